@@ -1,0 +1,117 @@
+// The js backend: plain ops only, one plain loop each, in float64. The readable meaning of every op
+// and the oracle of the tests; not fast.
+import {
+  type Backend,
+  type Buffer,
+  type DType,
+  decode,
+  encode,
+  itemBytes,
+  type Op,
+  type Place,
+  type Plan,
+  type Prepared,
+  type Step,
+  type Storage,
+  viewOf,
+} from "../../engine/index.ts"
+import { plainOps } from "../../ops/index.ts"
+
+/** Values in float64 whatever the dtype; `read` and `write` convert. */
+export class JsBuffer implements Buffer {
+  readonly bytes: number
+  readonly dtype: DType
+  readonly #backend: JsBackend
+  values: Float64Array
+
+  constructor(bytes: number, dtype: DType, backend: JsBackend) {
+    this.bytes = bytes
+    this.dtype = dtype
+    this.#backend = backend
+    this.values = new Float64Array(bytes / itemBytes(dtype))
+  }
+
+  free(): void {
+    this.#backend.live.delete(this)
+    this.values = new Float64Array(0)
+  }
+}
+
+export class JsBackend implements Backend {
+  readonly name = "js"
+  readonly live = new Set<Buffer>()
+  readonly #kernels = new Map<string, Op>(plainOps.map((op) => [op.name, op]))
+
+  has(kernel: string): boolean {
+    return this.#kernels.has(kernel)
+  }
+
+  alloc(bytes: number, dtype: DType = "f32"): Buffer {
+    const buffer = new JsBuffer(bytes, dtype, this)
+    this.live.add(buffer)
+    return buffer
+  }
+
+  write(buffer: Buffer, data: ArrayBufferView, offset = 0): void {
+    const { values, dtype, bytes } = own(buffer)
+    const at = offset / itemBytes(dtype)
+    if (data instanceof Float64Array) return values.set(data, at)
+    if (offset + data.byteLength > bytes) {
+      throw new RangeError(`write: ${data.byteLength} bytes at ${offset} do not fit ${bytes}`)
+    }
+    const raw = data.buffer.slice(data.byteOffset, data.byteOffset + data.byteLength) as ArrayBuffer
+    values.set(decode(dtype, viewOf(dtype, raw)), at)
+  }
+
+  async read(buffer: Buffer, bytes = buffer.bytes, offset = 0): Promise<ArrayBuffer> {
+    const { values, dtype } = own(buffer)
+    const item = itemBytes(dtype)
+    const raw = encode(dtype, values.subarray(offset / item, (offset + bytes) / item))
+    return raw.buffer as ArrayBuffer
+  }
+
+  prepare(plan: Plan): Prepared {
+    const arena = new Map<Storage, Float64Array>()
+    const steps = plan.steps.map((step) => prepareStep(step, arena))
+    return {
+      run() {
+        for (const step of steps) step()
+      },
+      close: () => arena.clear(),
+    }
+  }
+
+  close(): void {
+    for (const buffer of this.live) buffer.free()
+  }
+}
+
+function prepareStep({ op, call, inputs, outputs }: Step, arena: Map<Storage, Float64Array>) {
+  const arrays: Record<string, Float64Array> = {}
+  inputs.forEach((place, i) => {
+    arrays[op.inputs[i] as string] = arrayOf(place, arena)
+  })
+  outputs.forEach((place, i) => {
+    arrays[op.outputs[i] as string] = arrayOf(place, arena)
+  })
+  return () => op.compute?.(arrays, call.params)
+}
+
+function arrayOf({ tensor, storage, offset }: Place, arena: Map<Storage, Float64Array>): Float64Array {
+  if (storage.buffer) {
+    const start = offset / itemBytes(tensor.dtype)
+    return own(storage.buffer).values.subarray(start, start + tensor.size)
+  }
+  let array = arena.get(storage)
+  if (!array) {
+    const data = storage.data
+    array = data ? decode(tensor.dtype, data) : new Float64Array(tensor.size)
+    arena.set(storage, array)
+  }
+  return array.subarray(0, tensor.size)
+}
+
+function own(buffer: Buffer): JsBuffer {
+  if (buffer instanceof JsBuffer) return buffer
+  throw new TypeError("js: this buffer belongs to another backend")
+}

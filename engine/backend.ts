@@ -1,0 +1,30 @@
+// What a backend is to the rest: seven members. Memory, and the replay of plans; no mathematics.
+import type { DType } from "./dtype.ts"
+import type { Plan } from "./plan.ts"
+
+/** Device memory that belongs to one backend; freed once by its owner. */
+export interface Buffer {
+  readonly bytes: number
+  readonly dtype: DType
+  free(): void
+}
+
+/** A plan made ready to run. `run` does no shape work and no allocation. */
+export interface Prepared {
+  run(): void | Promise<void>
+  close(): void
+}
+
+export interface Backend {
+  readonly name: string
+  /** Whether this backend has a kernel of that name; other ops run as their meaning. */
+  has(kernel: string): boolean
+  /** Zeroed memory. Throws RangeError when it does not fit, naming bytes asked and bytes free. */
+  alloc(bytes: number, dtype?: DType): Buffer
+  /** Copies raw elements in; `offset` in bytes. */
+  write(buffer: Buffer, data: ArrayBufferView, offset?: number): void
+  /** Copies raw elements out. The only place that waits. */
+  read(buffer: Buffer, bytes?: number, offset?: number): Promise<ArrayBuffer>
+  prepare(plan: Plan): Prepared
+  close(): void
+}

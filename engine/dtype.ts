@@ -1,0 +1,86 @@
+// Element types and their conversion to and from plain numbers. Storage is little-endian; what the
+// numbers mean is left to the ops.
+
+export type DType = "f32" | "f16" | "bf16" | "i32"
+export type TypedArray = Float32Array | Float64Array | Int32Array | Uint16Array
+
+const items: Record<DType, { bytes: number; code: number }> = {
+  f32: { bytes: 4, code: 0 },
+  f16: { bytes: 2, code: 1 },
+  bf16: { bytes: 2, code: 2 },
+  i32: { bytes: 4, code: 3 },
+}
+
+/** Bytes of one element. */
+export const itemBytes = (dtype: DType): number => items[dtype].bytes
+
+/** The number by which kernels know a dtype: f32 0, f16 1, bf16 2, i32 3. */
+export const dtypeCode = (dtype: DType): number => items[dtype].code
+
+export const isDType = (name: string): name is DType => Object.hasOwn(items, name)
+
+const word = new Uint32Array(1)
+const single = new Float32Array(word.buffer)
+
+/** Bits of the bfloat16 nearest to x, ties to even; NaN stays NaN. */
+export function toBf16(x: number): number {
+  single[0] = x
+  const bits = word[0] as number
+  if (Number.isNaN(x)) return (bits >>> 16) | 0x40
+  return ((bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16) & 0xffff
+}
+
+export function fromBf16(bits: number): number {
+  word[0] = bits << 16
+  return single[0] as number
+}
+
+/** Bits of the IEEE half nearest to x, ties to even; overflow gives infinity. */
+export function toF16(x: number): number {
+  single[0] = x
+  const bits = word[0] as number
+  const sign = (bits >>> 16) & 0x8000
+  const magnitude = bits & 0x7fffffff
+  if (magnitude > 0x7f800000) return sign | 0x7e00
+  if (magnitude >= 0x477ff000) return sign | 0x7c00
+  if (magnitude < 0x38800000) return sign | roundEven(Math.abs(single[0] as number) * 2 ** 24)
+  const rounded = magnitude + 0xfff + ((magnitude >>> 13) & 1)
+  return sign | ((rounded - 0x38000000) >>> 13)
+}
+
+export function fromF16(bits: number): number {
+  const sign = bits & 0x8000 ? -1 : 1
+  const exponent = (bits >>> 10) & 31
+  const fraction = bits & 1023
+  if (exponent === 0) return sign * fraction * 2 ** -24
+  if (exponent === 31) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY
+  return sign * (1024 + fraction) * 2 ** (exponent - 25)
+}
+
+function roundEven(x: number): number {
+  const below = Math.floor(x)
+  const rest = x - below
+  if (rest > 0.5 || (rest === 0.5 && below % 2 === 1)) return below + 1
+  return below
+}
+
+/** Numbers of raw elements; f16 and bf16 come as Uint16Array bits. */
+export function decode(dtype: DType, raw: TypedArray): Float64Array {
+  if (dtype === "f16") return Float64Array.from(raw, fromF16)
+  if (dtype === "bf16") return Float64Array.from(raw, fromBf16)
+  return Float64Array.from(raw)
+}
+
+/** Raw elements of numbers, rounded to the dtype. */
+export function encode(dtype: DType, values: ArrayLike<number>): TypedArray {
+  if (dtype === "f16") return Uint16Array.from(values, toF16)
+  if (dtype === "bf16") return Uint16Array.from(values, toBf16)
+  return dtype === "i32" ? Int32Array.from(values) : Float32Array.from(values)
+}
+
+/** A typed view of bytes that hold elements of a dtype. */
+export function viewOf(dtype: DType, bytes: ArrayBuffer, offset = 0, count?: number): TypedArray {
+  if (dtype === "f32") return new Float32Array(bytes, offset, count)
+  if (dtype === "i32") return new Int32Array(bytes, offset, count)
+  return new Uint16Array(bytes, offset, count)
+}

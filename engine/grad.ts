@@ -1,0 +1,100 @@
+// Reverse-mode differentiation: walks the calls backwards and records more calls. An op without a
+// hand-written vjp is differentiated through its meaning, down to the plain ops.
+import type { Call, Maybe, Op } from "./op.ts"
+import { constant, Tensor } from "./tensor.ts"
+
+type Add = (a: Tensor, b: Tensor) => Tensor
+let add: Add | undefined
+
+/** The op that sums cotangents; the op table provides it. */
+export function setCotangentSum(sum: Add): void {
+  add = sum
+}
+
+/**
+ * Gradients of a scalar with respect to tensors, as new tensors of their shapes.
+ * A tensor that the loss does not depend on gets zeros. Throws RangeError for a loss that is not
+ * one f32 number, TypeError naming the op when one cannot be differentiated.
+ */
+export function grad(loss: Tensor, wrt: readonly Tensor[]): Tensor[] {
+  if (loss.size !== 1) throw new RangeError(`grad: the loss must be one number, got ${loss}`)
+  const one = constant([1], loss.shape)
+  return vjp([loss], [one], wrt).map((d, i) => d ?? zerosLike(wrt[i] as Tensor))
+}
+
+/** Cotangents of `wrt` given cotangents of `outputs`; undefined where nothing flows. */
+export function vjp(
+  outputs: readonly Tensor[],
+  cotangents: readonly Maybe[],
+  wrt: readonly Tensor[],
+): Maybe[] {
+  const found = new Map<Tensor, Tensor>()
+  outputs.forEach((y, i) => {
+    accumulate(found, y, cotangents[i])
+  })
+  for (const call of callsBetween(outputs, wrt).reverse()) {
+    const given = call.outputs.map((y) => found.get(y))
+    if (given.every((d) => d === undefined)) continue
+    const results = vjpOfCall(call, given)
+    call.inputs.forEach((x, i) => {
+      accumulate(found, x, results[i])
+    })
+  }
+  return wrt.map((x) => found.get(x))
+}
+
+function vjpOfCall(call: Call, given: readonly Maybe[]): readonly Maybe[] {
+  const results = call.op.vjp?.(call, given) ?? derivedVjp(call, given)
+  if (results) return results
+  throw new TypeError(`grad: ${call.op.name} has neither a vjp nor a meaning to derive one from`)
+}
+
+/** The vjp through the op's meaning, with any hand-written one of the op itself left aside. */
+export function derivedVjp(call: Call, given: readonly Maybe[]): Maybe[] | undefined {
+  const { meaning }: Op = call.op
+  if (!meaning) return undefined
+  return vjp(meaning(call), given, call.inputs)
+}
+
+/** Calls on a path from `wrt` to `outputs`, in recording order. */
+function callsBetween(outputs: readonly Tensor[], wrt: readonly Tensor[]): Call[] {
+  const reached = new Map<Tensor, boolean>(wrt.map((x) => [x, true]))
+  const calls = new Set<Call>()
+  const depends = (call: Call): boolean => {
+    const open = call.inputs.some((x) => reached.get(x))
+    if (open) calls.add(call)
+    return open
+  }
+  // Iterative depth-first search: graphs are deeper than the call stack is long.
+  const stack = [...outputs]
+  while (stack.length > 0) {
+    const tensor = stack.at(-1) as Tensor
+    if (reached.has(tensor) || tensor.origin.kind !== "call") {
+      if (!reached.has(tensor)) reached.set(tensor, false)
+      stack.pop()
+      continue
+    }
+    const { call } = tensor.origin
+    const unseen = call.inputs.filter((x) => !reached.has(x))
+    if (unseen.length > 0) {
+      stack.push(...unseen)
+      continue
+    }
+    const open = depends(call)
+    for (const y of call.outputs) reached.set(y, reached.get(y) || open)
+    stack.pop()
+  }
+  return [...calls].sort((a, b) => a.id - b.id)
+}
+
+function accumulate(found: Map<Tensor, Tensor>, x: Tensor, d: Maybe): void {
+  if (d === undefined || x.dtype === "i32") return
+  if (d.shape.length !== x.shape.length || d.shape.some((n, i) => n !== x.shape[i])) {
+    throw new RangeError(`grad: the cotangent of ${x} has the shape of ${d}`)
+  }
+  const before = found.get(x)
+  if (before && !add) throw new Error("grad: import the op table before differentiating")
+  found.set(x, before ? (add as Add)(before, d) : d)
+}
+
+const zerosLike = (x: Tensor): Tensor => constant(new Float32Array(x.size), x.shape)

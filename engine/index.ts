@@ -1,0 +1,39 @@
+// The engine: tensors, the call graph, gradients, plans, and what a backend must offer.
+export { alignUp, alignment } from "./arena.ts"
+export type { Backend, Buffer, Prepared } from "./backend.ts"
+export {
+  type DType,
+  decode,
+  dtypeCode,
+  encode,
+  fromBf16,
+  fromF16,
+  isDType,
+  itemBytes,
+  type TypedArray,
+  toBf16,
+  toF16,
+  viewOf,
+} from "./dtype.ts"
+export { derivedVjp, grad, setCotangentSum, vjp } from "./grad.ts"
+export {
+  type Arrays,
+  type Attrs,
+  type Call,
+  type Case,
+  type Cost,
+  callable,
+  type Gradients,
+  type Maybe,
+  newCall,
+  type Op,
+  type OpFunction,
+  type OpSpec,
+  op,
+} from "./op.ts"
+export { type Place, type Storage, setCopyOp } from "./place.ts"
+export { type Plan, plan, type Step, type Update } from "./plan.ts"
+export { normalAt, threefry, toUnit, uniformAt } from "./random.ts"
+export { readBound, readTensor, readTensors, runOnce } from "./run.ts"
+export { parseSignature, type Signature, type Sizes } from "./signature.ts"
+export { allocate, bound, bufferOf, constant, type Shape, sizeOf, Tensor } from "./tensor.ts"

@@ -1,0 +1,204 @@
+// Declares ops and records calls. Calling an op runs nothing: it checks shapes and adds one Call to
+// the graph. What the op computes is its meaning in other ops, or `compute` for the plain ones.
+import { type DType, dtypeCode } from "./dtype.ts"
+import { type Operand, parseSignature, type Sizes, type Slot, unify } from "./signature.ts"
+import { Tensor } from "./tensor.ts"
+
+export type Attrs = Readonly<Record<string, number | DType | readonly number[]>>
+export type Arrays = Readonly<Record<string, Float64Array>>
+
+/** Sizes and attributes of one test case; `xType` sets the dtype of input x. */
+export type Case = Readonly<Record<string, number | DType | readonly number[]>>
+
+export interface Cost {
+  readonly bytes: number
+  readonly flops: number
+}
+
+export interface Call {
+  /** Position in recording order, which is a topological order. */
+  readonly id: number
+  readonly op: Op
+  readonly inputs: readonly Tensor[]
+  readonly outputs: readonly Tensor[]
+  readonly attrs: Attrs
+  /** What the kernel gets, by name: sizes and attributes. */
+  readonly params: Readonly<Sizes>
+}
+
+/** An op as the engine sees it. */
+export interface Op {
+  readonly name: string
+  /** The signature, or for a rank-free plain op a line of words. */
+  readonly text: string
+  readonly inputs: readonly string[]
+  readonly outputs: readonly string[]
+  /** Kernel parameters in order: capital = size (u32), lower case = f32, `xType` = dtype of x. */
+  readonly params: readonly string[]
+  /** A view shares its input's memory and needs no step. */
+  readonly view: boolean
+  /** Output name → the input whose memory it takes over. */
+  readonly alias: Readonly<Record<string, string>>
+  readonly cases: readonly Case[]
+  readonly signature: readonly Slot[] | undefined
+  record(inputs: readonly Tensor[], attrs: Attrs): Call
+  meaning: ((call: Call) => readonly Tensor[]) | undefined
+  /** Cotangents of the inputs, or undefined where this op leaves them to its meaning. */
+  vjp: ((call: Call, cotangents: readonly Maybe[]) => readonly Maybe[] | undefined) | undefined
+  compute: ((arrays: Arrays, params: Sizes) => void) | undefined
+  rows(params: Sizes): number
+  cost(params: Sizes): Cost
+  /** Values of one input of a case that ordinary random numbers would not serve. */
+  sample(name: string, params: Sizes): ((index: number) => number) | undefined
+}
+
+export type Maybe = Tensor | undefined
+
+/** Cotangents by input name; an input left out gets none. */
+export type Gradients = Readonly<Record<string, Tensor>>
+
+// ---- Names read from the signature's type -------------------------------------------------------
+
+type Split<S extends string> = S extends `${infer Head}${" " | "\n"}${infer Tail}`
+  ? [...(Head extends "" ? [] : [Head]), ...Split<Tail>]
+  : S extends ""
+    ? []
+    : [S]
+type NameOf<S> = S extends `${infer N}:${string}` ? N : never
+type NamesOf<L extends readonly string[]> = { [I in keyof L]: NameOf<L[I]> }
+export type In<S extends string> = S extends `${infer I}->${string}` ? NamesOf<Split<I>> : never
+export type Out<S extends string> = S extends `${string}->${infer O}` ? NamesOf<Split<O>> : never
+type Named<L extends readonly string[], T> = { readonly [N in L[number]]: T }
+type Each<L extends readonly string[], T> = { [I in keyof L]: T }
+type Result<L extends readonly string[]> = L extends readonly [string] ? Tensor : Named<L, Tensor>
+type Params<P extends string> = { readonly [N in Split<P>[number]]: number }
+
+export interface OpSpec<S extends string, P extends string> {
+  readonly name: string
+  readonly sig: S
+  readonly params: P
+  readonly meaning?: (inputs: Named<In<S>, Tensor>, params: Params<P>, attrs: Attrs) => Result<Out<S>>
+  readonly vjp?: (
+    cotangents: Named<Out<S>, Maybe>,
+    tensors: Named<In<S>, Tensor> & Named<Out<S>, Tensor>,
+    params: Params<P>,
+  ) => Gradients | undefined
+  readonly compute?: (arrays: Named<In<S>, Float64Array> & Named<Out<S>, Float64Array>, params: Params<P>) => void
+  readonly alias?: Partial<Record<Out<S>[number], In<S>[number]>>
+  readonly rows: (params: Params<P>) => number
+  readonly cost: (params: Params<P>) => Cost
+  readonly cases: readonly Case[]
+  readonly sample?: (name: string, params: Params<P>) => ((index: number) => number) | undefined
+  /** Conditions beyond the signature; returns what is wrong. */
+  readonly check?: (params: Params<P>) => string | undefined
+}
+
+export type OpFunction<S extends string> = ((
+  ...operands: [...inputs: Each<In<S>, Tensor>, attrs?: Attrs]
+) => Result<Out<S>>) & { readonly op: Op }
+
+/** Declares an op with a signature. The result is called with its tensors in order, then attributes. */
+export function op<const S extends string, const P extends string>(spec: OpSpec<S, P>): OpFunction<S> {
+  const signature = parseSignature(spec.sig)
+  const { inputs, outputs, text } = signature
+  const names = { inputs: inputs.map((s) => s.name), outputs: outputs.map((s) => s.name) }
+  const params = spec.params.split(" ").filter(Boolean)
+  const self: Op = {
+    ...names,
+    name: spec.name,
+    text,
+    params,
+    view: false,
+    alias: (spec.alias ?? {}) as Record<string, string>,
+    cases: spec.cases,
+    signature: inputs,
+    record(operands, attrs) {
+      const numbers = Object.entries(attrs).filter(([, v]) => typeof v === "number")
+      const sizes = unify(spec.name, signature, operands, Object.fromEntries(numbers) as Sizes)
+      const results = outputs.map((slot) => resultOf(spec.name, slot, sizes, attrs))
+      addTypes(sizes, names.inputs, operands)
+      addTypes(sizes, names.outputs, results)
+      requireParams(self, sizes)
+      const wrong = spec.check?.(sizes as Params<P>)
+      if (wrong) throw new RangeError(`${spec.name}: ${wrong}\n  takes ${text}`)
+      return newCall(self, operands, results, attrs, sizes)
+    },
+    meaning: spec.meaning && ((call) => meaningOf(spec.meaning as never, call)),
+    vjp: spec.vjp && ((call, cotangents) => vjpOf(spec.vjp as never, call, cotangents)),
+    compute: spec.compute as Op["compute"],
+    rows: (p) => spec.rows(p as Params<P>),
+    cost: (p) => spec.cost(p as Params<P>),
+    sample: (name, p) => spec.sample?.(name, p as Params<P>),
+  }
+  return callable(self) as OpFunction<S>
+}
+
+/** A function that records a call of the op and returns its output, or its outputs by name. */
+export function callable(self: Op): ((...operands: (Tensor | Attrs)[]) => unknown) & { op: Op } {
+  const call = (...operands: (Tensor | Attrs)[]) => {
+    const last = operands.at(-1)
+    const attrs = last instanceof Tensor || last === undefined ? {} : (operands.pop() as Attrs)
+    const { outputs } = self.record(operands as Tensor[], attrs)
+    return outputs.length === 1 ? outputs[0] : named(self.outputs, outputs)
+  }
+  return Object.assign(call, { op: self })
+}
+
+let nextId = 0
+
+export function newCall(
+  self: Op,
+  inputs: readonly Tensor[],
+  results: readonly Operand[],
+  attrs: Attrs,
+  params: Sizes,
+): Call {
+  const outputs: Tensor[] = []
+  const call: Call = { id: nextId++, op: self, inputs, outputs, attrs, params }
+  results.forEach(({ shape, dtype }, output) => {
+    outputs.push(new Tensor(shape, dtype, { kind: "call", call, output }))
+  })
+  return call
+}
+
+function resultOf(name: string, slot: Slot, sizes: Sizes, attrs: Attrs): Operand {
+  const shape = slot.dims.map((dim) => dim.value(sizes))
+  const unknown = slot.dims.flatMap((dim) => dim.symbols).filter((s) => sizes[s] === undefined)
+  if (unknown.length > 0) throw new TypeError(`${name}: give ${unknown.join(", ")} as attributes`)
+  const dtype = slot.dtypes === "dtype" ? attrs.dtype : slot.dtypes[0]
+  if (typeof dtype !== "string") throw new TypeError(`${name}: give dtype as an attribute`)
+  return { shape, dtype }
+}
+
+function addTypes(sizes: Sizes, names: readonly string[], operands: readonly Operand[]): void {
+  operands.forEach(({ dtype }, i) => {
+    sizes[`${names[i]}Type`] = dtypeCode(dtype)
+  })
+}
+
+function requireParams(self: Op, sizes: Sizes): void {
+  const absent = self.params.filter((p) => sizes[p] === undefined)
+  if (absent.length === 0) return
+  throw new TypeError(`${self.name}: give ${absent.join(", ")} as attributes\n  takes ${self.text}`)
+}
+
+type AnyMeaning = (i: Record<string, Tensor>, p: Sizes, a: Attrs) => Tensor | Record<string, Tensor>
+type AnyVjp = (
+  d: Record<string, Maybe>,
+  t: Record<string, Tensor>,
+  p: Sizes,
+) => Record<string, Maybe> | undefined
+
+function meaningOf(meaning: AnyMeaning, { op, inputs, params, attrs }: Call): Tensor[] {
+  const result = meaning(named(op.inputs, inputs), params, attrs)
+  return result instanceof Tensor ? [result] : op.outputs.map((name) => result[name] as Tensor)
+}
+
+function vjpOf(vjp: AnyVjp, { op, inputs, outputs, params }: Call, cotangents: readonly Maybe[]) {
+  const tensors = { ...named(op.inputs, inputs), ...named(op.outputs, outputs) }
+  const result = vjp(named(op.outputs, cotangents), tensors, params)
+  return result && op.inputs.map((name) => result[name])
+}
+
+const named = <T>(names: readonly string[], values: readonly T[]): Record<string, T> =>
+  Object.fromEntries(names.map((name, i) => [name, values[i] as T]))

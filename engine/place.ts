@@ -1,0 +1,186 @@
+// Gives every value of a plan its memory: views share, in-place ops take over their input's memory,
+// results are written straight into their update's target, and a copy goes in wherever someone
+// still needs what would be overwritten.
+import type { Buffer } from "./backend.ts"
+import type { TypedArray } from "./dtype.ts"
+import { type Call, type Op, newCall } from "./op.ts"
+import type { Step, Update } from "./plan.ts"
+import type { Tensor } from "./tensor.ts"
+
+/** A region of memory: part of the arena, a bound buffer, or numbers embedded in the plan. */
+export interface Storage {
+  readonly kind: "arena" | "bound" | "constant"
+  readonly bytes: number
+  readonly buffer?: Buffer
+  readonly data?: TypedArray
+  /** Byte offset in the arena, set when the arena is laid out. */
+  arenaOffset: number
+}
+
+export interface Place {
+  readonly tensor: Tensor
+  readonly storage: Storage
+  /** Byte offset inside a bound buffer; 0 elsewhere. */
+  readonly offset: number
+}
+
+let copyOp: Op | undefined
+
+/** The op that copies a tensor; the op table provides it. */
+export function setCopyOp(op: Op): void {
+  copyOp = op
+}
+
+export class Placer {
+  readonly #updates: readonly Update[]
+  readonly #calls: readonly Call[]
+  readonly #places = new Map<Tensor, Place>()
+  readonly #bound = new Map<Buffer, Storage>()
+  readonly #steps: Step[] = []
+  /** Index of the last call that reads a tensor; the updates read after the last call. */
+  readonly #lastRead = new Map<Tensor, number>()
+  /** The tensor that a view or an in-place op makes of a tensor. */
+  readonly #successor = new Map<Tensor, Tensor>()
+
+  constructor(updates: readonly Update[], calls: readonly Call[]) {
+    this.#updates = updates
+    this.#calls = calls
+    calls.forEach((call, i) => {
+      for (const x of call.inputs) this.#lastRead.set(x, i)
+      call.outputs.forEach((y, o) => {
+        const x = call.op.view ? call.inputs[0] : takenBy(call, o)
+        if (x) this.#successor.set(x, y)
+      })
+    })
+    for (const [, value] of updates) this.#lastRead.set(value, calls.length)
+  }
+
+  place(): readonly Step[] {
+    this.#calls.forEach((call, i) => {
+      this.#addCall(call, i)
+    })
+    this.#addCopies()
+    return this.#steps
+  }
+
+  #addCall(call: Call, index: number): void {
+    if (call.op.view) {
+      this.#places.set(call.outputs[0] as Tensor, {
+        ...this.#placeOf(call.inputs[0] as Tensor),
+        tensor: call.outputs[0] as Tensor,
+      })
+      return
+    }
+    const inputs = call.inputs.map((x) => this.#placeOf(x))
+    const outputs = call.outputs.map((y, o) => {
+      const x = takenBy(call, o)
+      if (!x) return this.#freshOrTarget(y, call, index)
+      const place = this.#takeOver(y, x, call, index)
+      inputs[call.inputs.indexOf(x)] = { ...place, tensor: x }
+      return place
+    })
+    this.#steps.push({ op: call.op, call, inputs, outputs })
+    for (const place of outputs) this.#places.set(place.tensor, place)
+  }
+
+  /** Memory for y, which overwrites x: that of x if no one misses its old value, else of a copy. */
+  #takeOver(y: Tensor, x: Tensor, call: Call, index: number): Place {
+    const { storage, offset } = this.#placeOf(x)
+    const sharers = call.inputs.filter((other) => this.#placeOf(other).storage === storage)
+    const target = this.#targetOf(y)
+    const atHome =
+      storage.kind === "arena" ||
+      (target?.storage === storage && target.offset === offset && storage.kind === "bound")
+    if (atHome && sharers.length === 1 && !this.#readAfter(storage, index)) {
+      return { tensor: y, storage, offset }
+    }
+    return this.#copy(this.#placeOf(x), fresh(y))
+  }
+
+  /** The memory of the update that y ends in, if it is free from here on; else new memory. */
+  #freshOrTarget(y: Tensor, call: Call, index: number): Place {
+    const target = this.#targetOf(y)
+    if (!target) return fresh(y)
+    const read = call.inputs.some((x) => this.#placeOf(x).storage === target.storage)
+    if (read || this.#readAfter(target.storage, index)) return fresh(y)
+    return { tensor: y, storage: target.storage, offset: target.offset }
+  }
+
+  /** Where a value ends: followed through views and in-place ops to an update's target. */
+  #targetOf(tensor: Tensor): Place | undefined {
+    let value: Tensor | undefined = tensor
+    while (value) {
+      const wanted = this.#updates.filter(([, v]) => v === value)
+      if (wanted[0]) return wanted.length === 1 ? this.#placeOf(wanted[0][0]) : undefined
+      value = this.#successor.get(value)
+    }
+    return undefined
+  }
+
+  /** Whether a call after `index`, or an update, still wants what lies in `storage` now. */
+  #readAfter(storage: Storage, index: number): boolean {
+    for (const [tensor, last] of this.#lastRead) {
+      if (last <= index) continue
+      if (tensor.origin.kind === "bound" && tensor.origin.buffer === storage.buffer) return true
+      if (this.#places.get(tensor)?.storage === storage) return true
+    }
+    return false
+  }
+
+  /** Copies for updates whose value lies elsewhere: bound values first aside, then all home. */
+  #addCopies(): void {
+    const late = this.#updates
+      .map(([target, value]) => ({ target: this.#placeOf(target), value: this.#placeOf(value) }))
+      .filter(({ target, value }) => target.storage !== value.storage || target.offset !== value.offset)
+    const aside = late.map(({ value }) =>
+      value.storage.kind === "bound" ? this.#copy(value, fresh(value.tensor)) : value,
+    )
+    late.forEach(({ target }, i) => {
+      this.#copy(aside[i] as Place, target)
+    })
+  }
+
+  #copy(from: Place, to: Place): Place {
+    if (!copyOp) throw new Error("plan: import the op table before planning")
+    const { inputs, outputs, params } = copyOp.record([from.tensor], {})
+    const call = newCall(copyOp, inputs, outputs, {}, params)
+    this.#steps.push({ op: copyOp, call, inputs: [from], outputs: [to] })
+    return to
+  }
+
+  #placeOf(tensor: Tensor): Place {
+    const known = this.#places.get(tensor)
+    if (known) return known
+    const place = this.#firstPlace(tensor)
+    this.#places.set(tensor, place)
+    return place
+  }
+
+  #firstPlace(tensor: Tensor): Place {
+    const { origin } = tensor
+    if (origin.kind === "call") throw new Error(`plan: ${origin.call.op.name} has not run yet`)
+    if (origin.kind === "constant") {
+      const storage = { kind: origin.kind, bytes: tensor.bytes, data: origin.data, arenaOffset: 0 }
+      return { tensor, storage, offset: 0 }
+    }
+    const { buffer, offset } = origin
+    let storage = this.#bound.get(buffer)
+    if (!storage) {
+      storage = { kind: "bound", bytes: buffer.bytes, buffer, arenaOffset: 0 }
+      this.#bound.set(buffer, storage)
+    }
+    return { tensor, storage, offset }
+  }
+}
+
+const fresh = (tensor: Tensor): Place => ({
+  tensor,
+  storage: { kind: "arena", bytes: tensor.bytes, arenaOffset: 0 },
+  offset: 0,
+})
+
+/** The input whose memory the call's output number `o` takes over. */
+function takenBy({ op, inputs }: Call, o: number): Tensor | undefined {
+  const name = op.alias[op.outputs[o] as string]
+  return name === undefined ? undefined : inputs[op.inputs.indexOf(name)]
+}

@@ -1,0 +1,50 @@
+// Flattens a graph into steps, once: which calls, in which order, in which memory. A plan's effects
+// are its updates: each writes one value into one bound tensor (an output, a cache, a parameter).
+import { layOut } from "./arena.ts"
+import type { Backend } from "./backend.ts"
+import { lower } from "./lower.ts"
+import type { Call, Op } from "./op.ts"
+import { type Place, Placer } from "./place.ts"
+import { printPlan } from "./print.ts"
+import type { Tensor } from "./tensor.ts"
+
+/** [bound tensor, the value it holds after the run]. */
+export type Update = readonly [target: Tensor, value: Tensor]
+
+export interface Step {
+  readonly op: Op
+  readonly call: Call
+  readonly inputs: readonly Place[]
+  readonly outputs: readonly Place[]
+}
+
+export interface Plan {
+  readonly steps: readonly Step[]
+  /** Bytes of the one arena that holds every intermediate value. */
+  readonly arenaBytes: number
+  /** One line per step: kernel, inputs, outputs, where they lie. */
+  toString(): string
+}
+
+/**
+ * Orders the calls that the updates need, lowers them to kernels that the backend has, places every
+ * value in memory. All targets change as if at once: a value recorded from a target is its old one.
+ * Throws TypeError for a target that is not bound, RangeError for one of another shape.
+ */
+export function plan(updates: readonly Update[], backend: Pick<Backend, "name" | "has">): Plan {
+  updates.forEach(checkUpdate)
+  const { calls, values } = lower(updates.map(([, value]) => value), backend)
+  const pairs = updates.map(([target], i): Update => [target, values[i] as Tensor])
+  const steps = new Placer(pairs, calls).place()
+  const result = { steps, arenaBytes: layOut(steps), toString: () => printPlan(result) }
+  return result
+}
+
+function checkUpdate([target, value]: Update): void {
+  if (target.origin.kind !== "bound") {
+    throw new TypeError(`plan: an update writes a bound tensor, got a ${target.origin.kind}`)
+  }
+  if (target.dtype !== value.dtype || target.shape.join() !== value.shape.join()) {
+    throw new RangeError(`plan: ${target} cannot hold ${value}`)
+  }
+}

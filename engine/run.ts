@@ -1,0 +1,41 @@
+// Runs recorded graphs: once for a loose tensor, or compiled for many replays.
+import type { Backend, Prepared } from "./backend.ts"
+import { type TypedArray, viewOf } from "./dtype.ts"
+import { plan, type Update } from "./plan.ts"
+import { allocate, bufferOf, type Tensor } from "./tensor.ts"
+
+/** Plans, runs once, reads and frees. */
+export async function readTensor(tensor: Tensor, backend: Backend): Promise<TypedArray> {
+  const [values] = await readTensors([tensor], backend)
+  return values as TypedArray
+}
+
+/** Values of several tensors from one run of the plan that computes them all. */
+export async function readTensors(tensors: readonly Tensor[], backend: Backend): Promise<TypedArray[]> {
+  const targets = tensors.map((t) => allocate(backend, t.shape, t.dtype))
+  try {
+    await runOnce(
+      backend,
+      targets.map((target, i) => [target, tensors[i] as Tensor]),
+    )
+    return await Promise.all(targets.map((t) => readBound(t, backend)))
+  } finally {
+    for (const target of targets) bufferOf(target).free()
+  }
+}
+
+/** Runs the updates once and frees the plan's memory. */
+export async function runOnce(backend: Backend, updates: readonly Update[]): Promise<void> {
+  const prepared: Prepared = backend.prepare(plan(updates, backend))
+  try {
+    await prepared.run()
+  } finally {
+    prepared.close()
+  }
+}
+
+/** Values of a tensor in device memory. */
+export async function readBound(tensor: Tensor, backend: Backend): Promise<TypedArray> {
+  const offset = tensor.origin.kind === "bound" ? tensor.origin.offset : 0
+  return viewOf(tensor.dtype, await backend.read(bufferOf(tensor), tensor.bytes, offset))
+}

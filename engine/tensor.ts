@@ -1,0 +1,79 @@
+// A tensor is a shape, a dtype and where its values come from: a call, device memory, or numbers
+// known when the graph is recorded. It holds no values of its own.
+import type { Backend, Buffer } from "./backend.ts"
+import { type DType, encode, itemBytes, type TypedArray } from "./dtype.ts"
+import type { Call } from "./op.ts"
+import { readTensor } from "./run.ts"
+
+export type Shape = readonly number[]
+
+export type Origin =
+  | { readonly kind: "call"; readonly call: Call; readonly output: number }
+  | { readonly kind: "bound"; readonly buffer: Buffer; readonly offset: number }
+  | { readonly kind: "constant"; readonly data: TypedArray }
+
+export class Tensor {
+  readonly shape: Shape
+  readonly dtype: DType
+  readonly origin: Origin
+
+  constructor(shape: Shape, dtype: DType, origin: Origin) {
+    this.shape = shape
+    this.dtype = dtype
+    this.origin = origin
+  }
+
+  /** Number of elements. */
+  get size(): number {
+    return sizeOf(this.shape)
+  }
+
+  get bytes(): number {
+    return this.size * itemBytes(this.dtype)
+  }
+
+  /** Plans and runs whatever this tensor needs, and returns its values in row-major order. */
+  read(backend: Backend): Promise<TypedArray> {
+    return readTensor(this, backend)
+  }
+
+  toString(): string {
+    return `${this.dtype}(${this.shape.join(", ")})`
+  }
+}
+
+export const sizeOf = (shape: Shape): number => shape.reduce((a, b) => a * b, 1)
+
+/** A tensor of known numbers, embedded in the plans that use it. */
+export function constant(values: ArrayLike<number>, shape: Shape, dtype: DType = "f32"): Tensor {
+  if (values.length !== sizeOf(shape)) {
+    throw new RangeError(
+      `constant: shape (${shape.join(", ")}) takes ${sizeOf(shape)} values, got ${values.length}`,
+    )
+  }
+  const data = values instanceof Float64Array ? values : encode(dtype, values)
+  return new Tensor(shape, dtype, { kind: "constant", data })
+}
+
+/** A tensor that lives in device memory from `offset` bytes on: a parameter, an input, a cache. */
+export function bound(buffer: Buffer, shape: Shape, dtype: DType = "f32", offset = 0): Tensor {
+  const bytes = sizeOf(shape) * itemBytes(dtype)
+  if (offset + bytes > buffer.bytes) {
+    throw new RangeError(
+      `bound: ${dtype}(${shape.join(", ")}) at ${offset} ends at byte ${offset + bytes}, ` +
+        `the buffer has ${buffer.bytes}`,
+    )
+  }
+  return new Tensor(shape, dtype, { kind: "bound", buffer, offset })
+}
+
+/** Allocates memory for a tensor and binds it. */
+export function allocate(backend: Backend, shape: Shape, dtype: DType = "f32"): Tensor {
+  return bound(backend.alloc(sizeOf(shape) * itemBytes(dtype), dtype), shape, dtype)
+}
+
+/** The memory of a bound tensor; TypeError for any other. */
+export function bufferOf(tensor: Tensor): Buffer {
+  if (tensor.origin.kind === "bound") return tensor.origin.buffer
+  throw new TypeError(`expected a tensor in device memory, got the result of a ${tensor.origin.kind}`)
+}

@@ -1,0 +1,36 @@
+// Two kernels that do nothing useful as fast as the machine can: what every throughput is measured
+// against. Kernels: ceiling.as.ts.
+import { op } from "../engine/index.ts"
+import { affine } from "./elementwise.ts"
+import { sumRows } from "./reduce.ts"
+
+/** Sum of each of R equal parts of a buffer, each read once front to back: memory read bandwidth.
+ *  x (R, C), C a multiple of 64 → y (R) */
+export const streamSum = op({
+  name: "streamSum",
+  sig: "x:(R,C) -> y:(R)",
+  params: "R C",
+  check: ({ C }) => (C % 64 ? `C ${C} is not a multiple of 64` : undefined),
+  meaning: ({ x }) => sumRows(x),
+  rows: ({ R }) => R,
+  cost: ({ R, C }) => ({ bytes: 4 * R * C, flops: R * C }),
+  cases: [{ R: 4, C: 4096 }, { R: 3, C: 64 }],
+})
+
+/** Lanes that multiplyAdd keeps in registers: 12 vectors of 4, or 20 where pairs run as one of 8. */
+export const lanes = (wide: number): number => (wide ? 80 : 48)
+
+/** Count rounds of a ← a/2 + x from a = x, in every lane of every register; y = the sum of the lanes
+ *  = lanes·x·(2 − 2^-Count): the multiply-add rate of the build.  x (R) → y (R) */
+export const multiplyAdd = op({
+  name: "multiplyAdd",
+  sig: "x:(R) -> y:(R)",
+  params: "R Count Wide",
+  meaning: ({ x }, { Count, Wide }) => affine(x, lanes(Wide) * (2 - 2 ** -Count), 0),
+  rows: ({ R }) => R,
+  cost: ({ R, Count, Wide }) => ({ bytes: 8 * R, flops: 2 * lanes(Wide) * R * Count }),
+  cases: [
+    { R: 2, Count: 3, Wide: 0 },
+    { R: 3, Count: 5, Wide: 1 },
+  ],
+})

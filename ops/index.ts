@@ -1,0 +1,79 @@
+// The op table: the only list of ops. The build takes the kernels from it, the tests their cases.
+import type { Op } from "../engine/index.ts"
+import { attention } from "./attention.ts"
+import { multiplyAdd, streamSum } from "./ceiling.ts"
+import { crossEntropy } from "./crossentropy.ts"
+import { elementwiseOps } from "./elementwise.ts"
+import { embed } from "./embed.ts"
+import { indexingOps } from "./indexing.ts"
+import { layerNorm } from "./layernorm.ts"
+import { matmulOps } from "./matmul.ts"
+import { movementOps } from "./movement.ts"
+import { packOps } from "./pack.ts"
+import { randomOps } from "./random.ts"
+import { reduceOps } from "./reduce.ts"
+import { addRmsNorm, rmsNorm } from "./rmsnorm.ts"
+import { qkNormRope } from "./rope.ts"
+import { sample } from "./sample.ts"
+import { softmax } from "./softmax.ts"
+import { swiglu } from "./swiglu.ts"
+
+export { attention } from "./attention.ts"
+export { multiplyAdd, streamSum } from "./ceiling.ts"
+export { crossEntropy } from "./crossentropy.ts"
+export {
+  add,
+  affine,
+  div,
+  equal,
+  exp,
+  less,
+  log,
+  mul,
+  rsqrt,
+  select,
+  sigmoid,
+  sub,
+} from "./elementwise.ts"
+export { embed } from "./embed.ts"
+export { cast, readRows, scatterAdd, take, writeRows } from "./indexing.ts"
+export { layerNorm } from "./layernorm.ts"
+export { matmul, matmulSwiglu, unpanel } from "./matmul.ts"
+export { broadcast, copy, permute, reshape, restride, slice, spreadInto } from "./movement.ts"
+export { pack, panelsOf, panelWidth, randomPanels } from "./pack.ts"
+export { randomNormal, randomUniform } from "./random.ts"
+export { argmax, cumsum, dot, max, maxRows, mean, sort, sum, sumRows } from "./reduce.ts"
+export { addRmsNorm, normalise, rmsNorm } from "./rmsnorm.ts"
+export { qkNormRope, ropeAngles, ropeFrequencies, rotate } from "./rope.ts"
+export { sample } from "./sample.ts"
+export { softmax, softmaxOf } from "./softmax.ts"
+export { gated, swiglu } from "./swiglu.ts"
+
+/** Ops that everything else means, each with its own plain loop. */
+export const plainOps: readonly Op[] = [
+  ...elementwiseOps,
+  ...movementOps,
+  ...reduceOps,
+  ...indexingOps,
+  ...randomOps,
+]
+
+/** Ops with a meaning in plain ops, and kernels of their own where a backend has them. */
+export const fusedOps: readonly Op[] = [
+  embed.op,
+  rmsNorm.op,
+  addRmsNorm.op,
+  layerNorm.op,
+  ...matmulOps,
+  qkNormRope.op,
+  attention.op,
+  swiglu.op,
+  softmax.op,
+  crossEntropy.op,
+  sample.op,
+  ...packOps,
+  streamSum.op,
+  multiplyAdd.op,
+]
+
+export const allOps: readonly Op[] = [...plainOps, ...fusedOps]

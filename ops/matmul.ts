@@ -1,0 +1,73 @@
+// Products with weights. A weight matrix (N, K) is kept in panels (P, K, 16): panel p holds outputs
+// 16p … 16p+15, k by k, so that decode and prefill both read it front to back; missing outputs of
+// the last panel are zeros. Dtypes f32, f16, bf16; sums in f32. Kernels: matmul.as.ts.
+import { op, type Tensor } from "../engine/index.ts"
+import { permute, reshape, slice } from "./movement.ts"
+import { cast } from "./indexing.ts"
+import { panelsOf, panelWidth } from "./pack.ts"
+import { dot } from "./reduce.ts"
+import { gated } from "./swiglu.ts"
+
+/** The matrix (N, K) in f32 that panels stand for, in plain ops.  w (P, K, 16) → (N, K) */
+export function unpanel(w: Tensor, N: number, halves = 1): Tensor {
+  const [P, K] = w.shape as [number, number, number]
+  const parts = reshape(cast(w, "f32"), [P / halves, halves, K, panelWidth])
+  const rows = (P / halves) * panelWidth
+  const matrix = reshape(permute(parts, [1, 0, 3, 2]), [halves, rows, K])
+  return reshape(slice(matrix, 1, 0, N / halves), [N, K])
+}
+
+/** x·Wᵀ in plain ops.  x (M, K), matrix (N, K) → (M, N) */
+function product(x: Tensor, matrix: Tensor): Tensor {
+  const [[M, K], [N]] = [x.shape as [number, number], matrix.shape as [number]]
+  return reshape(dot(reshape(x, [1, M, K]), reshape(matrix, [1, N, K])), [M, N])
+}
+
+interface Product {
+  readonly M: number
+  readonly K: number
+  readonly P: number
+  readonly wType: number
+}
+
+const cost = ({ M, K, P, wType }: Product) => ({
+  bytes: P * panelWidth * K * (wType === 0 ? 4 : 2) + 4 * M * (K + P * panelWidth),
+  flops: 2 * M * K * P * panelWidth,
+})
+
+const shapes = [
+  { M: 1, K: 1280, P: 8, N: 128 },
+  { M: 1, K: 257, P: 1, N: 13 },
+  { M: 37, K: 7, P: 1, N: 1 },
+  { M: 35, K: 640, P: 3, N: 48 },
+  { M: 7, K: 33, P: 3, N: 33 },
+] as const
+const dtypes = ["f32", "f16", "bf16"] as const
+
+/** y = x·Wᵀ for a weight matrix W (N, K) in panels.
+ *  x (M, K), w (P, K, 16) → y (M, N), N given: 16(P−1) < N ≤ 16P */
+export const matmul = op({
+  name: "matmul",
+  sig: "x:(M,K) w:f32|f16|bf16(P,K,16) -> y:(M,N)",
+  params: "M K P N wType",
+  check: ({ N, P }) => (panelsOf(N) === P ? undefined : `N ${N} takes ${panelsOf(N)} panels, w has ${P}`),
+  meaning: ({ x, w }, { N }) => product(x, unpanel(w, N)),
+  rows: ({ P }) => P,
+  cost,
+  cases: dtypes.flatMap((wType) => shapes.map((shape) => ({ ...shape, wType }))),
+})
+
+/** y = silu(g)·v,  [g, v] = x·Wᵀ: the first projection of the feed-forward network with its
+ *  activation. Gate and value panels alternate.  x (M, K), w (2·P, K, 16) → y (M, F) */
+export const matmulSwiglu = op({
+  name: "matmulSwiglu",
+  sig: "x:(M,K) w:f32|f16|bf16(2*P,K,16) -> y:(M,F)",
+  params: "M K P F wType",
+  check: ({ F, P }) => (panelsOf(F) === P ? undefined : `F ${F} takes 2·${panelsOf(F)} panels, w has 2·${P}`),
+  meaning: ({ x, w }, { F }) => gated(product(x, unpanel(w, 2 * F, 2))),
+  rows: ({ P }) => P,
+  cost: (p) => cost({ ...p, P: 2 * p.P }),
+  cases: dtypes.flatMap((wType) => shapes.map(({ N, ...shape }) => ({ ...shape, F: N, wType }))),
+})
+
+export const matmulOps = [matmul.op, matmulSwiglu.op]

@@ -1,0 +1,78 @@
+// How weights come into panels (ops/matmul.ts): from rows read from a file, or drawn at random.
+// Both run once at load, on all threads. Kernels: pack.as.ts.
+import { constant, type DType, itemBytes, op, type Tensor } from "../engine/index.ts"
+import { cast } from "./indexing.ts"
+import { permute, reshape, spreadInto } from "./movement.ts"
+import { affine, equal, sub } from "./elementwise.ts"
+import { randomNormal } from "./random.ts"
+import { sumRows } from "./reduce.ts"
+
+/** Outputs of one panel. */
+export const panelWidth = 16
+
+/** Panels of a matrix of `rows` outputs in `halves` equal parts that alternate panel by panel. */
+export const panelsOf = (rows: number, halves = 1): number =>
+  halves * Math.ceil(rows / halves / panelWidth)
+
+/** The panels of a matrix in plain ops.  x (N, K) → (P, K, 16) */
+function panel(x: Tensor, halves: number): Tensor {
+  const [N, K] = x.shape as [number, number]
+  const P = panelsOf(N, halves)
+  const rows = (P / halves) * panelWidth
+  const parts = reshape(x, [halves, N / halves, K])
+  const padded = spreadInto(parts, [halves, rows, K], [rows * K, K, 1])
+  const split = reshape(padded, [halves, P / halves, panelWidth, K])
+  return reshape(permute(split, [1, 0, 3, 2]), [P, K, panelWidth])
+}
+
+const dtypeNames = ["f32", "f16", "bf16"] as const
+const bytesOf = (code: number): number => itemBytes(dtypeNames[code] as DType)
+const fits = (N: number, P: number, Halves: number): string | undefined =>
+  N % Halves === 0 && panelsOf(N, Halves) === P
+    ? undefined
+    : `N ${N} in ${Halves} parts takes ${panelsOf(N, Halves)} panels, P is ${P}`
+
+/** Rows into panels, converted to `dtype`. bad[p] = numbers of panel p that are not finite.
+ *  x (N, K) → w (P, K, 16), bad (P); Halves 2 alternates the panels of the two halves of the rows */
+export const pack = op({
+  name: "pack",
+  sig: "x:f32|f16|bf16(N,K) -> w:dtype(P,K,16) bad:(P)",
+  params: "N K P Halves xType wType",
+  check: ({ N, P, Halves }) => fits(N, P, Halves),
+  meaning: ({ x }, { P, Halves }, { dtype }) => {
+    const w = cast(panel(cast(x, "f32"), Halves), dtype as DType)
+    const flat = reshape(cast(w, "f32"), [P, w.size / P])
+    // x − x is 0 for finite numbers and NaN for the rest.
+    const finite = equal(sub(flat, flat), constant([0], [1]))
+    return { w, bad: affine(sumRows(finite), -1, w.size / P) }
+  },
+  vjp: () => ({}),
+  rows: ({ P }) => P,
+  cost: ({ N, K, xType, wType }) => ({ bytes: N * K * (bytesOf(xType) + bytesOf(wType)), flops: 0 }),
+  cases: dtypeNames.flatMap((xType) =>
+    dtypeNames.flatMap((dtype) => [
+      { N: 33, K: 31, P: 3, Halves: 1, xType, dtype },
+      { N: 48, K: 64, P: 4, Halves: 2, xType, dtype },
+    ]),
+  ),
+})
+
+/** Panels of a random matrix z (N, K), normal with standard deviation std; the numbers are those of
+ *  randomNormal, whatever the layout and dtype.  → w (P, K, 16) */
+export const randomPanels = op({
+  name: "randomPanels",
+  sig: " -> w:dtype(P,K,16)",
+  params: "N K P Halves Seed Stream std wType",
+  check: ({ N, P, Halves }) => fits(N, P, Halves),
+  meaning: (_none, { N, K, Halves, Seed, Stream, std }, { dtype }) =>
+    cast(panel(randomNormal({ N, K, Seed, Stream, std }), Halves), dtype as DType),
+  vjp: () => ({}),
+  rows: ({ P }) => P,
+  cost: ({ N, K, wType }) => ({ bytes: N * K * bytesOf(wType), flops: 100 * N * K }),
+  cases: dtypeNames.flatMap((dtype) => [
+    { N: 33, K: 31, P: 3, Halves: 1, Seed: 3, Stream: 1, std: 0.5, dtype },
+    { N: 48, K: 64, P: 4, Halves: 2, Seed: 3, Stream: 2, std: 1, dtype },
+  ]),
+})
+
+export const packOps = [pack.op, randomPanels.op]
