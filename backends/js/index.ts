@@ -13,6 +13,7 @@ import {
   type Prepared,
   type Step,
   type Storage,
+  type TypedArray,
   viewOf,
 } from "../../engine/index.ts"
 import { plainOps } from "../../ops/index.ts"
@@ -37,7 +38,7 @@ export class JsBuffer implements Buffer {
   }
 }
 
-export class JsBackend implements Backend {
+export class JsBackend implements Backend, AsyncDisposable {
   readonly name = "js"
   readonly live = new Set<Buffer>()
   readonly #kernels = new Map<string, Op>(plainOps.map((op) => [op.name, op]))
@@ -84,6 +85,10 @@ export class JsBackend implements Backend {
   close(): void {
     for (const buffer of this.live) buffer.free()
   }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close()
+  }
 }
 
 function prepareStep({ op, call, inputs, outputs }: Step, arena: Map<Storage, Float64Array>) {
@@ -105,11 +110,14 @@ function arrayOf({ tensor, storage, offset }: Place, arena: Map<Storage, Float64
   let array = arena.get(storage)
   if (!array) {
     const data = storage.data
-    array = data ? decode(tensor.dtype, data) : new Float64Array(tensor.size)
+    array = data ? numbersOf(data, tensor.dtype) : new Float64Array(tensor.size)
     arena.set(storage, array)
   }
   return array.subarray(0, tensor.size)
 }
+
+const numbersOf = (data: TypedArray, dtype: DType): Float64Array =>
+  data instanceof Float64Array ? data.slice() : decode(dtype, data)
 
 function own(buffer: Buffer): JsBuffer {
   if (buffer instanceof JsBuffer) return buffer

@@ -1,0 +1,21 @@
+// Opens a backend by name.
+import type { Backend } from "../engine/index.ts"
+import type { WasmOptions } from "./wasm/index.ts"
+
+export type { WasmOptions } from "./wasm/index.ts"
+
+export const backendNames = ["wasm", "js"] as const
+export type BackendName = (typeof backendNames)[number]
+
+/** What `open` gives: a backend that `await using` closes. */
+export type OpenBackend = Backend & AsyncDisposable
+
+/**
+ * Opens a backend: "wasm" (SIMD and threads) or "js" (float64, plain, slow).
+ * Throws RangeError for an unknown name or option, Error with the next action where it cannot run.
+ */
+export async function open(name: BackendName, options: WasmOptions = {}): Promise<OpenBackend> {
+  if (name === "wasm") return (await import("./wasm/index.ts")).openWasm(options)
+  if (name === "js") return new (await import("./js/index.ts")).JsBackend()
+  throw new RangeError(`unknown backend ${JSON.stringify(name)}. There are: ${backendNames.join(", ")}`)
+}

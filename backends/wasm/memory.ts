@@ -1,0 +1,90 @@
+// Memory of one WebAssembly instance: who owns which bytes of its 32-bit address space.
+import { alignUp } from "../../engine/index.ts"
+
+const pageBytes = 65536
+/** Everything below belongs to the module: its static data and the words that threads share. */
+const reserved = 1 << 20
+export const addressSpace = 65536 * pageBytes
+
+export class Heap {
+  readonly memory: WebAssembly.Memory
+  /** Free regions, address → bytes, in rising order; the last reaches to the end of what has grown. */
+  #free: { address: number; bytes: number }[] = []
+  /** Bytes given out and not yet freed. */
+  used = 0
+  #top = reserved
+
+  constructor(memory: WebAssembly.Memory) {
+    this.memory = memory
+  }
+
+  /** Address of zeroed bytes, 64-byte aligned. Throws RangeError when 4 GiB do not hold them. */
+  alloc(bytes: number): number {
+    const need = Math.max(alignUp(bytes), alignUp(1))
+    const index = this.#free.findIndex((region) => region.bytes >= need)
+    const address = index >= 0 ? this.#take(index, need) : this.#extend(need)
+    this.used += need
+    return address
+  }
+
+  free(address: number, bytes: number): void {
+    const size = Math.max(alignUp(bytes), alignUp(1))
+    this.used -= size
+    const at = this.#free.findIndex((region) => region.address > address)
+    this.#free.splice(at < 0 ? this.#free.length : at, 0, { address, bytes: size })
+    this.#free = this.#free.reduce<{ address: number; bytes: number }[]>((merged, region) => {
+      const last = merged.at(-1)
+      if (last && last.address + last.bytes === region.address) last.bytes += region.bytes
+      else merged.push({ ...region })
+      return merged
+    }, [])
+    const last = this.#free.at(-1)
+    if (last && last.address + last.bytes === this.#top) {
+      this.#top = last.address
+      this.#free.pop()
+    }
+  }
+
+  #take(index: number, need: number): number {
+    const region = this.#free[index] as { address: number; bytes: number }
+    const { address } = region
+    region.address += need
+    region.bytes -= need
+    if (region.bytes === 0) this.#free.splice(index, 1)
+    new Uint8Array(this.memory.buffer, address, need).fill(0)
+    return address
+  }
+
+  #extend(need: number): number {
+    const address = this.#top
+    const end = address + need
+    const grown = this.memory.buffer.byteLength
+    if (end > addressSpace) {
+      const error = new RangeError(
+        `wasm: ${need} bytes do not fit, ${this.used} of the ${addressSpace} that a 32-bit memory ` +
+          "can hold are in use. Close a model, or use a smaller dtype",
+      )
+      throw Object.assign(error, { addressSpace })
+    }
+    const clean = Math.min(end, this.#dirty)
+    if (end > grown) this.#grow(Math.ceil((end - grown) / pageBytes))
+    if (clean > address) new Uint8Array(this.memory.buffer, address, clean - address).fill(0)
+    this.#top = end
+    this.#dirty = Math.max(this.#dirty, end)
+    return address
+  }
+
+  /** Addresses below have been given out before and may hold old values. */
+  #dirty = reserved
+
+  #grow(pages: number): void {
+    try {
+      this.memory.grow(pages)
+    } catch {
+      throw new RangeError(
+        `wasm: the system gave no ${pages * pageBytes} bytes more, ${this.used} are in use. ` +
+          "Free memory, or use a smaller model or dtype",
+      )
+    }
+  }
+}

@@ -1,0 +1,59 @@
+// Chooses the build of the kernels that this runtime can run, and compiles it.
+import { relaxedSimd, simd, threads as sharedMemory } from "wasm-feature-detect"
+
+export interface Build {
+  readonly simd: "relaxed" | "simd"
+  readonly shared: boolean
+}
+
+interface Embedded {
+  readonly kernels: readonly string[]
+  readonly base64: string
+}
+
+/** The best build, or the one asked for. Throws Error naming what the runtime lacks. */
+export async function chooseBuild(wanted: Build["simd"] | undefined, threads: number): Promise<Build> {
+  if (wanted !== undefined && wanted !== "relaxed" && wanted !== "simd") {
+    throw new RangeError(`wasm: simd must be "relaxed" or "simd", got ${JSON.stringify(wanted)}`)
+  }
+  if (!(await simd())) {
+    throw new Error("Cannot open wasm: this runtime has no WebAssembly SIMD. Use Node 20.19 or later")
+  }
+  if (threads > 1 && !(await sharedMemory())) {
+    throw new Error(
+      "Cannot open wasm with threads: no shared memory. Serve the page cross-origin isolated " +
+        "(COOP and COEP headers), or use { threads: 1 }",
+    )
+  }
+  await enableRelaxedOnNode20()
+  const relaxed = await relaxedSimd()
+  if (wanted === "relaxed" && !relaxed) {
+    throw new Error('Cannot open wasm: this runtime has no relaxed SIMD. Use { simd: "simd" }')
+  }
+  return { simd: wanted ?? (relaxed ? "relaxed" : "simd"), shared: threads > 1 }
+}
+
+/** Node 20 has relaxed SIMD behind a flag that later versions no longer know. */
+async function enableRelaxedOnNode20(): Promise<void> {
+  if (typeof process === "undefined" || !process.versions?.node?.startsWith("20.")) return
+  const { setFlagsFromString } = await import("node:v8")
+  setFlagsFromString("--experimental-wasm-relaxed-simd")
+}
+
+/** The compiled module and the names of its kernels, in the order of its table. */
+export async function loadKernels(
+  build: Build,
+): Promise<{ module: WebAssembly.Module; kernels: readonly string[] }> {
+  const { kernels, base64 } = await embedded(build)
+  const text = atob(base64)
+  const bytes = Uint8Array.from(text, (c) => c.charCodeAt(0))
+  return { module: await WebAssembly.compile(bytes), kernels }
+}
+
+/** Static names, so that bundlers see them; the files are made by build/kernels.ts. */
+function embedded({ simd: kind, shared }: Build): Promise<Embedded> {
+  if (kind === "relaxed") {
+    return shared ? import("./kernels-relaxed-shared.js") : import("./kernels-relaxed.js")
+  }
+  return shared ? import("./kernels-simd-shared.js") : import("./kernels-simd.js")
+}

@@ -1,0 +1,60 @@
+// Worker threads that share one memory and serve plans until the backend closes. They never keep
+// the process alive.
+
+/** What a worker is born with. */
+export interface WorkerStart {
+  readonly module: WebAssembly.Module
+  readonly memory: WebAssembly.Memory
+  readonly thread: number
+  readonly threads: number
+  readonly scratch: number
+  /** Whether products use the tile for 256-bit registers. */
+  readonly wide: boolean
+}
+
+export interface Pool {
+  close(): void
+}
+
+/** Exports of the module that every thread's instance offers. */
+export interface Exports {
+  runPlan(steps: number, count: number, threads: number): number
+  serve(thread: number, threads: number, startEpoch: number): void
+  stop(): void
+  fail(thread: number): void
+  setScratch(address: number): void
+  setWideTiles(on: number): void
+  tableIndex(kernel: number): number
+}
+
+/** Starts threads 1 … threads − 1 and returns when all are ready to run. */
+export async function startPool(starts: readonly WorkerStart[], fail: (error: Error) => void): Promise<Pool> {
+  if (starts.length === 0) return { close() {} }
+  const { Worker } = await import("node:worker_threads")
+  let closing = false
+  const workers = await Promise.all(
+    starts.map(
+      (start) =>
+        new Promise<InstanceType<typeof Worker>>((resolve, reject) => {
+          const worker = new Worker(new URL("./worker.js", import.meta.url), { workerData: start })
+          worker.once("message", () => {
+            worker.unref()
+            resolve(worker)
+          })
+          worker.once("error", (error) => {
+            reject(error)
+            fail(error instanceof Error ? error : new Error(String(error)))
+          })
+          worker.once("exit", (code) => {
+            if (!closing) fail(new Error(`wasm: worker thread ${start.thread} ended with code ${code}`))
+          })
+        }),
+    ),
+  )
+  return {
+    close() {
+      closing = true
+      for (const worker of workers) void worker.terminate()
+    },
+  }
+}

@@ -1,0 +1,119 @@
+// Streaming generation: prefill in chunks, then one token at a time from the cache.
+import type { ModelConfig } from "./config.ts"
+import type { Session } from "./session.ts"
+
+export interface GenerateOptions {
+  /** Most tokens to generate; default: as many as the cache holds. */
+  readonly maxNewTokens?: number
+  /** 0 takes the most likely token; default 0. */
+  readonly temperature?: number
+  /** Only the k most likely tokens; 0, the default, means all. */
+  readonly topK?: number
+  /** Only the most likely tokens that together have this probability; default 1, all. */
+  readonly topP?: number
+  /** Seed of the sampling; default 0. Equal seeds give equal tokens. */
+  readonly seed?: number
+  /** Tokens after which to end; the token itself is still yielded. Default: end of text. */
+  readonly stop?: readonly number[]
+  /** Ends the generation by throwing the signal's reason. */
+  readonly signal?: AbortSignal
+}
+
+export interface Token {
+  readonly id: number
+}
+
+/** Positions that one prefill step reads. */
+export const prefillChunk = 512
+
+export type Checked = Required<Omit<GenerateOptions, "signal">> & { readonly signal: AbortSignal | undefined }
+
+/** The options with defaults. Throws RangeError naming the value that is out of range. */
+export function checkOptions(
+  prompt: readonly number[],
+  options: GenerateOptions,
+  config: ModelConfig,
+  capacity: number,
+): Checked {
+  checkPrompt(prompt, config)
+  const room = capacity - prompt.length
+  const { maxNewTokens = room, temperature = 0, topK = 0, topP = 1, seed = 0 } = options
+  const { stop = [config.eosId], signal } = options
+  const whole = (name: string, value: number, least: number): void => {
+    if (Number.isInteger(value) && value >= least) return
+    throw new RangeError(`generate: ${name} must be a whole number from ${least}, got ${value}`)
+  }
+  whole("maxNewTokens", maxNewTokens, 0)
+  whole("topK", topK, 0)
+  whole("seed", seed, 0)
+  if (!(temperature >= 0 && temperature < Number.POSITIVE_INFINITY)) {
+    throw new RangeError(`generate: temperature must be 0 or more, got ${temperature}`)
+  }
+  if (!(topP > 0 && topP <= 1)) throw new RangeError(`generate: topP must lie in (0, 1], got ${topP}`)
+  for (const id of stop) checkToken(id, config)
+  if (prompt.length + maxNewTokens > capacity) {
+    throw new RangeError(
+      `generate: ${prompt.length} prompt tokens and ${maxNewTokens} new ones exceed the cache of ` +
+        `${capacity}. Ask for at most ${Math.max(0, room)} new tokens, or load with a larger capacity`,
+    )
+  }
+  return { maxNewTokens, temperature, topK, topP, seed, stop, signal }
+}
+
+function checkPrompt(prompt: readonly number[], config: ModelConfig): void {
+  if (!Array.isArray(prompt) && !ArrayBuffer.isView(prompt)) {
+    throw new TypeError(`generate: the prompt must be an array of token ids, got ${typeof prompt}`)
+  }
+  if (prompt.length === 0) throw new RangeError("generate: the prompt is empty. Begin with the BOS token")
+  if (prompt.length > config.maxContext) {
+    throw new RangeError(
+      `generate: a prompt of ${prompt.length} tokens exceeds the context of ${config.maxContext}`,
+    )
+  }
+  for (const id of prompt) checkToken(id, config)
+}
+
+export function checkToken(id: number, { vocabSize }: ModelConfig): void {
+  if (Number.isInteger(id) && id >= 0 && id < vocabSize) return
+  throw new RangeError(`token ids lie in 0 … ${vocabSize - 1}, got ${id}`)
+}
+
+/** Runs a checked generation on a session that no one else uses meanwhile. */
+export async function* run(
+  session: Session,
+  prompt: readonly number[],
+  options: Checked,
+): AsyncGenerator<Token, void, undefined> {
+  const { maxNewTokens, stop, signal } = options
+  signal?.throwIfAborted()
+  if (maxNewTokens === 0) return
+  session.setSampling(options)
+  for (let start = 0; start < prompt.length; start += prefillChunk) {
+    const chunk = prompt.slice(start, start + prefillChunk)
+    await session.prefill(chunk, start, start + chunk.length === prompt.length)
+    await nextTurn()
+    signal?.throwIfAborted()
+  }
+  for (let n = 0; ; ) {
+    const id = await session.token()
+    yield { id }
+    n++
+    if (n === maxNewTokens || stop.includes(id)) return
+    await nextTurn()
+    signal?.throwIfAborted()
+    await session.decode(prompt.length + n - 1)
+  }
+}
+
+/** Lets timers, signals and input have their turn: steps run without one. */
+function nextTurn(): Promise<void> {
+  if (typeof setImmediate === "function") return new Promise((resolve) => setImmediate(resolve))
+  const { port1, port2 } = new MessageChannel()
+  return new Promise((resolve) => {
+    port1.onmessage = () => {
+      port1.close()
+      resolve()
+    }
+    port2.postMessage(undefined)
+  })
+}

@@ -1,0 +1,18 @@
+// OpenELM: sizes, weights, generation.
+export {
+  type ConfigSpec,
+  configJson,
+  configOf,
+  type ModelConfig,
+  modelNames,
+  parameterCount,
+  parseConfig,
+  scaledConfig,
+  tensorShapes,
+} from "./config.ts"
+export { type ModelFolder, openModelFolder } from "./folder.ts"
+export type { GenerateOptions, Token } from "./generate.ts"
+export { type LossOptions, type LossTerms, lossTerms } from "./loss.ts"
+export { type ModelOptions, OpenELM, type RandomOptions } from "./openelm.ts"
+export { openSafetensors, type SafetensorsFile, writeSafetensors } from "./safetensors.ts"
+export { type WeightDType, weightBytes, weightDTypes } from "./weights.ts"

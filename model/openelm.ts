@@ -1,0 +1,266 @@
+// A model on a backend: loading, logits, generation.
+import {
+  allocate,
+  type Backend,
+  bufferOf,
+  isDType,
+  itemBytes,
+  type Plan,
+  readBound,
+  runOnce,
+  type Tensor,
+} from "../engine/index.ts"
+import { configOf, type ModelConfig, parameterCount } from "./config.ts"
+import { openModelFolder } from "./folder.ts"
+import { head, hidden, type Trace } from "./forward.ts"
+import { checkOptions, checkToken, type GenerateOptions, run, type Token } from "./generate.ts"
+import { allocateCaches, cacheUpdates, freeCaches, Session } from "./session.ts"
+import {
+  type LoadedWeights,
+  loadWeights,
+  type Progress,
+  randomWeights,
+  type WeightDType,
+  weightBytes,
+  weightDTypes,
+} from "./weights.ts"
+
+export interface ModelOptions {
+  readonly backend: Backend
+  /** Dtype of the weight matrices in memory: f32 (default), f16 or bf16. */
+  readonly dtype?: WeightDType
+  /** Positions that the key-value cache holds; default the model's context. */
+  readonly capacity?: number
+  /** Called as weights arrive, with bytes done and in all. */
+  readonly onProgress?: Progress
+}
+
+export interface RandomOptions extends ModelOptions {
+  /** Seed of the weights; default 0. */
+  readonly seed?: number
+}
+
+export class OpenELM {
+  readonly config: ModelConfig
+  readonly backend: Backend
+  readonly dtype: WeightDType
+  readonly capacity: number
+  /** Bytes of the weights on the backend. */
+  readonly weightBytes: number
+  readonly #loaded: LoadedWeights
+  /** Sessions that no generation is using. */
+  readonly #idle: Session[] = []
+  readonly #sessions = new Set<Session>()
+  #closed = false
+
+  private constructor(config: ModelConfig, options: Checked, loaded: LoadedWeights) {
+    this.config = config
+    this.backend = options.backend
+    this.dtype = options.dtype
+    this.capacity = options.capacity
+    this.weightBytes = loaded.bytes
+    this.#loaded = loaded
+  }
+
+  /**
+   * Reads a Hugging Face style folder: config.json and model.safetensors, or shards with an index.
+   * Throws SyntaxError for files that do not parse, RangeError for sizes and values out of range.
+   */
+  static async load(folder: string, options: ModelOptions): Promise<OpenELM> {
+    const opened = await openModelFolder(folder)
+    try {
+      return await OpenELM.#build(opened.config, options, (checked) =>
+        loadWeights(opened, checked.backend, checked.dtype, options.onProgress),
+      )
+    } finally {
+      await opened.close()
+    }
+  }
+
+  /** A model of a released size ("270M", "450M", "1.1B", "3B") or any config, with seeded weights. */
+  static async random(size: string | ModelConfig, options: RandomOptions): Promise<OpenELM> {
+    const config = typeof size === "string" ? configOf(size) : size
+    const { seed = 0, onProgress } = options
+    if (!Number.isInteger(seed) || seed < 0 || seed > 0xffffffff) {
+      throw new RangeError(`seed must be a whole number from 0 to ${0xffffffff}, got ${seed}`)
+    }
+    return OpenELM.#build(config, options, ({ backend, dtype }) =>
+      randomWeights(config, backend, dtype, seed, onProgress),
+    )
+  }
+
+  static async #build(
+    config: ModelConfig,
+    options: ModelOptions,
+    load: (checked: Checked) => Promise<LoadedWeights>,
+  ): Promise<OpenELM> {
+    const checked = checkModelOptions(config, options)
+    try {
+      return new OpenELM(config, checked, await load(checked))
+    } catch (error) {
+      throw explained(error, config, checked.dtype)
+    }
+  }
+
+  get parameters(): number {
+    return parameterCount(this.config)
+  }
+
+  /** The plan of one decode step, for printing and counting. */
+  get decodePlan(): Plan {
+    const session = this.#acquire()
+    this.#idle.push(session)
+    return session.decodePlan
+  }
+
+  /**
+   * Logits of every position, (B, T, V) in row-major order, in f32.
+   * Throws RangeError for ids outside the vocabulary, rows of unequal length, or T beyond the context.
+   */
+  async logits(ids: readonly (readonly number[])[]): Promise<Float32Array> {
+    const [values] = await this.#evaluate(ids, () => [])
+    return values as Float32Array
+  }
+
+  /** Logits, and every intermediate value of the forward pass by name (model/forward.ts). */
+  async activations(ids: readonly (readonly number[])[]): Promise<Map<string, Float32Array>> {
+    const names: string[] = []
+    const values: Tensor[] = []
+    const trace: Trace = (name, value) => {
+      names.push(name)
+      values.push(value)
+    }
+    const [logits, ...rest] = await this.#evaluate(ids, () => values, trace)
+    return new Map([["logits", logits as Float32Array], ...rest.map((v, i) => [names[i], v] as [string, Float32Array])])
+  }
+
+  /**
+   * Tokens that follow the prompt, as they come. Several generations may run at once, each with its
+   * own cache. Throws RangeError for a prompt or options out of range, the signal's reason on abort.
+   */
+  async *generate(
+    prompt: readonly number[],
+    options: GenerateOptions = {},
+  ): AsyncGenerator<Token, void, undefined> {
+    this.#checkOpen()
+    const checked = checkOptions(prompt, options, this.config, this.capacity)
+    const session = this.#acquire()
+    try {
+      yield* run(session, [...prompt], checked)
+    } finally {
+      if (!this.#closed) this.#idle.push(session)
+    }
+  }
+
+  /** Frees everything that the model holds on its backend. */
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    for (const session of this.#sessions) session.close()
+    this.#loaded.free()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close()
+  }
+
+  #acquire(): Session {
+    this.#checkOpen()
+    const idle = this.#idle.pop()
+    if (idle) return idle
+    const session = new Session(this.config, this.#loaded.weights, this.backend, this.capacity)
+    this.#sessions.add(session)
+    return session
+  }
+
+  async #evaluate(
+    ids: readonly (readonly number[])[],
+    more: () => readonly Tensor[],
+    trace?: Trace,
+  ): Promise<Float32Array[]> {
+    this.#checkOpen()
+    const [B, T] = checkBatch(ids, this.config)
+    const { backend, config } = this
+    const { weights } = this.#loaded
+    const caches = allocateCaches(config, backend, { batch: B, capacity: T })
+    const tokens = allocate(backend, [B * T], "i32")
+    const position = allocate(backend, [B], "i32")
+    const held = [tokens, position]
+    try {
+      backend.write(bufferOf(tokens), Int32Array.from(ids.flat()))
+      const result = hidden(config, weights, { tokens, position, caches }, trace)
+      const wanted = [head(config, weights, result.stream, trace), ...more()]
+      const targets = wanted.map((x) => allocate(backend, x.shape, x.dtype))
+      held.push(...targets)
+      const updates = targets.map((target, i) => [target, wanted[i] as Tensor] as const)
+      await runOnce(backend, trace ? updates : [...updates, ...cacheUpdates(caches, result.caches)])
+      return (await Promise.all(targets.map((x) => readBound(x, backend)))) as Float32Array[]
+    } finally {
+      for (const tensor of held) bufferOf(tensor).free()
+      freeCaches(caches)
+    }
+  }
+
+  #checkOpen(): void {
+    if (this.#closed) throw new Error("this model is closed. Load it again")
+  }
+}
+
+interface Checked {
+  readonly backend: Backend
+  readonly dtype: WeightDType
+  readonly capacity: number
+}
+
+function checkModelOptions(config: ModelConfig, options: ModelOptions): Checked {
+  const { backend, dtype = "f32", capacity = config.maxContext } = options
+  if (typeof backend?.prepare !== "function") {
+    throw new TypeError('a model needs a backend: { backend: await open("wasm") }')
+  }
+  if (!isDType(dtype) || !weightDTypes.includes(dtype)) {
+    throw new RangeError(`dtype must be one of ${weightDTypes.join(", ")}, got ${JSON.stringify(dtype)}`)
+  }
+  if (!Number.isInteger(capacity) || capacity < 1 || capacity > config.maxContext) {
+    throw new RangeError(
+      `capacity must be a whole number from 1 to the context of ${config.maxContext}, got ${capacity}`,
+    )
+  }
+  return { backend, dtype, capacity }
+}
+
+/** An allocation error, with the dtypes in which the model would fit. */
+function explained(error: unknown, config: ModelConfig, dtype: WeightDType): unknown {
+  const limit = (error as { addressSpace?: number }).addressSpace
+  if (limit === undefined) return error
+  const sizes = weightDTypes.map((d) => ({ d, bytes: weightBytes(config, d) }))
+  const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(2)} GiB`
+  const fitting = sizes.filter(({ bytes }) => bytes < 0.95 * limit).map(({ d }) => d)
+  const needed = gib(weightBytes(config, dtype))
+  const advice = fitting.length > 0 ? `Use dtype ${fitting.join(" or ")}` : "No dtype of this version fits"
+  return new RangeError(
+    `${config.name} in ${dtype} takes ${needed} of weights, more than is left of the ${gib(limit)} ` +
+      `that one WebAssembly memory holds. ${advice} (${sizes.map(({ d, bytes }) => `${d} ${gib(bytes)}`).join(", ")})`,
+    { cause: error },
+  )
+}
+
+function checkBatch(ids: readonly (readonly number[])[], config: ModelConfig): [B: number, T: number] {
+  const T = ids[0]?.length ?? 0
+  if (!Array.isArray(ids) || T === 0) {
+    throw new RangeError("logits: expected one or more rows of token ids, got none")
+  }
+  if (T > config.maxContext) {
+    throw new RangeError(`logits: ${T} tokens exceed the context of ${config.maxContext}`)
+  }
+  for (const row of ids) {
+    if (row.length !== T) {
+      throw new RangeError(`logits: rows must be of one length, got ${T} and ${row.length}. Pad them`)
+    }
+    for (const id of row) checkToken(id, config)
+  }
+  return [ids.length, T]
+}
+
+/** Bytes of the key-value cache of one sequence. */
+export const cacheBytes = (config: ModelConfig, capacity: number): number =>
+  2 * config.keyHeads.reduce((a, b) => a + b, 0) * config.headDim * capacity * itemBytes("f32")

@@ -1,0 +1,166 @@
+// One sequence in progress: its key-value cache of fixed capacity, its token, and the recorded plans
+// that prefill and decode it. A session serves one generation at a time and is then used again.
+import {
+  allocate,
+  type Backend,
+  bufferOf,
+  type Plan,
+  type Prepared,
+  plan,
+  readBound,
+  type Tensor,
+  type Update,
+} from "../engine/index.ts"
+import { sample } from "../ops/index.ts"
+import type { ModelConfig } from "./config.ts"
+import { head, hidden, type LayerCache, lastRows, type Weights } from "./forward.ts"
+
+export interface Sampling {
+  readonly temperature: number
+  readonly topK: number
+  readonly topP: number
+  readonly seed: number
+}
+
+/** Memory for keys and values of `capacity` positions in every layer. */
+export function allocateCaches(
+  config: ModelConfig,
+  backend: Backend,
+  sizes: { readonly batch: number; readonly capacity: number },
+): LayerCache[] {
+  const { batch, capacity } = sizes
+  return config.keyHeads.map((G) => {
+    const shape = [batch, G, capacity, config.headDim] // (B, G, S, E)
+    return { keys: allocate(backend, shape), values: allocate(backend, shape) }
+  })
+}
+
+export const freeCaches = (caches: readonly LayerCache[]): void => {
+  for (const { keys, values } of caches) {
+    bufferOf(keys).free()
+    bufferOf(values).free()
+  }
+}
+
+/** Updates that put a call's keys and values into the caches. */
+export const cacheUpdates = (caches: readonly LayerCache[], now: readonly LayerCache[]): Update[] =>
+  caches.flatMap(({ keys, values }, i): Update[] => [
+    [keys, now[i]?.keys as Tensor],
+    [values, now[i]?.values as Tensor],
+  ])
+
+/** Plans of other lengths than 1 that a session keeps ready. */
+const keptPlans = 2
+
+interface Ready {
+  readonly tokens: Tensor
+  readonly prepared: Prepared
+}
+
+export class Session {
+  readonly #config: ModelConfig
+  readonly #weights: Weights
+  readonly #backend: Backend
+  readonly #caches: readonly LayerCache[]
+  readonly #token: Tensor // i32 (1): the last token chosen, the next to be read
+  readonly #position: Tensor // i32 (1)
+  readonly #controls: Tensor // (3)
+  readonly #seed: Tensor // i32 (1)
+  readonly #plans = new Map<string, Ready>()
+  #closed = false
+  /** The recorded plan of one decode step. */
+  readonly decodePlan: Plan
+
+  constructor(config: ModelConfig, weights: Weights, backend: Backend, capacity: number) {
+    this.#config = config
+    this.#weights = weights
+    this.#backend = backend
+    this.#caches = allocateCaches(config, backend, { batch: 1, capacity })
+    this.#token = allocate(backend, [1], "i32")
+    this.#position = allocate(backend, [1], "i32")
+    this.#controls = allocate(backend, [3])
+    this.#seed = allocate(backend, [1], "i32")
+    this.decodePlan = plan(this.#record(this.#token, true), backend)
+    this.#plans.set("1", { tokens: this.#token, prepared: backend.prepare(this.decodePlan) })
+  }
+
+  /** What the next runs sample by. */
+  setSampling({ temperature, topK, topP, seed }: Sampling): void {
+    this.#backend.write(bufferOf(this.#controls), Float32Array.of(temperature, topK, topP))
+    this.#backend.write(bufferOf(this.#seed), Int32Array.of(seed))
+  }
+
+  /** Reads tokens into the cache from `position` on; with `choose`, chooses the one that follows. */
+  async prefill(tokens: readonly number[], position: number, choose: boolean): Promise<void> {
+    this.#checkOpen()
+    const ready = this.#readyFor(tokens.length, choose)
+    this.#backend.write(bufferOf(ready.tokens), Int32Array.from(tokens))
+    await this.#run(ready, position)
+  }
+
+  /** Reads the chosen token into the cache at `position` and chooses the next. */
+  async decode(position: number): Promise<void> {
+    this.#checkOpen()
+    await this.#run(this.#plans.get("1") as Ready, position)
+  }
+
+  /** The token chosen last. */
+  async token(): Promise<number> {
+    this.#checkOpen()
+    const [id] = await readBound(this.#token, this.#backend)
+    return id as number
+  }
+
+  close(): void {
+    this.#closed = true
+    for (const { tokens, prepared } of this.#plans.values()) {
+      prepared.close()
+      bufferOf(tokens).free()
+    }
+    this.#plans.clear()
+    freeCaches(this.#caches)
+    for (const tensor of [this.#position, this.#controls, this.#seed]) bufferOf(tensor).free()
+  }
+
+  #checkOpen(): void {
+    if (this.#closed) throw new Error("the model was closed during this generation")
+  }
+
+  #run({ prepared }: Ready, position: number): void | Promise<void> {
+    this.#backend.write(bufferOf(this.#position), Int32Array.of(position))
+    return prepared.run()
+  }
+
+  #readyFor(count: number, choose: boolean): Ready {
+    const key = count === 1 && choose ? "1" : `${count} ${choose}`
+    let ready = this.#plans.get(key)
+    if (!ready) {
+      this.#evict()
+      const tokens = allocate(this.#backend, [count], "i32")
+      ready = { tokens, prepared: this.#backend.prepare(plan(this.#record(tokens, choose), this.#backend)) }
+    }
+    // The most recently used plan stands last.
+    if (key !== "1") this.#plans.delete(key)
+    this.#plans.set(key, ready)
+    return ready
+  }
+
+  #evict(): void {
+    const others = [...this.#plans].filter(([key]) => key !== "1")
+    for (const [key, { tokens, prepared }] of others.slice(0, Math.max(0, others.length - keptPlans + 1))) {
+      prepared.close()
+      bufferOf(tokens).free()
+      this.#plans.delete(key)
+    }
+  }
+
+  #record(tokens: Tensor, choose: boolean): Update[] {
+    const inputs = { tokens, position: this.#position, caches: this.#caches }
+    const { stream, caches } = hidden(this.#config, this.#weights, inputs)
+    const updates = cacheUpdates(this.#caches, caches)
+    if (!choose) return updates
+    const logits = head(this.#config, this.#weights, lastRows(stream, 1)) // (1, V)
+    const token = sample(logits, this.#controls, this.#seed, this.#position) // i32 (1)
+    return [...updates, [this.#token, token]]
+  }
+}

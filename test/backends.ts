@@ -1,0 +1,51 @@
+// The backends that every suite runs on, and the one table of tolerances.
+import { availableParallelism } from "node:os"
+import type { Backend, DType } from "../engine/index.ts"
+import { JsBackend } from "../backends/js/index.ts"
+import { openWasm, type WasmOptions } from "../backends/wasm/index.ts"
+
+interface Opened {
+  readonly label: string
+  open(): Promise<Backend>
+}
+
+const wasm = (label: string, options: WasmOptions): Opened => ({
+  label: `wasm ${label}`,
+  open: () => openWasm(options),
+})
+
+export const wasmBackends: readonly Opened[] = [
+  wasm("relaxed, 1 thread", { simd: "relaxed", threads: 1 }),
+  wasm("relaxed, 2 threads", { simd: "relaxed", threads: 2 }),
+  wasm("relaxed, 2 threads, wide tiles", { simd: "relaxed", threads: 2, wide: true }),
+  wasm("simd, 1 thread", { simd: "simd", threads: 1 }),
+  wasm("simd, 3 threads", { simd: "simd", threads: 3 }),
+]
+
+export const allBackends: readonly Opened[] = [
+  { label: "js", open: async () => new JsBackend() },
+  ...wasmBackends,
+]
+
+export const cores = availableParallelism()
+
+/** Largest error allowed, as a fraction of the largest reference value. */
+export const tolerance: Record<DType, number> = { f32: 1e-5, f16: 2 ** -10, bf16: 2 ** -7, i32: 0 }
+
+/** max |got − want| / max |want|; infinities and NaN must stand at the same places. */
+export function relativeError(got: ArrayLike<number>, want: ArrayLike<number>): number {
+  if (got.length !== want.length) return Number.POSITIVE_INFINITY
+  let error = 0
+  let scale = 0
+  for (let i = 0; i < want.length; i++) {
+    const [g, w] = [got[i] as number, want[i] as number]
+    if (Object.is(g, w) || g === w) {
+      if (Number.isFinite(w)) scale = Math.max(scale, Math.abs(w))
+      continue
+    }
+    if (!Number.isFinite(g) || !Number.isFinite(w)) return Number.POSITIVE_INFINITY
+    error = Math.max(error, Math.abs(g - w))
+    scale = Math.max(scale, Math.abs(w))
+  }
+  return error === 0 ? 0 : error / (scale || 1)
+}
