@@ -17,5 +17,7 @@ export type OpenBackend = Backend & AsyncDisposable
 export async function open(name: BackendName, options: WasmOptions = {}): Promise<OpenBackend> {
   if (name === "wasm") return (await import("./wasm/index.ts")).openWasm(options)
   if (name === "js") return new (await import("./js/index.ts")).JsBackend()
-  throw new RangeError(`unknown backend ${JSON.stringify(name)}. There are: ${backendNames.join(", ")}`)
+  throw new RangeError(
+    `unknown backend ${JSON.stringify(name)}. There are: ${backendNames.join(", ")}`,
+  )
 }

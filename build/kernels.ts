@@ -29,7 +29,9 @@ function findKernels(): Map<string, string> {
 function argumentsOf(op: Op): string[] {
   const own = op.outputs.filter((name) => op.alias[name] === undefined)
   const pointers = [...op.inputs, ...own].map(() => "usize")
-  const params = op.params.map((name) => (/^[A-Z]/.test(name) || name.endsWith("Type") ? "u32" : "f32"))
+  const params = op.params.map((name) =>
+    /^[A-Z]/.test(name) || name.endsWith("Type") ? "u32" : "f32",
+  )
   return [...pointers, ...params]
 }
 
@@ -48,11 +50,8 @@ function entry(ops: readonly Op[], files: ReadonlyMap<string, string>): string {
   const imports = names.map((name) => `import { ${name} } from "${up}/ops/${files.get(name)}"`)
   const cases = names.map((name, i) => `    case ${i}: return ${name}Step.index`)
   return [
-    `export { runPlan, serve, stop, fail } from "${up}/backends/wasm/run.as"`,
+    `export { runPlan, serve, stop, fail, useWideTiles } from "${up}/backends/wasm/run.as"`,
     `export { setScratch } from "${up}/backends/wasm/thread.as"`,
-    ...(files.has("setWideTiles")
-      ? [`export { setWideTiles } from "${up}/ops/${files.get("setWideTiles")}"`]
-      : ["export function setWideTiles(on: u32): void {}"]),
     ...imports,
     `export { ${names.join(", ")} }`,
     ...ops.map(stepFunction),
@@ -84,7 +83,16 @@ const variants: readonly Variant[] = [
 
 async function compile({ name, flags }: Variant, kernels: readonly string[]): Promise<void> {
   const target = join(work, `${name}.wasm`)
-  const options = ["-O3", "--noAssert", "--runtime", "stub", "--enable", "simd", "--enable", "threads"]
+  const options = [
+    "-O3",
+    "--noAssert",
+    "--runtime",
+    "stub",
+    "--enable",
+    "simd",
+    "--enable",
+    "threads",
+  ]
   const { error, stderr } = await asc.main([
     join(work, "entry.as.ts"),
     ...["--outFile", target, "--noExportMemory", "--memoryBase", "65536"],

@@ -1,7 +1,7 @@
 // Reverse-mode differentiation: walks the calls backwards and records more calls. An op without a
 // hand-written vjp is differentiated through its meaning, down to the plain ops.
 import type { Call, Maybe, Op } from "./op.ts"
-import { constant, Tensor } from "./tensor.ts"
+import { constant, type Tensor } from "./tensor.ts"
 
 type Add = (a: Tensor, b: Tensor) => Tensor
 let add: Add | undefined

@@ -1,5 +1,5 @@
 // The engine: tensors, the call graph, gradients, plans, and what a backend must offer.
-export { alignUp, alignment } from "./arena.ts"
+export { alignment, alignUp } from "./arena.ts"
 export type { Backend, Buffer, Prepared } from "./backend.ts"
 export {
   type DType,

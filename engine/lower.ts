@@ -18,7 +18,11 @@ export function lower(
 }
 
 /** Lowers what `values` need and is not yet in the map. New calls come in recording order. */
-function lowerInto(lowered: Map<Tensor, Tensor>, values: readonly Tensor[], backend: Kernels): void {
+function lowerInto(
+  lowered: Map<Tensor, Tensor>,
+  values: readonly Tensor[],
+  backend: Kernels,
+): void {
   const now = (x: Tensor): Tensor => lowered.get(x) ?? x
   for (const call of callsFor(values, lowered)) {
     const { op, outputs, attrs, params } = call
@@ -49,7 +53,8 @@ function callsFor(tensors: readonly Tensor[], known?: ReadonlyMap<Tensor, Tensor
   const calls = new Set<Call>()
   const open = [...tensors]
   for (let tensor = open.pop(); tensor; tensor = open.pop()) {
-    if (tensor.origin.kind !== "call" || known?.has(tensor) || calls.has(tensor.origin.call)) continue
+    if (tensor.origin.kind !== "call" || known?.has(tensor) || calls.has(tensor.origin.call))
+      continue
     calls.add(tensor.origin.call)
     open.push(...tensor.origin.call.inputs)
   }

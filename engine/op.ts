@@ -77,13 +77,20 @@ export interface OpSpec<S extends string, P extends string> {
   readonly name: string
   readonly sig: S
   readonly params: P
-  readonly meaning?: (inputs: Named<In<S>, Tensor>, params: Params<P>, attrs: Attrs) => Result<Out<S>>
+  readonly meaning?: (
+    inputs: Named<In<S>, Tensor>,
+    params: Params<P>,
+    attrs: Attrs,
+  ) => Result<Out<S>>
   readonly vjp?: (
     cotangents: Named<Out<S>, Maybe>,
     tensors: Named<In<S>, Tensor> & Named<Out<S>, Tensor>,
     params: Params<P>,
   ) => Gradients | undefined
-  readonly compute?: (arrays: Named<In<S>, Float64Array> & Named<Out<S>, Float64Array>, params: Params<P>) => void
+  readonly compute?: (
+    arrays: Named<In<S>, Float64Array> & Named<Out<S>, Float64Array>,
+    params: Params<P>,
+  ) => void
   readonly alias?: Partial<Record<Out<S>[number], In<S>[number]>>
   readonly rows: (params: Params<P>) => number
   readonly cost: (params: Params<P>) => Cost
@@ -98,7 +105,9 @@ export type OpFunction<S extends string> = ((
 ) => Result<Out<S>>) & { readonly op: Op }
 
 /** Declares an op with a signature. The result is called with its tensors in order, then attributes. */
-export function op<const S extends string, const P extends string>(spec: OpSpec<S, P>): OpFunction<S> {
+export function op<const S extends string, const P extends string>(
+  spec: OpSpec<S, P>,
+): OpFunction<S> {
   const signature = parseSignature(spec.sig)
   const { inputs, outputs, text } = signature
   const names = { inputs: inputs.map((s) => s.name), outputs: outputs.map((s) => s.name) }

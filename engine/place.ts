@@ -3,7 +3,7 @@
 // still needs what would be overwritten.
 import type { Buffer } from "./backend.ts"
 import type { TypedArray } from "./dtype.ts"
-import { type Call, type Op, newCall } from "./op.ts"
+import { type Call, newCall, type Op } from "./op.ts"
 import type { Step, Update } from "./plan.ts"
 import type { Tensor } from "./tensor.ts"
 
@@ -131,7 +131,9 @@ export class Placer {
   #addCopies(): void {
     const late = this.#updates
       .map(([target, value]) => ({ target: this.#placeOf(target), value: this.#placeOf(value) }))
-      .filter(({ target, value }) => target.storage !== value.storage || target.offset !== value.offset)
+      .filter(
+        ({ target, value }) => target.storage !== value.storage || target.offset !== value.offset,
+      )
     const aside = late.map(({ value }) =>
       value.storage.kind === "bound" ? this.#copy(value, fresh(value.tensor)) : value,
     )

@@ -33,7 +33,10 @@ export interface Plan {
  */
 export function plan(updates: readonly Update[], backend: Pick<Backend, "name" | "has">): Plan {
   updates.forEach(checkUpdate)
-  const { calls, values } = lower(updates.map(([, value]) => value), backend)
+  const { calls, values } = lower(
+    updates.map(([, value]) => value),
+    backend,
+  )
   const pairs = updates.map(([target], i): Update => [target, values[i] as Tensor])
   const steps = new Placer(pairs, calls).place()
   const result = { steps, arenaBytes: layOut(steps), toString: () => printPlan(result) }

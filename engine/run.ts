@@ -11,7 +11,10 @@ export async function readTensor(tensor: Tensor, backend: Backend): Promise<Type
 }
 
 /** Values of several tensors from one run of the plan that computes them all. */
-export async function readTensors(tensors: readonly Tensor[], backend: Backend): Promise<TypedArray[]> {
+export async function readTensors(
+  tensors: readonly Tensor[],
+  backend: Backend,
+): Promise<TypedArray[]> {
   const targets = tensors.map((t) => allocate(backend, t.shape, t.dtype))
   try {
     await runOnce(

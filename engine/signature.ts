@@ -135,7 +135,8 @@ export function unify(
   let pending = open
   while (pending.length > 0) {
     const rest = pending.filter(({ dim, actual, slot }) => !settle(dim, actual, slot, sizes, fail))
-    if (rest.length === pending.length) fail(`give ${missing(rest, sizes)} as attributes`, TypeError)
+    if (rest.length === pending.length)
+      fail(`give ${missing(rest, sizes)} as attributes`, TypeError)
     pending = rest
   }
   return sizes
@@ -168,7 +169,9 @@ function settle(
 }
 
 const missing = (open: readonly { dim: Dim }[], sizes: Sizes): string =>
-  [...new Set(open.flatMap(({ dim }) => dim.symbols))].filter((s) => sizes[s] === undefined).join(", ")
+  [...new Set(open.flatMap(({ dim }) => dim.symbols))]
+    .filter((s) => sizes[s] === undefined)
+    .join(", ")
 
 function show(operand: Operand | undefined): string {
   if (!operand) return "(missing)"

@@ -75,5 +75,7 @@ export function allocate(backend: Backend, shape: Shape, dtype: DType = "f32"): 
 /** The memory of a bound tensor; TypeError for any other. */
 export function bufferOf(tensor: Tensor): Buffer {
   if (tensor.origin.kind === "bound") return tensor.origin.buffer
-  throw new TypeError(`expected a tensor in device memory, got the result of a ${tensor.origin.kind}`)
+  throw new TypeError(
+    `expected a tensor in device memory, got the result of a ${tensor.origin.kind}`,
+  )
 }

@@ -152,8 +152,7 @@ function derive(raw: Raw, named: (key: string) => string): ModelConfig {
 }
 
 function checkMultipliers(name: string, given: unknown, layers: number): void {
-  const expected =
-    `${name} is ${show(given)}, expected a number, [first, last] or ${layers} numbers`
+  const expected = `${name} is ${show(given)}, expected a number, [first, last] or ${layers} numbers`
   const list: readonly unknown[] = Array.isArray(given) ? given : [given]
   if (list.some((m) => typeof m !== "number")) throw new TypeError(expected)
   const lengthFits = !Array.isArray(given) || list.length === 2 || list.length === layers

@@ -60,7 +60,12 @@ export interface Hidden {
 }
 
 /** All blocks, up to but without the final norm. */
-export function hidden(config: ModelConfig, weights: Weights, inputs: Inputs, trace?: Trace): Hidden {
+export function hidden(
+  config: ModelConfig,
+  weights: Weights,
+  inputs: Inputs,
+  trace?: Trace,
+): Hidden {
   const { angles } = weights
   let stream: Stream = { x: embed(inputs.tokens, weights.embedding), d: undefined } // (B·T, D)
   trace?.("embed", stream.x)

@@ -26,7 +26,9 @@ export interface Token {
 /** Positions that one prefill step reads. */
 export const prefillChunk = 512
 
-export type Checked = Required<Omit<GenerateOptions, "signal">> & { readonly signal: AbortSignal | undefined }
+export type Checked = Required<Omit<GenerateOptions, "signal">> & {
+  readonly signal: AbortSignal | undefined
+}
 
 /** The options with defaults. Throws RangeError naming the value that is out of range. */
 export function checkOptions(
@@ -49,7 +51,8 @@ export function checkOptions(
   if (!(temperature >= 0 && temperature < Number.POSITIVE_INFINITY)) {
     throw new RangeError(`generate: temperature must be 0 or more, got ${temperature}`)
   }
-  if (!(topP > 0 && topP <= 1)) throw new RangeError(`generate: topP must lie in (0, 1], got ${topP}`)
+  if (!(topP > 0 && topP <= 1))
+    throw new RangeError(`generate: topP must lie in (0, 1], got ${topP}`)
   for (const id of stop) checkToken(id, config)
   if (prompt.length + maxNewTokens > capacity) {
     throw new RangeError(
@@ -64,7 +67,8 @@ function checkPrompt(prompt: readonly number[], config: ModelConfig): void {
   if (!Array.isArray(prompt) && !ArrayBuffer.isView(prompt)) {
     throw new TypeError(`generate: the prompt must be an array of token ids, got ${typeof prompt}`)
   }
-  if (prompt.length === 0) throw new RangeError("generate: the prompt is empty. Begin with the BOS token")
+  if (prompt.length === 0)
+    throw new RangeError("generate: the prompt is empty. Begin with the BOS token")
   if (prompt.length > config.maxContext) {
     throw new RangeError(
       `generate: a prompt of ${prompt.length} tokens exceeds the context of ${config.maxContext}`,

@@ -131,7 +131,10 @@ export class OpenELM {
       values.push(value)
     }
     const [logits, ...rest] = await this.#evaluate(ids, () => values, trace)
-    return new Map([["logits", logits as Float32Array], ...rest.map((v, i) => [names[i], v] as [string, Float32Array])])
+    return new Map([
+      ["logits", logits as Float32Array],
+      ...rest.map((v, i) => [names[i], v] as [string, Float32Array]),
+    ])
   }
 
   /**
@@ -218,7 +221,9 @@ function checkModelOptions(config: ModelConfig, options: ModelOptions): Checked 
     throw new TypeError('a model needs a backend: { backend: await open("wasm") }')
   }
   if (!isDType(dtype) || !weightDTypes.includes(dtype)) {
-    throw new RangeError(`dtype must be one of ${weightDTypes.join(", ")}, got ${JSON.stringify(dtype)}`)
+    throw new RangeError(
+      `dtype must be one of ${weightDTypes.join(", ")}, got ${JSON.stringify(dtype)}`,
+    )
   }
   if (!Number.isInteger(capacity) || capacity < 1 || capacity > config.maxContext) {
     throw new RangeError(
@@ -236,7 +241,8 @@ function explained(error: unknown, config: ModelConfig, dtype: WeightDType): unk
   const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(2)} GiB`
   const fitting = sizes.filter(({ bytes }) => bytes < 0.95 * limit).map(({ d }) => d)
   const needed = gib(weightBytes(config, dtype))
-  const advice = fitting.length > 0 ? `Use dtype ${fitting.join(" or ")}` : "No dtype of this version fits"
+  const advice =
+    fitting.length > 0 ? `Use dtype ${fitting.join(" or ")}` : "No dtype of this version fits"
   return new RangeError(
     `${config.name} in ${dtype} takes ${needed} of weights, more than is left of the ${gib(limit)} ` +
       `that one WebAssembly memory holds. ${advice} (${sizes.map(({ d, bytes }) => `${d} ${gib(bytes)}`).join(", ")})`,
@@ -244,7 +250,10 @@ function explained(error: unknown, config: ModelConfig, dtype: WeightDType): unk
   )
 }
 
-function checkBatch(ids: readonly (readonly number[])[], config: ModelConfig): [B: number, T: number] {
+function checkBatch(
+  ids: readonly (readonly number[])[],
+  config: ModelConfig,
+): [B: number, T: number] {
   const T = ids[0]?.length ?? 0
   if (!Array.isArray(ids) || T === 0) {
     throw new RangeError("logits: expected one or more rows of token ids, got none")
@@ -254,7 +263,9 @@ function checkBatch(ids: readonly (readonly number[])[], config: ModelConfig): [
   }
   for (const row of ids) {
     if (row.length !== T) {
-      throw new RangeError(`logits: rows must be of one length, got ${T} and ${row.length}. Pad them`)
+      throw new RangeError(
+        `logits: rows must be of one length, got ${T} and ${row.length}. Pad them`,
+      )
     }
     for (const id of row) checkToken(id, config)
   }

@@ -137,7 +137,10 @@ export class Session {
     if (!ready) {
       this.#evict()
       const tokens = allocate(this.#backend, [count], "i32")
-      ready = { tokens, prepared: this.#backend.prepare(plan(this.#record(tokens, choose), this.#backend)) }
+      ready = {
+        tokens,
+        prepared: this.#backend.prepare(plan(this.#record(tokens, choose), this.#backend)),
+      }
     }
     // The most recently used plan stands last.
     if (key !== "1") this.#plans.delete(key)
@@ -147,7 +150,10 @@ export class Session {
 
   #evict(): void {
     const others = [...this.#plans].filter(([key]) => key !== "1")
-    for (const [key, { tokens, prepared }] of others.slice(0, Math.max(0, others.length - keptPlans + 1))) {
+    for (const [key, { tokens, prepared }] of others.slice(
+      0,
+      Math.max(0, others.length - keptPlans + 1),
+    )) {
       prepared.close()
       bufferOf(tokens).free()
       this.#plans.delete(key)

@@ -5,8 +5,8 @@ import {
   type Backend,
   bound,
   bufferOf,
-  decode,
   type DType,
+  decode,
   itemBytes,
   readBound,
   runOnce,
@@ -14,7 +14,14 @@ import {
   type Tensor,
   viewOf,
 } from "../engine/index.ts"
-import { pack, panelsOf, panelWidth, randomPanels, ropeAngles, ropeFrequencies } from "../ops/index.ts"
+import {
+  pack,
+  panelsOf,
+  panelWidth,
+  randomPanels,
+  ropeAngles,
+  ropeFrequencies,
+} from "../ops/index.ts"
 import { type ModelConfig, tensorShapes } from "./config.ts"
 import type { ModelFolder, TensorSource } from "./folder.ts"
 import type { LayerWeights, Weights } from "./forward.ts"
@@ -102,7 +109,9 @@ export function loadWeights(
 ): Promise<LoadedWeights> {
   return fillWeights(folder.config, backend, dtype, progress, (spec, target) => {
     const source = folder.source(spec.name)
-    return spec.matrix ? loadMatrix(source, spec, target, backend) : loadVector(source, spec, target, backend)
+    return spec.matrix
+      ? loadMatrix(source, spec, target, backend)
+      : loadVector(source, spec, target, backend)
   })
 }
 
@@ -161,7 +170,12 @@ function assemble(config: ModelConfig, tensors: ReadonlyMap<string, Tensor>): We
 
 const dtypeOf = { F32: "f32", F16: "f16", BF16: "bf16" } as const
 
-async function loadVector(source: TensorSource, spec: Spec, target: Tensor, backend: Backend): Promise<void> {
+async function loadVector(
+  source: TensorSource,
+  spec: Spec,
+  target: Tensor,
+  backend: Backend,
+): Promise<void> {
   const [D] = spec.shape as [number]
   const dtype = dtypeOf[source.dtype]
   const raw = new Uint8Array(D * itemBytes(dtype))
@@ -173,7 +187,12 @@ async function loadVector(source: TensorSource, spec: Spec, target: Tensor, back
 }
 
 /** Rows go through a staging buffer, whole panels at a time, and are packed on the backend. */
-async function loadMatrix(source: TensorSource, spec: Spec, target: Tensor, backend: Backend): Promise<void> {
+async function loadMatrix(
+  source: TensorSource,
+  spec: Spec,
+  target: Tensor,
+  backend: Backend,
+): Promise<void> {
   const [N, K] = spec.shape as [number, number]
   const { halves } = spec
   const dtype = dtypeOf[source.dtype]
@@ -199,7 +218,13 @@ async function loadMatrix(source: TensorSource, spec: Spec, target: Tensor, back
 }
 
 /** Packs rows into the target's panels from `firstPanel` on. */
-async function packInto(backend: Backend, x: Tensor, target: Tensor, firstPanel: number, spec: Spec) {
+async function packInto(
+  backend: Backend,
+  x: Tensor,
+  target: Tensor,
+  firstPanel: number,
+  spec: Spec,
+) {
   const [N, K] = x.shape as [number, number]
   const P = panelsOf(N, spec.halves)
   const { dtype } = target

@@ -6,7 +6,11 @@ import { broadcast, permute, reshape } from "./movement.ts"
 import { dot } from "./reduce.ts"
 import { softmaxOf } from "./softmax.ts"
 
-const range = (n: number): Tensor => constant(Float32Array.from({ length: n }, (_, i) => i), [n])
+const range = (n: number): Tensor =>
+  constant(
+    Float32Array.from({ length: n }, (_, i) => i),
+    [n],
+  )
 
 /** y = softmax(scale·q·kᵀ)·v over keys 0 … position[b]+t; query head h reads key head ⌊h·G/H⌋.
  *  Online softmax: memory does not grow with T·S.

@@ -14,7 +14,10 @@ export const streamSum = op({
   meaning: ({ x }) => sumRows(x),
   rows: ({ R }) => R,
   cost: ({ R, C }) => ({ bytes: 4 * R * C, flops: R * C }),
-  cases: [{ R: 4, C: 4096 }, { R: 3, C: 64 }],
+  cases: [
+    { R: 4, C: 4096 },
+    { R: 3, C: 64 },
+  ],
 })
 
 /** Lanes that multiplyAdd keeps in registers: 12 vectors of 4, or 20 where pairs run as one of 8. */

@@ -1,5 +1,13 @@
 // Plain ops that act on each element alone. The binary ones broadcast as NumPy does.
-import { constant, type Maybe, type Op, type Shape, type Sizes, setCotangentSum, type Tensor } from "../engine/index.ts"
+import {
+  constant,
+  type Maybe,
+  type Op,
+  type Shape,
+  type Sizes,
+  setCotangentSum,
+  type Tensor,
+} from "../engine/index.ts"
 import { broadcast } from "./movement.ts"
 import { plain, refuse, size } from "./plain.ts"
 
@@ -23,7 +31,12 @@ function unary(name: string, formula: string, f: (x: number) => number, vjp: Una
 
 type BinaryVjp = (d: Tensor, a: Tensor, b: Tensor, y: Tensor) => readonly Maybe[]
 
-function binary(name: string, formula: string, f: (a: number, b: number) => number, vjp: BinaryVjp): Op {
+function binary(
+  name: string,
+  formula: string,
+  f: (a: number, b: number) => number,
+  vjp: BinaryVjp,
+): Op {
   return plain({
     name,
     text: `a:(...) b:(...) -> y:(...), y = ${formula}`,
@@ -37,7 +50,11 @@ function binary(name: string, formula: string, f: (a: number, b: number) => numb
     compute: ({ a, b, y }, params) =>
       each(params, y, (i) => f((a as Float64Array)[i] as number, (b as Float64Array)[i] as number)),
     vjp: (d, [a, b], y) => vjp(d, a as Tensor, b as Tensor, y),
-    cases: [{ a: [1], b: [1] }, { a: [3, 31], b: [3, 31] }, { a: [4099], b: [4099] }],
+    cases: [
+      { a: [1], b: [1] },
+      { a: [3, 31], b: [3, 31] },
+      { a: [4099], b: [4099] },
+    ],
   })
 }
 
@@ -47,17 +64,42 @@ function each(params: Sizes, y: Float64Array | undefined, f: (i: number) => numb
   for (let i = 0; i < count; i++) out[i] = f(i)
 }
 
-const addOp = binary("add", "a + b", (a, b) => a + b, (d) => [d, d])
-const subOp = binary("sub", "a − b", (a, b) => a - b, (d) => [d, affine(d, -1, 0)])
-const mulOp = binary("mul", "a·b", (a, b) => a * b, (d, a, b) => [mul(d, b), mul(d, a)])
+const addOp = binary(
+  "add",
+  "a + b",
+  (a, b) => a + b,
+  (d) => [d, d],
+)
+const subOp = binary(
+  "sub",
+  "a − b",
+  (a, b) => a - b,
+  (d) => [d, affine(d, -1, 0)],
+)
+const mulOp = binary(
+  "mul",
+  "a·b",
+  (a, b) => a * b,
+  (d, a, b) => [mul(d, b), mul(d, a)],
+)
 const divOp = binary(
   "div",
   "a / b",
   (a, b) => a / b,
   (d, _a, b, y) => [div(d, b), affine(div(mul(d, y), b), -1, 0)],
 )
-const lessOp = binary("less", "1 where a < b, else 0", (a, b) => Number(a < b), () => [])
-const equalOp = binary("equal", "1 where a = b, else 0", (a, b) => Number(a === b), () => [])
+const lessOp = binary(
+  "less",
+  "1 where a < b, else 0",
+  (a, b) => Number(a < b),
+  () => [],
+)
+const equalOp = binary(
+  "equal",
+  "1 where a = b, else 0",
+  (a, b) => Number(a === b),
+  () => [],
+)
 const expOp = unary("exp", "eˣ", Math.exp, (d, _x, y) => mul(d, y))
 const logOp = unary("log", "ln x", Math.log, (d, x) => div(d, x))
 const rsqrtOp = unary(
@@ -77,7 +119,11 @@ const affineOp: Op = plain({
     params: { N: (x as Tensor).size, scale: scale as number, shift: shift as number },
   }),
   compute: ({ x, y }, params) =>
-    each(params, y, (i) => size(params, "scale") * ((x as Float64Array)[i] as number) + size(params, "shift")),
+    each(
+      params,
+      y,
+      (i) => size(params, "scale") * ((x as Float64Array)[i] as number) + size(params, "shift"),
+    ),
   vjp: (d, _x, _y, { scale }) => [affine(d, scale as number, 0)],
   cases: [{ x: [3, 33], scale: -0.5, shift: 2 }],
 })
@@ -95,7 +141,11 @@ const selectOp: Op = plain({
     return { shape: a.shape, params: { N: a.size } }
   },
   compute: ({ c, a, b, y }, params) =>
-    each(params, y, (i) => ((c as Float64Array)[i] ? (a as Float64Array)[i] : (b as Float64Array)[i]) as number),
+    each(
+      params,
+      y,
+      (i) => ((c as Float64Array)[i] ? (a as Float64Array)[i] : (b as Float64Array)[i]) as number,
+    ),
   vjp: (d, [c]) => [undefined, select(c as Tensor, d, 0), select(c as Tensor, 0, d)],
   cases: [{ c: [3, 31], a: [3, 31], b: [3, 31] }],
 })
@@ -133,10 +183,12 @@ export const log = (x: Tensor): Tensor => apply(logOp, [x])
 export const rsqrt = (x: Tensor): Tensor => apply(rsqrtOp, [x])
 /** a where c ≠ 0, else b; numbers and smaller shapes spread to c's shape. */
 export function select(c: Tensor, a: Tensor | number, b: Tensor | number): Tensor {
-  const full = (x: Tensor | number) => broadcast(typeof x === "number" ? constant([x], [1]) : x, c.shape)
+  const full = (x: Tensor | number) =>
+    broadcast(typeof x === "number" ? constant([x], [1]) : x, c.shape)
   return apply(selectOp, [c, full(a), full(b)])
 }
-export const sigmoid = (x: Tensor): Tensor => div(constant([1], [1]), affine(exp(affine(x, -1, 0)), 1, 1))
+export const sigmoid = (x: Tensor): Tensor =>
+  div(constant([1], [1]), affine(exp(affine(x, -1, 0)), 1, 1))
 
 setCotangentSum(add)
 

@@ -5,8 +5,8 @@ import {
   decode,
   encode,
   type Gradients,
-  op,
   type Op,
+  op,
   type Tensor,
 } from "../engine/index.ts"
 import { plain } from "./plain.ts"
@@ -25,7 +25,10 @@ export const take = op({
   vjp: ({ x }, { ids }, { V }): Gradients | undefined => x && { w: scatterAdd(x, ids, { V }) },
   rows: ({ N }) => N,
   cost: ({ N, D }) => ({ bytes: 8 * N * D, flops: 0 }),
-  cases: [{ V: 12, D: 5, N: 18 }, { V: 33, D: 31, N: 1 }],
+  cases: [
+    { V: 12, D: 5, N: 18 },
+    { V: 33, D: 31, N: 1 },
+  ],
   sample: (name, { V }) => (name === "ids" ? (i) => (i * 7) % V : undefined),
 })
 
@@ -39,13 +42,17 @@ export const scatterAdd = op({
     for (let n = 0; n < N; n++) {
       const id = ids[n] as number
       if (id < 0 || id >= V) continue
-      for (let d = 0; d < D; d++) y[id * D + d] = (y[id * D + d] as number) + (g[n * D + d] as number)
+      for (let d = 0; d < D; d++)
+        y[id * D + d] = (y[id * D + d] as number) + (g[n * D + d] as number)
     }
   },
   vjp: ({ y }, { ids }): Gradients | undefined => y && { g: take(y, ids) },
   rows: ({ V }) => V,
   cost: ({ N, D, V }) => ({ bytes: 4 * (N + V) * D, flops: N * D }),
-  cases: [{ V: 12, D: 5, N: 18 }, { V: 3, D: 33, N: 31 }],
+  cases: [
+    { V: 12, D: 5, N: 18 },
+    { V: 3, D: 33, N: 31 },
+  ],
   sample: (name, { V }) => (name === "ids" ? (i) => (i * 7) % V : undefined),
 })
 
@@ -70,7 +77,10 @@ export const writeRows = op({
     },
   rows: ({ B, G }) => B * G,
   cost: ({ B, G, T, E }) => ({ bytes: 8 * B * G * T * E, flops: 0 }),
-  cases: [{ B: 2, G: 3, S: 9, E: 8, T: 2 }, { B: 1, G: 1, S: 33, E: 31, T: 1 }],
+  cases: [
+    { B: 2, G: 3, S: 9, E: 8, T: 2 },
+    { B: 1, G: 1, S: 33, E: 31, T: 1 },
+  ],
   sample: (name, { S, T }) => (name === "position" ? (i) => Math.min(3 + i, S - T) : undefined),
 })
 
@@ -89,7 +99,10 @@ export const readRows = op({
     y && { cache: writeRows(constant(new Float32Array(cache.size), cache.shape), y, position) },
   rows: ({ B, G }) => B * G,
   cost: ({ B, G, T, E }) => ({ bytes: 8 * B * G * T * E, flops: 0 }),
-  cases: [{ B: 2, G: 3, S: 9, E: 8, T: 2 }, { B: 1, G: 1, S: 33, E: 31, T: 1 }],
+  cases: [
+    { B: 2, G: 3, S: 9, E: 8, T: 2 },
+    { B: 1, G: 1, S: 33, E: 31, T: 1 },
+  ],
   sample: (name, { S, T }) => (name === "position" ? (i) => Math.min(3 + i, S - T) : undefined),
 })
 
@@ -107,7 +120,12 @@ const castOp: Op = plain({
     const dtype = (["f32", "f16", "bf16", "i32"] as const)[yType as number] as DType
     const values = (x as Float64Array).subarray(0, N)
     const rounds = dtype === "f16" || dtype === "bf16"
-    const out = dtype === "i32" ? values.map(Math.trunc) : rounds ? decode(dtype, encode(dtype, values)) : values
+    const out =
+      dtype === "i32"
+        ? values.map(Math.trunc)
+        : rounds
+          ? decode(dtype, encode(dtype, values))
+          : values
     ;(y as Float64Array).set(out)
   },
   vjp: (d, [x], y) => [x?.dtype === "i32" || y.dtype === "i32" ? undefined : d],

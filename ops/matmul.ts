@@ -2,8 +2,8 @@
 // 16p … 16p+15, k by k, so that decode and prefill both read it front to back; missing outputs of
 // the last panel are zeros. Dtypes f32, f16, bf16; sums in f32. Kernels: matmul.as.ts.
 import { op, type Tensor } from "../engine/index.ts"
-import { permute, reshape, slice } from "./movement.ts"
 import { cast } from "./indexing.ts"
+import { permute, reshape, slice } from "./movement.ts"
 import { panelsOf, panelWidth } from "./pack.ts"
 import { dot } from "./reduce.ts"
 import { gated } from "./swiglu.ts"
@@ -50,7 +50,8 @@ export const matmul = op({
   name: "matmul",
   sig: "x:(M,K) w:f32|f16|bf16(P,K,16) -> y:(M,N)",
   params: "M K P N wType",
-  check: ({ N, P }) => (panelsOf(N) === P ? undefined : `N ${N} takes ${panelsOf(N)} panels, w has ${P}`),
+  check: ({ N, P }) =>
+    panelsOf(N) === P ? undefined : `N ${N} takes ${panelsOf(N)} panels, w has ${P}`,
   meaning: ({ x, w }, { N }) => product(x, unpanel(w, N)),
   rows: ({ P }) => P,
   cost,
@@ -63,7 +64,8 @@ export const matmulSwiglu = op({
   name: "matmulSwiglu",
   sig: "x:(M,K) w:f32|f16|bf16(2*P,K,16) -> y:(M,F)",
   params: "M K P F wType",
-  check: ({ F, P }) => (panelsOf(F) === P ? undefined : `F ${F} takes 2·${panelsOf(F)} panels, w has 2·${P}`),
+  check: ({ F, P }) =>
+    panelsOf(F) === P ? undefined : `F ${F} takes 2·${panelsOf(F)} panels, w has 2·${P}`,
   meaning: ({ x, w }, { F }) => gated(product(x, unpanel(w, 2 * F, 2))),
   rows: ({ P }) => P,
   cost: (p) => cost({ ...p, P: 2 * p.P }),

@@ -53,7 +53,8 @@ const reshapeOp: Op = plain({
   view: true,
   infer(inputs, { shape }) {
     const [x] = inputs as [Tensor]
-    if (sizeOf(shape as Shape) !== x.size) refuse(this, `(${shape}) does not hold ${x.size}`, inputs)
+    if (sizeOf(shape as Shape) !== x.size)
+      refuse(this, `(${shape}) does not hold ${x.size}`, inputs)
     return { shape: shape as Shape, dtype: x.dtype, params: { N: x.size } }
   },
   vjp: (d, [x]) => [reshape(d, (x as Tensor).shape)],
@@ -158,8 +159,12 @@ export const restride = (x: Tensor, { shape, strides, offset }: Strides): Tensor
   apply(restrideOp, [x], { shape, strides, offset })
 
 /** Zeros of shape `target` with x added at y[offset + Σ i·strides]; the adjoint of restride. */
-export const spreadInto = (x: Tensor, target: Shape, strides: readonly number[], offset = 0): Tensor =>
-  apply(restrideAddOp, [x], { shape: x.shape, strides, offset, target })
+export const spreadInto = (
+  x: Tensor,
+  target: Shape,
+  strides: readonly number[],
+  offset = 0,
+): Tensor => apply(restrideAddOp, [x], { shape: x.shape, strides, offset, target })
 
 /** Reorders axes: axis i of the result is axis `order[i]` of x. */
 export function permute(x: Tensor, order: readonly number[]): Tensor {
@@ -179,7 +184,9 @@ export function broadcast(x: Tensor, shape: Shape): Tensor {
   const strides = shape.map((n, i) => {
     const have = x.shape[i - pad] ?? 1
     if (have !== n && have !== 1) {
-      throw new RangeError(`broadcast: (${x.shape.join(", ")}) does not spread to (${shape.join(", ")})`)
+      throw new RangeError(
+        `broadcast: (${x.shape.join(", ")}) does not spread to (${shape.join(", ")})`,
+      )
     }
     return have === 1 ? 0 : (own[i - pad] as number)
   })

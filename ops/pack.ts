@@ -1,9 +1,9 @@
 // How weights come into panels (ops/matmul.ts): from rows read from a file, or drawn at random.
 // Both run once at load, on all threads. Kernels: pack.as.ts.
 import { constant, type DType, itemBytes, op, type Tensor } from "../engine/index.ts"
+import { affine, equal, sub } from "./elementwise.ts"
 import { cast } from "./indexing.ts"
 import { permute, reshape, spreadInto } from "./movement.ts"
-import { affine, equal, sub } from "./elementwise.ts"
 import { randomNormal } from "./random.ts"
 import { sumRows } from "./reduce.ts"
 
@@ -48,7 +48,10 @@ export const pack = op({
   },
   vjp: () => ({}),
   rows: ({ P }) => P,
-  cost: ({ N, K, xType, wType }) => ({ bytes: N * K * (bytesOf(xType) + bytesOf(wType)), flops: 0 }),
+  cost: ({ N, K, xType, wType }) => ({
+    bytes: N * K * (bytesOf(xType) + bytesOf(wType)),
+    flops: 0,
+  }),
   cases: dtypeNames.flatMap((xType) =>
     dtypeNames.flatMap((dtype) => [
       { N: 33, K: 31, P: 3, Halves: 1, xType, dtype },

@@ -61,8 +61,14 @@ export function plain(spec: PlainSpec): Op {
         )
       }
       const { shape, dtype = "f32", params } = spec.infer(inputs, attrs)
-      const types = Object.fromEntries(inputs.map((x, i) => [`${spec.inputs[i]}Type`, dtypeCode(x.dtype)]))
-      return newCall(self, inputs, [{ shape, dtype }], attrs, { ...types, yType: dtypeCode(dtype), ...params })
+      const types = Object.fromEntries(
+        inputs.map((x, i) => [`${spec.inputs[i]}Type`, dtypeCode(x.dtype)]),
+      )
+      return newCall(self, inputs, [{ shape, dtype }], attrs, {
+        ...types,
+        yType: dtypeCode(dtype),
+        ...params,
+      })
     },
     meaning: undefined,
     vjp: ({ inputs, outputs, attrs }, [d]) =>
@@ -76,6 +82,10 @@ export function plain(spec: PlainSpec): Op {
 }
 
 /** The message of a shape that a plain op refuses, in the form of a signature's. */
-export function refuse(op: { name: string; text: string }, reason: string, inputs: readonly Tensor[]): never {
+export function refuse(
+  op: { name: string; text: string },
+  reason: string,
+  inputs: readonly Tensor[],
+): never {
   throw new RangeError(`${op.name}: ${reason}\n  takes ${op.text}\n  got   ${inputs.join(" ")}`)
 }

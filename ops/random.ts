@@ -17,7 +17,10 @@ export const randomUniform = op({
   vjp: () => ({}),
   rows: ({ N }) => N,
   cost: ({ N, K }) => ({ bytes: 4 * N * K, flops: 0 }),
-  cases: [{ N: 1, K: 4099 }, { N: 3, K: 31 }],
+  cases: [
+    { N: 1, K: 4099 },
+    { N: 3, K: 31 },
+  ],
   sample: () => (i) => 7 + 1000 * i,
 })
 

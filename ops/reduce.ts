@@ -1,11 +1,16 @@
 // Plain ops along the last axis: sum, largest value, its index, running sum, sort; and the matrix
 // product that every other product means.
 import { type Gradients, op, type Shape, type Tensor } from "../engine/index.ts"
-import { broadcast, permute, reshape } from "./movement.ts"
 import { add, affine, equal, mul, sub } from "./elementwise.ts"
+import { broadcast, permute, reshape } from "./movement.ts"
 
 const rowCost = ({ N, D }: { N: number; D: number }) => ({ bytes: 4 * N * D, flops: N * D })
-const rowCases = [{ N: 1, D: 1280 }, { N: 3, D: 31 }, { N: 33, D: 1 }, { N: 2, D: 4099 }] as const
+const rowCases = [
+  { N: 1, D: 1280 },
+  { N: 3, D: 31 },
+  { N: 33, D: 1 },
+  { N: 2, D: 4099 },
+] as const
 
 /** y = Σ x over the last axis, accumulated in f64.  x (N, D) → y (N) */
 export const sumRows = op({
@@ -19,7 +24,8 @@ export const sumRows = op({
       y[n] = total
     }
   },
-  vjp: ({ y }, _tensors, { N, D }): Gradients | undefined => y && { x: broadcast(reshape(y, [N, 1]), [N, D]) },
+  vjp: ({ y }, _tensors, { N, D }): Gradients | undefined =>
+    y && { x: broadcast(reshape(y, [N, 1]), [N, D]) },
   rows: ({ N }) => N,
   cost: rowCost,
   cases: rowCases,
@@ -92,7 +98,13 @@ export const sort = op({
   params: "N D",
   compute({ x, y }, { N, D }) {
     for (let n = 0; n < N; n++) {
-      y.set(x.slice(n * D, n * D + D).sort().reverse(), n * D)
+      y.set(
+        x
+          .slice(n * D, n * D + D)
+          .sort()
+          .reverse(),
+        n * D,
+      )
     }
   },
   vjp: () => ({}),
@@ -131,11 +143,13 @@ export const dot = op({
 
 const swapLast = (x: Tensor): Tensor => permute(x, [0, 2, 1])
 
-const overRows = (f: (rows: Tensor) => Tensor) => (x: Tensor): Tensor => {
-  const D = x.shape.at(-1) as number
-  const shape: Shape = [...x.shape.slice(0, -1), 1]
-  return reshape(f(reshape(x, [x.size / D, D])), shape)
-}
+const overRows =
+  (f: (rows: Tensor) => Tensor) =>
+  (x: Tensor): Tensor => {
+    const D = x.shape.at(-1) as number
+    const shape: Shape = [...x.shape.slice(0, -1), 1]
+    return reshape(f(reshape(x, [x.size / D, D])), shape)
+  }
 
 /** Σ over the last axis, which stays with size 1. */
 export const sum = overRows(sumRows)

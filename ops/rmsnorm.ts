@@ -9,7 +9,8 @@ import { mean, sumRows } from "./reduce.ts"
 const rstdOf = (x: Tensor, eps: number): Tensor => rsqrt(affine(mean(mul(x, x)), 1, eps))
 
 /** x·rstd·w over the last axis in plain ops, for a tensor of any rank. */
-export const normalise = (x: Tensor, w: Tensor, eps: number): Tensor => mul(mul(x, rstdOf(x, eps)), w)
+export const normalise = (x: Tensor, w: Tensor, eps: number): Tensor =>
+  mul(mul(x, rstdOf(x, eps)), w)
 
 const rowCases = [
   { N: 1, D: 1280, eps: 1e-6 },

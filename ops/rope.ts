@@ -54,7 +54,11 @@ export const qkNormRope = op({
   params: "B T H G S E eps",
   alias: { newKeys: "keys", newValues: "values" },
   check: ({ E, T, S }) =>
-    E % 2 ? `head size E ${E} is odd` : T > S ? `${T} positions do not fit a cache of ${S}` : undefined,
+    E % 2
+      ? `head size E ${E} is odd`
+      : T > S
+        ? `${T} positions do not fit a cache of ${S}`
+        : undefined,
   meaning: ({ qkv, qNorm, kNorm, angles, keys, values, position }, { B, T, H, G, E, eps }) => {
     const heads = reshape(qkv, [B, T, H + 2 * G, E])
     const part = (first: number, count: number) =>
@@ -71,12 +75,16 @@ export const qkNormRope = op({
     }
   },
   rows: ({ B, T, H, G }) => B * T * (H + 2 * G),
-  cost: ({ B, T, H, G, E }) => ({ bytes: 8 * B * T * (H + 2 * G) * E, flops: 8 * B * T * (H + G) * E }),
+  cost: ({ B, T, H, G, E }) => ({
+    bytes: 8 * B * T * (H + 2 * G) * E,
+    flops: 8 * B * T * (H + G) * E,
+  }),
   cases: [
     { B: 1, T: 1, H: 12, G: 3, S: 64, E: 64, C: 64, eps: 1e-6 },
     { B: 2, T: 5, H: 4, G: 2, S: 9, E: 16, C: 31, eps: 1e-6 },
     { B: 1, T: 3, H: 2, G: 1, S: 33, E: 6, C: 33, eps: 1e-5 },
     { B: 1, T: 7, H: 4, G: 4, S: 11, E: 128, C: 16, eps: 1e-6 },
   ],
-  sample: (name, { S, T }) => (name === "position" ? (i) => Math.max(0, Math.min(3 + i, S - T)) : undefined),
+  sample: (name, { S, T }) =>
+    name === "position" ? (i) => Math.max(0, Math.min(3 + i, S - T)) : undefined,
 })

@@ -11,7 +11,13 @@ const huge = 1e30
 function threshold(x: Tensor, topK: Tensor, topP: Tensor): Tensor {
   const V = x.shape[1] as number
   const sorted = sort(x) // (N, V)
-  const rank = broadcast(constant(Float32Array.from({ length: V }, (_, i) => i), [V]), x.shape)
+  const rank = broadcast(
+    constant(
+      Float32Array.from({ length: V }, (_, i) => i),
+      [V],
+    ),
+    x.shape,
+  )
   const all = equal(topK, constant([0], [1]))
   const within = less(rank, select(all, V, topK)) // (N, V)
   const kth = smallest(sorted, within)

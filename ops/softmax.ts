@@ -18,5 +18,10 @@ export const softmax = op({
   vjp: (d, { y }) => d.y && { x: mul(y, sub(d.y, sum(mul(d.y, y)))) },
   rows: ({ N }) => N,
   cost: ({ N, D }) => ({ bytes: 8 * N * D, flops: 20 * N * D }),
-  cases: [{ N: 1, D: 32000 }, { N: 3, D: 31 }, { N: 33, D: 1 }, { N: 2, D: 4099 }],
+  cases: [
+    { N: 1, D: 32000 },
+    { N: 3, D: 31 },
+    { N: 33, D: 1 },
+    { N: 2, D: 4099 },
+  ],
 })

@@ -26,7 +26,12 @@ export const swiglu = op({
   },
   rows: ({ N }) => N,
   cost: ({ N, F }) => ({ bytes: 12 * N * F, flops: 20 * N * F }),
-  cases: [{ N: 1, F: 5120 }, { N: 3, F: 31 }, { N: 33, F: 24 }, { N: 2, F: 4099 }],
+  cases: [
+    { N: 1, F: 5120 },
+    { N: 3, F: 31 },
+    { N: 33, F: 24 },
+    { N: 2, F: 4099 },
+  ],
 })
 
 /** [a, b] side by side along the last axis. */

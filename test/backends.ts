@@ -1,8 +1,8 @@
 // The backends that every suite runs on, and the one table of tolerances.
 import { availableParallelism } from "node:os"
-import type { Backend, DType } from "../engine/index.ts"
 import { JsBackend } from "../backends/js/index.ts"
 import { openWasm, type WasmOptions } from "../backends/wasm/index.ts"
+import type { Backend, DType } from "../engine/index.ts"
 
 interface Opened {
   readonly label: string

@@ -102,7 +102,10 @@ function prepareStep({ op, call, inputs, outputs }: Step, arena: Map<Storage, Fl
   return () => op.compute?.(arrays, call.params)
 }
 
-function arrayOf({ tensor, storage, offset }: Place, arena: Map<Storage, Float64Array>): Float64Array {
+function arrayOf(
+  { tensor, storage, offset }: Place,
+  arena: Map<Storage, Float64Array>,
+): Float64Array {
   if (storage.buffer) {
     const start = offset / itemBytes(tensor.dtype)
     return own(storage.buffer).values.subarray(start, start + tensor.size)

@@ -14,6 +14,7 @@ import {
 import { Heap } from "./memory.ts"
 import { type Build, chooseBuild, loadKernels } from "./module.ts"
 import { type Exports, type Pool, startPool } from "./pool.ts"
+import { switchOnRevectorise, wideTilesPay } from "./revectorise.ts"
 import { scratchBytes } from "./thread.ts"
 
 export interface WasmOptions {
@@ -21,7 +22,9 @@ export interface WasmOptions {
   readonly threads?: number
   /** Which build: "relaxed" or "simd"; default the best that the runtime has. */
   readonly simd?: "relaxed" | "simd"
-  /** Products tiled for 256-bit registers: only with V8's revectoriser on (README). */
+  /** Tries V8's 256-bit operations (Node 24 on x86-64), for the whole process; default off. */
+  readonly revectorise?: boolean
+  /** Forces the product tile for 256-bit registers on or off; default: on where it measures faster. */
   readonly wide?: boolean
 }
 
@@ -53,21 +56,30 @@ const stepWords = stepBytes / 4
 export async function openWasm(options: WasmOptions = {}): Promise<WasmBackend> {
   const threads = options.threads ?? (await availableThreads())
   if (!Number.isInteger(threads) || threads < 1 || threads > 256) {
-    throw new RangeError(`wasm: threads must be a whole number from 1 to 256, got ${options.threads}`)
+    throw new RangeError(
+      `wasm: threads must be a whole number from 1 to 256, got ${options.threads}`,
+    )
   }
+  const revectorise = (options.revectorise ?? false) && (await switchOnRevectorise())
   const build = await chooseBuild(options.simd, threads)
   const { module, kernels } = await loadKernels(build)
   const memory = new WebAssembly.Memory({ initial: 32, maximum: 65536, shared: threads > 1 })
   const instance = await WebAssembly.instantiate(module, { env: { memory } })
   const exports = instance.exports as unknown as Exports
   const backend = new WasmBackend(build, threads, new Heap(memory), exports, kernels)
-  await backend.start(module, options.wide ?? false)
+  await backend.start(module)
+  const setWide = (on: boolean) => exports.useWideTiles(on ? 1 : 0)
+  const wide = options.wide ?? (revectorise && (await wideTilesPay(backend, setWide)))
+  setWide(wide)
+  backend.wide = wide
   return backend
 }
 
 export class WasmBackend implements Backend, AsyncDisposable {
   readonly name = "wasm"
-  readonly build: Build
+  readonly #build: Build
+  /** Whether products use the tile for 256-bit registers. */
+  wide = false
   readonly threads: number
   readonly heap: Heap
   readonly #exports: Exports
@@ -76,22 +88,27 @@ export class WasmBackend implements Backend, AsyncDisposable {
   #closed = false
   #failure: Error | undefined
 
-  constructor(build: Build, threads: number, heap: Heap, exports: Exports, kernels: readonly string[]) {
-    this.build = build
+  constructor(
+    build: Build,
+    threads: number,
+    heap: Heap,
+    exports: Exports,
+    kernels: readonly string[],
+  ) {
+    this.#build = build
     this.threads = threads
     this.heap = heap
     this.#exports = exports
     this.#kernels = new Map(kernels.map((name, i) => [name, exports.tableIndex(i)]))
   }
 
-  async start(module: WebAssembly.Module, wide: boolean): Promise<void> {
+  /** Starts the other threads. */
+  async start(module: WebAssembly.Module): Promise<void> {
     const { memory } = this.heap
     this.#exports.setScratch(this.heap.alloc(scratchBytes))
-    this.#exports.setWideTiles(wide ? 1 : 0)
     const starts = Array.from({ length: this.threads - 1 }, (_, i) => ({
       module,
       memory,
-      wide,
       thread: i + 1,
       threads: this.threads,
       scratch: this.heap.alloc(scratchBytes),
@@ -99,6 +116,12 @@ export class WasmBackend implements Backend, AsyncDisposable {
     this.#pool = await startPool(starts, (error) => {
       this.#failure ??= error
     })
+  }
+
+  /** What runs, in words. */
+  get build(): string {
+    const bits = this.wide ? ", 256-bit tiles" : ""
+    return `${this.#build.simd === "relaxed" ? "relaxed SIMD" : "SIMD"}${bits}`
   }
 
   has(kernel: string): boolean {
@@ -189,7 +212,8 @@ export class WasmBackend implements Backend, AsyncDisposable {
       if (/^[A-Z]/.test(name) || name.endsWith("Type")) words[at++] = value
       else floats[at++] = value
     }
-    if (at > stepWords) throw new RangeError(`wasm: ${op.name} has more than ${stepWords - 2} arguments`)
+    if (at > stepWords)
+      throw new RangeError(`wasm: ${op.name} has more than ${stepWords - 2} arguments`)
     return words
   }
 
@@ -231,7 +255,8 @@ export class WasmBackend implements Backend, AsyncDisposable {
 }
 
 async function availableThreads(): Promise<number> {
-  if (typeof process === "undefined" || !process.versions?.node) return navigator.hardwareConcurrency ?? 1
+  if (typeof process === "undefined" || !process.versions?.node)
+    return navigator.hardwareConcurrency ?? 1
   const { availableParallelism } = await import("node:os")
   return availableParallelism()
 }

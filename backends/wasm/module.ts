@@ -1,5 +1,5 @@
 // Chooses the build of the kernels that this runtime can run, and compiles it.
-import { relaxedSimd, simd, threads as sharedMemory } from "wasm-feature-detect"
+import { relaxedSimd, threads as sharedMemory, simd } from "wasm-feature-detect"
 
 export interface Build {
   readonly simd: "relaxed" | "simd"
@@ -12,12 +12,17 @@ interface Embedded {
 }
 
 /** The best build, or the one asked for. Throws Error naming what the runtime lacks. */
-export async function chooseBuild(wanted: Build["simd"] | undefined, threads: number): Promise<Build> {
+export async function chooseBuild(
+  wanted: Build["simd"] | undefined,
+  threads: number,
+): Promise<Build> {
   if (wanted !== undefined && wanted !== "relaxed" && wanted !== "simd") {
     throw new RangeError(`wasm: simd must be "relaxed" or "simd", got ${JSON.stringify(wanted)}`)
   }
   if (!(await simd())) {
-    throw new Error("Cannot open wasm: this runtime has no WebAssembly SIMD. Use Node 20.19 or later")
+    throw new Error(
+      "Cannot open wasm: this runtime has no WebAssembly SIMD. Use Node 20.19 or later",
+    )
   }
   if (threads > 1 && !(await sharedMemory())) {
     throw new Error(

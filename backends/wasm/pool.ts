@@ -8,8 +8,6 @@ export interface WorkerStart {
   readonly thread: number
   readonly threads: number
   readonly scratch: number
-  /** Whether products use the tile for 256-bit registers. */
-  readonly wide: boolean
 }
 
 export interface Pool {
@@ -23,12 +21,15 @@ export interface Exports {
   stop(): void
   fail(thread: number): void
   setScratch(address: number): void
-  setWideTiles(on: number): void
+  useWideTiles(on: number): void
   tableIndex(kernel: number): number
 }
 
 /** Starts threads 1 … threads − 1 and returns when all are ready to run. */
-export async function startPool(starts: readonly WorkerStart[], fail: (error: Error) => void): Promise<Pool> {
+export async function startPool(
+  starts: readonly WorkerStart[],
+  fail: (error: Error) => void,
+): Promise<Pool> {
   if (starts.length === 0) return { close() {} }
   const { Worker } = await import("node:worker_threads")
   let closing = false
@@ -46,7 +47,8 @@ export async function startPool(starts: readonly WorkerStart[], fail: (error: Er
             fail(error instanceof Error ? error : new Error(String(error)))
           })
           worker.once("exit", (code) => {
-            if (!closing) fail(new Error(`wasm: worker thread ${start.thread} ended with code ${code}`))
+            if (!closing)
+              fail(new Error(`wasm: worker thread ${start.thread} ended with code ${code}`))
           })
         }),
     ),

@@ -4,6 +4,8 @@
 //
 // A step is 128 bytes: u32 table index of its kernel, u32 rows, then the kernel's arguments.
 
+import { setWideTiles } from "../../ops/matmul.as"
+
 /** Words shared by all threads, each on a cache line of its own, below the module's data. */
 const epoch: usize = 1024 // plans started so far; workers wait for it to change
 const arrived: usize = 1088 // threads at the barrier
@@ -12,6 +14,7 @@ const sleepers: usize = 1216 // threads asleep at either word
 const job: usize = 1280 // address and number of the steps to run
 const failed: usize = 1344 // 1 + number of the thread that failed
 const stopping: usize = 1408 // not 0 when workers shall return
+const wide: usize = 1472 // not 0 when products use the tile for 256-bit registers
 
 const stepBytes: usize = 128
 /** Loads before a thread goes to sleep: about 0.1 ms inside a plan, 0.3 ms between plans. */
@@ -50,6 +53,7 @@ function barrier(threads: u32): bool {
 }
 
 function runSteps(steps: usize, count: u32, thread: u32, threads: u32): bool {
+  setWideTiles(load<u32>(wide))
   for (let i: u32 = 0; i < count; i++) {
     const step = steps + i * stepBytes
     const rows = load<u32>(step, 4)
@@ -83,6 +87,11 @@ export function serve(thread: u32, threads: u32, startEpoch: i32): void {
     if (atomic.load<i32>(stopping) != 0) return
     if (!runSteps(load<u32>(job), load<u32>(job, 4), thread, threads)) return
   }
+}
+
+/** Which tile products use from the next plan on. */
+export function useWideTiles(on: u32): void {
+  store<u32>(wide, on)
 }
 
 /** Tells workers to return, and wakes them. */

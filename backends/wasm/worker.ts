@@ -2,11 +2,10 @@
 import { parentPort, workerData } from "node:worker_threads"
 import type { Exports, WorkerStart } from "./pool.ts"
 
-const { module, memory, thread, threads, scratch, wide } = workerData as WorkerStart
+const { module, memory, thread, threads, scratch } = workerData as WorkerStart
 const instance = new WebAssembly.Instance(module, { env: { memory } })
 const exports = instance.exports as unknown as Exports
 exports.setScratch(scratch)
-exports.setWideTiles(wide ? 1 : 0)
 parentPort?.postMessage("ready")
 try {
   exports.serve(thread, threads, 0)

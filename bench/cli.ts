@@ -1,0 +1,141 @@
+// `elm bench`: measures the machine's ceilings, then each model, prints the table and one JSON line.
+import { open as openFile, rename } from "node:fs/promises"
+import { type Command, InvalidArgumentError, Option } from "commander"
+import { type BackendName, backendNames } from "../backends/index.ts"
+import { configOf, modelNames, type WeightDType, weightDTypes } from "../model/index.ts"
+import { measureCeilings } from "./ceiling.ts"
+import { machine } from "./machine.ts"
+import { openFor } from "./open.ts"
+import { benchOps } from "./ops.ts"
+import { paperGeneratedTokens, paperPromptTokens } from "./paper.ts"
+import { type BenchResult, headline, table } from "./report.ts"
+import { type BenchOptions, measure, type Report, type Row } from "./throughput.ts"
+
+interface Flags {
+  readonly model: readonly string[]
+  readonly weights?: string
+  readonly dtype: WeightDType
+  readonly backend: BackendName
+  readonly prompt: number
+  readonly generate?: number
+  readonly repeat: number
+  readonly seed: number
+  readonly threads?: number
+  readonly paper?: boolean
+  readonly json?: string
+  readonly revectorise: boolean
+}
+
+/** A whole number of at least `least`, or a usage error. */
+const whole =
+  (least: number, most = Number.MAX_SAFE_INTEGER) =>
+  (text: string): number => {
+    const value = Number(text)
+    if (/^\d+$/.test(text) && value >= least && value <= most) return value
+    throw new InvalidArgumentError(`Expected a whole number from ${least}.`)
+  }
+
+const models = (text: string): string[] => {
+  const names = text.split(",")
+  for (const name of names) {
+    try {
+      configOf(name)
+    } catch (error) {
+      throw new InvalidArgumentError((error as Error).message)
+    }
+  }
+  return names
+}
+
+const backendOption = () =>
+  new Option("--backend <name>", "where to run").choices([...backendNames]).default("wasm")
+const threadsOption = () =>
+  new Option("--threads <n>", "threads, default the cores available to the process").argParser(
+    whole(1, 256),
+  )
+
+export function addBench(program: Command): void {
+  const bench = program
+    .command("bench")
+    .description("measure prompt and generation throughput as the OpenELM paper does (table 7)")
+    .option("--model <names>", `sizes to measure, of ${modelNames.join(", ")}`, models, ["270M"])
+    .option("--weights <dir>", "a model folder to measure instead of seeded random weights")
+    .addOption(
+      new Option("--dtype <name>", "dtype of the weights")
+        .choices([...weightDTypes])
+        .default("f32"),
+    )
+    .addOption(backendOption())
+    .option("--prompt <n>", "prompt tokens", whole(1), paperPromptTokens)
+    .option("--generate <n>", "tokens to generate, default 64", whole(2))
+    .option("--repeat <n>", "measurements, of which the median is reported", whole(1), 5)
+    .option("--seed <n>", "seed of the random weights", whole(0, 0xffffffff), 0)
+    .addOption(threadsOption())
+    .option("--paper", "the paper's protocol in full: 1024 generated tokens")
+    .option("--json <file>", "also write the result there")
+    .option("--no-revectorise", "leave V8's 256-bit operations off")
+    .action((flags: Flags) => run(flags))
+  bench
+    .command("ops")
+    .description("time every op of the table, case by case")
+    .addOption(backendOption())
+    .addOption(threadsOption())
+    .option("--no-revectorise", "leave V8's 256-bit operations off")
+    .option("--filter <names>", "only these ops, separated by commas")
+    .action(benchOps)
+}
+
+/** Progress on stderr, one line that is overwritten; nothing where no one watches. */
+function reporter(): Report & { done(): void } {
+  const live = process.stderr.isTTY
+  const report = (text: string, fraction?: number) => {
+    if (!live) return
+    const part = fraction === undefined ? "" : ` ${(100 * fraction).toFixed(0)} %`
+    process.stderr.write(`\r\x1b[K${text}${part}`)
+  }
+  return Object.assign(report, { done: () => live && process.stderr.write("\r\x1b[K") })
+}
+
+async function run(flags: Flags): Promise<void> {
+  const { dtype, prompt, repeat, seed, weights } = flags
+  const generate = flags.generate ?? (flags.paper ? paperGeneratedTokens : 64)
+  const report = reporter()
+  report("measuring the machine")
+  await using backend = await openFor(flags)
+  const { threads = 1, build = "float64, plain loops" } = backend
+  const ceilings = await measureCeilings(backend)
+  const options: BenchOptions = { weights, dtype, prompt, generate, repeat, seed }
+  const rows: Row[] = []
+  for (const name of weights === undefined ? flags.model : [weights]) {
+    rows.push(
+      await measure(name, backend, options, {
+        first: rows.length === 0,
+        ceilings,
+        threads,
+        report,
+      }),
+    )
+  }
+  report.done()
+  const result: BenchResult = {
+    schema: "elm-bench/1",
+    machine: { ...machine(), build, threads, ...ceilings },
+    rows,
+  }
+  const line = JSON.stringify(result)
+  if (flags.json !== undefined) await writeAtomically(flags.json, `${line}\n`)
+  console.log(`${headline(result)}\n${table(result)}\n${line}`)
+}
+
+/** Writes a whole file or none: to a temporary name, synced, then renamed. */
+async function writeAtomically(path: string, text: string): Promise<void> {
+  const temporary = `${path}.${process.pid}.tmp`
+  const file = await openFile(temporary, "w")
+  try {
+    await file.writeFile(text)
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+  await rename(temporary, path)
+}

@@ -1,0 +1,105 @@
+// `elm bench ops`: the time of every op case, with its bytes, multiply-adds and share of the ceiling.
+import Benchmark from "benchmark"
+import { Table } from "console-table-printer"
+import {
+  allocate,
+  type Backend,
+  bufferOf,
+  type Call,
+  encode,
+  type Op,
+  plan,
+  type Tensor,
+  type TypedArray,
+  type Update,
+} from "../engine/index.ts"
+import { allOps } from "../ops/index.ts"
+import { caseName, recordCase } from "./cases.ts"
+import { type Ceilings, measureCeilings } from "./ceiling.ts"
+import { type BackendFlags, openFor } from "./open.ts"
+
+interface OpsFlags extends BackendFlags {
+  readonly filter?: string
+}
+
+/** Seconds of sampling for each case. */
+const maxTime = 0.1
+
+export async function benchOps(flags: OpsFlags): Promise<void> {
+  const ops = chosen(flags.filter)
+  await using backend = await openFor(flags)
+  const ceilings = await measureCeilings(backend)
+  const columns = ["case", "µs", "±", "GB/s", "% bandwidth", "GFLOP/s", "% mul-add"].map(
+    (name, i) => ({
+      name,
+      alignment: i === 0 ? ("left" as const) : ("right" as const),
+    }),
+  )
+  const out = new Table({ columns })
+  for (const op of ops.filter((o) => !o.view && backend.has(o.name))) {
+    for (const test of op.cases) {
+      const label = caseName(op, test)
+      if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${label}`)
+      out.addRow(row(label, recordCase(op, test), backend, ceilings))
+    }
+  }
+  if (process.stderr.isTTY) process.stderr.write("\r\x1b[K")
+  console.log(out.render())
+}
+
+function chosen(filter: string | undefined): readonly Op[] {
+  if (filter === undefined) return allOps
+  return filter.split(",").map((name) => {
+    const op = allOps.find((o) => o.name === name)
+    if (op) return op
+    throw new RangeError(`unknown op ${name}. There are: ${allOps.map((o) => o.name).join(", ")}`)
+  })
+}
+
+function row(label: string, call: Call, backend: Backend, ceilings: Ceilings) {
+  const { seconds, error } = time(call, backend)
+  const { bytes, flops } = call.op.cost(call.params)
+  const [memory, compute] = [bytes / seconds, flops / seconds]
+  return {
+    case: label,
+    µs: (seconds * 1e6).toFixed(2),
+    "±": `${error.toFixed(0)} %`,
+    "GB/s": (memory / 1e9).toFixed(2),
+    "% bandwidth": (100 * (memory / ceilings.bytesPerSecond)).toFixed(0),
+    "GFLOP/s": (compute / 1e9).toFixed(2),
+    "% mul-add": (100 * (compute / ceilings.flopsPerSecond)).toFixed(0),
+  }
+}
+
+/** Seconds of one run of the call alone, its inputs in device memory, and the margin of error in %. */
+function time(call: Call, backend: Backend): { seconds: number; error: number } {
+  const inputs = call.inputs.map((x) => upload(x, backend))
+  const bound = call.op.record(inputs, call.attrs)
+  const updates = bound.outputs.map((y, i): Update => {
+    const taken = bound.op.inputs.indexOf(bound.op.alias[bound.op.outputs[i] as string] ?? "")
+    return [inputs[taken] ?? allocate(backend, y.shape, y.dtype), y]
+  })
+  const prepared = backend.prepare(plan(updates, backend))
+  try {
+    const { stats, error } = new Benchmark({
+      fn: () => prepared.run(),
+      maxTime,
+      minSamples: 5,
+    }).run()
+    if (error) throw error
+    return { seconds: stats?.mean ?? Number.NaN, error: stats?.rme ?? Number.NaN }
+  } finally {
+    prepared.close()
+    for (const tensor of new Set([...inputs, ...updates.map(([target]) => target)])) {
+      bufferOf(tensor).free()
+    }
+  }
+}
+
+function upload(x: Tensor, backend: Backend): Tensor {
+  const target = allocate(backend, x.shape, x.dtype)
+  const { data } = x.origin as { readonly data: TypedArray }
+  const raw = data instanceof Float64Array ? encode(x.dtype, data) : data
+  backend.write(bufferOf(target), raw)
+  return target
+}

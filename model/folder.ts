@@ -1,0 +1,237 @@
+// A model folder: config.json with model.safetensors, or with shards and their index. Checks every
+// tensor's name, shape and dtype against the config when it is opened; reads rows when asked.
+import { type ModelConfig, parseConfig, tensorShapes } from "./config.ts"
+import { isObject, parseJson, show } from "./json.ts"
+import { openSafetensors, type SafetensorsFile, type TensorEntry } from "./safetensors.ts"
+
+/** One weight in its file. */
+export interface TensorSource {
+  readonly dtype: "F32" | "F16" | "BF16"
+  readonly shape: readonly number[]
+  /** Fills `target` with rows [start, start + count); a row of a vector is one number. */
+  readRows(start: number, count: number, target: Uint8Array): void
+}
+
+export interface ModelFolder {
+  readonly path: string
+  readonly config: ModelConfig
+  /** A weight by the name it has in `tensorShapes`. Throws RangeError for other names. */
+  source(name: string): TensorSource
+  close(): void
+}
+
+/** A tensor as it lies in one of the files. */
+interface Stored {
+  readonly file: SafetensorsFile
+  readonly name: string
+  readonly entry: TensorEntry
+}
+
+const configLimit = 1 << 20
+const indexLimit = 16 << 20
+
+/**
+ * Opens a folder in the Hugging Face layout; tensor names may begin with `transformer.`.
+ * Throws SyntaxError, TypeError or RangeError that names the file and what is wrong with it.
+ */
+export async function openModelFolder(path: string): Promise<ModelFolder> {
+  const { join } = await import("node:path")
+  const configPath = join(path, "config.json")
+  const config = parseConfig(
+    parseJson(await readFile(configPath, configLimit), configPath),
+    configPath,
+  )
+  const files: SafetensorsFile[] = []
+  const close = (): void => {
+    for (const file of files) file.close()
+  }
+  try {
+    await openFiles(path, files)
+    const sources = sourcesOf(path, config, storedTensors(path, files))
+    const source = (name: string): TensorSource => {
+      const found = sources.get(name)
+      if (found) return found
+      throw new RangeError(
+        `${path} has no weight ${show(name)}. Use a name of tensorShapes(config)`,
+      )
+    }
+    return { path, config, source, close }
+  } catch (error) {
+    close()
+    throw error
+  }
+}
+
+async function readFile(path: string, limit: number): Promise<Uint8Array> {
+  const fs = await import("node:fs/promises")
+  const found = await fs.stat(path).catch(() => undefined)
+  if (!found?.isFile()) throw new Error(`Cannot open ${path}: no such file. Check the folder`)
+  if (found.size <= limit) return fs.readFile(path)
+  throw new RangeError(`${path} has ${found.size} bytes, expected at most ${limit}. Check the file`)
+}
+
+// ---- Files --------------------------------------------------------------------------------------
+
+/** Adds the one file, or every shard, to `files`, which the caller closes. */
+async function openFiles(folder: string, files: SafetensorsFile[]): Promise<void> {
+  const { existsSync } = await import("node:fs")
+  const { join } = await import("node:path")
+  const single = join(folder, "model.safetensors")
+  const index = join(folder, "model.safetensors.index.json")
+  if (existsSync(single)) {
+    files.push(await openSafetensors(single))
+    return
+  }
+  if (!existsSync(index)) {
+    throw new Error(
+      `${folder} has neither model.safetensors nor model.safetensors.index.json. ` +
+        "Download the weights, or convert them to safetensors",
+    )
+  }
+  const shardOf = parseIndex(parseJson(await readFile(index, indexLimit), index), index)
+  const opened = new Map<string, SafetensorsFile>()
+  for (const shard of new Set(shardOf.values())) {
+    if (!existsSync(join(folder, shard))) {
+      throw new Error(`${index} names ${show(shard)}, which is missing. Download it`)
+    }
+    const file = await openSafetensors(join(folder, shard))
+    files.push(file)
+    opened.set(shard, file)
+  }
+  checkShards(index, shardOf, opened)
+}
+
+/** Tensor name → shard name. */
+function parseIndex(json: unknown, path: string): Map<string, string> {
+  const map = isObject(json) && Object.hasOwn(json, "weight_map") ? json.weight_map : undefined
+  if (!isObject(map)) {
+    throw new SyntaxError(
+      `${path}: weight_map is ${show(map)}, expected an object. Download it again`,
+    )
+  }
+  const shardOf = new Map<string, string>()
+  for (const [name, shard] of Object.entries(map)) {
+    // A plain file name: shards never lie outside of the folder.
+    if (typeof shard !== "string" || !/^[\w][\w.-]*\.safetensors$/.test(shard)) {
+      throw new SyntaxError(
+        `${path}: weight_map gives ${show(shard)} for ${show(name)}, ` +
+          "expected the name of a .safetensors file in the same folder. Do not trust this model",
+      )
+    }
+    shardOf.set(name, shard)
+  }
+  return shardOf
+}
+
+/** Index and shards must agree: each tensor lies in the shard it is listed for, and only there. */
+function checkShards(
+  index: string,
+  shardOf: ReadonlyMap<string, string>,
+  opened: ReadonlyMap<string, SafetensorsFile>,
+): void {
+  for (const [name, shard] of shardOf) {
+    if (opened.get(shard)?.tensors.has(name)) continue
+    throw new RangeError(
+      `${index}: ${show(name)} is not in its shard ${shard}. Download both again`,
+    )
+  }
+  for (const [shard, { tensors }] of opened) {
+    for (const name of tensors.keys()) {
+      const listed = shardOf.get(name)
+      if (listed === shard || (listed === undefined && isBuffer(name))) continue
+      throw new RangeError(
+        listed === undefined
+          ? `${index} does not list ${show(name)} of ${shard}. Download both again`
+          : `${index}: ${show(name)} is in two shards, ${listed} and ${shard}. Download them again`,
+      )
+    }
+  }
+}
+
+// ---- Tensors ------------------------------------------------------------------------------------
+
+/** Rotary tables and masks that some exports carry; they are computed here. */
+const isBuffer = (name: string): boolean => /(^|\.)(inv_freq|causal_mask)$/.test(name)
+
+/** All tensors of the files by their name without prefix. */
+function storedTensors(folder: string, files: readonly SafetensorsFile[]): Map<string, Stored> {
+  const found = new Map<string, Stored>()
+  for (const file of files) {
+    for (const [name, entry] of file.tensors) {
+      if (isBuffer(name)) continue
+      const plain = name.replace(/^transformer\./, "")
+      const other = found.get(plain)
+      if (other) {
+        throw new RangeError(
+          `${folder} has both ${show(other.name)} and ${show(name)}. Remove one of them`,
+        )
+      }
+      found.set(plain, { file, name, entry })
+    }
+  }
+  return found
+}
+
+function sourcesOf(
+  folder: string,
+  config: ModelConfig,
+  stored: ReadonlyMap<string, Stored>,
+): Map<string, TensorSource> {
+  const expected = tensorShapes(config)
+  const unexpected = [...stored.keys()].filter((name) => !expected.has(name))
+  if (unexpected.includes("lm_head.weight")) {
+    throw new RangeError(
+      `${folder} has lm_head.weight, but OpenELM's output shares token_embeddings.weight. ` +
+        "Save the model again without lm_head.weight",
+    )
+  }
+  const missing = [...expected.keys()].filter((name) => !stored.has(name))
+  if (missing.length > 0) throw wrongNames(folder, "misses", missing, config)
+  if (unexpected.length > 0) throw wrongNames(folder, "has unexpected", unexpected, config)
+  const sources = new Map<string, TensorSource>()
+  for (const [name, { shape, kind }] of expected) {
+    sources.set(name, sourceOf(stored.get(name) as Stored, shape, kind === "embedding"))
+  }
+  return sources
+}
+
+function wrongNames(folder: string, what: string, names: readonly string[], config: ModelConfig) {
+  const more = names.length > 3 ? ` and ${names.length - 3} more` : ""
+  return new RangeError(
+    `${folder} ${what} ${names.length === 1 ? "tensor" : `${names.length} tensors:`} ` +
+      `${names.slice(0, 3).map(show).join(", ")}${more}. ` +
+      `Is its config.json (${config.layers} layers) that of these weights?`,
+  )
+}
+
+/** Checks one tensor. An embedding may have more rows than the vocabulary: padding, left unread. */
+function sourceOf(stored: Stored, shape: readonly number[], isEmbedding: boolean): TensorSource {
+  const { file, name, entry } = stored
+  const at = `${file.path}: ${show(name)}`
+  const { dtype } = entry
+  const [rows, ...row] = shape as readonly [number, ...number[]]
+  const [storedRows = 0, ...storedRow] = entry.shape
+  const rowsFit = storedRows === rows || (isEmbedding && storedRows > rows)
+  if (!rowsFit || storedRow.length !== row.length || row.some((n, i) => n !== storedRow[i])) {
+    const least = isEmbedding ? " or more rows" : ""
+    throw new RangeError(
+      `${at} has shape ${show(entry.shape)}, expected ${show(shape)}${least}. ` +
+        "Is config.json that of these weights?",
+    )
+  }
+  if (dtype !== "F32" && dtype !== "F16" && dtype !== "BF16") {
+    throw new TypeError(`${at} is ${dtype}, expected F32, F16 or BF16. Convert the model`)
+  }
+  const rowBytes = entry.bytes / storedRows
+  const readRows = (start: number, count: number, target: Uint8Array): void => {
+    const inside = Number.isInteger(start) && start >= 0 && Number.isInteger(count) && count >= 0
+    if (!inside || start + count > rows || target.length !== count * rowBytes) {
+      throw new RangeError(
+        `${at}: asked for ${show(count)} rows from ${show(start)} of ${rows} into ` +
+          `${target.length} bytes, each takes ${rowBytes}`,
+      )
+    }
+    file.read(name, start * rowBytes, target)
+  }
+  return { dtype, shape, readRows }
+}

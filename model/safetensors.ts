@@ -1,0 +1,157 @@
+// Reads and writes safetensors files piece by piece, never a whole file in memory. Files are not
+// trusted: header.ts checks what they claim. Which tensors a model needs is left to folder.ts.
+import type { FileHandle } from "node:fs/promises"
+import {
+  bytesOf,
+  encodeHeader,
+  type FileDType,
+  itemBytes,
+  readHeader,
+  type TensorEntry,
+} from "./header.ts"
+import { show } from "./json.ts"
+
+export type { FileDType, TensorEntry } from "./header.ts"
+
+export interface SafetensorsFile {
+  readonly path: string
+  readonly tensors: ReadonlyMap<string, TensorEntry>
+  readonly metadata: ReadonlyMap<string, string>
+  /** Fills `target` from byte `start` of a tensor. Throws RangeError outside of the tensor. */
+  read(name: string, start: number, target: Uint8Array): void
+  close(): void
+}
+
+/** A tensor to write: little-endian data at once, or in pieces as they are made. */
+export interface TensorData {
+  readonly dtype: FileDType
+  readonly shape: readonly number[]
+  readonly data: ArrayBufferView | Iterable<ArrayBufferView> | AsyncIterable<ArrayBufferView>
+}
+
+/** Longest single read: the system's own limit is just under 2 GiB. */
+const maxReadBytes = 1 << 30
+
+/**
+ * Opens a safetensors file and checks its whole header; data is read later, piece by piece.
+ * Throws SyntaxError for a malformed file, Error for one that cannot be opened.
+ */
+export async function openSafetensors(path: string): Promise<SafetensorsFile> {
+  const fs = await import("node:fs")
+  let open: number | undefined = openFile(fs, path)
+  const { size } = fs.fstatSync(open)
+  const readAt = (position: number, target: Uint8Array): void => {
+    if (open === undefined) throw new Error(`${path} is closed. Open it again`)
+    for (let done = 0; done < target.length; ) {
+      const length = Math.min(target.length - done, maxReadBytes)
+      const count = fs.readSync(open, target, done, length, position + done)
+      if (count === 0) throw new Error(`${path} ended early: it changed while open. Open it again`)
+      done += count
+    }
+  }
+  const close = (): void => {
+    if (open !== undefined) fs.closeSync(open)
+    open = undefined
+  }
+  try {
+    const { tensors, metadata } = readHeader(path, size, readAt)
+    const read = (name: string, start: number, target: Uint8Array): void => {
+      const { offset, bytes } = entryOf(path, tensors, name)
+      if (!Number.isSafeInteger(start) || start < 0 || start + target.length > bytes) {
+        const asked = `asked for ${target.length} from ${show(start)}`
+        throw new RangeError(`${path}: ${show(name)} has ${bytes} bytes, ${asked}`)
+      }
+      readAt(offset + start, target)
+    }
+    return { path, tensors, metadata, read, close }
+  } catch (error) {
+    close()
+    throw error
+  }
+}
+
+function openFile(fs: typeof import("node:fs"), path: string): number {
+  try {
+    // Looked at before it is opened: opening a pipe would wait for a writer.
+    const found = fs.statSync(path)
+    if (found.isFile()) return fs.openSync(path, "r")
+    throw new Error(found.isDirectory() ? "it is a folder" : "it is not a plain file")
+  } catch (error) {
+    throw cannot("open", path, error)
+  }
+}
+
+const cannot = (act: string, path: string, error: unknown): Error =>
+  new Error(`Cannot ${act} ${path}: ${(error as Error).message}. Check the path`, { cause: error })
+
+function entryOf(path: string, tensors: ReadonlyMap<string, TensorEntry>, name: string) {
+  const entry = tensors.get(name)
+  if (entry) return entry
+  const some = show([...tensors.keys()].slice(0, 4))
+  throw new RangeError(
+    `${path} has no tensor ${show(name)}. It has ${tensors.size}, such as ${some}`,
+  )
+}
+
+/**
+ * Writes tensors to `path`, wider elements first so that every tensor is aligned. The file appears
+ * under its name only when it is complete and on disk; a failure leaves what was there before.
+ */
+export async function writeSafetensors(
+  path: string,
+  tensors: ReadonlyMap<string, TensorData>,
+  metadata?: Readonly<Record<string, string>>,
+): Promise<void> {
+  const fs = await import("node:fs/promises")
+  const ordered = [...tensors].sort(([, a], [, b]) => itemBytes[b.dtype] - itemBytes[a.dtype])
+  const header = encodeHeader(path, ordered, metadata)
+  const unique = Math.random().toString(36).slice(2, 10)
+  const temporary = `${path}.${unique}.tmp`
+  const file = await fs.open(temporary, "wx").catch((error: unknown) => {
+    throw cannot("write", path, error)
+  })
+  try {
+    await writeAll(file, header)
+    for (const [name, tensor] of ordered) await writeTensor(path, file, name, tensor)
+    await file.sync()
+    await file.close()
+    await fs.rename(temporary, path)
+  } catch (error) {
+    await file.close().catch(() => {})
+    await fs.rm(temporary, { force: true })
+    throw error
+  }
+  await syncFolder(path)
+}
+
+async function writeTensor(path: string, file: FileHandle, name: string, tensor: TensorData) {
+  const { dtype, shape, data } = tensor
+  const bytes = bytesOf(dtype, shape)
+  let done = 0
+  for await (const piece of ArrayBuffer.isView(data) ? [data] : data) {
+    done += piece.byteLength
+    if (done > bytes) break
+    await writeAll(file, new Uint8Array(piece.buffer, piece.byteOffset, piece.byteLength))
+  }
+  if (done === bytes) return
+  throw new RangeError(
+    `${path}: ${show(name)} is ${dtype} ${show(shape)} and takes ${bytes} bytes, got ` +
+      `${done > bytes ? "more" : done}. Nothing was written`,
+  )
+}
+
+async function writeAll(file: FileHandle, data: Uint8Array): Promise<void> {
+  for (let done = 0; done < data.length; ) {
+    const length = Math.min(data.length - done, maxReadBytes)
+    done += (await file.write(data, done, length)).bytesWritten
+  }
+}
+
+/** Makes the new name itself durable. Windows cannot open folders and needs no such step. */
+async function syncFolder(path: string): Promise<void> {
+  if (process.platform === "win32") return
+  const fs = await import("node:fs/promises")
+  const { dirname } = await import("node:path")
+  const folder = await fs.open(dirname(path), "r")
+  await folder.sync().finally(() => folder.close())
+}
