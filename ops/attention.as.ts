@@ -1,10 +1,10 @@
 // y = softmax(scale·q·kᵀ)·v over keys 0 … position + t, online over blocks of keys: the running
 // maximum m, sum l and mixture acc of a query are rescaled by exp(m − m') when a block raises m.
-//   Parallel plan: a work item is one position of one key head with all H/G query heads that read it.
-// Items next to each other come as tiles of queries, taken from the front and the back of T in turn,
-// so that equal shares of the items are equal work. Queries go in fours through a block of keys that
-// the L1 cache holds; what happens to a query does not depend on its neighbours.
-//   Bytes: keys and values once per tile (16 queries or more where T allows), q and y once.
+// Parallel plan: a work item is one position of one key head with all H/G query heads that read it.
+// Items next to each other come as tiles of queries, taken from the front and the back of T in
+// turn, so that equal shares of the items are equal work. Queries go in fours through a block of
+// keys that the L1 cache holds; what happens to a query does not depend on its neighbours.
+// Bytes: keys and values once per tile (16 queries or more where T allows), q and y once.
 import { scratch } from "../backends/wasm/thread.as"
 import { expVector } from "./math.as"
 import { madd } from "./simd.as"

@@ -1,10 +1,10 @@
-// exp and log in f32, four lanes at a time, and sums and maxima across lanes. Polynomials fitted for
-// the least relative error in float64; the scalar forms are lane 0 of the vector ones, so a tail
-// rounds as the rest of its row does. NaN in, NaN out.
+// exp and log in f32, four lanes at a time, and sums and maxima across lanes. Polynomials fitted
+// for the least relative error in float64; the scalar forms are lane 0 of the vector ones, so a
+// tail rounds as the rest of its row does. NaN in, NaN out.
 import { madd } from "./simd.as"
 
-/** eˣ, relative error below 2e-7: x = n·ln 2 + r, |r| ≤ ½ ln 2, eˣ = 2ⁿ·p(r). 0 below −87.33, and no
- *  more than 2.4e38 from 88.37 on, where f32 is about to end. */
+/** eˣ, relative error below 2e-7: x = n·ln 2 + r, |r| ≤ ½ ln 2, eˣ = 2ⁿ·p(r). 0 below −87.33, and
+ *  no more than 2.4e38 from 88.37 on, where f32 is about to end. */
 // @ts-ignore: decorator
 @inline
 export function expVector(x: v128): v128 {

@@ -90,7 +90,8 @@ export function rmsNorm(
 }
 
 export function addRmsNorm(
-  x: usize, d: usize, w: usize, sum: usize, y: usize, N: u32, D: u32, eps: f32, begin: u32, end: u32,
+  x: usize, d: usize, w: usize, sum: usize, y: usize, N: u32, D: u32, eps: f32,
+  begin: u32, end: u32,
 ): void {
   const bytes = (<usize>D) << 2
   for (let n = <usize>begin; n < end; n++) {

@@ -1,7 +1,9 @@
 // Per head of qkv: RMSNorm over E, rotation of the pairs (j, j + E/2) by the position's row of
-// angles, y1 = x1·cos − x2·sin, y2 = x2·cos + x1·sin; queries go to q, keys and values to the cache.
+// angles, y1 = x1·cos − x2·sin, y2 = x2·cos + x1·sin; queries go to q, keys and values to the
+// cache.
 // Parallel plan: one head of one position per work item. Bytes: qkv and the angles read, q and the
-// new cache rows written once. The caller sees to it that position + T stays within cache and table.
+// new cache rows written once. The caller sees to it that position + T stays within cache and
+// table.
 import { rstdOf, sumSquares } from "./rmsnorm.as"
 import { madd } from "./simd.as"
 
@@ -29,8 +31,8 @@ function rotateRow(x: usize, w: usize, angles: usize, y: usize, E: u32, rstd: f3
 }
 
 export function qkNormRope(
-  qkv: usize, qNorm: usize, kNorm: usize, angles: usize, keys: usize, values: usize, position: usize,
-  q: usize, B: u32, T: u32, H: u32, G: u32, S: u32, E: u32, eps: f32, begin: u32, end: u32,
+  qkv: usize, qNorm: usize, kNorm: usize, angles: usize, keys: usize, values: usize,
+  position: usize, q: usize, B: u32, T: u32, H: u32, G: u32, S: u32, E: u32, eps: f32, begin: u32, end: u32,
 ): void {
   const heads = H + 2 * G
   const bytes = (<usize>E) << 2

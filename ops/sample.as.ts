@@ -1,7 +1,7 @@
-// token = argmax(logits), or at a temperature argmax((logits − top)/temperature + Gumbel noise) among
-// the logits that top-k, then top-p leave. No sorting: both thresholds are found by radix selection
-// on the image of the floats in u32 that keeps their order, digit by digit (11, 11, 10 bits), by count
-// for top-k and by mass for top-p.
+// token = argmax(logits), or at a temperature argmax((logits − top)/temperature + Gumbel noise)
+// among the logits that top-k, then top-p leave. No sorting: both thresholds are found by radix
+// selection on the image of the floats in u32 that keeps their order, digit by digit (11, 11, 10
+// bits), by count for top-k and by mass for top-p.
 // Parallel plan: one row per work item. Bytes: logits once when greedy; sampling adds a pass, top-k
 // and top-p three each, from the L2 cache.
 import { scratch } from "../backends/wasm/thread.as"
@@ -87,8 +87,8 @@ function tally(bins: usize, digit: i32, weight: f32): void {
   store<f64>(bin, load<f64>(bin) + weight)
 }
 
-/** Weights of the row's numbers x ≥ least whose image agrees with `prefix` in the bits `known`, into
- *  a bin for each digit of the image: 1, or exp((x − top)/temperature). */
+/** Weights of the row's numbers x ≥ least whose image agrees with `prefix` in the bits `known`,
+ *  into a bin for each digit of the image: 1, or exp((x − top)/temperature). */
 // @ts-ignore: decorator
 @inline
 function fillBins(
