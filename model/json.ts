@@ -3,6 +3,8 @@
 
 const quote = 34
 const backslash = 92
+/** Commas and colons: far more than a hundred thousand tensors need, and few enough for memory. */
+const maxSeparators = 2_000_000
 
 /** The value of JSON bytes. Throws SyntaxError naming `source` for anything else. */
 export function parseJson(bytes: Uint8Array, source: string, maxDepth = 16): unknown {
@@ -59,9 +61,10 @@ const printable = (text: string): string =>
     return `\\u${(c.codePointAt(0) as number).toString(16).padStart(4, "0")}`
   })
 
-/** Refuses depth and repeated keys before JSON.parse spends memory on them. */
+/** Refuses depth, masses of values and repeated keys before JSON.parse spends memory on them. */
 function checkStructure(text: string, source: string, maxDepth: number): void {
   const open: Set<string>[] = []
+  let separators = 0
   for (let i = 0; i < text.length; i++) {
     const c = text[i]
     if (c === '"') {
@@ -75,6 +78,8 @@ function checkStructure(text: string, source: string, maxDepth: number): void {
       open.push(new Set())
     } else if (c === "}" || c === "]") {
       open.pop()
+    } else if ((c === "," || c === ":") && ++separators > maxSeparators) {
+      throw new SyntaxError(`${source} has more than ${maxSeparators} values. Write it again`)
     }
   }
 }

@@ -1,6 +1,7 @@
 // The safetensors reader on good, hostile and mutated files.
 import { readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { fileURLToPath } from "node:url"
 import t from "tap"
 import { openSafetensors, type SafetensorsFile } from "../model/safetensors.ts"
 
@@ -41,7 +42,7 @@ t.test("openSafetensors reads every fixture as its header says", async (t) => {
       const bytes = bytesAt(folder + name)
       const length = Number(new DataView(bytes.buffer).getBigUint64(0, true))
       const header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, 8 + length)))
-      const file = await openSafetensors(new URL(folder + name, fixtures).pathname)
+      const file = await openSafetensors(fileURLToPath(new URL(folder + name, fixtures)))
       delete header.__metadata__
       t.same([...file.tensors.keys()], Object.keys(header))
       for (const [key, { dtype, shape, data_offsets }] of Object.entries<{
@@ -60,7 +61,7 @@ t.test("openSafetensors reads every fixture as its header says", async (t) => {
 })
 
 t.test("read fills parts, also in shared memory, and refuses what lies outside", async (t) => {
-  const path = new URL("model/weights.safetensors", fixtures).pathname
+  const path = fileURLToPath(new URL("model/weights.safetensors", fixtures))
   const file = await openSafetensors(path)
   const name = "layers.1.ffn.proj_2.weight"
   const all = readAll(file, name)
@@ -143,6 +144,7 @@ const hostile: readonly [Uint8Array, string][] = [
   [fileOf('{"\u001b[31m":1}'), "is not JSON: "],
   [fileOf(new Uint8Array([123, 34, 255, 34, 125])), "is not UTF-8 text"],
   [fileOf(`{"a":${"[".repeat(100_000)}`), "nests deeper than 4"],
+  [fileOf(`{"a":[${"1,".repeat(2_000_000)}`), "has more than 2000000 values"],
   [fileOf(`{"a":${entry},"a":${entry}}`, 1), 'holds "a" twice'],
   [fileOf(`{"a":${entry},"\\u0061" :${entry}}`, 1), 'holds "a" twice'],
   [fileOf(`{"__metadata__":{},"__metadata__":{},"a":${entry}}`, 1), 'holds "__metadata__" twice'],
@@ -218,25 +220,26 @@ function randomNumbers(seed: number): (below: number) => number {
   }
 }
 
+const pieces = ["{", "}", "[", "]", '"', ",", ":", "\\", "-", "9", "0", "e", "null", '"x":', " "]
+
+/** One to three edits, most of them in the header. */
 function mutate(valid: Uint8Array, random: (below: number) => number): Uint8Array {
   let bytes = Uint8Array.from(valid)
-  const pieces = ["{", "}", "[", "]", '"', ",", ":", "\\", "-", "9", "0", "e", "null", '"x":', " "]
-  for (let n = 1 + random(3); n > 0; n--) {
-    const at = random(3) === 0 ? random(bytes.length) : 8 + random(Math.max(1, bytes.length - 40))
+  for (let n = 1 + random(3); n > 0 && bytes.length > 8; n--) {
+    const at = random(3) === 0 ? random(bytes.length) : 8 + random(bytes.length - 8)
+    const piece = text(pieces[random(pieces.length)])
     const kind = random(6)
-    if (kind === 0) bytes = bytes.subarray(0, at)
+    if (kind === 0) bytes = bytes.slice(0, at)
     else if (kind === 1) bytes[at] = random(256)
-    else if (kind === 2) bytes[at] = (bytes[at] ?? 0) ^ (1 << random(8))
-    else if (kind === 3)
-      bytes.set(text(pieces[random(pieces.length)] as string).subarray(0, bytes.length - at), at)
+    else if (kind === 2) bytes[at] = (bytes[at] as number) ^ (1 << random(8))
+    else if (kind === 3) bytes.set(piece.subarray(0, bytes.length - at), at)
     else if (kind === 4) bytes.copyWithin(at, random(bytes.length), random(bytes.length))
-    else bytes[random(8)] = random(3) === 0 ? random(256) : random(128)
-    if (bytes.length === 0) return bytes
+    else bytes[random(8)] = random(256)
   }
   return bytes
 }
 
-t.test("5000 random mutations open and read consistently, or give a clear error", async (t) => {
+t.test("3000 random mutations open and read consistently, or give a clear error", async (t) => {
   const valid = fileOf(
     { __metadata__: { a: "b" }, x: f32([2, 3], 0, 24), yy: { ...f32([3], 24, 30), dtype: "F16" } },
     30,
@@ -244,7 +247,7 @@ t.test("5000 random mutations open and read consistently, or give a clear error"
   const random = randomNumbers(7)
   const path = join(root, "mutated.safetensors")
   let opened = 0
-  for (let i = 0; i < 5000; i++) {
+  for (let i = 0; i < 3000; i++) {
     const bytes = mutate(valid, random)
     writeFileSync(path, bytes)
     try {
@@ -261,6 +264,6 @@ t.test("5000 random mutations open and read consistently, or give a clear error"
       if (!clear) t.fail(`mutation ${i}: ${name}: ${message}`)
     }
   }
-  t.comment(`${opened} of 5000 still open`)
-  t.ok(opened > 50 && opened < 4000)
+  t.comment(`${opened} of 3000 still open`)
+  t.ok(opened > 50 && opened < 2500)
 })
