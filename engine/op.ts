@@ -85,7 +85,7 @@ export interface OpSpec<S extends string, P extends string> {
   readonly vjp?: (
     cotangents: Named<Out<S>, Maybe>,
     tensors: Named<In<S>, Tensor> & Named<Out<S>, Tensor>,
-    params: Params<P>,
+    params: Params<P> & Sizes,
   ) => Gradients | undefined
   readonly compute?: (
     arrays: Named<In<S>, Float64Array> & Named<Out<S>, Float64Array>,

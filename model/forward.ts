@@ -67,8 +67,10 @@ export function hidden(
   trace?: Trace,
 ): Hidden {
   const { angles } = weights
-  let stream: Stream = { x: embed(inputs.tokens, weights.embedding), d: undefined } // (B·T, D)
-  trace?.("embed", stream.x)
+  const { paddingIndex: Padding } = config
+  const x = embed(inputs.tokens, weights.embedding, Padding === undefined ? {} : { Padding })
+  let stream: Stream = { x, d: undefined } // (B·T, D)
+  trace?.("embed", x)
   const caches = weights.layers.map((layer, i) => {
     const cache = inputs.caches[i] as LayerCache
     const place: Place = { i, cache, angles, position: inputs.position }
@@ -120,9 +122,10 @@ function norm({ x, d }: Stream, w: Tensor, eps: number): { x: Tensor; y: Tensor 
 
 /** Logits of every row of the stream.  → (rows, V) */
 export function head(config: ModelConfig, weights: Weights, stream: Stream, trace?: Trace): Tensor {
-  const { y } = norm(stream, weights.norm, config.normEps) // (B·T, D)
+  const { x, y } = norm(stream, weights.norm, config.normEps) // (rows, D) both
+  trace?.("hidden", x)
   trace?.("norm", y)
-  return matmul(y, weights.embedding, { N: config.vocabSize }) // (B·T, V)
+  return matmul(y, weights.embedding, { N: config.vocabSize }) // (rows, V)
 }
 
 /** The rows of each sequence's last token.  (B·T, D) → (B, D) */

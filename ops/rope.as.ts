@@ -32,7 +32,8 @@ function rotateRow(x: usize, w: usize, angles: usize, y: usize, E: u32, rstd: f3
 
 export function qkNormRope(
   qkv: usize, qNorm: usize, kNorm: usize, angles: usize, keys: usize, values: usize,
-  position: usize, q: usize, B: u32, T: u32, H: u32, G: u32, S: u32, E: u32, eps: f32, begin: u32, end: u32,
+  position: usize, q: usize, B: u32, T: u32, H: u32, G: u32, S: u32, E: u32, eps: f32,
+  begin: u32, end: u32,
 ): void {
   const heads = H + 2 * G
   const bytes = (<usize>E) << 2

@@ -26,7 +26,7 @@ export function ropeAngles(positions: number, frequencies: Float32Array): Float3
 }
 
 /** y1 = x1·cos − x2·sin, y2 = x2·cos + x1·sin for the halves x1, x2 of the last axis, plain ops.
- *  x (B, H, T, E), angles (B, 1, T, E) → (B, H, T, E) */
+ *  x (B, H, T, E), angles (B or 1, 1, T, E) → (B, H, T, E) */
 export function rotate(x: Tensor, angles: Tensor): Tensor {
   const [B, H, T, E] = x.shape as [number, number, number, number]
   const half = E / 2
@@ -37,7 +37,7 @@ export function rotate(x: Tensor, angles: Tensor): Tensor {
     strides: strides.map((s, axis) => (axis === 3 ? -s : s)),
     offset: half,
   })
-  const table = reshape(angles, [B, 1, T, 2, half])
+  const table = reshape(angles, [angles.shape[0] as number, 1, T, 2, half])
   const [cos, sin] = [slice(table, 3, 0, 1), slice(table, 3, 1, 1)]
   const signed = mul(sin, constant([-1, 1], [2, 1]))
   return reshape(add(mul(pairs, cos), mul(swapped, signed)), x.shape)

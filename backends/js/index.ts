@@ -56,12 +56,11 @@ export class JsBackend implements Backend, AsyncDisposable {
   write(buffer: Buffer, data: ArrayBufferView, offset = 0): void {
     const { values, dtype, bytes } = own(buffer)
     const at = offset / itemBytes(dtype)
-    if (data instanceof Float64Array) return values.set(data, at)
-    if (offset + data.byteLength > bytes) {
-      throw new RangeError(`write: ${data.byteLength} bytes at ${offset} do not fit ${bytes}`)
+    const count = data instanceof Float64Array ? data.length * itemBytes(dtype) : data.byteLength
+    if (offset < 0 || offset + count > bytes) {
+      throw new RangeError(`write: ${count} bytes at ${offset} do not fit ${bytes}`)
     }
-    const raw = data.buffer.slice(data.byteOffset, data.byteOffset + data.byteLength) as ArrayBuffer
-    values.set(decode(dtype, viewOf(dtype, raw)), at)
+    values.set(data instanceof Float64Array ? data : numbersIn(data, dtype), at)
   }
 
   async read(buffer: Buffer, bytes = buffer.bytes, offset = 0): Promise<ArrayBuffer> {
@@ -117,6 +116,12 @@ function arrayOf(
     arena.set(storage, array)
   }
   return array.subarray(0, tensor.size)
+}
+
+/** Numbers of raw elements. */
+function numbersIn(raw: ArrayBufferView, dtype: DType): Float64Array {
+  const bytes = raw.buffer.slice(raw.byteOffset, raw.byteOffset + raw.byteLength) as ArrayBuffer
+  return decode(dtype, viewOf(dtype, bytes))
 }
 
 const numbersOf = (data: TypedArray, dtype: DType): Float64Array =>

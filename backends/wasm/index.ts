@@ -202,7 +202,9 @@ export class WasmBackend implements Backend, AsyncDisposable {
   #describe({ op, call, inputs, outputs }: Step, addressOf: (place: Place) => number): Uint32Array {
     const words = new Uint32Array(stepWords)
     const floats = new Float32Array(words.buffer)
-    words[0] = this.#kernels.get(op.name) as number
+    const kernel = this.#kernels.get(op.name)
+    if (kernel === undefined) throw new Error(`wasm: there is no kernel ${op.name}`)
+    words[0] = kernel
     words[1] = op.rows(call.params)
     const own = outputs.filter((_, i) => op.alias[op.outputs[i] as string] === undefined)
     let at = 2

@@ -1,0 +1,224 @@
+// The whole model against the original implementation: logits, intermediates, loss, gradients,
+// greedy tokens, the cache.
+import t from "tap"
+import {
+  allocate,
+  type Backend,
+  bufferOf,
+  constant,
+  grad,
+  readBound,
+  readTensors,
+  runOnce,
+  type Tensor,
+} from "../engine/index.ts"
+import { head, hidden, type LayerCache, type Weights } from "../model/forward.ts"
+import type { ModelConfig } from "../model/index.ts"
+import { lossTerms, OpenELM, openModelFolder, tensorShapes } from "../model/index.ts"
+import { allocateCaches, cacheUpdates, freeCaches } from "../model/session.ts"
+import { loadWeights } from "../model/weights.ts"
+import { unpanel } from "../ops/index.ts"
+import { allBackends, relativeError } from "./backends.ts"
+import { fixtureJson, golden, goldenFolder, valueOf } from "./fixtures.ts"
+
+const folder = goldenFolder()
+t.teardown(() => folder.remove())
+const expected = fixtureJson("model/expected.json")
+const activations = await golden("model/activations.safetensors")
+const grads = await golden("model/grads.safetensors")
+const generation = await golden("model/generation.safetensors")
+const ids: number[][] = expected.input_ids
+const [B, T] = [2, 24]
+
+const absolute = (got: ArrayLike<number>, want: ArrayLike<number>): number => {
+  if (got.length !== want.length) return Number.POSITIVE_INFINITY
+  let worst = 0
+  for (let i = 0; i < want.length; i++) {
+    worst = Math.max(worst, Math.abs((got[i] as number) - (want[i] as number)))
+  }
+  return worst
+}
+
+for (const { label, open } of allBackends) {
+  t.test(`golden model on ${label}`, async (t) => {
+    const backend = await open()
+    const model = await OpenELM.load(folder.path, { backend })
+    t.teardown(() => {
+      model.close()
+      backend.close()
+    })
+
+    const seen = await model.activations(ids)
+    for (const [name, got, want] of intermediates(seen)) {
+      const error = absolute(got, want)
+      t.ok(error < 2e-5, `${name} is off by ${error.toExponential(1)}`)
+    }
+    const logits = await model.logits(ids)
+    t.same(logits, seen.get("logits"), "logits do not depend on what else is read")
+    const exact = absolute(logits, valueOf(activations, "f64/logits").values)
+    t.ok(exact < (label === "js" ? 5e-7 : 2e-5), `float64 logits: ${exact.toExponential(1)}`)
+
+    const tokens: number[] = []
+    const stop: number[] = []
+    for await (const { id } of model.generate(expected.generation.prompt, {
+      maxNewTokens: 16,
+      stop,
+    })) {
+      tokens.push(id)
+    }
+    t.same(tokens, expected.generation.new_tokens, "16 greedy tokens")
+
+    const steps = await stepLogits(backend, expected.generation.prompt, tokens)
+    const wanted = valueOf(generation, "step_logits").values
+    t.ok(absolute(steps.cached, wanted) < 2e-5, "cached decoding gives the golden logits")
+    t.ok(absolute(steps.uncached, wanted) < 2e-5, "uncached decoding gives the golden logits")
+    t.ok(absolute(steps.cached, steps.uncached) < 2e-5, "cached and uncached decoding are equal")
+    const values = valueOf(generation, "final_cache.past_values.3").values
+    t.ok(absolute(steps.values, values) < 2e-5, "the cache holds the golden values")
+
+    async function stepLogits(backend: Backend, prompt: number[], tokens: number[]) {
+      const opened = await openModelFolder(folder.path)
+      const loaded = await loadWeights(opened, backend, "f32")
+      opened.close()
+      const caches = allocateCaches(opened.config, backend, { batch: 1, capacity: 32 })
+      const cached: number[] = []
+      const uncached: number[] = []
+      for (let n = 0; n < tokens.length; n++) {
+        const all = [...prompt, ...tokens.slice(0, n)]
+        const input = n === 0 ? prompt : [tokens[n - 1] as number]
+        const start = all.length - input.length
+        cached.push(...(await step(backend, opened.config, loaded.weights, caches, input, start)))
+        uncached.push(...(await model.logits([all])).slice(-opened.config.vocabSize))
+      }
+      const last = caches.at(-1) as LayerCache
+      const [, G, S, E] = last.values.shape as [number, number, number, number]
+      const full = await readBound(last.values, backend)
+      const used = prompt.length + tokens.length - 1
+      const values = Array.from({ length: G }, (_, g) => [
+        ...full.slice(g * S * E, (g * S + used) * E),
+      ])
+      freeCaches(caches)
+      loaded.free()
+      return { cached, uncached, values: values.flat() }
+    }
+  })
+
+  t.test(`golden loss and gradients on ${label}`, async (t) => {
+    const backend = await open()
+    t.teardown(() => backend.close())
+    const opened = await openModelFolder(folder.path)
+    const { config } = opened
+    const loaded = await loadWeights(opened, backend, "f32")
+    opened.close()
+    const caches = allocateCaches(config, backend, { batch: B, capacity: T })
+    const tokens = constant(ids.flat(), [B * T], "i32")
+    const position = constant([0, 0], [B], "i32")
+    const { stream } = hidden(config, loaded.weights, { tokens, position, caches })
+    const targets = constant(expected.targets.flat(), [B * T], "i32")
+    const options = { ignoreIndex: expected.ignore_index, zLoss: expected.z_loss_eps }
+    const { loss, ce, z } = lossTerms(head(config, loaded.weights, stream), targets, options)
+
+    const named = parametersOf(config, loaded.weights)
+    const gradients = grad(loss, [...named.values()])
+    const matrices = [...named.keys()].map((name, i) =>
+      asRows(config, name, gradients[i] as Tensor),
+    )
+    const [l, c, zz, ...found] = await readTensors([loss, ce, z, ...matrices], backend)
+    const losses = [l, c, zz].map((x) => x?.[0] as number)
+    const { total_loss, ce_loss, z_loss } = expected.loss.f64
+    t.ok(absolute(losses, [total_loss, ce_loss, z_loss]) < 3e-6, `losses ${losses}`)
+    ;[...named.keys()].forEach((name, i) => {
+      const error = relativeError(found[i] ?? [], valueOf(grads, name).values)
+      t.ok(error < 2e-5, `${name} is off by ${error.toExponential(1)}`)
+    })
+    freeCaches(caches)
+    loaded.free()
+  })
+}
+
+/** Pairs of what the model exposes and what the original has, in the same order of elements. */
+function intermediates(
+  seen: ReadonlyMap<string, Float32Array>,
+): [string, Float32Array, Float64Array][] {
+  const got = (name: string): Float32Array => seen.get(name) as Float32Array
+  const want = (name: string): Float64Array => valueOf(activations, `f32/${name}`).values
+  const heads = (name: string, H: number): Float32Array => headsFirst(got(name), H)
+  const block = "blocks.2"
+  return [
+    ["embed", got("embed"), want("embed")],
+    ...[0, 1, 2].map((i) => named(`hidden.${i}`, got(`blocks.${i + 1}.x`), want(`hidden.${i}`))),
+    ["hidden.3", got("hidden"), want("hidden.3")],
+    ["final_norm", got("norm"), want("final_norm")],
+    ["logits", got("logits"), want("logits")],
+    ["attn_norm", got(`${block}.attnNorm`), want("block2.attn_norm")],
+    ["qkv_proj", got(`${block}.qkv`), want("block2.qkv_proj")],
+    ["q_roped", heads(`${block}.q`, 4), want("block2.q_roped")],
+    ["k_roped", got(`${block}.keys`), want("block2.k_roped")],
+    ["attn_heads_out", got(`${block}.attention`), want("block2.attn_heads_out")],
+    ["attn_out_proj", got(`${block}.out`), want("block2.attn_out_proj")],
+    ["ffn_norm", got(`${block}.ffnNorm`), want("block2.ffn_norm")],
+    ["ffn_proj_2", got(`${block}.ffn`), want("block2.ffn_proj_2")],
+  ]
+}
+
+const named = (...pair: [string, Float32Array, Float64Array]) => pair
+
+/** (B, T, H, E) → (B, H, T, E), as the original keeps heads. */
+function headsFirst(x: Float32Array, H: number): Float32Array {
+  const E = x.length / (B * T * H)
+  return x.map((_, i) => {
+    const [e, t, h, b] = [
+      i % E,
+      Math.floor(i / E) % T,
+      Math.floor(i / E / T) % H,
+      Math.floor(i / E / T / H),
+    ]
+    return x[((b * T + t) * H + h) * E + e] as number
+  })
+}
+
+/** Every parameter by its name in the original. */
+function parametersOf(config: ModelConfig, weights: Weights): Map<string, Tensor> {
+  const all = new Map<string, Tensor>([
+    ["token_embeddings.weight", weights.embedding],
+    ["norm.weight", weights.norm],
+  ])
+  weights.layers.forEach((w, i) => {
+    const names = { "attn.qkv_proj": w.qkv, "attn.q_norm": w.qNorm, "attn.k_norm": w.kNorm }
+    const rest = { "attn.out_proj": w.out, "ffn.proj_1": w.proj1, "ffn.proj_2": w.proj2 }
+    const norms = { ffn_norm: w.ffnNorm, attn_norm: w.attnNorm }
+    for (const [name, tensor] of Object.entries({ ...names, ...rest, ...norms })) {
+      all.set(`layers.${i}.${name}.weight`, tensor)
+    }
+  })
+  if (all.size !== tensorShapes(config).size) throw new Error("a parameter is missing")
+  return all
+}
+
+/** A gradient in panels as the rows of the original's matrix. */
+function asRows(config: ModelConfig, name: string, gradient: Tensor): Tensor {
+  const { shape, kind } = tensorShapes(config).get(name) as { shape: number[]; kind: string }
+  return kind === "vector"
+    ? gradient
+    : unpanel(gradient, shape[0] as number, kind === "gated" ? 2 : 1)
+}
+
+/** Logits of the last of `input`, read into the caches at `start`. */
+async function step(
+  backend: Backend,
+  config: ModelConfig,
+  weights: Weights,
+  caches: readonly LayerCache[],
+  input: readonly number[],
+  start: number,
+): Promise<number[]> {
+  const tokens = constant(input, [input.length], "i32")
+  const position = constant([start], [1], "i32")
+  const result = hidden(config, weights, { tokens, position, caches })
+  const logits = head(config, weights, result.stream)
+  const target = allocate(backend, logits.shape)
+  await runOnce(backend, [[target, logits], ...cacheUpdates(caches, result.caches)])
+  const values = [...(await readBound(target, backend))]
+  bufferOf(target).free()
+  return values.slice(-config.vocabSize)
+}
