@@ -1,6 +1,7 @@
 // `elm bench ops`: the time of every op case, with its bytes, multiply-adds and share of the ceiling.
 import Benchmark from "benchmark"
 import { Table } from "console-table-printer"
+import pc from "picocolors"
 import {
   allocate,
   type Backend,
@@ -35,7 +36,7 @@ export async function benchOps(flags: OpsFlags): Promise<void> {
       alignment: i === 0 ? ("left" as const) : ("right" as const),
     }),
   )
-  const out = new Table({ columns })
+  const out = new Table({ columns, shouldDisableColors: !pc.isColorSupported })
   for (const op of ops.filter((o) => !o.view && backend.has(o.name))) {
     for (const test of op.cases) {
       const label = caseName(op, test)

@@ -30,6 +30,7 @@ export function headline({ machine: m }: BenchResult): string {
 /** The paper's table, each row beside its ceiling and beside the paper's own numbers. */
 export function table({ rows }: BenchResult): string {
   const out = new Table({
+    shouldDisableColors: !pc.isColorSupported,
     columns: [
       { name: "model", alignment: "left" },
       { name: "prompt tok/s" },

@@ -44,11 +44,11 @@ export function tensorOf(
   shape?: Shape,
   dtype: DType = "f32",
 ): Tensor {
-  const { values, shape: own } = valueOf(all, name)
+  const { values, shape: own } = goldenOf(all, name)
   return constant(values, shape ?? own, dtype)
 }
 
-export function valueOf(all: ReadonlyMap<string, Golden>, name: string): Golden {
+export function goldenOf(all: ReadonlyMap<string, Golden>, name: string): Golden {
   const found = all.get(name)
   if (!found) throw new RangeError(`no golden tensor ${name}`)
   return found

@@ -19,7 +19,7 @@ import { allocateCaches, cacheUpdates, freeCaches } from "../model/session.ts"
 import { loadWeights } from "../model/weights.ts"
 import { unpanel } from "../ops/index.ts"
 import { allBackends, relativeError } from "./backends.ts"
-import { fixtureJson, golden, goldenFolder, valueOf } from "./fixtures.ts"
+import { fixtureJson, golden, goldenFolder, goldenOf } from "./fixtures.ts"
 
 const folder = goldenFolder()
 t.teardown(() => folder.remove())
@@ -55,7 +55,7 @@ for (const { label, open } of allBackends) {
     }
     const logits = await model.logits(ids)
     t.same(logits, seen.get("logits"), "logits do not depend on what else is read")
-    const exact = absolute(logits, valueOf(activations, "f64/logits").values)
+    const exact = absolute(logits, goldenOf(activations, "f64/logits").values)
     t.ok(exact < (label === "js" ? 5e-7 : 2e-5), `float64 logits: ${exact.toExponential(1)}`)
 
     const tokens: number[] = []
@@ -69,11 +69,11 @@ for (const { label, open } of allBackends) {
     t.same(tokens, expected.generation.new_tokens, "16 greedy tokens")
 
     const steps = await stepLogits(backend, expected.generation.prompt, tokens)
-    const wanted = valueOf(generation, "step_logits").values
+    const wanted = goldenOf(generation, "step_logits").values
     t.ok(absolute(steps.cached, wanted) < 2e-5, "cached decoding gives the golden logits")
     t.ok(absolute(steps.uncached, wanted) < 2e-5, "uncached decoding gives the golden logits")
     t.ok(absolute(steps.cached, steps.uncached) < 2e-5, "cached and uncached decoding are equal")
-    const values = valueOf(generation, "final_cache.past_values.3").values
+    const values = goldenOf(generation, "final_cache.past_values.3").values
     t.ok(absolute(steps.values, values) < 2e-5, "the cache holds the golden values")
 
     async function stepLogits(backend: Backend, prompt: number[], tokens: number[]) {
@@ -128,7 +128,7 @@ for (const { label, open } of allBackends) {
     const { total_loss, ce_loss, z_loss } = expected.loss.f64
     t.ok(absolute(losses, [total_loss, ce_loss, z_loss]) < 3e-6, `losses ${losses}`)
     ;[...named.keys()].forEach((name, i) => {
-      const error = relativeError(found[i] ?? [], valueOf(grads, name).values)
+      const error = relativeError(found[i] ?? [], goldenOf(grads, name).values)
       t.ok(error < 2e-5, `${name} is off by ${error.toExponential(1)}`)
     })
     freeCaches(caches)
@@ -141,7 +141,7 @@ function intermediates(
   seen: ReadonlyMap<string, Float32Array>,
 ): [string, Float32Array, Float64Array][] {
   const got = (name: string): Float32Array => seen.get(name) as Float32Array
-  const want = (name: string): Float64Array => valueOf(activations, `f32/${name}`).values
+  const want = (name: string): Float64Array => goldenOf(activations, `f32/${name}`).values
   const heads = (name: string, H: number): Float32Array => headsFirst(got(name), H)
   const block = "blocks.2"
   return [

@@ -20,7 +20,7 @@ import {
   unpanel,
 } from "../ops/index.ts"
 import { allBackends, relativeError } from "./backends.ts"
-import { fixtureJson, type Golden, golden, tensorOf, valueOf } from "./fixtures.ts"
+import { fixtureJson, type Golden, golden, goldenOf, tensorOf } from "./fixtures.ts"
 
 type Goldens = ReadonlyMap<string, Golden>
 
@@ -61,9 +61,9 @@ function gradients(
 const ones = (y: Tensor): Tensor => constant(new Float64Array(y.size).fill(1), y.shape)
 
 const rows = (all: Goldens, key: string): [number, number] => {
-  const { shape } = valueOf(all, key)
+  const { shape } = goldenOf(all, key)
   const D = shape.at(-1) as number
-  return [valueOf(all, key).values.length / D, D]
+  return [goldenOf(all, key).values.length / D, D]
 }
 
 const suites: readonly Suite[] = [
@@ -117,8 +117,8 @@ const suites: readonly Suite[] = [
   {
     file: "attention",
     checks(all, name) {
-      const [B, H, T, E] = valueOf(all, `${name}/in.q`).shape as [number, number, number, number]
-      const [, , S] = valueOf(all, `${name}/in.k`).shape as [number, number, number]
+      const [B, H, T, E] = goldenOf(all, `${name}/in.q`).shape as [number, number, number, number]
+      const [, , S] = goldenOf(all, `${name}/in.k`).shape as [number, number, number]
       const [q, k, v] = ["q", "k", "v"].map((key) => tensorOf(all, `${name}/in.${key}`)) as Tensor[]
       const flat = reshape(permute(q as Tensor, [0, 2, 1, 3]), [B * T, H * E])
       const position = constant(new Float64Array(B).fill(S - T), [B], "i32")
@@ -133,7 +133,7 @@ const suites: readonly Suite[] = [
     checks(all, name, { padding_idx: Padding }) {
       const [weight, { values, shape }] = [
         tensorOf(all, `${name}/in.weight`),
-        valueOf(all, `${name}/in.ids`),
+        goldenOf(all, `${name}/in.ids`),
       ]
       const w = panels(weight)
       const attrs = Object.fromEntries(Padding === null ? [] : [["Padding", Padding as number]])
@@ -153,7 +153,7 @@ const suites: readonly Suite[] = [
       const ignoreIndex = attrs.ignore_index ?? -1
       const zLoss = attrs.z_loss_eps ?? 0
       const logits = tensorOf(all, `${name}/in.logits`, rows(all, `${name}/in.logits`))
-      const { values } = valueOf(all, `${name}/in.targets`)
+      const { values } = goldenOf(all, `${name}/in.targets`)
       const targets = constant(values, [values.length], "i32")
       const { loss, ce, z } = lossTerms(logits, targets, { ignoreIndex, zLoss })
       const limit = name.startsWith("large") ? 2e-5 : 2e-6
@@ -233,7 +233,7 @@ async function worst(backend: Backend, all: Goldens, name: string, checks: reado
   )
   return known
     .flatMap((check, i) => {
-      const error = relativeError(values[i] ?? [], valueOf(all, `${name}/${check.name}`).values)
+      const error = relativeError(values[i] ?? [], goldenOf(all, `${name}/${check.name}`).values)
       return error <= check.limit ? [] : [`${check.name} is off by ${error.toExponential(1)}`]
     })
     .join()
@@ -243,7 +243,7 @@ t.test("rope tables are those of the original", async (t) => {
   const all = await golden("ops/rope.safetensors")
   for (const { case: name, positions } of fixtureJson("ops/rope.json").cases) {
     if (!name.startsWith("table")) continue
-    const given = Float32Array.from(valueOf(all, `${name}/corenet_f32.inv_freq`).values)
+    const given = Float32Array.from(goldenOf(all, `${name}/corenet_f32.inv_freq`).values)
     const E = 2 * given.length
     for (const [frequencies, limit] of [
       [given, 2e-7],
@@ -253,7 +253,7 @@ t.test("rope tables are those of the original", async (t) => {
       const part = (offset: number) =>
         positions.flatMap((p: number) => [...table.slice(p * E + offset, p * E + offset + E / 2)])
       const errors = ["cos", "sin"].map((key, i) =>
-        relativeError(part((i * E) / 2), valueOf(all, `${name}/corenet_f32.${key}`).values),
+        relativeError(part((i * E) / 2), goldenOf(all, `${name}/corenet_f32.${key}`).values),
       )
       t.ok(Math.max(...errors) <= limit, `${name}: off by ${errors}, limit ${limit}`)
     }
