@@ -3,7 +3,8 @@
 // selection on the image of the floats in u32 that keeps their order, digit by digit (11, 11, 10
 // bits), by count for top-k and by mass for top-p.
 // Parallel plan: one row per work item. Bytes: logits once when greedy; sampling adds a pass, top-k
-// and top-p three each, from the L2 cache.
+// and top-p three each, from the L2 cache. Random numbers, the dear part, are drawn only for logits
+// that could still win.
 import { scratch } from "../backends/wasm/thread.as"
 import { expVector, logVector } from "./math.as"
 import { threefry } from "./random.as"
@@ -173,6 +174,11 @@ function toUnit(word: v128): v128 {
   return f32x4.mul(middle, f32x4.splat(1.1920928955078125e-7))
 }
 
+/** Bounds of −ln(−ln u) over u = 2^-24 … 1 − 2^-24: a logit that the largest noise would not lift over
+ *  the best so far, or over the least that the top logit will have, needs no random number. */
+const leastNoise: f32 = -2.9
+const mostNoise: f32 = 16.7
+
 /** argmax((x − top)/temperature + Gumbel noise) over x ≥ least; random words of key (seed, stream)
  *  and counter (k, row). */
 function draw(
@@ -180,16 +186,17 @@ function draw(
 ): u32 {
   const words = scratch()
   const edge = f32x4.splat(least)
-  let best = f32x4.splat(-Infinity)
+  let best = f32x4.splat(leastNoise)
   let index = i32x4.splat(0)
   for (let k: u32 = 0; k < V; k += 4) {
     const value = loadRest(x + ((<usize>k) << 2), V - k)
-    const kept = f32x4.ge(value, edge)
+    const warm = f32x4.div(f32x4.sub(value, f32x4.splat(top)), f32x4.splat(temperature))
+    const able = f32x4.gt(f32x4.add(warm, f32x4.splat(mostNoise)), best)
+    const kept = v128.and(f32x4.ge(value, edge), able)
     if (!v128.any_true(kept)) continue
     const here = i32x4.add(i32x4.splat(k), i32x4(0, 1, 2, 3))
     threefry(seed, stream, here, i32x4.splat(row), words)
     const noise = logVector(f32x4.neg(logVector(toUnit(v128.load(words)))))
-    const warm = f32x4.div(f32x4.sub(value, f32x4.splat(top)), f32x4.splat(temperature))
     const total = f32x4.sub(warm, noise)
     const better = v128.and(kept, f32x4.gt(total, best))
     best = v128.bitselect(total, best, better)
