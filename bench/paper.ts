@@ -26,7 +26,7 @@ const row = (cuda: readonly number[], mlx: readonly number[]): PaperRow => {
 export const paper: Readonly<Record<string, PaperRow>> = {
   "OpenELM-270M": row([6427.27, 159.67, 165.85], [1151.41, 212.4, 218.45]),
   "OpenELM-450M": row([5211.35, 128.46, 133.42], [910.61, 147.26, 151.57]),
-  "OpenELM-1.1B": row([3681.73, 92.15, 95.72], [508.56, 78.72, 81.04]),
+  "OpenELM-1_1B": row([3681.73, 92.15, 95.72], [508.56, 78.72, 81.04]),
   "OpenELM-3B": row([2712.56, 70.11, 72.82], [234.96, 33.96, 34.97]),
 }
 

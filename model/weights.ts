@@ -131,15 +131,18 @@ async function fillWeights(
   const total = weightBytes(config, dtype)
   let done = 0
   try {
+    // All memory first, so that a model that does not fit says so at once.
+    const angles = allocate(backend, [config.maxContext, config.headDim])
+    tensors.set("angles", angles)
     for (const spec of specsOf(config)) {
-      const target = allocate(backend, storedShape(spec), spec.matrix ? dtype : "f32")
-      tensors.set(spec.name, target)
+      tensors.set(spec.name, allocate(backend, storedShape(spec), spec.matrix ? dtype : "f32"))
+    }
+    for (const spec of specsOf(config)) {
+      const target = tensors.get(spec.name) as Tensor
       await fill(spec, target)
       done += target.bytes
       progress?.(done, total)
     }
-    const angles = allocate(backend, [config.maxContext, config.headDim])
-    tensors.set("angles", angles)
     const frequencies = ropeFrequencies(config.headDim, config.ropeBase)
     backend.write(bufferOf(angles), ropeAngles(config.maxContext, frequencies))
     return { weights: assemble(config, tensors), bytes: total, free }

@@ -1,0 +1,262 @@
+// Graph, gradients and plans on small graphs: order, memory, in-place updates, printing.
+import t from "tap"
+import { JsBackend } from "../backends/js/index.ts"
+import { openWasm } from "../backends/wasm/index.ts"
+import {
+  allocate,
+  type Backend,
+  bound,
+  bufferOf,
+  constant,
+  grad,
+  normalAt,
+  plan,
+  readBound,
+  runOnce,
+  type Tensor,
+  threefry,
+  type Update,
+  uniformAt,
+} from "../engine/index.ts"
+import { configOf, OpenELM } from "../model/index.ts"
+import { add, affine, equal, matmul, mul, reshape, rmsNorm, sum, writeRows } from "../ops/index.ts"
+
+const backends: readonly [string, () => Promise<Backend>][] = [
+  ["js", async () => new JsBackend()],
+  ["wasm", () => openWasm({ threads: 2 })],
+]
+
+const filled = (backend: Backend, values: readonly number[]): Tensor => {
+  const tensor = allocate(backend, [values.length])
+  backend.write(bufferOf(tensor), Float32Array.from(values))
+  return tensor
+}
+
+for (const [label, open] of backends) {
+  t.test(`updates on ${label}`, async (t) => {
+    const backend = await open()
+    t.teardown(() => backend.close())
+    const values = async (...tensors: Tensor[]) =>
+      Promise.all(tensors.map(async (x) => [...(await readBound(x, backend))]))
+
+    t.test("all targets change as if at once", async (t) => {
+      const [a, b] = [filled(backend, [1, 2]), filled(backend, [3, 4])]
+      await runOnce(backend, [
+        [a, b],
+        [b, a],
+      ])
+      t.same(
+        await values(a, b),
+        [
+          [3, 4],
+          [1, 2],
+        ],
+        "two tensors swap",
+      )
+      const sumOfOld = add(a, b)
+      await runOnce(backend, [
+        [a, affine(a, 2, 0)],
+        [b, sumOfOld],
+      ])
+      t.same(
+        await values(a, b),
+        [
+          [6, 8],
+          [4, 6],
+        ],
+        "a value is computed from old values",
+      )
+    })
+
+    t.test("an in-place write does not spoil an old value that is read later", async (t) => {
+      const cache = filled(backend, [0, 0, 0, 0])
+      const out = allocate(backend, [4])
+      const view = reshape(cache, [1, 1, 4, 1])
+      const rows = constant([7], [1, 1, 1, 1])
+      const written = writeRows(view, rows, constant([2], [1], "i32"))
+      const old = affine(cache, 1, 10)
+      await runOnce(backend, [
+        [cache, reshape(written, [4])],
+        [out, old],
+      ])
+      t.same(await values(cache, out), [
+        [0, 0, 7, 0],
+        [10, 10, 10, 10],
+      ])
+    })
+
+    t.test("a write that is not an update leaves its input alone", async (t) => {
+      const cache = filled(backend, [1, 2, 3, 4])
+      const out = allocate(backend, [4])
+      const written = writeRows(
+        reshape(cache, [1, 1, 4, 1]),
+        constant([9], [1, 1, 1, 1]),
+        constant([0], [1], "i32"),
+      )
+      await runOnce(backend, [[out, reshape(written, [4])]])
+      t.same(await values(cache, out), [
+        [1, 2, 3, 4],
+        [9, 2, 3, 4],
+      ])
+    })
+
+    t.test("two writes to one cache follow each other", async (t) => {
+      const cache = filled(backend, [0, 0, 0, 0])
+      const write = (into: Tensor, value: number, at: number) =>
+        writeRows(into, constant([value], [1, 1, 1, 1]), constant([at], [1], "i32"))
+      const twice = write(write(reshape(cache, [1, 1, 4, 1]), 5, 1), 6, 2)
+      const recorded = plan([[cache, reshape(twice, [4])]], backend)
+      t.equal(recorded.steps.length, 2, "in the cache's own memory")
+      const prepared = backend.prepare(recorded)
+      await prepared.run()
+      await prepared.run()
+      prepared.close()
+      t.same(await values(cache), [[0, 5, 6, 0]])
+    })
+
+    t.test("part of a buffer is updated and the rest stays", async (t) => {
+      const whole = filled(backend, [1, 2, 3, 4])
+      const part = bound(bufferOf(whole), [2], "f32", 4)
+      await runOnce(backend, [[part, affine(part, 10, 0)]])
+      t.same(await values(whole), [[1, 20, 30, 4]])
+    })
+
+    t.test("a value may go to two targets", async (t) => {
+      const [a, b] = [allocate(backend, [2]), allocate(backend, [2])]
+      const x = affine(constant([1, 2], [2]), 3, 0)
+      await runOnce(backend, [
+        [a, x],
+        [b, x],
+      ])
+      t.same(await values(a, b), [
+        [3, 6],
+        [3, 6],
+      ])
+    })
+  })
+}
+
+t.test("plans refuse what they cannot do", (t) => {
+  const backend = new JsBackend()
+  const x = constant([1, 2], [2])
+  t.throws(() => plan([[x, x]], backend), { name: "TypeError", message: /bound tensor/ })
+  const target = allocate(backend, [3])
+  t.throws(() => plan([[target, x]], backend), { name: "RangeError", message: /cannot hold/ })
+  t.throws(() => bound(bufferOf(target), [4]), { name: "RangeError", message: /ends at byte 16/ })
+  t.throws(() => constant([1, 2, 3], [2]), { name: "RangeError", message: /takes 2 values, got 3/ })
+  t.throws(() => bufferOf(x), { name: "TypeError", message: /device memory/ })
+  const bare = { name: "bare", has: () => false }
+  t.throws(
+    () => plan([[allocate(backend, [2]), affine(x, 1, 1)]], bare),
+    /bare has no kernel affine/,
+  )
+  t.end()
+})
+
+t.test("values that are alive together never share memory", async (t) => {
+  const backend = new JsBackend()
+  const model = await OpenELM.random(small, { backend })
+  const { steps, arenaBytes } = model.decodePlan
+  const lives = new Map<object, { first: number; last: number; from: number; to: number }>()
+  steps.forEach((step, i) => {
+    for (const { storage } of [...step.inputs, ...step.outputs]) {
+      if (storage.kind !== "arena") continue
+      const from = storage.arenaOffset
+      const life = lives.get(storage) ?? { first: i, last: i, from, to: from + storage.bytes }
+      lives.set(storage, { ...life, last: i })
+    }
+  })
+  const all = [...lives.values()]
+  const clash = all.filter((a, i) =>
+    all.some(
+      (b, j) => i < j && a.first <= b.last && b.first <= a.last && a.from < b.to && b.from < a.to,
+    ),
+  )
+  t.equal(clash.length, 0)
+  t.ok(all.length > 20, `${all.length} values in the arena`)
+  const total = all.reduce((s, { from, to }) => s + to - from, 0)
+  t.ok(arenaBytes < total / 2, `${arenaBytes} bytes hold ${total}`)
+  t.ok(
+    all.every(({ from }) => from % 64 === 0),
+    "offsets are aligned",
+  )
+  model.close()
+  t.equal(backend.live.size, 0, "close frees every buffer")
+})
+
+const small = { ...configOf("270M", { vocabSize: 64, maxContext: 32 }) }
+
+t.test("a plan prints its steps", (t) => {
+  const backend = new JsBackend()
+  const x = allocate(backend, [2, 3])
+  const y = allocate(backend, [2, 3])
+  const updates: Update[] = [[y, rmsNorm(x, constant([1, 1, 1], [3]), { eps: 1e-6 }).y]]
+  const text = plan(updates, { name: "all", has: () => true }).toString()
+  t.match(
+    text,
+    /^1 steps, arena 64 bytes\n +0 {2}rmsNorm {2}f32\(2, 3\)!0 f32\(3\)# -> f32\(2, 3\)!0/,
+  )
+  t.match(plan(updates, backend).toString(), /mul .*\n.*sumRows /, "lowered to its meaning")
+  t.end()
+})
+
+t.test("grad", async (t) => {
+  const backend = new JsBackend()
+  const x = constant([1, -2, 3], [3])
+  const loss = sum(mul(x, mul(x, x)))
+  const [dx, dz] = grad(loss, [x, constant([5], [1])])
+  t.same([...(await (dx as Tensor).read(backend))], [3, 12, 27])
+  t.same([...(await (dz as Tensor).read(backend))], [0], "zeros where nothing depends")
+  const [second] = grad(sum(mul(dx as Tensor, dx as Tensor)), [x])
+  t.same(
+    [...(await (second as Tensor).read(backend))],
+    [36, -288, 972],
+    "a gradient has a gradient",
+  )
+  t.throws(() => grad(x, [x]), { name: "RangeError", message: /must be one number/ })
+  const mask = sum(equal(x, x))
+  t.same([...(await (grad(mask, [x])[0] as Tensor).read(backend))], [0, 0, 0])
+  const deep = Array.from({ length: 20000 }).reduce<Tensor>((y) => affine(y, 1, 0), x)
+  t.same(
+    [...(await (grad(sum(deep), [x])[0] as Tensor).read(backend))],
+    [1, 1, 1],
+    "20,000 calls deep",
+  )
+})
+
+t.test("calls name what is wrong", (t) => {
+  const x = constant(new Float32Array(7 * 1280), [7, 1280])
+  const w = constant(new Float32Array(1281), [1281])
+  t.throws(() => rmsNorm(x, w, { eps: 1e-6 }), {
+    name: "RangeError",
+    message:
+      "rmsNorm: axis D is 1280 but w has 1281\n" +
+      "  takes x:(N,D) w:(D) -> y:(N,D) rstd:(N)\n" +
+      "  got   x(7, 1280) w(1281)",
+  })
+  const good = constant(new Float32Array(1280), [1280])
+  t.throws(() => rmsNorm(x, good), { name: "TypeError", message: /give eps as attributes/ })
+  t.throws(() => matmul(x, constant(new Float32Array(1280 * 16), [1, 1280, 16]), { N: 17 }), {
+    name: "RangeError",
+    message: /N 17 takes 2 panels, w has 1/,
+  })
+  t.throws(() => add(x, constant([1, 2], [2])), /does not spread/)
+  t.throws(() => reshape(x, [3]), /does not hold/)
+  t.end()
+})
+
+t.test("random numbers are those of Threefry-2x32-20", (t) => {
+  const hex = (k: number, l: number, c: number, d: number) =>
+    threefry(k, l, c, d).map((w) => w.toString(16))
+  t.same(hex(0, 0, 0, 0), ["6b200159", "99ba4efe"])
+  t.same(hex(-1, -1, -1, -1), ["1cb996fc", "bb002be7"])
+  t.same(hex(0x13198a2e, 0x03707344, 0x243f6a88, 0x85a308d3), ["c4923a9c", "483df7a0"])
+  const n = 20000
+  const z = Float64Array.from({ length: n }, (_, i) => normalAt(1, 2, 0, i))
+  const mean = z.reduce((a, b) => a + b) / n
+  const variance = z.reduce((a, b) => a + b * b, 0) / n
+  t.ok(Math.abs(mean) < 0.03 && Math.abs(variance - 1) < 0.04, `mean ${mean}, variance ${variance}`)
+  const u = Float64Array.from({ length: n }, (_, i) => uniformAt(1, 2, 0, i))
+  t.ok(Math.min(...u) > 0 && Math.max(...u) < 1)
+  t.end()
+})
