@@ -2,9 +2,53 @@
 // Parallel plan: one row per work item. Bytes: each row once (sort: in place, in the cache); dot
 // reads b once per row of a. Sums run in f64 lanes, dot in f32 lanes.
 import { sumLanes } from "./math.as"
-import { rowArgmax } from "./sample.as"
 import { madd } from "./simd.as"
 import { rowMax } from "./softmax.as"
+
+/** Index of the best of four lanes, the first of equals. */
+// @ts-ignore: decorator
+@inline
+export function bestLane(value: v128, index: v128): u32 {
+  let best = f32x4.extract_lane(value, 0)
+  let at = <u32>i32x4.extract_lane(index, 0)
+  for (let lane = 1; lane < 4; lane++) {
+    value = v128.shuffle<f32>(value, value, 1, 2, 3, 0)
+    index = v128.shuffle<f32>(index, index, 1, 2, 3, 0)
+    const x = f32x4.extract_lane(value, 0)
+    const i = <u32>i32x4.extract_lane(index, 0)
+    if (x > best || (x === best && i < at)) {
+      best = x
+      at = i
+    }
+  }
+  return at
+}
+
+/** Index of the largest of D numbers, the first of equals; NaN never wins. */
+export function rowArgmax(x: usize, D: u32): u32 {
+  let best = f32x4.splat(-Infinity)
+  let index = i32x4.splat(0)
+  let here = i32x4(0, 1, 2, 3)
+  let i: u32 = 0
+  for (; i + 4 <= D; i += 4, x += 16) {
+    const value = v128.load(x)
+    const better = f32x4.gt(value, best)
+    best = f32x4.pmax(best, value)
+    index = v128.bitselect(here, index, better)
+    here = i32x4.add(here, i32x4.splat(4))
+  }
+  let at = bestLane(best, index)
+  let most = f32x4.extract_lane(best, 0)
+  most = max(most, f32x4.extract_lane(best, 1))
+  most = max(most, max(f32x4.extract_lane(best, 2), f32x4.extract_lane(best, 3)))
+  for (; i < D; i++, x += 4) {
+    if (load<f32>(x) > most) {
+      most = load<f32>(x)
+      at = i
+    }
+  }
+  return at
+}
 
 export function sumRows(x: usize, y: usize, N: u32, D: u32, begin: u32, end: u32): void {
   const bytes = (<usize>D) << 2

@@ -8,6 +8,7 @@
 import { scratch } from "../backends/wasm/thread.as"
 import { expVector, logVector } from "./math.as"
 import { threefry } from "./random.as"
+import { bestLane, rowArgmax } from "./reduce.as"
 import { rowMax } from "./softmax.as"
 
 const binsBytes: usize = 2048 * 8
@@ -23,51 +24,6 @@ function imageOf(x: v128): v128 {
 @inline
 function floatOf(image: u32): f32 {
   return reinterpret<f32>(image & 0x80000000 ? image ^ 0x80000000 : ~image)
-}
-
-/** Index of the best of four lanes, the first of equals. */
-// @ts-ignore: decorator
-@inline
-function bestLane(value: v128, index: v128): u32 {
-  let best = f32x4.extract_lane(value, 0)
-  let at = <u32>i32x4.extract_lane(index, 0)
-  for (let lane = 1; lane < 4; lane++) {
-    value = v128.shuffle<f32>(value, value, 1, 2, 3, 0)
-    index = v128.shuffle<f32>(index, index, 1, 2, 3, 0)
-    const x = f32x4.extract_lane(value, 0)
-    const i = <u32>i32x4.extract_lane(index, 0)
-    if (x > best || (x === best && i < at)) {
-      best = x
-      at = i
-    }
-  }
-  return at
-}
-
-/** Index of the largest of D numbers, the first of equals; NaN never wins. */
-export function rowArgmax(x: usize, D: u32): u32 {
-  let best = f32x4.splat(-Infinity)
-  let index = i32x4.splat(0)
-  let here = i32x4(0, 1, 2, 3)
-  let i: u32 = 0
-  for (; i + 4 <= D; i += 4, x += 16) {
-    const value = v128.load(x)
-    const better = f32x4.gt(value, best)
-    best = f32x4.pmax(best, value)
-    index = v128.bitselect(here, index, better)
-    here = i32x4.add(here, i32x4.splat(4))
-  }
-  let at = bestLane(best, index)
-  let most = f32x4.extract_lane(best, 0)
-  most = max(most, f32x4.extract_lane(best, 1))
-  most = max(most, max(f32x4.extract_lane(best, 2), f32x4.extract_lane(best, 3)))
-  for (; i < D; i++, x += 4) {
-    if (load<f32>(x) > most) {
-      most = load<f32>(x)
-      at = i
-    }
-  }
-  return at
 }
 
 /** Four numbers at p, or the `left` that remain and NaN, which no comparison keeps. */
