@@ -84,9 +84,9 @@ function scatter(x: usize, y: usize, n: u32, step: i32): void {
   for (; i < n; i++, x += 4, y += stride) store<f32>(y, load<f32>(y) + load<f32>(x))
 }
 
-/** Walks dense elements from … to in runs along the last axis: copies them from x to y, sixteen rows
- *  at once where the last but one axis is the contiguous one, or where `adds` is set adds the dense x
- *  to the strided y. */
+/** Walks dense elements from … to in runs along the last axis: copies them from x to y, sixteen
+ *  rows at once where the last but one axis is the contiguous one, or where `adds` is set adds the
+ *  dense x to the strided y. */
 // @ts-ignore: decorator
 @inline
 function walk(

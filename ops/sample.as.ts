@@ -130,8 +130,8 @@ function toUnit(word: v128): v128 {
   return f32x4.mul(middle, f32x4.splat(1.1920928955078125e-7))
 }
 
-/** Bounds of −ln(−ln u) over u = 2^-24 … 1 − 2^-24: a logit that the largest noise would not lift over
- *  the best so far, or over the least that the top logit will have, needs no random number. */
+/** Bounds of −ln(−ln u) over u = 2^-24 … 1 − 2^-24: a logit that the largest noise would not lift
+ *  over the best so far, or over the least that the top logit will have, needs no random number. */
 const leastNoise: f32 = -2.9
 const mostNoise: f32 = 16.7
 
