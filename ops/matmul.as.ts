@@ -1,17 +1,18 @@
 // y = x·Wᵀ and y = silu(g)·v with [g, v] = x·Wᵀ, W in panels of 16 outputs (ops/matmul.ts).
 // Parallel over panels (pairs of them for the gated form): each thread streams its own range of
-// weight bytes once per block of rows: once in all for M ≤ 100. x is copied into scratch tile by
-// tile, block by block; 16-bit weights are widened a block of k at a time, except for a single row,
-// which reads them as they are. Bytes: the weights, M·K of x per thread, M·N of y.
+// weights front to back, once per block of rows; a block is 78 rows or more for K ≤ 2048. x is
+// copied into scratch tile by tile, k by k; sums are kept there too and delivered to y at the end.
+// 16-bit weights are read as they are and widened in registers. They are finite: pack counts those
+// that are not. Bytes: the weights per block of rows, M·K of x per thread, M·N of y.
 import { scratch } from "../backends/wasm/thread.as"
 import { expVector } from "./math.as"
-import { rowProduct, rowScale } from "./matmul_row.as"
+import { rowProduct } from "./matmul_row.as"
 import { tileProduct } from "./matmul_tile.as"
-import { fromBf16, itemBytes } from "./half.as"
+import { itemBytes } from "./half.as"
 
 /** Numbers of x kept in scratch at a time: 640 KiB, within a core's second-level cache. */
 const blockNumbers: u32 = 163840
-/** Weights of a panel between partial sums: 32 KiB as f32, within the first-level cache. */
+/** Depth of a panel that all tiles go through in turn: 32 KiB as f32, for the first-level cache. */
 const blockDepth: u32 = 512
 /** Depth of x that is kept at a time when there are many rows. */
 const keptDepth: u32 = 2048
@@ -24,22 +25,35 @@ export function setWideTiles(on: u32): void {
   wideTiles = on !== 0
 }
 
-// Scratch: a widened block of a panel, two tiles of sums per kept row, then x.
+// Scratch: two tiles of sums per kept row, then x.
 // @ts-ignore: decorator
 @inline
-function widened(): usize { return scratch() }
-// @ts-ignore: decorator
-@inline
-function sums(): usize { return scratch() + 32768 }
+function sums(): usize { return scratch() }
 // @ts-ignore: decorator
 @inline
 function kept(): usize { return scratch() + 131072 }
+
+/** Factor that x carries, and the sums once more: the kernels take f16 weights as w·2^-112, and
+ *  halving that keeps products far from both ends of f32. */
+// @ts-ignore: decorator
+@inline
+function scaleOf(wType: u32): f32 {
+  return wType === 1 ? 72057594037927936.0 : 1
+}
 
 /** Rows in one block: as many as scratch holds, and blocks of nearly equal size. */
 function blockRows(M: u32, depth: u32): u32 {
   const most = min<u32>(max<u32>(blockNumbers / depth, 6), 384) / 6 * 6
   const blocks = (M + most - 1) / most
   return (M + blocks - 1) / blocks
+}
+
+/** Tiles of rows that share a block: six rows each, or five where f16's mask takes a register. */
+// @ts-ignore: decorator
+@inline
+function tilesOf(rows: u32, wType: u32): u32 {
+  const most: u32 = wType === 1 ? 5 : 6
+  return (rows + most - 1) / most
 }
 
 /** Rows of tile i of `tiles` that share `rows` evenly; the first ones are one taller. */
@@ -49,11 +63,11 @@ function tileRows(rows: u32, tiles: u32, i: u32): u32 {
   return rows / tiles + (i < rows % tiles ? 1 : 0)
 }
 
-/** Copies x (rows, depth of K) into scratch: tile by tile, k by k, scaled for the row kernel. */
+/** Copies x (rows, depth of K) into scratch: tile by tile, k by k, scaled. */
 function keep(x: usize, K: u32, rows: u32, depth: u32, wType: u32): void {
   let to = kept()
-  const scale = rows === 1 ? rowScale(wType) : 1
-  const tiles = (rows + 5) / 6
+  const scale = scaleOf(wType)
+  const tiles = tilesOf(rows, wType)
   for (let i: u32 = 0; i < tiles; i++) {
     const height = tileRows(rows, tiles, i)
     const step = <usize>height * 4
@@ -70,66 +84,49 @@ function keep(x: usize, K: u32, rows: u32, depth: u32, wType: u32): void {
   }
 }
 
-/** Widens n·16 weights of f16 or bf16; they are finite. */
-function widen(w: usize, n: u32, wType: u32): void {
-  let to = widened()
-  const end = to + <usize>n * 64
-  const scale = f32x4.splat(5192296858534827628530496329220096.0)
-  const mask = i32x4.splat(0x8fffe000)
-  while (to < end) {
-    if (wType === 2) {
-      v128.store(to, fromBf16(v128.load16x4_u(w)))
-      v128.store(to, fromBf16(v128.load16x4_u(w, 8)), 16)
-    } else {
-      const u = v128.and(i32x4.shl(v128.load16x4_s(w), 13), mask)
-      const v = v128.and(i32x4.shl(v128.load16x4_s(w, 8), 13), mask)
-      v128.store(to, f32x4.mul(u, scale))
-      v128.store(to, f32x4.mul(v, scale), 16)
-    }
-    to += 32
-    w += 16
-  }
-}
-
 /** c (rows, 16) += kept x (rows, depth) · w (depth, 16), block by block of the depth. */
 function panelProduct(w: usize, c: usize, stride: usize, rows: u32, depth: u32, wType: u32): void {
-  if (rows === 1) return rowProduct(kept(), w, c, depth, wType)
-  const tiles = (rows + 5) / 6
+  if (rows === 1) return rowProduct(kept(), w, c, depth, wType, sums() + 128)
+  const tiles = tilesOf(rows, wType)
   for (let k: u32 = 0; k < depth; k += blockDepth) {
     const n = min(blockDepth, depth - k)
-    let b = w + <usize>k * 64
-    if (wType !== 0) {
-      b = widened()
-      widen(w + <usize>k * 32, n, wType)
-    }
+    const b = w + <usize>k * 16 * itemBytes(wType)
     let x = kept()
     let to = c
     for (let i: u32 = 0; i < tiles; i++) {
       const height = tileRows(rows, tiles, i)
-      tileProduct(height, wideTiles, x + <usize>(height * k) * 4, b, to, stride, n)
+      tileProduct(height, wideTiles, wType, x + <usize>(height * k) * 4, b, to, stride, n)
       x += <usize>(height * depth) * 4
       to += stride * height
     }
   }
 }
 
-function clear(c: usize, stride: usize, rows: u32): void {
+function clear(c: usize, bytes: usize): void {
   const zero = f32x4.splat(0)
-  for (let r: u32 = 0; r < rows; r++) {
-    v128.store(c, zero)
-    v128.store(c, zero, 16)
-    v128.store(c, zero, 32)
-    v128.store(c, zero, 48)
-    c += stride
+  for (const end = c + bytes; c < end; c += 64) {
+    v128.store(c, zero); v128.store(c, zero, 16)
+    v128.store(c, zero, 32); v128.store(c, zero, 48)
   }
 }
 
-/** Copies the first `columns` of each row of 16. */
-function move(from: usize, step: usize, to: usize, stride: usize, rows: u32, columns: u32): void {
-  for (let r: u32 = 0; r < rows; r++) {
-    for (let j: usize = 0; j < columns; j++) store<f32>(to + j * 4, load<f32>(from + j * 4))
-    from += step
-    to += stride
+/** y (rows, columns) ← sums · factor, or += where a part of the depth has gone before. */
+function deliver(y: usize, stride: usize, rows: u32, columns: u32, factor: f32, more: bool): void {
+  const scale = f32x4.splat(factor)
+  const end = sums() + <usize>rows * 64
+  for (let c = sums(); c < end; c += 64) {
+    if (columns === 16) {
+      for (let j: usize = 0; j < 64; j += 16) {
+        const before = more ? v128.load(y + j) : f32x4.splat(0)
+        v128.store(y + j, f32x4.add(before, f32x4.mul(v128.load(c + j), scale)))
+      }
+    } else {
+      for (let j: usize = 0; j < columns; j++) {
+        const before: f32 = more ? load<f32>(y + j * 4) : 0
+        store<f32>(y + j * 4, before + load<f32>(c + j * 4) * factor)
+      }
+    }
+    y += stride
   }
 }
 
@@ -150,31 +147,33 @@ export function matmul(
       for (let p = begin; p < end; p++) {
         const from = w + p * rowBytes + <usize>k * 16 * itemBytes(wType)
         const to = y + (<usize>m * N + p * 16) * 4
-        const columns = min(N - p * 16, 16)
-        if (columns === 16) {
-          if (k === 0) clear(to, stride, rows)
-          panelProduct(from, to, stride, rows, depth, wType)
-          continue
-        }
-        clear(sums(), 64, rows)
-        if (k > 0) move(to, stride, sums(), 64, rows, columns)
+        clear(sums(), <usize>rows * 64)
         panelProduct(from, sums(), 64, rows, depth, wType)
-        move(sums(), 64, to, stride, rows, columns)
+        deliver(to, stride, rows, min(N - p * 16, 16), scaleOf(wType), k > 0)
       }
     }
   }
 }
 
-/** sums (rows, gate 16, value 16) → silu(gate)·value over the gate. */
-function gate(rows: u32): void {
+/** y (rows, columns) ← silu(g)·v for the sums g, v of each row, times `factor`. */
+function gate(y: usize, stride: usize, rows: u32, columns: u32, factor: f32): void {
   const one = f32x4.splat(1)
+  const scale = f32x4.splat(factor)
   const end = sums() + <usize>rows * 128
   for (let c = sums(); c < end; c += 128) {
     for (let j: usize = 0; j < 64; j += 16) {
-      const g = v128.load(c + j)
+      const g = f32x4.mul(v128.load(c + j), scale)
+      const v = f32x4.mul(v128.load(c + j, 64), scale)
       const silu = f32x4.div(g, f32x4.add(one, expVector(f32x4.neg(g))))
-      v128.store(c + j, f32x4.mul(silu, v128.load(c + j, 64)))
+      v128.store(c + j, f32x4.mul(silu, v))
     }
+    if (columns === 16) {
+      v128.store(y, v128.load(c)); v128.store(y, v128.load(c, 16), 16)
+      v128.store(y, v128.load(c, 32), 32); v128.store(y, v128.load(c, 48), 48)
+    } else {
+      for (let j: usize = 0; j < columns; j++) store<f32>(y + j * 4, load<f32>(c + j * 4))
+    }
+    y += stride
   }
 }
 
@@ -191,7 +190,7 @@ export function matmulSwiglu(
     const from = x + <usize>m * K * 4
     if (K <= most) keep(from, K, rows, K, wType)
     for (let p = begin; p < end; p++) {
-      clear(sums(), 64, rows * 2)
+      clear(sums(), <usize>rows * 128)
       for (let k: u32 = 0; k < K; k += most) {
         const depth = min(most, K - k)
         if (K > most) keep(from + <usize>k * 4, K, rows, depth, wType)
@@ -199,9 +198,8 @@ export function matmulSwiglu(
         panelProduct(panel, sums(), 128, rows, depth, wType)
         panelProduct(panel + <usize>K * kBytes, sums() + 64, 128, rows, depth, wType)
       }
-      gate(rows)
       const to = y + (<usize>m * F + p * 16) * 4
-      move(sums(), 128, to, <usize>F * 4, rows, min(F - p * 16, 16))
+      gate(to, <usize>F * 4, rows, min(F - p * 16, 16), scaleOf(wType))
     }
   }
 }

@@ -1,18 +1,30 @@
 // The register-blocked product behind ops/matmul.as.ts: C (rows, 16) += A (rows, k) · B (k, 16).
-// A lies k by k (rows numbers each), B is a panel; C has rows `stride` bytes apart. Per k a tile of
-// six rows does 24 multiply-adds for 10 loads. Adjacent pairs of 128-bit operations throughout, all
-// accumulators loaded from C and stored back on one path: what V8 needs to fuse the pairs into
-// 256-bit operations. Sixteen columns then fill the registers; without that, two passes of eight do.
+// A lies k by k (rows numbers each), B is a panel of f32, f16 or bf16; C has rows `stride` bytes
+// apart. Per k a tile of six rows does 24 multiply-adds for 10 loads. Adjacent pairs of 128-bit
+// operations throughout, all sums loaded from C and stored back on one path, offsets as immediates:
+// what V8 needs to fuse the pairs into 256-bit operations. Sixteen columns then fill the registers
+// with six rows, or with five where f16's mask takes one; without that, two passes of eight do.
 import { madd } from "./simd.as"
 
+/** In memory, not in the code: V8 makes constants anew in every round, and does not pair them. */
+const signAndMagnitude = memory.data<u32>([0x8fffe000])
+
+/** Four weights as f32, from their load with sign extension; f16 times 2^-112. */
 // @ts-ignore: decorator
 @inline
-const rowBytes: usize = 64
+function f32Of(u: v128, wType: u32, mask: v128): v128 {
+  if (wType === 0) return u
+  if (wType === 2) return i32x4.shl(u, 16)
+  return v128.and(i32x4.shl(u, 13), mask)
+}
 
 // `rows` 1 … 6 and `wide` are constants where this is inlined: dead branches fall away.
 // @ts-ignore: decorator
 @inline
-function tile(rows: u32, wide: bool, a: usize, b: usize, c: usize, stride: usize, k: u32): void {
+function tile(
+  rows: u32, wide: bool, wType: u32, a: usize, b: usize, c: usize, stride: usize, k: u32,
+): void {
+  const rowBytes: usize = wType ? 32 : 64
   const end = b + <usize>k * rowBytes
   const step = <usize>rows * 4
   const r1 = c + stride, r2 = r1 + stride, r3 = r2 + stride, r4 = r3 + stride, r5 = r4 + stride
@@ -31,10 +43,15 @@ function tile(rows: u32, wide: bool, a: usize, b: usize, c: usize, stride: usize
   if (rows > 4 && wide) { c42 = v128.load(r4, 32); c43 = v128.load(r4, 48) }
   if (rows > 5) { c50 = v128.load(r5); c51 = v128.load(r5, 16) }
   if (rows > 5 && wide) { c52 = v128.load(r5, 32); c53 = v128.load(r5, 48) }
+  const mask = wType === 1 ? v128.load32_splat(signAndMagnitude) : c00
   while (b < end) {
-    const b0 = v128.load(b), b1 = v128.load(b, 16)
+    const b0 = f32Of(wType ? v128.load16x4_s(b) : v128.load(b), wType, mask)
+    const b1 = f32Of(wType ? v128.load16x4_s(b, 8) : v128.load(b, 16), wType, mask)
     let b2 = b0, b3 = b0
-    if (wide) { b2 = v128.load(b, 32); b3 = v128.load(b, 48) }
+    if (wide) {
+      b2 = f32Of(wType ? v128.load16x4_s(b, 16) : v128.load(b, 32), wType, mask)
+      b3 = f32Of(wType ? v128.load16x4_s(b, 24) : v128.load(b, 48), wType, mask)
+    }
     let s = v128.load32_splat(a)
     c00 = madd(s, b0, c00); c01 = madd(s, b1, c01)
     if (wide) { c02 = madd(s, b2, c02); c03 = madd(s, b3, c03) }
@@ -65,30 +82,148 @@ function tile(rows: u32, wide: bool, a: usize, b: usize, c: usize, stride: usize
   if (rows > 5 && wide) { v128.store(r5, c52, 32); v128.store(r5, c53, 48) }
 }
 
-function wide1(a: usize, b: usize, c: usize, s: usize, k: u32): void { tile(1, true, a, b, c, s, k) }
-function wide2(a: usize, b: usize, c: usize, s: usize, k: u32): void { tile(2, true, a, b, c, s, k) }
-function wide3(a: usize, b: usize, c: usize, s: usize, k: u32): void { tile(3, true, a, b, c, s, k) }
-function wide4(a: usize, b: usize, c: usize, s: usize, k: u32): void { tile(4, true, a, b, c, s, k) }
-function wide5(a: usize, b: usize, c: usize, s: usize, k: u32): void { tile(5, true, a, b, c, s, k) }
-function wide6(a: usize, b: usize, c: usize, s: usize, k: u32): void { tile(6, true, a, b, c, s, k) }
-function half4(a: usize, b: usize, c: usize, s: usize, k: u32): void { tile(4, false, a, b, c, s, k) }
-function half5(a: usize, b: usize, c: usize, s: usize, k: u32): void { tile(5, false, a, b, c, s, k) }
-function half6(a: usize, b: usize, c: usize, s: usize, k: u32): void { tile(6, false, a, b, c, s, k) }
+function wide1F32(a: usize, b: usize, c: usize, s: usize, k: u32): void {
+  tile(1, true, 0, a, b, c, s, k)
+}
+function wide2F32(a: usize, b: usize, c: usize, s: usize, k: u32): void {
+  tile(2, true, 0, a, b, c, s, k)
+}
+function wide3F32(a: usize, b: usize, c: usize, s: usize, k: u32): void {
+  tile(3, true, 0, a, b, c, s, k)
+}
+function wide4F32(a: usize, b: usize, c: usize, s: usize, k: u32): void {
+  tile(4, true, 0, a, b, c, s, k)
+}
+function wide5F32(a: usize, b: usize, c: usize, s: usize, k: u32): void {
+  tile(5, true, 0, a, b, c, s, k)
+}
+function wide6F32(a: usize, b: usize, c: usize, s: usize, k: u32): void {
+  tile(6, true, 0, a, b, c, s, k)
+}
+function half3F32(a: usize, b: usize, c: usize, s: usize, k: u32): void {
+  tile(3, false, 0, a, b, c, s, k)
+}
+function half4F32(a: usize, b: usize, c: usize, s: usize, k: u32): void {
+  tile(4, false, 0, a, b, c, s, k)
+}
+function half5F32(a: usize, b: usize, c: usize, s: usize, k: u32): void {
+  tile(5, false, 0, a, b, c, s, k)
+}
+function half6F32(a: usize, b: usize, c: usize, s: usize, k: u32): void {
+  tile(6, false, 0, a, b, c, s, k)
+}
 
-/** C += A·B for a tile of 1 … 6 rows. */
-export function tileProduct(
-  rows: u32, wide: bool, a: usize, b: usize, c: usize, stride: usize, k: u32,
-): void {
-  if (rows === 1) return wide1(a, b, c, stride, k)
-  if (rows === 2) return wide2(a, b, c, stride, k)
-  if (rows === 3) return wide3(a, b, c, stride, k)
+function wide1F16(a: usize, b: usize, c: usize, s: usize, k: u32): void {
+  tile(1, true, 1, a, b, c, s, k)
+}
+function wide2F16(a: usize, b: usize, c: usize, s: usize, k: u32): void {
+  tile(2, true, 1, a, b, c, s, k)
+}
+function wide3F16(a: usize, b: usize, c: usize, s: usize, k: u32): void {
+  tile(3, true, 1, a, b, c, s, k)
+}
+function wide4F16(a: usize, b: usize, c: usize, s: usize, k: u32): void {
+  tile(4, true, 1, a, b, c, s, k)
+}
+function wide5F16(a: usize, b: usize, c: usize, s: usize, k: u32): void {
+  tile(5, true, 1, a, b, c, s, k)
+}
+function half3F16(a: usize, b: usize, c: usize, s: usize, k: u32): void {
+  tile(3, false, 1, a, b, c, s, k)
+}
+function half4F16(a: usize, b: usize, c: usize, s: usize, k: u32): void {
+  tile(4, false, 1, a, b, c, s, k)
+}
+function half5F16(a: usize, b: usize, c: usize, s: usize, k: u32): void {
+  tile(5, false, 1, a, b, c, s, k)
+}
+
+function wide1Bf16(a: usize, b: usize, c: usize, s: usize, k: u32): void {
+  tile(1, true, 2, a, b, c, s, k)
+}
+function wide2Bf16(a: usize, b: usize, c: usize, s: usize, k: u32): void {
+  tile(2, true, 2, a, b, c, s, k)
+}
+function wide3Bf16(a: usize, b: usize, c: usize, s: usize, k: u32): void {
+  tile(3, true, 2, a, b, c, s, k)
+}
+function wide4Bf16(a: usize, b: usize, c: usize, s: usize, k: u32): void {
+  tile(4, true, 2, a, b, c, s, k)
+}
+function wide5Bf16(a: usize, b: usize, c: usize, s: usize, k: u32): void {
+  tile(5, true, 2, a, b, c, s, k)
+}
+function wide6Bf16(a: usize, b: usize, c: usize, s: usize, k: u32): void {
+  tile(6, true, 2, a, b, c, s, k)
+}
+function half3Bf16(a: usize, b: usize, c: usize, s: usize, k: u32): void {
+  tile(3, false, 2, a, b, c, s, k)
+}
+function half4Bf16(a: usize, b: usize, c: usize, s: usize, k: u32): void {
+  tile(4, false, 2, a, b, c, s, k)
+}
+function half5Bf16(a: usize, b: usize, c: usize, s: usize, k: u32): void {
+  tile(5, false, 2, a, b, c, s, k)
+}
+function half6Bf16(a: usize, b: usize, c: usize, s: usize, k: u32): void {
+  tile(6, false, 2, a, b, c, s, k)
+}
+
+function productF32(rows: u32, wide: bool, a: usize, b: usize, c: usize, s: usize, k: u32): void {
+  if (rows === 1) return wide1F32(a, b, c, s, k)
+  if (rows === 2) return wide2F32(a, b, c, s, k)
   if (wide) {
-    if (rows === 4) return wide4(a, b, c, stride, k)
-    return rows === 5 ? wide5(a, b, c, stride, k) : wide6(a, b, c, stride, k)
+    if (rows === 3) return wide3F32(a, b, c, s, k)
+    if (rows === 4) return wide4F32(a, b, c, s, k)
+    return rows === 5 ? wide5F32(a, b, c, s, k) : wide6F32(a, b, c, s, k)
   }
-  for (let half: usize = 0; half < 64; half += 32) {
-    if (rows === 4) half4(a, b + half, c + half, stride, k)
-    else if (rows === 5) half5(a, b + half, c + half, stride, k)
-    else half6(a, b + half, c + half, stride, k)
+  const half: usize = 32
+  for (let i: usize = 0; i < 2; i++) {
+    if (rows === 3) half3F32(a, b + i * half, c + i * 32, s, k)
+    else if (rows === 4) half4F32(a, b + i * half, c + i * 32, s, k)
+    else if (rows === 5) half5F32(a, b + i * half, c + i * 32, s, k)
+    else half6F32(a, b + i * half, c + i * 32, s, k)
   }
+}
+
+function productF16(rows: u32, wide: bool, a: usize, b: usize, c: usize, s: usize, k: u32): void {
+  if (rows === 1) return wide1F16(a, b, c, s, k)
+  if (rows === 2) return wide2F16(a, b, c, s, k)
+  if (wide) {
+    if (rows === 3) return wide3F16(a, b, c, s, k)
+    if (rows === 4) return wide4F16(a, b, c, s, k)
+    return wide5F16(a, b, c, s, k)
+  }
+  const half: usize = 16
+  for (let i: usize = 0; i < 2; i++) {
+    if (rows === 3) half3F16(a, b + i * half, c + i * 32, s, k)
+    else if (rows === 4) half4F16(a, b + i * half, c + i * 32, s, k)
+    else half5F16(a, b + i * half, c + i * 32, s, k)
+  }
+}
+
+function productBf16(rows: u32, wide: bool, a: usize, b: usize, c: usize, s: usize, k: u32): void {
+  if (rows === 1) return wide1Bf16(a, b, c, s, k)
+  if (rows === 2) return wide2Bf16(a, b, c, s, k)
+  if (wide) {
+    if (rows === 3) return wide3Bf16(a, b, c, s, k)
+    if (rows === 4) return wide4Bf16(a, b, c, s, k)
+    return rows === 5 ? wide5Bf16(a, b, c, s, k) : wide6Bf16(a, b, c, s, k)
+  }
+  const half: usize = 16
+  for (let i: usize = 0; i < 2; i++) {
+    if (rows === 3) half3Bf16(a, b + i * half, c + i * 32, s, k)
+    else if (rows === 4) half4Bf16(a, b + i * half, c + i * 32, s, k)
+    else if (rows === 5) half5Bf16(a, b + i * half, c + i * 32, s, k)
+    else half6Bf16(a, b + i * half, c + i * 32, s, k)
+  }
+}
+
+/** C += A·B for a tile of 1 … 6 rows, 1 … 5 with f16, whose weights count as w·2^-112. */
+export function tileProduct(
+  rows: u32, wide: bool, wType: u32, a: usize, b: usize, c: usize, stride: usize, k: u32,
+): void {
+  if (wType === 0) productF32(rows, wide, a, b, c, stride, k)
+  else if (wType === 1) productF16(rows, wide, a, b, c, stride, k)
+  else productBf16(rows, wide, a, b, c, stride, k)
 }

@@ -1,7 +1,7 @@
-// Panels (P, K, 16) of a matrix (N, K): out of rows, or drawn at random (ops/pack.ts). Parallel over
-// panels. Bytes: the matrix once in its old dtype, once in its new one. Rows come in four by four
-// with a transposition in registers, 64 columns at a time, so that the panel is written piece by
-// piece while it lies in the first-level cache.
+// Panels (P, K, 16) of a matrix (N, K): out of rows, or drawn at random (ops/pack.ts). Parallel
+// over panels. Bytes: the matrix once in its old dtype, once in its new one. Rows come in four by
+// four with a transposition in registers, 64 columns at a time, so that the panel is written piece
+// by piece while it lies in the first-level cache.
 import { scratch } from "../backends/wasm/thread.as"
 import { itemBytes, loadFour, loadOne, storeBits, storeOne, toBits } from "./half.as"
 import { normalPair, threefry } from "./random.as"

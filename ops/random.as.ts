@@ -1,7 +1,7 @@
 // Threefry-2x32-20 in four lanes, the bits of engine/random.ts, and from it uniform and normal
 // numbers. Parallel over rows. Bytes: the output, written once.
 //   u = (word >> 9 + ½)·2^-23,   z = √(−2 ln u₁)·(cos, sin)(2π u₂)  (Box-Muller)
-// The angle is reduced to ±π/4 in integers, so sine and cosine are right to about 1e-7 of their value
+// The angle is reduced to ±π/4 in integers: sine and cosine are right to about 1e-7 of their value
 // next to their zeros too.
 import { scratch } from "../backends/wasm/thread.as"
 import { logVector } from "./math.as"
@@ -55,7 +55,7 @@ function toUnit(word: v128): v128 {
   return f32x4.mul(middle, f32x4.splat(1.1920928955078125e-7))
 }
 
-/** Replaces the two words of four blocks at `at` by std·z of columns 2i (at) and 2i + 1 (at + 16). */
+/** Replaces the two words of four blocks by std·z of columns 2i (at) and 2i + 1 (at + 16). */
 // @ts-ignore: decorator
 @inline
 export function normalPair(at: usize, std: v128): void {
