@@ -4,7 +4,7 @@
 // by piece while it lies in the first-level cache.
 import { scratch } from "../backends/wasm/thread.as"
 import { itemBytes, loadFour, loadOne, storeBits, storeOne, toBits } from "./half.as"
-import { normalPair, threefry } from "./random.as"
+import { normalPair, schedule, threefry } from "./random.as"
 
 /** First row of the matrix in panel p: the panels of the halves alternate. */
 // @ts-ignore: decorator
@@ -128,17 +128,14 @@ export function pack(
   }
 }
 
-/** Four outputs of a panel, all K: lanes are rows n … n + 3, those beyond `valid` zeros. */
+/** Four outputs of a panel, all K: lanes are rows n … n + 3; the deviation is 0 below the matrix. */
 // @ts-ignore: decorator
 @inline
-function drawFour(
-  w: usize, n: v128, valid: v128, K: u32, Seed: u32, Stream: u32, std: f32, wType: u32,
-): void {
+function drawFour(w: usize, n: v128, deviation: v128, K: u32, wType: u32): void {
   const at = scratch()
   const line = itemBytes(wType) * 16
-  const deviation = v128.and(f32x4.splat(std), valid)
   for (let k: u32 = 0; k < K; k += 2) {
-    threefry(Seed, Stream, i32x4.splat(k >> 1), n, at)
+    threefry(i32x4.splat(k >> 1), n, at)
     normalPair(at, deviation)
     storeBits(w, toBits(v128.load(at), wType), wType)
     if (k + 1 < K) storeBits(w + line, toBits(v128.load(at, 16), wType), wType)
@@ -147,12 +144,10 @@ function drawFour(
 }
 
 // The dtype is a constant inside each of these.
-function draw(
-  w: usize, n: v128, valid: v128, K: u32, Seed: u32, Stream: u32, std: f32, wType: u32,
-): void {
-  if (wType === 0) drawFour(w, n, valid, K, Seed, Stream, std, 0)
-  else if (wType === 1) drawFour(w, n, valid, K, Seed, Stream, std, 1)
-  else drawFour(w, n, valid, K, Seed, Stream, std, 2)
+function draw(w: usize, n: v128, deviation: v128, K: u32, wType: u32): void {
+  if (wType === 0) drawFour(w, n, deviation, K, 0)
+  else if (wType === 1) drawFour(w, n, deviation, K, 1)
+  else drawFour(w, n, deviation, K, 2)
 }
 
 /** → w (P, K, 16) */
@@ -161,13 +156,15 @@ export function randomPanels(
   N: u32, K: u32, P: u32, Halves: u32, Seed: u32, Stream: u32, std: f32, wType: u32,
   begin: u32, end: u32,
 ): void {
+  schedule(Seed, Stream, scratch())
   for (let p = begin; p < end; p++) {
-    const rows = i32x4.splat(panelRows(p, N, Halves))
     const first = i32x4.splat(firstRow(p, N, Halves))
+    const rows = i32x4.splat(panelRows(p, N, Halves))
     for (let r: u32 = 0; r < 16; r += 4) {
-      const lanes = i32x4.add(i32x4.splat(r), i32x4(0, 1, 2, 3))
+      const output = i32x4.add(i32x4.splat(r), i32x4(0, 1, 2, 3))
+      const deviation = v128.and(f32x4.splat(std), i32x4.lt_u(output, rows))
       const to = w + (<usize>p * K * 16 + r) * itemBytes(wType)
-      draw(to, i32x4.add(first, lanes), i32x4.lt_u(lanes, rows), K, Seed, Stream, std, wType)
+      draw(to, i32x4.add(first, output), deviation, K, wType)
     }
   }
 }
