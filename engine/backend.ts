@@ -19,8 +19,9 @@ export interface Backend {
   readonly name: string
   /** Whether this backend has a kernel of that name; other ops run as their meaning. */
   has(kernel: string): boolean
-  /** Zeroed memory. Throws RangeError when it does not fit, naming bytes asked and bytes free. */
-  alloc(bytes: number, dtype?: DType): Buffer
+  /** Zeroed memory, if possible where a plan that uses it with `near` needs no copy.
+   *  Throws RangeError when it does not fit, naming bytes asked and bytes in use. */
+  alloc(bytes: number, dtype?: DType, near?: Buffer): Buffer
   /** Copies raw elements in; `offset` in bytes. */
   write(buffer: Buffer, data: ArrayBufferView, offset?: number): void
   /** Copies raw elements out. The only place that waits. */

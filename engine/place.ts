@@ -2,7 +2,7 @@
 // results are written straight into their update's target, and a copy goes in wherever someone
 // still needs what would be overwritten.
 import type { Buffer } from "./backend.ts"
-import type { TypedArray } from "./dtype.ts"
+import type { DType, TypedArray } from "./dtype.ts"
 import { type Call, newCall, type Op } from "./op.ts"
 import type { Step, Update } from "./plan.ts"
 import type { Tensor } from "./tensor.ts"
@@ -11,6 +11,7 @@ import type { Tensor } from "./tensor.ts"
 export interface Storage {
   readonly kind: "arena" | "bound" | "constant"
   readonly bytes: number
+  readonly dtype: DType
   readonly buffer?: Buffer
   readonly data?: TypedArray
   /** Byte offset in the arena, set when the arena is laid out. */
@@ -162,13 +163,15 @@ export class Placer {
     const { origin } = tensor
     if (origin.kind === "call") throw new Error(`plan: ${origin.call.op.name} has not run yet`)
     if (origin.kind === "constant") {
-      const storage = { kind: origin.kind, bytes: tensor.bytes, data: origin.data, arenaOffset: 0 }
+      const { bytes, dtype } = tensor
+      const storage = { kind: origin.kind, bytes, dtype, data: origin.data, arenaOffset: 0 }
       return { tensor, storage, offset: 0 }
     }
     const { buffer, offset } = origin
     let storage = this.#bound.get(buffer)
     if (!storage) {
-      storage = { kind: "bound", bytes: buffer.bytes, buffer, arenaOffset: 0 }
+      const { bytes, dtype } = buffer
+      storage = { kind: "bound", bytes, dtype, buffer, arenaOffset: 0 }
       this.#bound.set(buffer, storage)
     }
     return { tensor, storage, offset }
@@ -177,7 +180,7 @@ export class Placer {
 
 const fresh = (tensor: Tensor): Place => ({
   tensor,
-  storage: { kind: "arena", bytes: tensor.bytes, arenaOffset: 0 },
+  storage: { kind: "arena", bytes: tensor.bytes, dtype: tensor.dtype, arenaOffset: 0 },
   offset: 0,
 })
 

@@ -67,9 +67,15 @@ export function bound(buffer: Buffer, shape: Shape, dtype: DType = "f32", offset
   return new Tensor(shape, dtype, { kind: "bound", buffer, offset })
 }
 
-/** Allocates memory for a tensor and binds it. */
-export function allocate(backend: Backend, shape: Shape, dtype: DType = "f32"): Tensor {
-  return bound(backend.alloc(sizeOf(shape) * itemBytes(dtype), dtype), shape, dtype)
+/** Allocates memory for a tensor, if possible close to that of `near`, and binds it. */
+export function allocate(
+  backend: Backend,
+  shape: Shape,
+  dtype: DType = "f32",
+  near?: Tensor,
+): Tensor {
+  const bytes = sizeOf(shape) * itemBytes(dtype)
+  return bound(backend.alloc(bytes, dtype, near && bufferOf(near)), shape, dtype)
 }
 
 /** The memory of a bound tensor; TypeError for any other. */

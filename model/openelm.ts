@@ -185,7 +185,7 @@ export class OpenELM {
     const [B, T] = checkBatch(ids, this.config)
     const { backend, config } = this
     const { weights } = this.#loaded
-    const caches = allocateCaches(config, backend, { batch: B, capacity: T })
+    const caches = allocateCaches(config, weights, backend, { batch: B, capacity: T })
     const tokens = allocate(backend, [B * T], "i32")
     const position = allocate(backend, [B], "i32")
     const held = [tokens, position]
@@ -233,19 +233,18 @@ function checkModelOptions(config: ModelConfig, options: ModelOptions): Checked 
   return { backend, dtype, capacity }
 }
 
-/** An allocation error, with the dtypes in which the model would fit. */
+/** An allocation error, with the dtypes in which the model would fit the machine. */
 function explained(error: unknown, config: ModelConfig, dtype: WeightDType): unknown {
-  const limit = (error as { addressSpace?: number }).addressSpace
+  const limit = (error as { memoryLimit?: number }).memoryLimit
   if (limit === undefined) return error
-  const sizes = weightDTypes.map((d) => ({ d, bytes: weightBytes(config, d) }))
   const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(2)} GiB`
-  const fitting = sizes.filter(({ bytes }) => bytes < 0.95 * limit).map(({ d }) => d)
-  const needed = gib(weightBytes(config, dtype))
-  const advice =
-    fitting.length > 0 ? `Use dtype ${fitting.join(" or ")}` : "No dtype of this version fits"
+  const sizes = weightDTypes.map((name) => ({ name, bytes: weightBytes(config, name) }))
+  const fitting = sizes.filter(({ bytes }) => bytes < 0.95 * limit).map(({ name }) => name)
+  const advice = fitting.length > 0 ? `Use dtype ${fitting.join(" or ")}` : "No dtype fits"
+  const list = sizes.map(({ name, bytes }) => `${name} ${gib(bytes)}`).join(", ")
   return new RangeError(
-    `${config.name} in ${dtype} takes ${needed} of weights, more than is left of the ${gib(limit)} ` +
-      `that one WebAssembly memory holds. ${advice} (${sizes.map(({ d, bytes }) => `${d} ${gib(bytes)}`).join(", ")})`,
+    `${config.name} in ${dtype} takes ${gib(weightBytes(config, dtype))} of weights, more than is ` +
+      `left of the ${gib(limit)} that this machine can give. ${advice} (${list})`,
     { cause: error },
   )
 }

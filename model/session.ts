@@ -22,16 +22,19 @@ export interface Sampling {
   readonly seed: number
 }
 
-/** Memory for keys and values of `capacity` positions in every layer. */
+/** Memory for keys and values of `capacity` positions in every layer, close to the layer's weights. */
 export function allocateCaches(
   config: ModelConfig,
+  weights: Weights,
   backend: Backend,
   sizes: { readonly batch: number; readonly capacity: number },
 ): LayerCache[] {
   const { batch, capacity } = sizes
-  return config.keyHeads.map((G) => {
+  return config.keyHeads.map((G, i) => {
     const shape = [batch, G, capacity, config.headDim] // (B, G, S, E)
-    return { keys: allocate(backend, shape), values: allocate(backend, shape) }
+    const near = weights.layers[i]?.qkv
+    const [keys, values] = [0, 1].map(() => allocate(backend, shape, "f32", near))
+    return { keys: keys as Tensor, values: values as Tensor }
   })
 }
 
@@ -75,7 +78,7 @@ export class Session {
     this.#config = config
     this.#weights = weights
     this.#backend = backend
-    this.#caches = allocateCaches(config, backend, { batch: 1, capacity })
+    this.#caches = allocateCaches(config, weights, backend, { batch: 1, capacity })
     this.#token = allocate(backend, [1], "i32")
     this.#position = allocate(backend, [1], "i32")
     this.#controls = allocate(backend, [3])

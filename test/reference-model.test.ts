@@ -80,7 +80,10 @@ for (const { label, open } of allBackends) {
       const opened = await openModelFolder(folder.path)
       const loaded = await loadWeights(opened, backend, "f32")
       opened.close()
-      const caches = allocateCaches(opened.config, backend, { batch: 1, capacity: 32 })
+      const caches = allocateCaches(opened.config, loaded.weights, backend, {
+        batch: 1,
+        capacity: 32,
+      })
       const cached: number[] = []
       const uncached: number[] = []
       for (let n = 0; n < tokens.length; n++) {
@@ -110,7 +113,7 @@ for (const { label, open } of allBackends) {
     const { config } = opened
     const loaded = await loadWeights(opened, backend, "f32")
     opened.close()
-    const caches = allocateCaches(config, backend, { batch: B, capacity: T })
+    const caches = allocateCaches(config, loaded.weights, backend, { batch: B, capacity: T })
     const tokens = constant(ids.flat(), [B * T], "i32")
     const position = constant([0, 0], [B], "i32")
     const { stream } = hidden(config, loaded.weights, { tokens, position, caches })

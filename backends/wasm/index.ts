@@ -1,20 +1,20 @@
-// The wasm backend: memory and replay of plans on WebAssembly SIMD, with threads over one shared
+// The wasm backend: memory and replay of plans on WebAssembly SIMD, with threads over shared
 // memory. The mathematics is in ops/*.as.ts.
 import {
   type Backend,
   type Buffer,
   type DType,
   encode,
-  type Place,
   type Plan,
   type Prepared,
-  type Step,
-  type Storage,
 } from "../../engine/index.ts"
-import { Heap } from "./memory.ts"
-import { type Build, chooseBuild, loadKernels } from "./module.ts"
-import { type Exports, type Pool, startPool } from "./pool.ts"
+import { Bank } from "./bank.ts"
+import { WasmBuffer } from "./buffer.ts"
+import { addressSpace } from "./memory.ts"
+import { type Build, chooseBuild, type LoadedKernels, loadKernels } from "./module.ts"
+import { Replay } from "./replay.ts"
 import { switchOnRevectorise, wideTilesPay } from "./revectorise.ts"
+import { availableThreads, memoryLimit } from "./system.ts"
 import { scratchBytes } from "./thread.ts"
 
 export interface WasmOptions {
@@ -26,120 +26,117 @@ export interface WasmOptions {
   readonly revectorise?: boolean
   /** Forces the product tile for 256-bit registers on or off; default: on where it measures faster. */
   readonly wide?: boolean
+  /** Most bytes of one WebAssembly memory; a model that is larger takes several. Default 4 GiB. */
+  readonly bankBytes?: number
+  /** Most bytes in all; default the memory of the machine, or of the container. */
+  readonly memoryBytes?: number
 }
-
-class WasmBuffer implements Buffer {
-  readonly address: number
-  readonly bytes: number
-  readonly dtype: DType
-  readonly owner: WasmBackend
-  #freed = false
-
-  constructor(owner: WasmBackend, bytes: number, dtype: DType) {
-    this.owner = owner
-    this.bytes = bytes
-    this.dtype = dtype
-    this.address = owner.heap.alloc(bytes)
-  }
-
-  free(): void {
-    if (this.#freed) return
-    this.#freed = true
-    this.owner.heap.free(this.address, this.bytes)
-  }
-}
-
-const stepBytes = 128
-const stepWords = stepBytes / 4
 
 /** Opens the backend. Throws RangeError for a bad option, Error where the runtime lacks SIMD. */
 export async function openWasm(options: WasmOptions = {}): Promise<WasmBackend> {
+  const { bankBytes = addressSpace } = options
   const threads = options.threads ?? (await availableThreads())
   if (!Number.isInteger(threads) || threads < 1 || threads > 256) {
+    throw new RangeError(`wasm: threads must be a whole number from 1 to 256, got ${threads}`)
+  }
+  if (!(bankBytes >= 2 << 20 && bankBytes <= addressSpace)) {
     throw new RangeError(
-      `wasm: threads must be a whole number from 1 to 256, got ${options.threads}`,
+      `wasm: bankBytes must lie in ${2 << 20} … ${addressSpace}, got ${bankBytes}`,
     )
   }
   const revectorise = (options.revectorise ?? false) && (await switchOnRevectorise())
   const build = await chooseBuild(options.simd, threads)
-  const { module, kernels } = await loadKernels(build)
-  const memory = new WebAssembly.Memory({ initial: 32, maximum: 65536, shared: threads > 1 })
-  const instance = await WebAssembly.instantiate(module, { env: { memory } })
-  const exports = instance.exports as unknown as Exports
-  const backend = new WasmBackend(build, threads, new Heap(memory), exports, kernels)
-  await backend.start(module)
-  const setWide = (on: boolean) => exports.useWideTiles(on ? 1 : 0)
-  const wide = options.wide ?? (revectorise && (await wideTilesPay(backend, setWide)))
-  setWide(wide)
-  backend.wide = wide
+  const kernels = await loadKernels(build)
+  const limit = options.memoryBytes ?? (await memoryLimit())
+  const backend = new WasmBackend(build, threads, kernels, { bankBytes, limit })
+  await backend.ready()
+  backend.wide = options.wide ?? (revectorise && (await wideTilesPay(backend)))
   return backend
+}
+
+interface Limits {
+  readonly bankBytes: number
+  /** Bytes that this machine can give. */
+  readonly limit: number
 }
 
 export class WasmBackend implements Backend, AsyncDisposable {
   readonly name = "wasm"
-  readonly #build: Build
-  /** Whether products use the tile for 256-bit registers. */
-  wide = false
   readonly threads: number
-  readonly heap: Heap
-  readonly #exports: Exports
-  readonly #kernels: ReadonlyMap<string, number>
-  #pool: Pool | undefined
+  readonly #build: Build
+  readonly #kernels: LoadedKernels
+  readonly #limits: Limits
+  readonly #banks: Bank[] = []
+  readonly #table: ReadonlyMap<string, number>
+  #wide = false
   #closed = false
-  #failure: Error | undefined
 
-  constructor(
-    build: Build,
-    threads: number,
-    heap: Heap,
-    exports: Exports,
-    kernels: readonly string[],
-  ) {
+  constructor(build: Build, threads: number, kernels: LoadedKernels, limits: Limits) {
     this.#build = build
     this.threads = threads
-    this.heap = heap
-    this.#exports = exports
-    this.#kernels = new Map(kernels.map((name, i) => [name, exports.tableIndex(i)]))
-  }
-
-  /** Starts the other threads. */
-  async start(module: WebAssembly.Module): Promise<void> {
-    const { memory } = this.heap
-    this.#exports.setScratch(this.heap.alloc(scratchBytes))
-    const starts = Array.from({ length: this.threads - 1 }, (_, i) => ({
-      module,
-      memory,
-      thread: i + 1,
-      threads: this.threads,
-      scratch: this.heap.alloc(scratchBytes),
-    }))
-    this.#pool = await startPool(starts, (error) => {
-      this.#failure ??= error
-    })
+    this.#kernels = kernels
+    this.#limits = limits
+    const first = this.#addBank()
+    this.#table = new Map(kernels.names.map((name, i) => [name, first.tableIndex(i)]))
   }
 
   /** What runs, in words. */
   get build(): string {
-    const bits = this.wide ? ", 256-bit tiles" : ""
+    const bits = this.#wide ? ", 256-bit tiles" : ""
     return `${this.#build.simd === "relaxed" ? "relaxed SIMD" : "SIMD"}${bits}`
   }
 
-  has(kernel: string): boolean {
-    return this.#kernels.has(kernel)
+  /** Whether products use the tile for 256-bit registers. */
+  get wide(): boolean {
+    return this.#wide
   }
 
-  alloc(bytes: number, dtype: DType = "f32"): Buffer {
+  set wide(on: boolean) {
+    this.#wide = on
+    for (const bank of this.#banks) bank.useWideTiles(on)
+  }
+
+  /** Bytes given out and not yet freed. */
+  get usedBytes(): number {
+    return this.#banks.reduce((sum, { heap }) => sum + heap.used, 0)
+  }
+
+  /** Bytes of all memories, used or not. */
+  get grownBytes(): number {
+    return this.#banks.reduce((sum, { heap }) => sum + heap.memory.buffer.byteLength, 0)
+  }
+
+  get bankCount(): number {
+    return this.#banks.length
+  }
+
+  /** Settles when all threads serve. */
+  async ready(): Promise<void> {
+    await Promise.all(this.#banks.map((bank) => bank.ready))
+  }
+
+  has(kernel: string): boolean {
+    return this.#table.has(kernel)
+  }
+
+  alloc(bytes: number, dtype: DType = "f32", near?: Buffer): Buffer {
     this.#checkOpen()
-    return new WasmBuffer(this, bytes, dtype)
+    const beside = near && this.#own(near).bank
+    const banks = beside ? [beside, ...this.#banks] : this.#banks
+    if (this.usedBytes + bytes > this.#limits.limit) throw this.#tooLarge(bytes)
+    // Room is left for the arenas of plans.
+    const room = this.#limits.bankBytes / 16
+    const bank = banks.find(({ heap }) => heap.fits(bytes + room)) ?? this.#addBank(bytes)
+    return new WasmBuffer(bank, bytes, dtype)
   }
 
   write(buffer: Buffer, data: ArrayBufferView, offset = 0): void {
-    const { address, bytes, dtype } = this.#own(buffer)
+    const { bank, address, bytes, dtype } = this.#own(buffer)
     const raw = data instanceof Float64Array ? encode(dtype, data) : data
     if (offset < 0 || offset + raw.byteLength > bytes) {
       throw new RangeError(`write: ${raw.byteLength} bytes at ${offset} do not fit ${bytes}`)
     }
-    this.#store(address + offset, raw)
+    bank.store(address + offset, raw)
   }
 
   async read(buffer: Buffer, bytes = buffer.bytes, offset = 0): Promise<ArrayBuffer> {
@@ -148,117 +145,72 @@ export class WasmBackend implements Backend, AsyncDisposable {
       throw new RangeError(`read: ${bytes} bytes at ${offset} lie outside ${own.bytes}`)
     }
     const copy = new Uint8Array(bytes)
-    copy.set(new Uint8Array(this.heap.memory.buffer, own.address + offset, bytes))
+    copy.set(own.bank.view(own.address + offset, bytes))
     return copy.buffer
   }
 
   prepare(plan: Plan): Prepared {
     this.#checkOpen()
-    const regions: { address: number; bytes: number }[] = []
-    const take = (bytes: number): number => {
-      const address = this.heap.alloc(bytes)
-      regions.push({ address, bytes })
-      return address
+    const bound = plan.steps.flatMap((step) => [...step.inputs, ...step.outputs])
+    for (const { storage } of bound) if (storage.buffer) this.#own(storage.buffer)
+    const replay = new Replay(plan, (name) => this.#kernel(name), this.#banks[0] as Bank)
+    const { banks } = replay
+    const run = () => {
+      this.#checkOpen()
+      replay.run()
     }
-    const arena = take(plan.arenaBytes)
-    const constants = new Map<Storage, number>()
-    const addressOf = ({ tensor, storage, offset }: Place): number => {
-      if (storage.kind === "arena") return arena + storage.arenaOffset
-      if (storage.buffer) return this.#own(storage.buffer).address + offset
-      let address = constants.get(storage)
-      if (address === undefined) {
-        address = take(storage.bytes)
-        constants.set(storage, address)
-        const data = storage.data as ArrayBufferView & ArrayLike<number>
-        this.#store(address, data instanceof Float64Array ? encode(tensor.dtype, data) : data)
-      }
-      return address
-    }
-    const words = plan.steps.map((step) => this.#describe(step, addressOf))
-    const steps = take(Math.max(1, words.length) * stepBytes)
-    words.forEach((data, i) => {
-      this.#store(steps + i * stepBytes, data)
-    })
     return {
-      run: () => this.#run(steps, words.length),
-      close: () => {
-        for (const { address, bytes } of regions.splice(0)) this.heap.free(address, bytes)
+      run: () => {
+        if (banks.every((bank) => bank.serving)) return run()
+        return Promise.all(banks.map((bank) => bank.ready)).then(run)
       },
+      close: () => replay.close(),
     }
   }
 
   close(): void {
     if (this.#closed) return
     this.#closed = true
-    if (this.threads > 1) this.#exports.stop()
-    this.#pool?.close()
+    for (const bank of this.#banks) bank.close()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.close()
   }
 
-  /** Kernel, rows and arguments of a step as the run loop reads them (run.as.ts). */
-  #describe({ op, call, inputs, outputs }: Step, addressOf: (place: Place) => number): Uint32Array {
-    const words = new Uint32Array(stepWords)
-    const floats = new Float32Array(words.buffer)
-    const kernel = this.#kernels.get(op.name)
-    if (kernel === undefined) throw new Error(`wasm: there is no kernel ${op.name}`)
-    words[0] = kernel
-    words[1] = op.rows(call.params)
-    const own = outputs.filter((_, i) => op.alias[op.outputs[i] as string] === undefined)
-    let at = 2
-    for (const place of [...inputs, ...own]) words[at++] = addressOf(place)
-    for (const name of op.params) {
-      const value = call.params[name] as number
-      if (/^[A-Z]/.test(name) || name.endsWith("Type")) words[at++] = value
-      else floats[at++] = value
-    }
-    if (at > stepWords)
-      throw new RangeError(`wasm: ${op.name} has more than ${stepWords - 2} arguments`)
-    return words
+  #kernel(name: string): number {
+    const index = this.#table.get(name)
+    if (index !== undefined) return index
+    throw new Error(`wasm: there is no kernel ${name}`)
   }
 
-  #run(steps: number, count: number): void {
-    this.#checkOpen()
-    let failed: number
-    try {
-      failed = this.#exports.runPlan(steps, count, this.threads)
-    } catch (error) {
-      if (this.threads > 1) this.#exports.fail(0)
-      this.#failure = error as Error
-      throw error
-    }
-    if (failed !== 0) {
-      this.#failure ??= new Error(`wasm: thread ${failed - 1} failed while running a plan`)
-      throw this.#failure
-    }
+  /** One memory more, for a tensor of `bytes` that fits no other. */
+  #addBank(bytes = 0): Bank {
+    const { bankBytes } = this.#limits
+    if (bytes > bankBytes - (this.threads + 1) * scratchBytes) throw this.#tooLarge(bytes)
+    const bank = new Bank(this.#kernels.module, this.threads, bankBytes)
+    bank.useWideTiles(this.#wide)
+    this.#banks.push(bank)
+    return bank
   }
 
-  #store(address: number, data: ArrayBufferView): void {
-    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
-    new Uint8Array(this.heap.memory.buffer, address, data.byteLength).set(bytes)
+  #tooLarge(bytes: number): Error {
+    const { bankBytes, limit } = this.#limits
+    const error = new RangeError(
+      `wasm: ${bytes} bytes do not fit: ${this.usedBytes} of ${limit} are in use, and one tensor ` +
+        `holds at most ${bankBytes}. Close a model, or use a smaller dtype`,
+    )
+    return Object.assign(error, { memoryLimit: limit })
   }
 
   #own(buffer: Buffer): WasmBuffer {
     this.#checkOpen()
-    if (buffer instanceof WasmBuffer && buffer.owner === this) return buffer
+    if (buffer instanceof WasmBuffer && this.#banks.includes(buffer.bank)) return buffer
     throw new TypeError("wasm: this buffer belongs to another backend")
   }
 
   #checkOpen(): void {
     if (this.#closed) throw new Error("wasm: the backend is closed. Open another one")
-    if (this.#failure) {
-      throw new Error("wasm: a thread has failed; close this backend and open another one", {
-        cause: this.#failure,
-      })
-    }
+    for (const bank of this.#banks) bank.check()
   }
-}
-
-async function availableThreads(): Promise<number> {
-  if (typeof process === "undefined" || !process.versions?.node)
-    return navigator.hardwareConcurrency ?? 1
-  const { availableParallelism } = await import("node:os")
-  return availableParallelism()
 }

@@ -5,17 +5,21 @@ const pageBytes = 65536
 /** Everything below belongs to the module: its static data and the words that threads share. */
 const reserved = 1 << 20
 export const addressSpace = 65536 * pageBytes
+/** Never given out, so that the address after any tensor is still a 32-bit number. */
+const endGuard = 64
 
 export class Heap {
   readonly memory: WebAssembly.Memory
+  readonly #limit: number
   /** Free regions, address → bytes, in rising order; the last reaches to the end of what has grown. */
   #free: { address: number; bytes: number }[] = []
   /** Bytes given out and not yet freed. */
   used = 0
   #top = reserved
 
-  constructor(memory: WebAssembly.Memory) {
+  constructor(memory: WebAssembly.Memory, limit: number) {
     this.memory = memory
+    this.#limit = limit
   }
 
   /** Address of zeroed bytes, 64-byte aligned. Throws RangeError when 4 GiB do not hold them. */
@@ -25,6 +29,15 @@ export class Heap {
     const address = index >= 0 ? this.#take(index, need) : this.#extend(need)
     this.used += need
     return address
+  }
+
+  /** Whether `bytes` more fit. */
+  fits(bytes: number): boolean {
+    const need = Math.max(alignUp(bytes), alignUp(1))
+    return (
+      this.#top + need <= this.#limit - endGuard ||
+      this.#free.some((region) => region.bytes >= need)
+    )
   }
 
   free(address: number, bytes: number): void {
@@ -51,7 +64,7 @@ export class Heap {
     region.address += need
     region.bytes -= need
     if (region.bytes === 0) this.#free.splice(index, 1)
-    new Uint8Array(this.memory.buffer, address, need).fill(0)
+    this.#clear(address, address + need)
     return address
   }
 
@@ -59,23 +72,29 @@ export class Heap {
     const address = this.#top
     const end = address + need
     const grown = this.memory.buffer.byteLength
-    if (end > addressSpace) {
-      const error = new RangeError(
-        `wasm: ${need} bytes do not fit, ${this.used} of the ${addressSpace} that a 32-bit memory ` +
-          "can hold are in use. Close a model, or use a smaller dtype",
+    if (end > this.#limit - endGuard) {
+      throw new RangeError(
+        `wasm: ${need} bytes do not fit, ${this.used} of ${this.#limit} are in use`,
       )
-      throw Object.assign(error, { addressSpace })
     }
-    const clean = Math.min(end, this.#dirty)
     if (end > grown) this.#grow(Math.ceil((end - grown) / pageBytes))
-    if (clean > address) new Uint8Array(this.memory.buffer, address, clean - address).fill(0)
+    this.#clear(address, end)
     this.#top = end
-    this.#dirty = Math.max(this.#dirty, end)
     return address
   }
 
-  /** Addresses below have been given out before and may hold old values. */
-  #dirty = reserved
+  /** Says that memory below `end` is written, or will be by a plan. */
+  touch(end: number): void {
+    this.#touched = Math.max(this.#touched, end)
+  }
+
+  /** Memory from here on still has the zeros that it was born with. */
+  #touched = reserved
+
+  #clear(address: number, end: number): void {
+    const bytes = Math.min(end, this.#touched) - address
+    if (bytes > 0) new Uint8Array(this.memory.buffer, address, bytes).fill(0)
+  }
 
   #grow(pages: number): void {
     try {

@@ -45,14 +45,18 @@ async function enableRelaxedOnNode20(): Promise<void> {
   setFlagsFromString("--experimental-wasm-relaxed-simd")
 }
 
-/** The compiled module and the names of its kernels, in the order of its table. */
-export async function loadKernels(
-  build: Build,
-): Promise<{ module: WebAssembly.Module; kernels: readonly string[] }> {
+export interface LoadedKernels {
+  readonly module: WebAssembly.Module
+  /** Names of the kernels, in the order of the module's table. */
+  readonly names: readonly string[]
+}
+
+/** The compiled module of a build. */
+export async function loadKernels(build: Build): Promise<LoadedKernels> {
   const { kernels, base64 } = await embedded(build)
   const text = atob(base64)
   const bytes = Uint8Array.from(text, (c) => c.charCodeAt(0))
-  return { module: await WebAssembly.compile(bytes), kernels }
+  return { module: await WebAssembly.compile(bytes), names: kernels }
 }
 
 /** Static names, so that bundlers see them; the files are made by build/kernels.ts. */

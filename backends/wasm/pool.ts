@@ -37,7 +37,9 @@ export async function startPool(
     starts.map(
       (start) =>
         new Promise<InstanceType<typeof Worker>>((resolve, reject) => {
-          const worker = new Worker(new URL("./worker.js", import.meta.url), { workerData: start })
+          // Options such as --input-type are for the main script only.
+          const options = { workerData: start, execArgv: [] }
+          const worker = new Worker(new URL("./worker.js", import.meta.url), options)
           worker.once("message", () => {
             worker.unref()
             resolve(worker)

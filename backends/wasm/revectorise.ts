@@ -16,10 +16,7 @@ const [M, N, K] = [36, 256, 256] as const
 const rounds = 5
 
 /** Whether the wide tile gives the same product as the narrow one, and sooner. */
-export async function wideTilesPay(
-  backend: Backend,
-  setWide: (on: boolean) => void,
-): Promise<boolean> {
+export async function wideTilesPay(backend: Backend & { wide: boolean }): Promise<boolean> {
   const x = allocate(backend, [M, K])
   const w = allocate(backend, [panelsOf(N), K, 16])
   const y = allocate(backend, [M, N])
@@ -38,7 +35,7 @@ export async function wideTilesPay(
     const results: Float32Array[] = []
     for (let i = 0; i < 2 * rounds; i++) {
       const wide = i % 2
-      setWide(wide === 1)
+      backend.wide = wide === 1
       const start = performance.now()
       for (let n = 0; n < 4; n++) await prepared.run()
       seconds[wide] = Math.min(seconds[wide] as number, performance.now() - start)

@@ -1,0 +1,96 @@
+// One WebAssembly memory with its instance and its worker threads. A backend has one, and more when
+// a model is larger than the 4 GiB that a 32-bit memory can hold.
+import { Heap } from "./memory.ts"
+import { type Exports, type Pool, startPool } from "./pool.ts"
+import { scratchBytes } from "./thread.ts"
+
+export class Bank {
+  readonly heap: Heap
+  readonly #threads: number
+  readonly #exports: Exports
+  #pool: Pool | undefined
+  #failure: Error | undefined
+  /** Settles when every thread serves. */
+  readonly ready: Promise<void>
+  /** Whether `ready` has settled: then a run need not wait. */
+  serving = false
+
+  constructor(module: WebAssembly.Module, threads: number, addressSpace: number) {
+    const memory = new WebAssembly.Memory({ initial: 32, maximum: 65536, shared: threads > 1 })
+    this.heap = new Heap(memory, addressSpace)
+    this.#threads = threads
+    const instance = new WebAssembly.Instance(module, { env: { memory } })
+    this.#exports = instance.exports as unknown as Exports
+    this.#exports.setScratch(this.heap.alloc(scratchBytes))
+    this.ready = this.#start(module, memory)
+    // Whoever runs a plan hears of it; nobody else has to listen.
+    this.ready.catch(() => undefined)
+  }
+
+  async #start(module: WebAssembly.Module, memory: WebAssembly.Memory): Promise<void> {
+    const threads = this.#threads
+    const starts = Array.from({ length: threads - 1 }, (_, i) => ({
+      module,
+      memory,
+      thread: i + 1,
+      threads,
+      scratch: this.heap.alloc(scratchBytes),
+    }))
+    this.#pool = await startPool(starts, (error) => {
+      this.#failure ??= error
+    })
+    this.serving = true
+  }
+
+  /** Place in the function table of kernel number `index`. */
+  tableIndex(index: number): number {
+    return this.#exports.tableIndex(index)
+  }
+
+  useWideTiles(on: boolean): void {
+    this.#exports.useWideTiles(on ? 1 : 0)
+  }
+
+  /** Runs `count` steps, described from address `steps` on, on all threads. */
+  run(steps: number, count: number): void {
+    let failed: number
+    try {
+      failed = this.#exports.runPlan(steps, count, this.#threads)
+    } catch (error) {
+      if (this.#threads > 1) this.#exports.fail(0)
+      this.#failure = error as Error
+      throw error
+    }
+    if (failed !== 0) {
+      this.#failure ??= new Error(`wasm: thread ${failed - 1} failed while running a plan`)
+      throw this.#failure
+    }
+  }
+
+  /** Throws when a thread has failed. */
+  check(): void {
+    if (!this.#failure) return
+    throw new Error("wasm: a thread has failed; close this backend and open another one", {
+      cause: this.#failure,
+    })
+  }
+
+  store(address: number, data: ArrayBufferView): void {
+    this.heap.touch(address + data.byteLength)
+    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+    this.view(address, data.byteLength).set(bytes)
+  }
+
+  /** The bytes themselves; not to be kept, since memory may grow. */
+  view(address: number, bytes: number): Uint8Array {
+    return new Uint8Array(this.heap.memory.buffer, address, bytes)
+  }
+
+  close(): void {
+    if (this.#threads > 1) this.#exports.stop()
+    void this.ready.then(
+      () => this.#pool?.close(),
+      () => undefined,
+    )
+  }
+}

@@ -1,0 +1,199 @@
+// Makes a plan ready on one or more banks: every step runs in the bank that holds its largest bound
+// tensor, and what lies in another bank is copied over before the segment of steps that reads it.
+import { encode, type Place, type Plan, type Step, type Storage } from "../../engine/index.ts"
+import type { Bank } from "./bank.ts"
+import type { WasmBuffer } from "./buffer.ts"
+
+const stepBytes = 128
+const stepWords = stepBytes / 4
+
+interface Copy {
+  readonly from: Bank
+  readonly fromAddress: number
+  readonly to: Bank
+  readonly toAddress: number
+  readonly bytes: number
+}
+
+/** Consecutive steps in one bank, what has to be brought there first, and what home afterwards. */
+interface Segment {
+  readonly bank: Bank
+  readonly before: Copy[]
+  readonly after: Copy[]
+  readonly words: Uint32Array[]
+  steps: number
+}
+
+interface Region {
+  readonly bank: Bank
+  readonly address: number
+  readonly bytes: number
+}
+
+export class Replay {
+  readonly #plan: Plan
+  readonly #kernel: (name: string) => number
+  readonly #regions: Region[] = []
+  readonly #segments: Segment[] = []
+  readonly #arenas = new Map<Bank, number>()
+  /** Constants and copies of bound tensors of other banks, by bank. */
+  readonly #local = new Map<Bank, Map<Storage, number>>()
+  /** The banks in which the present value of a storage lies. */
+  readonly #holders = new Map<Storage, Set<Bank>>()
+
+  constructor(plan: Plan, kernel: (name: string) => number, first: Bank) {
+    this.#plan = plan
+    this.#kernel = kernel
+    try {
+      this.#build(first)
+    } catch (error) {
+      this.close()
+      throw error
+    }
+  }
+
+  get banks(): Bank[] {
+    return [...new Set(this.#segments.map((s) => s.bank))]
+  }
+
+  run(): void {
+    for (const { bank, before, after, words, steps } of this.#segments) {
+      for (const copy of before) move(copy)
+      bank.run(steps, words.length)
+      for (const copy of after) move(copy)
+    }
+  }
+
+  close(): void {
+    for (const { bank, address, bytes } of this.#regions.splice(0)) bank.heap.free(address, bytes)
+  }
+
+  #build(first: Bank): void {
+    let segment: Segment | undefined
+    for (const step of this.#plan.steps) {
+      const bank = homeOf(step) ?? segment?.bank ?? first
+      if (!segment || segment.bank !== bank || segment.after.length > 0) {
+        segment = { bank, before: [], after: [], words: [], steps: 0 }
+        this.#segments.push(segment)
+      }
+      segment.words.push(this.#describe(step, segment))
+    }
+    for (const each of this.#segments) {
+      each.steps = this.#take(each.bank, each.words.length * stepBytes)
+      each.words.forEach((data, i) => {
+        each.bank.store(each.steps + i * stepBytes, data)
+      })
+    }
+  }
+
+  #take(bank: Bank, bytes: number): number {
+    const address = bank.heap.alloc(bytes)
+    this.#regions.push({ bank, address, bytes })
+    bank.heap.touch(address + bytes)
+    return address
+  }
+
+  /** Kernel, rows and arguments of a step as the run loop reads them (run.as.ts). */
+  #describe({ op, call, inputs, outputs }: Step, segment: Segment): Uint32Array {
+    const words = new Uint32Array(stepWords)
+    const floats = new Float32Array(words.buffer)
+    words[0] = this.#kernel(op.name)
+    words[1] = op.rows(call.params)
+    const own = outputs.filter((_, i) => op.alias[op.outputs[i] as string] === undefined)
+    let at = 2
+    for (const place of inputs) words[at++] = this.#read(place, segment)
+    for (const place of own) words[at++] = this.#addressOf(place, segment.bank)
+    for (const place of outputs) this.#written(place, segment)
+    for (const name of op.params) {
+      const value = call.params[name] as number
+      if (/^[A-Z]/.test(name) || name.endsWith("Type")) words[at++] = value
+      else floats[at++] = value
+    }
+    if (at > stepWords)
+      throw new RangeError(`wasm: ${op.name} has more than ${stepWords - 2} arguments`)
+    return words
+  }
+
+  /** Address of a tensor that a step reads, brought into the segment's bank if it is not there. */
+  #read(place: Place, segment: Segment): number {
+    const { storage } = place
+    const { bank } = segment
+    if (storage.kind !== "constant") {
+      const holders = this.#holders.get(storage) ?? new Set([homeOfStorage(storage) ?? bank])
+      this.#holders.set(storage, holders)
+      const [from] = holders
+      if (from && !holders.has(bank)) {
+        segment.before.push(this.#copy(storage, from, bank))
+        holders.add(bank)
+      }
+    }
+    return this.#addressOf(place, bank)
+  }
+
+  /** Notes where a new value lies; one that belongs to another bank is copied there at once. */
+  #written({ storage }: Place, segment: Segment): void {
+    const holders = new Set([segment.bank])
+    const home = homeOfStorage(storage)
+    if (home && home !== segment.bank) {
+      segment.after.push(this.#copy(storage, segment.bank, home))
+      holders.add(home)
+    }
+    this.#holders.set(storage, holders)
+  }
+
+  /** A copy of the whole storage between two banks. */
+  #copy(storage: Storage, from: Bank, to: Bank): Copy {
+    const place = { storage, offset: 0 }
+    const [fromAddress, toAddress] = [this.#addressOf(place, from), this.#addressOf(place, to)]
+    return { from, fromAddress, to, toAddress, bytes: storage.bytes }
+  }
+
+  #addressOf({ storage, offset }: Where, bank: Bank): number {
+    if (storage.kind === "arena") return this.#arenaOf(bank) + storage.arenaOffset
+    if (storage.buffer) {
+      const { bank: home, address, bytes } = storage.buffer as WasmBuffer
+      home.heap.touch(address + bytes)
+      if (home === bank) return address + offset
+    }
+    return this.#localOf(storage, bank) + offset
+  }
+
+  /** A plan's arena is laid out alike in every bank. */
+  #arenaOf(bank: Bank): number {
+    const known = this.#arenas.get(bank)
+    if (known !== undefined) return known
+    const address = this.#take(bank, this.#plan.arenaBytes)
+    this.#arenas.set(bank, address)
+    return address
+  }
+
+  /** Address of a constant, or of a bound tensor of another bank, in this one. */
+  #localOf(storage: Storage, bank: Bank): number {
+    const all = this.#local.get(bank) ?? new Map<Storage, number>()
+    this.#local.set(bank, all)
+    let address = all.get(storage)
+    if (address === undefined) {
+      address = this.#take(bank, storage.bytes)
+      all.set(storage, address)
+      const { data, dtype } = storage
+      if (data) bank.store(address, data instanceof Float64Array ? encode(dtype, data) : data)
+    }
+    return address
+  }
+}
+
+type Where = Pick<Place, "storage" | "offset">
+
+function move({ from, fromAddress, to, toAddress, bytes }: Copy): void {
+  to.view(toAddress, bytes).set(from.view(fromAddress, bytes))
+}
+
+const homeOfStorage = ({ buffer }: Storage): Bank | undefined =>
+  buffer && (buffer as WasmBuffer).bank
+
+/** The bank of the step's largest bound tensor; undefined when it has none. */
+function homeOf({ inputs, outputs }: Step): Bank | undefined {
+  const bound = [...inputs, ...outputs].filter(({ storage }) => storage.buffer)
+  const [largest] = bound.sort((a, b) => b.tensor.bytes - a.tensor.bytes)
+  return largest && homeOfStorage(largest.storage)
+}

@@ -1,0 +1,159 @@
+// The `elm` command from outside: output, exit codes, one message for each mistake; and that a
+// process with a backend ends by itself.
+import { type ExecFileException, execFile } from "node:child_process"
+import { mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import t from "tap"
+import { goldenFolder } from "./fixtures.ts"
+
+const elm = fileURLToPath(new URL("../elm.js", import.meta.url))
+const index = new URL("../index.js", import.meta.url).href
+
+interface Ended {
+  readonly code: number
+  readonly stdout: string
+  readonly stderr: string
+  readonly ms: number
+}
+
+const node = (...args: string[]): Promise<Ended> =>
+  new Promise((resolve) => {
+    const start = performance.now()
+    execFile(
+      process.execPath,
+      args,
+      { timeout: 120_000 },
+      (error: ExecFileException | null, stdout, stderr) => {
+        const code = error ? Number(error.code ?? -1) : 0
+        resolve({ code, stdout, stderr, ms: performance.now() - start })
+      },
+    )
+  })
+
+const golden = goldenFolder()
+const dir = mkdtempSync(join(tmpdir(), "openelm-cli-"))
+t.teardown(() => {
+  golden.remove()
+  rmSync(dir, { recursive: true })
+})
+
+t.test("bench ends in one line of JSON with everything in it", async (t) => {
+  const file = join(dir, "result.json")
+  const sizes = ["--prompt", "5", "--generate", "8", "--repeat", "2", "--threads", "2"]
+  const { code, stdout, stderr } = await node(
+    elm,
+    "bench",
+    "--weights",
+    golden.path,
+    ...sizes,
+    "--json",
+    file,
+  )
+  t.equal(code, 0)
+  t.equal(stderr, "", "no progress where no one watches")
+  const line = stdout.trimEnd().split("\n").at(-1) as string
+  t.equal(readFileSync(file, "utf8"), `${line}\n`)
+  const result = JSON.parse(line)
+  t.equal(result.schema, "elm-bench/1")
+  t.ok(result.machine.bytesPerSecond > 1e8 && result.machine.flopsPerSecond > 1e8)
+  const [row] = result.rows
+  t.match(row, { model: "tiny-a", backend: "wasm", dtype: "f32", threads: 2 })
+  t.match(row, { promptTokens: 5, generatedTokens: 8, stepsPerToken: 8 * 4 + 4 })
+  const numbers = ["promptTokensPerSecond", "generationTokensPerSecond", "totalTokensPerSecond"]
+  const more = ["bandwidthFraction", "flopsFraction", "weightBytes", "peakMemoryBytes", "loadMs"]
+  for (const key of [...numbers, ...more]) t.ok(row[key] > 0, key)
+  t.match(stdout, /memory read .* GB\/s, multiply-add .* GFLOP\/s/)
+})
+
+t.test("bench runs on js, in bf16, and with the paper's names beside it", async (t) => {
+  const sizes = ["--prompt", "3", "--generate", "4", "--repeat", "1"]
+  const js = await node(elm, "bench", "--backend", "js", "--weights", golden.path, ...sizes)
+  t.equal(js.code, 0, js.stderr)
+  const bf16 = await node(elm, "bench", "--weights", golden.path, "--dtype", "bf16", ...sizes)
+  t.match(JSON.parse(bf16.stdout.trimEnd().split("\n").at(-1) as string).rows[0], { dtype: "bf16" })
+})
+
+t.test("bench ops prints a row for each case", async (t) => {
+  const { code, stdout } = await node(
+    elm,
+    "bench",
+    "ops",
+    "--filter",
+    "rmsNorm,softmax",
+    "--threads",
+    "1",
+  )
+  t.equal(code, 0)
+  t.match(stdout, /rmsNorm N=1 D=1280 eps=0\.000001 .*│/)
+  t.match(stdout, /GFLOP\/s/)
+})
+
+t.test("wrong usage exits with 2, other errors with 1, each with one message", async (t) => {
+  const cases: readonly [string[], number, RegExp][] = [
+    [["bench", "--model", "7B"], 2, /7B.*270M/s],
+    [["bench", "--dtype", "int3"], 2, /int3.*Allowed choices are f32, f16, bf16/],
+    [["bench", "--backend", "cuda"], 2, /cuda.*Allowed choices are wasm, js/],
+    [["bench", "--threads", "0"], 2, /whole number from 1/],
+    [["bench", "--threads", "two"], 2, /whole number from 1/],
+    [["bench", "--prompt", "0"], 2, /whole number from 1/],
+    [["bench", "--generate", "1"], 2, /whole number from 2/],
+    [["bench", "--repeat", "-3"], 2, /whole number from 1/],
+    [["bench", "--seed", "4294967296"], 2, /whole number from 0/],
+    [["bench", "--speed"], 2, /unknown option '--speed'/],
+    [["sing"], 2, /unknown command 'sing'/],
+    [["bench", "--weights", join(dir, "nowhere")], 1, /nowhere/],
+    [
+      ["bench", "--weights", golden.path, "--prompt", "65"],
+      1,
+      /65 tokens exceeds the context of 64/,
+    ],
+    [
+      ["bench", "--weights", golden.path, "--prompt", "60", "--generate", "9"],
+      1,
+      /exceed the cache of 64/,
+    ],
+    [["bench", "ops", "--filter", "sing"], 1, /unknown op sing/],
+  ]
+  for (const [args, want, message] of cases) {
+    const { code, stderr } = await node(elm, ...args)
+    t.equal(code, want, args.join(" "))
+    t.match(stderr, message)
+    t.notMatch(stderr, /^\s+at /m, "no stack")
+  }
+  const { stderr } = await node(elm, "--debug", "bench", "--weights", join(dir, "nowhere"))
+  t.match(stderr, /^\s+at /m, "--debug prints the stack")
+  for (const flag of ["--help", "--version"]) t.equal((await node(elm, flag)).code, 0)
+  t.match((await node(elm, "--version")).stdout, /^\d+\.\d+\.\d+\n$/)
+})
+
+const script = (body: string): string[] => [
+  "--input-type=module",
+  "-e",
+  `import * as elm from ${JSON.stringify(index)}\n${body}`,
+]
+
+t.test("a process ends by itself", async (t) => {
+  const use = `
+    const backend = await elm.open("wasm", { threads: 3 })
+    const model = await elm.OpenELM.load(${JSON.stringify(golden.path)}, { backend })
+    for await (const { id } of model.generate([1, 2], { maxNewTokens: 3, stop: [] })) console.log(id)`
+  const closed = await node(...script(`${use}\nmodel.close(); backend.close()`))
+  t.same([closed.code, closed.stderr], [0, ""], "after close")
+  const forgotten = await node(...script(use))
+  t.same([forgotten.code, forgotten.stderr], [0, ""], "and when a script forgets it")
+  t.equal(forgotten.stdout, closed.stdout)
+  t.ok(forgotten.ms < 10_000, `${forgotten.ms.toFixed(0)} ms`)
+})
+
+t.test("importing the package takes at most 100 ms", async (t) => {
+  const body =
+    "const start = performance.now(); await import(" +
+    JSON.stringify(index) +
+    "); console.log(performance.now() - start)"
+  const times: number[] = []
+  for (let i = 0; i < 5; i++)
+    times.push(Number((await node("--input-type=module", "-e", body)).stdout))
+  t.ok(Math.min(...times) <= 100, `best of 5: ${Math.min(...times).toFixed(0)} ms`)
+})

@@ -1,0 +1,79 @@
+// Models from folders: shapes of names and dtypes that load, and damage that is refused.
+import { mkdtempSync, rmSync } from "node:fs"
+import { cp, readFile, writeFile } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import t from "tap"
+import { type DType, encode } from "../engine/index.ts"
+import { OpenELM, open } from "../index.ts"
+import { openSafetensors, writeSafetensors } from "../model/index.ts"
+import { relativeError } from "./backends.ts"
+import { goldenFolder } from "./fixtures.ts"
+
+t.test("folders", async (t) => {
+  const golden = goldenFolder()
+  const dir = mkdtempSync(join(tmpdir(), "openelm-folders-"))
+  t.teardown(() => {
+    golden.remove()
+    rmSync(dir, { recursive: true })
+  })
+  await using backend = await open("wasm", { threads: 2 })
+  const ids = [[1, 2, 3, 4]]
+  const logitsOf = async (path: string): Promise<Float32Array> => {
+    await using model = await OpenELM.load(path, { backend })
+    return model.logits(ids)
+  }
+  const want = await logitsOf(golden.path)
+
+  const file = await openSafetensors(join(golden.path, "model.safetensors"))
+  const tensors = [...file.tensors].map(([name, { shape, bytes }]) => {
+    const data = new Uint8Array(bytes)
+    file.read(name, 0, data)
+    return { name, shape, values: new Float32Array(data.buffer) }
+  })
+  file.close()
+
+  /** The golden model written anew, each number and name changed. */
+  const rewritten = async (
+    label: string,
+    change: {
+      rename?: (name: string) => string
+      dtype?: DType
+      value?: (name: string, v: number, i: number) => number
+    },
+  ) => {
+    const path = join(dir, label)
+    await cp(golden.path, path, { recursive: true })
+    const { rename = (n) => n, dtype = "f32", value = (_n, v) => v } = change
+    const entries = tensors.map(({ name, shape, values }) => {
+      const data = encode(
+        dtype,
+        values.map((v, i) => value(name, v, i)),
+      )
+      return [rename(name), { dtype: dtype.toUpperCase() as "F32", shape, data }] as const
+    })
+    await writeSafetensors(join(path, "model.safetensors"), new Map(entries))
+    return path
+  }
+
+  t.same(await logitsOf(await rewritten("prefixed", { rename: (n) => `transformer.${n}` })), want)
+  t.ok(relativeError(await logitsOf(await rewritten("halves", { dtype: "f16" })), want) < 1e-2)
+  t.ok(relativeError(await logitsOf(await rewritten("brains", { dtype: "bf16" })), want) < 1e-1)
+  const bad = (name: string, value: number) => (n: string, v: number, i: number) =>
+    n === name && i === 5 ? value : v
+  const matrix = await rewritten("nan", { value: bad("layers.1.ffn.proj_1.weight", Number.NaN) })
+  await t.rejects(logitsOf(matrix), {
+    name: "RangeError",
+    message: /layers\.1\.ffn\.proj_1\.weight: 1 of its \d+ numbers are NaN or infinite/,
+  })
+  const vector = await rewritten("inf", { value: bad("norm.weight", Number.POSITIVE_INFINITY) })
+  await t.rejects(logitsOf(vector), { name: "RangeError", message: /^norm\.weight: 1 of its 48/ })
+  const wide = await rewritten("wide", { value: bad("layers.0.attn.out_proj.weight", 1e6) })
+  await t.rejects(OpenELM.load(wide, { backend, dtype: "f16" }), /infinite in f16.*try f32/)
+  const cut = await rewritten("cut", {})
+  const whole = await readFile(join(cut, "model.safetensors"))
+  await writeFile(join(cut, "model.safetensors"), whole.subarray(0, whole.length - 100))
+  await t.rejects(logitsOf(cut), { name: "SyntaxError" })
+  await t.rejects(logitsOf(join(dir, "missing")), /missing/)
+  t.same(await logitsOf(golden.path), want, "and nothing is lost")
+})

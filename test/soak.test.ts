@@ -1,0 +1,71 @@
+// Long use leaves memory where it was.
+import t from "tap"
+import { openWasm } from "../backends/wasm/index.ts"
+import { OpenELM, scaledConfig } from "../index.ts"
+import { goldenFolder } from "./fixtures.ts"
+
+const config = scaledConfig({
+  name: "soak",
+  layers: 2,
+  modelDim: 64,
+  headDim: 16,
+  vocabSize: 256,
+  ffnDivisor: 32,
+  maxContext: 2048,
+  queryHeadsPerKeyHead: 2,
+})
+
+/** Growth of resident memory that measurements and collection of garbage explain. */
+const slackBytes = 48 << 20
+
+t.test("2,000 generated tokens", async (t) => {
+  const backend = await openWasm({ threads: 2 })
+  const model = await OpenELM.random(config, { backend })
+  const run = async (maxNewTokens: number): Promise<number> => {
+    let count = 0
+    const options = { maxNewTokens, temperature: 1, topK: 50, topP: 0.9, stop: [] }
+    for await (const _ of model.generate([1, 2, 3], options)) count++
+    return count
+  }
+  await run(100)
+  const [used, before] = [backend.usedBytes, process.memoryUsage.rss()]
+  t.equal(await run(2000), 2000)
+  t.equal(backend.usedBytes, used, "bytes on the backend")
+  const grown = process.memoryUsage.rss() - before
+  t.ok(grown < slackBytes, `resident memory grew by ${(grown / 2 ** 20).toFixed(1)} MiB`)
+  model.close()
+  backend.close()
+})
+
+t.test("200 cycles of load, generate and close", async (t) => {
+  const folder = goldenFolder()
+  t.teardown(() => folder.remove())
+  const backend = await openWasm({ threads: 2 })
+  const empty = backend.usedBytes
+  const cycle = async () => {
+    const model = await OpenELM.load(folder.path, { backend })
+    for await (const _ of model.generate([1, 2, 3], { maxNewTokens: 4, stop: [] })) void 0
+    await model.logits([[1, 2, 3]])
+    model.close()
+  }
+  for (let i = 0; i < 10; i++) await cycle()
+  const [before, grown] = [process.memoryUsage.rss(), backend.grownBytes]
+  for (let i = 0; i < 200; i++) await cycle()
+  t.equal(backend.usedBytes, empty, "every byte is given back")
+  t.equal(backend.grownBytes, grown, "and used again")
+  const more = process.memoryUsage.rss() - before
+  t.ok(more < slackBytes, `resident memory grew by ${(more / 2 ** 20).toFixed(1)} MiB`)
+  backend.close()
+})
+
+t.test("50 backends opened and closed", async (t) => {
+  const cycle = async () => {
+    const backend = await openWasm({ threads: 2 })
+    const model = await OpenELM.random(config, { backend, capacity: 64 })
+    await model.logits([[1, 2, 3]])
+    model.close()
+    backend.close()
+  }
+  for (let i = 0; i < 50; i++) await cycle()
+  t.pass("no thread or memory ran out")
+})
