@@ -1,26 +1,31 @@
 // The two ceilings: bytes read per second and multiply-adds per second (ops/ceiling.ts). Parallel
 // over R. streamSum reads 256 bytes a round into eight sums; multiplyAdd touches registers only.
 import { scratch } from "../backends/wasm/thread.as"
+import { sumLanes } from "./math.as"
 import { madd } from "./simd.as"
 
-// @ts-ignore: decorator
-@inline
-function total(a: v128): f32 {
-  const x = f32x4.extract_lane(a, 0) + f32x4.extract_lane(a, 1)
-  return x + (f32x4.extract_lane(a, 2) + f32x4.extract_lane(a, 3))
+/** Sum of the lanes of `count` vectors. */
+function totalOf(at: usize, count: usize): f32 {
+  let sum = v128.load(at)
+  for (let i: usize = 1; i < count; i++) sum = f32x4.add(sum, v128.load(at + 16 * i))
+  return sumLanes(sum)
 }
 
 /** x (R, C) → y (R) */
 export function streamSum(x: usize, y: usize, R: u32, C: u32, begin: u32, end: u32): void {
+  const at = scratch()
   for (let r = begin; r < end; r++) {
-    store<f32>(y + <usize>r * 4, part(x + <usize>r * C * 4, <usize>C * 4))
+    memory.fill(at, 0, 128)
+    addPart(x + <usize>r * C * 4, <usize>C * 4, at)
+    store<f32>(y + <usize>r * 4, totalOf(at, 8))
   }
 }
 
-function part(x: usize, bytes: usize): f32 {
+// Neighbours are loaded, worked on and stored together: V8 fuses such pairs where it can.
+function addPart(x: usize, bytes: usize, at: usize): void {
   const end = x + bytes
-  const zero = f32x4.splat(0)
-  let a = zero, b = zero, c = zero, d = zero, e = zero, f = zero, g = zero, h = zero
+  let a = v128.load(at), b = v128.load(at, 16), c = v128.load(at, 32), d = v128.load(at, 48)
+  let e = v128.load(at, 64), f = v128.load(at, 80), g = v128.load(at, 96), h = v128.load(at, 112)
   while (x < end) {
     a = f32x4.add(a, v128.load(x)); b = f32x4.add(b, v128.load(x, 16))
     c = f32x4.add(c, v128.load(x, 32)); d = f32x4.add(d, v128.load(x, 48))
@@ -32,8 +37,8 @@ function part(x: usize, bytes: usize): f32 {
     g = f32x4.add(g, v128.load(x, 224)); h = f32x4.add(h, v128.load(x, 240))
     x += 256
   }
-  const left = f32x4.add(f32x4.add(a, b), f32x4.add(c, d))
-  return total(f32x4.add(left, f32x4.add(f32x4.add(e, f), f32x4.add(g, h))))
+  v128.store(at, a); v128.store(at, b, 16); v128.store(at, c, 32); v128.store(at, d, 48)
+  v128.store(at, e, 64); v128.store(at, f, 80); v128.store(at, g, 96); v128.store(at, h, 112)
 }
 
 /** Registers that hold lanes: 12, or 20 where V8 fuses them in pairs. */
@@ -55,13 +60,10 @@ export function multiplyAdd(
     store<f32>(at, f32x4.extract_lane(start, 0), 516)
     if (Wide) rounds20(at, Count)
     else rounds12(at, Count)
-    let sum = v128.load(at)
-    for (let i: usize = 1; i < registers(Wide); i++) sum = f32x4.add(sum, v128.load(at + 16 * i))
-    store<f32>(y + <usize>r * 4, total(sum))
+    store<f32>(y + <usize>r * 4, totalOf(at, registers(Wide)))
   }
 }
 
-// Pairs of neighbours are loaded, worked on and stored together: V8 fuses them where it can.
 function rounds12(at: usize, count: u32): void {
   let a = v128.load(at), b = v128.load(at, 16), c = v128.load(at, 32), d = v128.load(at, 48)
   let e = v128.load(at, 64), f = v128.load(at, 80), g = v128.load(at, 96), h = v128.load(at, 112)
