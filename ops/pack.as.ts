@@ -87,7 +87,7 @@ function ones(
   for (let k: u32 = 0; k < n; k++) {
     for (let r: u32 = 0; r < 4; r++) {
       const value = r < rows ? loadOne(x + stride * r, xType) : 0
-      storeOne(w + r * itemBytes(wType), value, wType)
+      storeOne(w + <usize>r * itemBytes(wType), value, wType)
       const bits = toBits(f32x4.splat(value), wType)
       bad -= i32x4.extract_lane(notFinite(bits, exponent), 0)
     }

@@ -7,7 +7,7 @@
 // that could still win.
 import { scratch } from "../backends/wasm/thread.as"
 import { expVector, logVector } from "./math.as"
-import { threefry } from "./random.as"
+import { schedule, threefry } from "./random.as"
 import { bestLane, rowArgmax } from "./reduce.as"
 import { rowMax } from "./softmax.as"
 
@@ -144,6 +144,7 @@ function draw(
   const edge = f32x4.splat(least)
   let best = f32x4.splat(leastNoise)
   let index = i32x4.splat(0)
+  schedule(seed, stream, words)
   for (let k: u32 = 0; k < V; k += 4) {
     const value = loadRest(x + ((<usize>k) << 2), V - k)
     const warm = f32x4.div(f32x4.sub(value, f32x4.splat(top)), f32x4.splat(temperature))
@@ -151,7 +152,7 @@ function draw(
     const kept = v128.and(f32x4.ge(value, edge), able)
     if (!v128.any_true(kept)) continue
     const here = i32x4.add(i32x4.splat(k), i32x4(0, 1, 2, 3))
-    threefry(seed, stream, here, i32x4.splat(row), words)
+    threefry(here, i32x4.splat(row), words)
     const noise = logVector(f32x4.neg(logVector(toUnit(v128.load(words)))))
     const total = f32x4.sub(warm, noise)
     const better = v128.and(kept, f32x4.gt(total, best))
