@@ -48,11 +48,12 @@ function blockRows(M: u32, depth: u32): u32 {
   return (M + blocks - 1) / blocks
 }
 
-/** Tiles of rows that share a block: six rows each, or five where f16's mask takes a register. */
+/** Tiles of rows that share a block: six rows each, or five where a register goes to f16's mask or
+ *  to the products of the build without fused multiply-adds. */
 // @ts-ignore: decorator
 @inline
 function tilesOf(rows: u32, wType: u32): u32 {
-  const most: u32 = wType === 1 ? 5 : 6
+  const most: u32 = wType === 1 || !ASC_FEATURE_RELAXED_SIMD ? 5 : 6
   return (rows + most - 1) / most
 }
 
