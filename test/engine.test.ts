@@ -18,7 +18,7 @@ import {
   type Update,
   uniformAt,
 } from "../engine/index.ts"
-import { configOf, OpenELM } from "../model/index.ts"
+import { OpenELM, scaledConfig } from "../model/index.ts"
 import { add, affine, equal, matmul, mul, reshape, rmsNorm, sum, writeRows } from "../ops/index.ts"
 
 const backends: readonly [string, () => Promise<Backend>][] = [
@@ -184,7 +184,14 @@ t.test("values that are alive together never share memory", async (t) => {
   t.equal(backend.live.size, 0, "close frees every buffer")
 })
 
-const small = { ...configOf("270M", { vocabSize: 64, maxContext: 32 }) }
+const small = scaledConfig({
+  layers: 4,
+  modelDim: 64,
+  headDim: 16,
+  vocabSize: 64,
+  maxContext: 32,
+  ffnDivisor: 16,
+})
 
 t.test("a plan prints its steps", (t) => {
   const backend = new JsBackend()
