@@ -3,7 +3,7 @@ import { open as openFile, rename } from "node:fs/promises"
 import { type Command, InvalidArgumentError, Option } from "commander"
 import { type BackendName, backendNames } from "../backends/index.ts"
 import { configOf, modelNames, type WeightDType, weightDTypes } from "../model/index.ts"
-import { measureCeilings } from "./ceiling.ts"
+import { CeilingMeter } from "./ceiling.ts"
 import { machine } from "./machine.ts"
 import { openFor } from "./open.ts"
 import { benchOps } from "./ops.ts"
@@ -103,14 +103,14 @@ async function run(flags: Flags): Promise<void> {
   report("measuring the machine")
   await using backend = await openFor(flags)
   const { threads = 1, build = "float64, plain loops" } = backend
-  const ceilings = await measureCeilings(backend)
+  const meter = await CeilingMeter.open(backend)
   const options: BenchOptions = { weights, dtype, prompt, generate, repeat, seed }
   const rows: Row[] = []
   for (const name of weights === undefined ? flags.model : [weights]) {
     rows.push(
       await measure(name, backend, options, {
         first: rows.length === 0,
-        ceilings,
+        meter,
         threads,
         report,
       }),
@@ -119,7 +119,7 @@ async function run(flags: Flags): Promise<void> {
   report.done()
   const result: BenchResult = {
     schema: "elm-bench/1",
-    machine: { ...machine(), build, threads, ...ceilings },
+    machine: { ...machine(), build, threads, ...meter.ceilings },
     rows,
   }
   const line = JSON.stringify(result)

@@ -16,7 +16,7 @@ import {
 } from "../engine/index.ts"
 import { allOps } from "../ops/index.ts"
 import { caseName, recordCase } from "./cases.ts"
-import { type Ceilings, measureCeilings } from "./ceiling.ts"
+import { CeilingMeter, type Ceilings } from "./ceiling.ts"
 import { type BackendFlags, openFor } from "./open.ts"
 
 interface OpsFlags extends BackendFlags {
@@ -29,7 +29,7 @@ const maxTime = 0.1
 export async function benchOps(flags: OpsFlags): Promise<void> {
   const ops = chosen(flags.filter)
   await using backend = await openFor(flags)
-  const ceilings = await measureCeilings(backend)
+  const { ceilings } = await CeilingMeter.open(backend)
   const columns = ["case", "µs", "±", "GB/s", "% bandwidth", "GFLOP/s", "% mul-add"].map(
     (name, i) => ({
       name,

@@ -9,7 +9,7 @@ import {
   parameterCount,
   type WeightDType,
 } from "../model/index.ts"
-import type { Ceilings } from "./ceiling.ts"
+import type { CeilingMeter } from "./ceiling.ts"
 import { peakMemoryBytes, resetPeakMemory } from "./machine.ts"
 import { type Spread, spreadOf } from "./statistics.ts"
 
@@ -68,12 +68,12 @@ export async function measure(
   options: BenchOptions,
   run: {
     readonly first: boolean
-    readonly ceilings: Ceilings
+    readonly meter: CeilingMeter
     readonly threads: number
     readonly report: Report
   },
 ): Promise<Row> {
-  const { report, ceilings } = run
+  const { report, meter } = run
   resetPeakMemory()
   const start = performance.now()
   const model = await load(name, backend, options, report)
@@ -89,8 +89,11 @@ export async function measure(
     const timings: Timing[] = []
     for (let i = 0; i < options.repeat; i++) {
       report(`${model.config.name} ${options.dtype}`, i / options.repeat)
+      await meter.again(model.weights.embedding)
       timings.push(await time(model, prompt, options.generate))
     }
+    await meter.again(model.weights.embedding)
+    const { bytesPerSecond, flopsPerSecond } = meter.ceilings
     const row = summarise(model, options, timings)
     const peak = peakMemoryBytes()
     return {
@@ -99,11 +102,9 @@ export async function measure(
       loadMs,
       firstTokenMs,
       peakMemoryBytes: peak,
-      bandwidthFraction:
-        (bytesPerToken(model) * row.generationTokensPerSecond) / ceilings.bytesPerSecond,
+      bandwidthFraction: (bytesPerToken(model) * row.generationTokensPerSecond) / bytesPerSecond,
       flopsFraction:
-        (flopsPerToken(model, options.prompt) * row.promptTokensPerSecond) /
-        ceilings.flopsPerSecond,
+        (flopsPerToken(model, options.prompt) * row.promptTokensPerSecond) / flopsPerSecond,
     }
   } finally {
     model.close()

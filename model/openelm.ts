@@ -12,7 +12,7 @@ import {
 } from "../engine/index.ts"
 import { configOf, type ModelConfig, parameterCount } from "./config.ts"
 import { openModelFolder } from "./folder.ts"
-import { head, hidden, type Trace } from "./forward.ts"
+import { head, hidden, type Trace, type Weights } from "./forward.ts"
 import { checkOptions, checkToken, type GenerateOptions, run, type Token } from "./generate.ts"
 import { allocateCaches, cacheUpdates, freeCaches, Session } from "./session.ts"
 import {
@@ -100,6 +100,11 @@ export class OpenELM {
     } catch (error) {
       throw explained(error, config, checked.dtype)
     }
+  }
+
+  /** The weights as they lie on the backend. */
+  get weights(): Weights {
+    return this.#loaded.weights
   }
 
   get parameters(): number {
