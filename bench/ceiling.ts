@@ -10,6 +10,7 @@ import {
   type Tensor,
 } from "../engine/index.ts"
 import { multiplyAdd, streamSum } from "../ops/index.ts"
+import { spreadOf } from "./statistics.ts"
 
 export interface Ceilings {
   readonly bytesPerSecond: number
@@ -24,18 +25,17 @@ const parts = 64
 const rounds = 1 << 20
 /** Code has to run for a while before the runtime optimises it. */
 const warmUpMs = 400
-const tries = 5
+const tries = 9
 
 /**
- * Keeps the best that the machine has shown. Other programs only slow it down, and not always at the
- * same moment as the model: so it is asked again between the measurements of a model.
+ * Measures the ceilings once thoroughly, and again beside each measurement of a model: on a shared
+ * machine they move, and only what was measured together may be compared.
  */
 export class CeilingMeter {
   readonly #backend: Backend
   readonly #lanes: readonly { readonly prepared: Prepared; readonly flops: number }[]
   readonly #held: Tensor[]
-  #bytesPerSecond = 0
-  #flopsPerSecond = 0
+  #first: Ceilings = { bytesPerSecond: 0, flopsPerSecond: 0 }
 
   private constructor(backend: Backend) {
     this.#backend = backend
@@ -56,24 +56,24 @@ export class CeilingMeter {
     // Pages never written would all be one page of zeros, in the cache.
     const block = new Float32Array(x.size / parts).fill(1)
     for (let i = 0; i < parts; i++) backend.write(bufferOf(x), block, i * block.byteLength)
-    await meter.#stream(x, warmUpMs)
-    await meter.#multiply(warmUpMs)
+    const bytesPerSecond = await meter.#stream(x, warmUpMs)
+    meter.#first = { bytesPerSecond, flopsPerSecond: await meter.#multiply(warmUpMs) }
     bufferOf(x).free()
     return meter
   }
 
-  /** The best so far. */
+  /** What was measured at first. */
   get ceilings(): Ceilings {
-    return { bytesPerSecond: this.#bytesPerSecond, flopsPerSecond: this.#flopsPerSecond }
+    return this.#first
   }
 
-  /** Measures again, briefly: reads a weight tensor if it is larger than caches are. */
-  async again(weights: Tensor): Promise<void> {
+  /** Measures again, briefly; reads a weight tensor if it is larger than caches are. */
+  async again(weights: Tensor): Promise<Ceilings> {
     const columns = Math.floor(weights.bytes / 4 / parts / 64) * 64
-    if (weights.bytes >= leastStreamBytes) {
-      await this.#stream(bound(bufferOf(weights), [parts, columns]), 0)
-    }
-    await this.#multiply(0)
+    const x = bound(bufferOf(weights), [parts, columns])
+    const large = weights.bytes >= leastStreamBytes
+    const bytesPerSecond = large ? await this.#stream(x, 0) : this.#first.bytesPerSecond
+    return { bytesPerSecond, flopsPerSecond: await this.#multiply(0) }
   }
 
   close(): void {
@@ -81,29 +81,33 @@ export class CeilingMeter {
     for (const tensor of this.#held) bufferOf(tensor).free()
   }
 
-  async #stream(x: Tensor, leastMs: number): Promise<void> {
+  async #stream(x: Tensor, leastMs: number): Promise<number> {
     const y = this.#held[1] as Tensor
     const prepared = this.#backend.prepare(plan([[y, streamSum(x)]], this.#backend))
-    const seconds = await bestSeconds(prepared, leastMs)
+    const seconds = await medianSeconds(prepared, leastMs)
     prepared.close()
-    this.#bytesPerSecond = Math.max(this.#bytesPerSecond, x.bytes / seconds)
+    return x.bytes / seconds
   }
 
-  async #multiply(leastMs: number): Promise<void> {
+  /** The better of the two forms: which one that is depends on the width of registers. */
+  async #multiply(leastMs: number): Promise<number> {
+    const rates: number[] = []
     for (const { prepared, flops } of this.#lanes) {
-      const rate = flops / (await bestSeconds(prepared, leastMs))
-      this.#flopsPerSecond = Math.max(this.#flopsPerSecond, rate)
+      rates.push(flops / (await medianSeconds(prepared, leastMs)))
     }
+    return Math.max(...rates)
   }
 }
 
-async function bestSeconds(prepared: Prepared, leastMs: number): Promise<number> {
-  let best = Number.POSITIVE_INFINITY
+/** Median time of a run, after `leastMs` of warming up. */
+async function medianSeconds(prepared: Prepared, leastMs: number): Promise<number> {
+  const times: number[] = []
   const begin = performance.now()
-  for (let i = 0; i < tries || performance.now() - begin < leastMs; i++) {
+  while (times.length < tries) {
     const start = performance.now()
     await prepared.run()
-    best = Math.min(best, performance.now() - start)
+    const end = performance.now()
+    if (end - begin > leastMs) times.push(end - start)
   }
-  return best / 1000
+  return spreadOf(times).median / 1000
 }

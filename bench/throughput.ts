@@ -9,7 +9,7 @@ import {
   parameterCount,
   type WeightDType,
 } from "../model/index.ts"
-import type { CeilingMeter } from "./ceiling.ts"
+import type { CeilingMeter, Ceilings } from "./ceiling.ts"
 import { peakMemoryBytes, resetPeakMemory } from "./machine.ts"
 import { type Spread, spreadOf } from "./statistics.ts"
 
@@ -37,13 +37,18 @@ export interface Row {
   readonly promptSpread: Spread
   readonly generationSpread: Spread
   readonly totalSpread: Spread
+  /** Generation as a fraction of reading the weights at the speed of memory, measured beside it. */
   readonly bandwidthFraction: number
+  readonly bytesPerSecond: number
+  /** The prompt as a fraction of the multiply-add rate, measured beside it. */
   readonly flopsFraction: number
+  readonly flopsPerSecond: number
   readonly stepsPerToken: number
   readonly weightBytes: number
   readonly peakMemoryBytes: number
   readonly loadMs: number
-  readonly firstTokenMs: number
+  /** From the start of loading to the first timed token: weights, dry run, warm-up. */
+  readonly readyMs: number
 }
 
 /** Says what is being done, and how far it is. */
@@ -61,54 +66,66 @@ interface Timing {
   readonly totalMs: number
 }
 
-/** Measures one model. `first` asks for the full dry run before it. */
+/** What one measurement needs to know of the whole run. */
+export interface Setting {
+  /** The first model gets the full dry run. */
+  readonly first: boolean
+  readonly meter: CeilingMeter
+  readonly threads: number
+  readonly report: Report
+}
+
+/** Loads one model, measures it, and frees it. */
 export async function measure(
   name: string,
   backend: OpenBackend,
   options: BenchOptions,
-  run: {
-    readonly first: boolean
-    readonly meter: CeilingMeter
-    readonly threads: number
-    readonly report: Report
-  },
+  setting: Setting,
 ): Promise<Row> {
-  const { report, meter } = run
+  const { report, threads } = setting
   resetPeakMemory()
   const start = performance.now()
   const model = await load(name, backend, options, report)
   const loadMs = performance.now() - start
   try {
     const prompt = promptOf(options.prompt, model.config)
-    if (run.first) {
+    const begun = performance.now()
+    if (setting.first) {
       report("dry run")
       await time(model, prompt, options.generate)
     }
-    const warm = await time(model, prompt, 1)
-    const firstTokenMs = loadMs + warm.promptMs
-    const timings: Timing[] = []
-    for (let i = 0; i < options.repeat; i++) {
-      report(`${model.config.name} ${options.dtype}`, i / options.repeat)
-      await meter.again(model.weights.embedding)
-      timings.push(await time(model, prompt, options.generate))
-    }
-    await meter.again(model.weights.embedding)
-    const { bytesPerSecond, flopsPerSecond } = meter.ceilings
-    const row = summarise(model, options, timings)
-    const peak = peakMemoryBytes()
-    return {
-      ...row,
-      threads: run.threads,
-      loadMs,
-      firstTokenMs,
-      peakMemoryBytes: peak,
-      bandwidthFraction: (bytesPerToken(model) * row.generationTokensPerSecond) / bytesPerSecond,
-      flopsFraction:
-        (flopsPerToken(model, options.prompt) * row.promptTokensPerSecond) / flopsPerSecond,
-    }
+    await time(model, prompt, 1)
+    const readyMs = loadMs + performance.now() - begun
+    const samples = await repeat(model, prompt, options, setting)
+    const row = { ...summarise(model, options, samples), threads, loadMs, readyMs }
+    return { ...row, peakMemoryBytes: peakMemoryBytes() }
   } finally {
     model.close()
   }
+}
+
+/** One timing, and the ceilings of the moment: the mean of just before and just after. */
+interface Sample extends Timing, Ceilings {}
+
+async function repeat(
+  model: OpenELM,
+  prompt: readonly number[],
+  options: BenchOptions,
+  { meter, report }: Setting,
+): Promise<Sample[]> {
+  const { embedding } = model.weights
+  const samples: Sample[] = []
+  let before = await meter.again(embedding)
+  for (let i = 0; i < options.repeat; i++) {
+    report(`${model.config.name} ${options.dtype}`, i / options.repeat)
+    const timing = await time(model, prompt, options.generate)
+    const after = await meter.again(embedding)
+    const bytesPerSecond = (before.bytesPerSecond + after.bytesPerSecond) / 2
+    const flopsPerSecond = (before.flopsPerSecond + after.flopsPerSecond) / 2
+    samples.push({ ...timing, bytesPerSecond, flopsPerSecond })
+    before = after
+  }
+  return samples
 }
 
 function load(
@@ -139,14 +156,16 @@ async function time(model: OpenELM, prompt: readonly number[], generate: number)
   return { promptMs, totalMs: performance.now() - start }
 }
 
-function summarise(model: OpenELM, options: BenchOptions, timings: readonly Timing[]) {
+function summarise(model: OpenELM, options: BenchOptions, samples: readonly Sample[]) {
   const { prompt, generate } = options
-  const rate = (tokens: number, ms: (t: Timing) => number): Spread =>
-    spreadOf(timings.map((t) => (1000 * tokens) / ms(t)))
+  const spread = (of: (sample: Sample) => number): Spread => spreadOf(samples.map(of))
   // The prompt's time includes choosing the first token; the others are the generation.
-  const promptSpread = rate(prompt, (t) => t.promptMs)
-  const generationSpread = rate(generate - 1, (t) => t.totalMs - t.promptMs)
-  const totalSpread = rate(prompt + generate, (t) => t.totalMs)
+  const promptRate = (s: Sample): number => (1000 * prompt) / s.promptMs
+  const generationRate = (s: Sample): number => (1000 * (generate - 1)) / (s.totalMs - s.promptMs)
+  const promptSpread = spread(promptRate)
+  const generationSpread = spread(generationRate)
+  const totalSpread = spread((s) => (1000 * (prompt + generate)) / s.totalMs)
+  const [bytes, flops] = [bytesPerToken(model), flopsPerToken(model, prompt)]
   return {
     model: model.config.name,
     backend: model.backend.name,
@@ -160,6 +179,10 @@ function summarise(model: OpenELM, options: BenchOptions, timings: readonly Timi
     promptSpread,
     generationSpread,
     totalSpread,
+    bandwidthFraction: spread((s) => (bytes * generationRate(s)) / s.bytesPerSecond).median,
+    flopsFraction: spread((s) => (flops * promptRate(s)) / s.flopsPerSecond).median,
+    bytesPerSecond: spread((s) => s.bytesPerSecond).median,
+    flopsPerSecond: spread((s) => s.flopsPerSecond).median,
     stepsPerToken: model.decodePlan.steps.length,
     weightBytes: model.weightBytes,
   }
