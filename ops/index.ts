@@ -38,7 +38,14 @@ export {
 export { embed } from "./embed.ts"
 export { cast, readRows, scatterAdd, take, writeRows } from "./indexing.ts"
 export { layerNorm } from "./layernorm.ts"
-export { matmul, matmulSwiglu, unpanel } from "./matmul.ts"
+export {
+  matmul,
+  matmulAdd,
+  matmulSwiglu,
+  normMatmul,
+  normMatmulSwiglu,
+  unpanel,
+} from "./matmul.ts"
 export { broadcast, copy, permute, reshape, restride, slice, spreadInto } from "./movement.ts"
 export { pack, panelsOf, panelWidth, randomPanels } from "./pack.ts"
 export { randomNormal, randomUniform } from "./random.ts"

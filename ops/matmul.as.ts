@@ -1,7 +1,9 @@
-// y = x·Wᵀ and y = silu(g)·v with [g, v] = x·Wᵀ, W in panels of 16 outputs (ops/matmul.ts).
+// y = x·Wᵀ and y = silu(g)·v with [g, v] = x·Wᵀ, W in panels of 16 outputs (ops/matmul.ts), with
+// the RMSNorm that comes before and the residual add that comes after, where they are wanted.
 // Parallel over panels (pairs of them for the gated form): each thread streams its own range of
 // weights front to back, once per block of rows; a block is 78 rows or more for K ≤ 2048. x is
-// copied into scratch tile by tile, k by k; sums are kept there too and delivered to y at the end.
+// copied into scratch tile by tile, k by k, and normalised on the way, by every thread for itself;
+// sums are kept there too and delivered to y at the end.
 // 16-bit weights are read as they are and widened in registers. They are finite: pack counts those
 // that are not. Bytes: the weights per block of rows, M·K of x per thread, M·N of y.
 import { scratch } from "../backends/wasm/thread.as"
@@ -9,6 +11,7 @@ import { expVector } from "./math.as"
 import { rowProduct } from "./matmul_row.as"
 import { tileProduct } from "./matmul_tile.as"
 import { itemBytes } from "./half.as"
+import { rstdOf, sumSquares } from "./rmsnorm.as"
 
 /** Numbers of x kept in scratch at a time: 640 KiB, within a core's second-level cache. */
 const blockNumbers: u32 = 163840
@@ -64,8 +67,11 @@ function tileRows(rows: u32, tiles: u32, i: u32): u32 {
   return rows / tiles + (i < rows % tiles ? 1 : 0)
 }
 
-/** Copies x (rows, depth of K) into scratch: tile by tile, k by k, scaled. */
-function keep(x: usize, K: u32, rows: u32, depth: u32, wType: u32): void {
+/** Copies columns k … k + depth of x (rows, K) into scratch: tile by tile, k by k, scaled; rows
+ *  normalised with the weights `norm` (K), if there are any. */
+function keep(
+  x: usize, norm: usize, K: u32, k: u32, rows: u32, depth: u32, eps: f32, wType: u32,
+): void {
   let to = kept()
   const scale = scaleOf(wType)
   const tiles = tilesOf(rows, wType)
@@ -74,10 +80,15 @@ function keep(x: usize, K: u32, rows: u32, depth: u32, wType: u32): void {
     const step = <usize>height * 4
     for (let r: u32 = 0; r < height; r++) {
       let out = to + <usize>r * 4
-      const end = x + <usize>depth * 4
-      for (let at = x; at < end; at += 4) {
-        store<f32>(out, load<f32>(at) * scale)
-        out += step
+      let at = x + <usize>k * 4
+      const end = at + <usize>depth * 4
+      if (norm) {
+        const rstd = rstdOf(sumSquares(x, K), K, eps)
+        for (let n = norm + <usize>k * 4; at < end; at += 4, n += 4, out += step) {
+          store<f32>(out, load<f32>(at) * rstd * load<f32>(n) * scale)
+        }
+      } else {
+        for (; at < end; at += 4, out += step) store<f32>(out, load<f32>(at) * scale)
       }
       x += <usize>K * 4
     }
@@ -131,10 +142,10 @@ function deliver(y: usize, stride: usize, rows: u32, columns: u32, factor: f32, 
   }
 }
 
-/** x (M, K), w (P, K, 16) → y (M, N) */
-export function matmul(
-  x: usize, w: usize, y: usize,
-  M: u32, K: u32, P: u32, N: u32, wType: u32, begin: u32, end: u32,
+/** y ← x·Wᵀ, or += where `more`; x normalised with `norm` (K), if it is not 0. */
+function product(
+  x: usize, norm: usize, w: usize, y: usize,
+  M: u32, K: u32, N: u32, eps: f32, wType: u32, more: bool, begin: u32, end: u32,
 ): void {
   const most = M === 1 ? blockNumbers : keptDepth
   const rowBytes = <usize>K * 16 * itemBytes(wType)
@@ -144,16 +155,40 @@ export function matmul(
     const rows = min(block, M - m)
     for (let k: u32 = 0; k < K; k += most) {
       const depth = min(most, K - k)
-      keep(x + (<usize>m * K + k) * 4, K, rows, depth, wType)
+      keep(x + <usize>m * K * 4, norm, K, k, rows, depth, eps, wType)
       for (let p = begin; p < end; p++) {
         const from = w + p * rowBytes + <usize>k * 16 * itemBytes(wType)
         const to = y + (<usize>m * N + p * 16) * 4
         clear(sums(), <usize>rows * 64)
         panelProduct(from, sums(), 64, rows, depth, wType)
-        deliver(to, stride, rows, min(N - p * 16, 16), scaleOf(wType), k > 0)
+        deliver(to, stride, rows, min(N - p * 16, 16), scaleOf(wType), more || k > 0)
       }
     }
   }
+}
+
+/** x (M, K), w (P, K, 16) → y (M, N) */
+export function matmul(
+  x: usize, w: usize, y: usize,
+  M: u32, K: u32, P: u32, N: u32, wType: u32, begin: u32, end: u32,
+): void {
+  product(x, 0, w, y, M, K, N, 0, wType, false, begin, end)
+}
+
+/** x (M, K), n (K), w (P, K, 16) → y (M, N) */
+export function normMatmul(
+  x: usize, n: usize, w: usize, y: usize,
+  M: u32, K: u32, P: u32, N: u32, eps: f32, wType: u32, begin: u32, end: u32,
+): void {
+  product(x, n, w, y, M, K, N, eps, wType, false, begin, end)
+}
+
+/** x (M, K), w (P, K, 16), r (M, N) → y (M, N) in the memory of r */
+export function matmulAdd(
+  x: usize, w: usize, r: usize,
+  M: u32, K: u32, P: u32, N: u32, wType: u32, begin: u32, end: u32,
+): void {
+  product(x, 0, w, r, M, K, N, 0, wType, true, begin, end)
 }
 
 /** y (rows, columns) ← silu(g)·v for the sums g, v of each row, times `factor`. */
@@ -178,10 +213,10 @@ function gate(y: usize, stride: usize, rows: u32, columns: u32, factor: f32): vo
   }
 }
 
-/** x (M, K), w (2·P, K, 16) → y (M, F) */
-export function matmulSwiglu(
-  x: usize, w: usize, y: usize,
-  M: u32, K: u32, P: u32, F: u32, wType: u32, begin: u32, end: u32,
+/** y ← silu(g)·v, [g, v] = x·Wᵀ; x normalised with `norm` (K), if it is not 0. */
+function gatedProduct(
+  x: usize, norm: usize, w: usize, y: usize,
+  M: u32, K: u32, F: u32, eps: f32, wType: u32, begin: u32, end: u32,
 ): void {
   const most = M === 1 ? blockNumbers : blockNumbers / 6
   const kBytes = 16 * itemBytes(wType)
@@ -189,12 +224,12 @@ export function matmulSwiglu(
   for (let m: u32 = 0; m < M; m += block) {
     const rows = min(block, M - m)
     const from = x + <usize>m * K * 4
-    if (K <= most) keep(from, K, rows, K, wType)
+    if (K <= most) keep(from, norm, K, 0, rows, K, eps, wType)
     for (let p = begin; p < end; p++) {
       clear(sums(), <usize>rows * 128)
       for (let k: u32 = 0; k < K; k += most) {
         const depth = min(most, K - k)
-        if (K > most) keep(from + <usize>k * 4, K, rows, depth, wType)
+        if (K > most) keep(from, norm, K, k, rows, depth, eps, wType)
         const panel = w + (<usize>(2 * p) * K + k) * kBytes
         panelProduct(panel, sums(), 128, rows, depth, wType)
         panelProduct(panel + <usize>K * kBytes, sums() + 64, 128, rows, depth, wType)
@@ -203,4 +238,20 @@ export function matmulSwiglu(
       gate(to, <usize>F * 4, rows, min(F - p * 16, 16), scaleOf(wType))
     }
   }
+}
+
+/** x (M, K), w (2·P, K, 16) → y (M, F) */
+export function matmulSwiglu(
+  x: usize, w: usize, y: usize,
+  M: u32, K: u32, P: u32, F: u32, wType: u32, begin: u32, end: u32,
+): void {
+  gatedProduct(x, 0, w, y, M, K, F, 0, wType, begin, end)
+}
+
+/** x (M, K), n (K), w (2·P, K, 16) → y (M, F) */
+export function normMatmulSwiglu(
+  x: usize, n: usize, w: usize, y: usize,
+  M: u32, K: u32, P: u32, F: u32, eps: f32, wType: u32, begin: u32, end: u32,
+): void {
+  gatedProduct(x, n, w, y, M, K, F, eps, wType, begin, end)
 }
