@@ -55,7 +55,7 @@ t.test("no file is longer than 300 lines", (t) => {
 })
 
 t.test("the README's table of ops is the op table", (t) => {
-  const rows = [...text("README.md").matchAll(/^\| `(\w+)` \| `([^`]+)` \|/gm)]
+  const rows = [...text("README.md").matchAll(/^\| `(\w+)` +\| `([^`]+)` +\|/gm)]
   const want = allOps.filter((op) => op.signature).map((op) => [op.name, op.text])
   t.same(
     rows.map(([, name, sig]) => [name, sig?.replaceAll("\\|", "|")]),
