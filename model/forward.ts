@@ -1,19 +1,10 @@
-// OpenELM's forward pass, as the paper has it: eight calls a block, eight steps. Training and
-// inference record the same graph. What the sizes are is config.ts; where the weights come from,
+// OpenELM's forward pass, as the paper has it: six calls a block, six steps. Training and inference
+// record the same graph; how its norms run is norms.ts. What the sizes are is config.ts; where the weights come from,
 // weights.ts.
 import type { Tensor } from "../engine/index.ts"
-import {
-  addRmsNorm,
-  attention,
-  embed,
-  matmul,
-  matmulSwiglu,
-  qkNormRope,
-  reshape,
-  rmsNorm,
-  slice,
-} from "../ops/index.ts"
+import { attention, embed, reshape, slice } from "../ops/index.ts"
 import type { ModelConfig } from "./config.ts"
+import type { Norms, Stream } from "./norms.ts"
 
 export interface LayerWeights {
   readonly attnNorm: Tensor // (D)
@@ -47,12 +38,6 @@ export interface Inputs {
 /** Called with every intermediate by name, for those who want to look. */
 export type Trace = (name: string, value: Tensor) => void
 
-/** The residual stream as the fused norm wants it: a sum whose last addition is still to be made. */
-export interface Stream {
-  readonly x: Tensor // (B·T, D)
-  readonly d: Tensor | undefined // (B·T, D)
-}
-
 export interface Hidden {
   readonly stream: Stream
   /** The caches with this call's keys and values in them. */
@@ -64,17 +49,17 @@ export function hidden(
   config: ModelConfig,
   weights: Weights,
   inputs: Inputs,
+  norms: Norms,
   trace?: Trace,
 ): Hidden {
-  const { angles } = weights
   const { paddingIndex: Padding } = config
   const x = embed(inputs.tokens, weights.embedding, Padding === undefined ? {} : { Padding })
-  let stream: Stream = { x, d: undefined } // (B·T, D)
+  let stream: Stream = { x } // (B·T, D)
   trace?.("embed", x)
   const caches = weights.layers.map((layer, i) => {
     const cache = inputs.caches[i] as LayerCache
-    const place: Place = { i, cache, angles, position: inputs.position }
-    const result = block(config, layer, place, stream, trace)
+    const place: Place = { i, cache, angles: weights.angles, position: inputs.position }
+    const result = block(config, layer, place, stream, norms, trace)
     stream = result.stream
     return result.cache
   })
@@ -88,44 +73,47 @@ interface Place {
   readonly position: Tensor // i32 (B)
 }
 
-function block(config: ModelConfig, w: LayerWeights, place: Place, stream: Stream, trace?: Trace) {
-  const { i, cache, angles, position } = place
-  const { modelDim: D, headDim: E, normEps: eps } = config
+function block(
+  config: ModelConfig,
+  w: LayerWeights,
+  { i, cache, angles, position }: Place,
+  before: Stream,
+  norms: Norms,
+  trace?: Trace,
+) {
+  const E = config.headDim
   const [H, G, F] = [config.queryHeads[i], config.keyHeads[i], config.ffnDims[i]] as Sizes
   const J = (H + 2 * G) * E
 
-  const { x, y: a } = norm(stream, w.attnNorm, eps) // (B·T, D) both
-  const qkv = matmul(a, w.qkv, { N: J }) // (B·T, (H + 2G)·E)
-  const heads = [qkv, w.qNorm, w.kNorm, angles, cache.keys, cache.values, position] as const
-  const { q, newKeys: keys, newValues: values } = qkNormRope(...heads, { eps }) // (B·T, H·E)
+  const { stream, y: qkv } = norms.project(before, w.attnNorm, w.qkv, J) // (B·T, (H + 2G)·E)
+  const { qNorm, kNorm } = w
+  const { q, keys, values } = norms.heads({ qkv, qNorm, kNorm, angles, ...cache, position })
   const o = attention(q, keys, values, position, { scale: E ** -0.5 }) // (B·T, H·E)
-  const r = matmul(o, w.out, { N: D }) // (B·T, D)
-  const { sum, y: f } = addRmsNorm(x, r, w.ffnNorm, { eps }) // (B·T, D) both
-  const g = matmulSwiglu(f, w.proj1, { F }) // (B·T, F)
-  const d = matmul(g, w.proj2, { N: D }) // (B·T, D)
+  const middle = norms.join(stream, o, w.out) // (B·T, D)
+  const { stream: after, y: g } = norms.gate(middle, w.ffnNorm, w.proj1, F) // (B·T, F)
+  const result = norms.join(after, g, w.proj2) // (B·T, D)
 
   if (trace) {
-    const seen = { x, attnNorm: a, qkv, q, keys, values, attention: o, out: r, ffnNorm: f, ffn: d }
+    const seen = { x: stream.x, qkv, q, keys, values, attention: o, middle: after.x, gate: g }
     for (const [name, value] of Object.entries(seen)) trace(`blocks.${i}.${name}`, value)
   }
-  return { stream: { x: sum, d }, cache: { keys, values } }
+  return { stream: result, cache: { keys, values } }
 }
 
 type Sizes = [H: number, G: number, F: number]
 
-/** The norm with the pending addition fused in; the first block has none. */
-function norm({ x, d }: Stream, w: Tensor, eps: number): { x: Tensor; y: Tensor } {
-  if (!d) return { x, y: rmsNorm(x, w, { eps }).y }
-  const { sum, y } = addRmsNorm(x, d, w, { eps })
-  return { x: sum, y }
-}
-
 /** Logits of every row of the stream.  → (rows, V) */
-export function head(config: ModelConfig, weights: Weights, stream: Stream, trace?: Trace): Tensor {
-  const { x, y } = norm(stream, weights.norm, config.normEps) // (rows, D) both
-  trace?.("hidden", x)
-  trace?.("norm", y)
-  return matmul(y, weights.embedding, { N: config.vocabSize }) // (rows, V)
+export function head(
+  config: ModelConfig,
+  weights: Weights,
+  before: Stream,
+  norms: Norms,
+  trace?: Trace,
+): Tensor {
+  const { norm, embedding } = weights
+  const { stream, y } = norms.project(before, norm, embedding, config.vocabSize) // (rows, V)
+  trace?.("hidden", stream.x)
+  return y
 }
 
 /** The rows of each sequence's last token.  (B·T, D) → (B, D) */
@@ -135,5 +123,5 @@ export function lastRows({ x, d }: Stream, B: number): Stream {
     if (N === B) return rows
     return reshape(slice(reshape(rows, [B, N / B, D]), 1, N / B - 1, 1), [B, D])
   }
-  return { x: last(x), d: d && last(d) }
+  return d ? { x: last(x), d: last(d) } : { x: last(x) }
 }

@@ -14,6 +14,7 @@ import { configOf, type ModelConfig, parameterCount } from "./config.ts"
 import { openModelFolder } from "./folder.ts"
 import { head, hidden, type Trace, type Weights } from "./forward.ts"
 import { checkOptions, checkToken, type GenerateOptions, run, type Token } from "./generate.ts"
+import { type NormKind, type Norms, normKinds, normsOf } from "./norms.ts"
 import { allocateCaches, cacheUpdates, freeCaches, Session } from "./session.ts"
 import {
   type LoadedWeights,
@@ -31,6 +32,10 @@ export interface ModelOptions {
   readonly dtype?: WeightDType
   /** Positions that the key-value cache holds; default the model's context. */
   readonly capacity?: number
+  /** How the norms run, for comparisons: the results are the same but for "none" and "layerNorm". */
+  readonly norms?: NormKind
+  /** False leaves the norms of queries and keys out; for models that have none. */
+  readonly headNorms?: boolean
   /** Called as weights arrive, with bytes done and in all. */
   readonly onProgress?: Progress
 }
@@ -48,6 +53,7 @@ export class OpenELM {
   /** Bytes of the weights on the backend. */
   readonly weightBytes: number
   readonly #loaded: LoadedWeights
+  readonly #norms: Norms
   /** Sessions that no generation is using. */
   readonly #idle: Session[] = []
   readonly #sessions = new Set<Session>()
@@ -60,6 +66,7 @@ export class OpenELM {
     this.capacity = options.capacity
     this.weightBytes = loaded.bytes
     this.#loaded = loaded
+    this.#norms = options.norms
   }
 
   /**
@@ -176,7 +183,13 @@ export class OpenELM {
     this.#checkOpen()
     const idle = this.#idle.pop()
     if (idle) return idle
-    const session = new Session(this.config, this.#loaded.weights, this.backend, this.capacity)
+    const session = new Session(
+      this.config,
+      this.#loaded.weights,
+      this.backend,
+      this.#norms,
+      this.capacity,
+    )
     this.#sessions.add(session)
     return session
   }
@@ -196,8 +209,8 @@ export class OpenELM {
     const held = [tokens, position]
     try {
       backend.write(bufferOf(tokens), Int32Array.from(ids.flat()))
-      const result = hidden(config, weights, { tokens, position, caches }, trace)
-      const wanted = [head(config, weights, result.stream, trace), ...more()]
+      const result = hidden(config, weights, { tokens, position, caches }, this.#norms, trace)
+      const wanted = [head(config, weights, result.stream, this.#norms, trace), ...more()]
       const targets = wanted.map((x) => allocate(backend, x.shape, x.dtype))
       held.push(...targets)
       const updates = targets.map((target, i) => [target, wanted[i] as Tensor] as const)
@@ -218,6 +231,7 @@ interface Checked {
   readonly backend: Backend
   readonly dtype: WeightDType
   readonly capacity: number
+  readonly norms: Norms
 }
 
 function checkModelOptions(config: ModelConfig, options: ModelOptions): Checked {
@@ -235,7 +249,13 @@ function checkModelOptions(config: ModelConfig, options: ModelOptions): Checked 
       `capacity must be a whole number from 1 to the context of ${config.maxContext}, got ${capacity}`,
     )
   }
-  return { backend, dtype, capacity }
+  const { norms = "folded", headNorms = true } = options
+  if (!normKinds.includes(norms)) {
+    throw new RangeError(
+      `norms must be one of ${normKinds.join(", ")}, got ${JSON.stringify(norms)}`,
+    )
+  }
+  return { backend, dtype, capacity, norms: normsOf(norms, config.normEps, headNorms) }
 }
 
 /** An allocation error, with the dtypes in which the model would fit the machine. */

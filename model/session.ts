@@ -14,6 +14,7 @@ import {
 import { sample } from "../ops/index.ts"
 import type { ModelConfig } from "./config.ts"
 import { head, hidden, type LayerCache, lastRows, type Weights } from "./forward.ts"
+import type { Norms } from "./norms.ts"
 
 export interface Sampling {
   readonly temperature: number
@@ -64,6 +65,7 @@ export class Session {
   readonly #config: ModelConfig
   readonly #weights: Weights
   readonly #backend: Backend
+  readonly #norms: Norms
   readonly #caches: readonly LayerCache[]
   readonly #token: Tensor // i32 (1): the last token chosen, the next to be read
   readonly #position: Tensor // i32 (1)
@@ -74,7 +76,14 @@ export class Session {
   /** The recorded plan of one decode step. */
   readonly decodePlan: Plan
 
-  constructor(config: ModelConfig, weights: Weights, backend: Backend, capacity: number) {
+  constructor(
+    config: ModelConfig,
+    weights: Weights,
+    backend: Backend,
+    norms: Norms,
+    capacity: number,
+  ) {
+    this.#norms = norms
     this.#config = config
     this.#weights = weights
     this.#backend = backend
@@ -165,10 +174,10 @@ export class Session {
 
   #record(tokens: Tensor, choose: boolean): Update[] {
     const inputs = { tokens, position: this.#position, caches: this.#caches }
-    const { stream, caches } = hidden(this.#config, this.#weights, inputs)
+    const { stream, caches } = hidden(this.#config, this.#weights, inputs, this.#norms)
     const updates = cacheUpdates(this.#caches, caches)
     if (!choose) return updates
-    const logits = head(this.#config, this.#weights, lastRows(stream, 1)) // (1, V)
+    const logits = head(this.#config, this.#weights, lastRows(stream, 1), this.#norms) // (1, V)
     const token = sample(logits, this.#controls, this.#seed, this.#position) // i32 (1)
     return [...updates, [this.#token, token]]
   }

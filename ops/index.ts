@@ -13,7 +13,8 @@ import { packOps } from "./pack.ts"
 import { randomOps } from "./random.ts"
 import { reduceOps } from "./reduce.ts"
 import { addRmsNorm, rmsNorm } from "./rmsnorm.ts"
-import { qkNormRope } from "./rope.ts"
+import { qkNormRope, ropeWrite } from "./rope.ts"
+import { meanRows, scaleColumns, scaleRows } from "./rows.ts"
 import { sample } from "./sample.ts"
 import { softmax } from "./softmax.ts"
 import { swiglu } from "./swiglu.ts"
@@ -51,7 +52,8 @@ export { pack, panelsOf, panelWidth, randomPanels } from "./pack.ts"
 export { randomNormal, randomUniform } from "./random.ts"
 export { argmax, cumsum, dot, max, maxRows, mean, sort, sum, sumRows } from "./reduce.ts"
 export { addRmsNorm, normalise, rmsNorm } from "./rmsnorm.ts"
-export { qkNormRope, ropeAngles, ropeFrequencies, rotate } from "./rope.ts"
+export { qkNormRope, ropeAngles, ropeFrequencies, ropeWrite, rotate } from "./rope.ts"
+export { meanRows, scaleColumns, scaleRows } from "./rows.ts"
 export { sample } from "./sample.ts"
 export { softmax, softmaxOf } from "./softmax.ts"
 export { gated, swiglu } from "./swiglu.ts"
@@ -73,6 +75,10 @@ export const fusedOps: readonly Op[] = [
   layerNorm.op,
   ...matmulOps,
   qkNormRope.op,
+  ropeWrite.op,
+  meanRows.op,
+  scaleRows.op,
+  scaleColumns.op,
   attention.op,
   swiglu.op,
   softmax.op,

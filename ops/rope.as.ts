@@ -4,6 +4,7 @@
 // Parallel plan: one head of one position per work item. Bytes: qkv and the angles read, q and the
 // new cache rows written once. The caller sees to it that position + T stays within cache and
 // table.
+import { scratch } from "../backends/wasm/thread.as"
 import { rstdOf, sumSquares } from "./rmsnorm.as"
 import { madd } from "./simd.as"
 
@@ -54,5 +55,34 @@ export function qkNormRope(
     const cache = (<usize>g * S + at) * bytes
     if (isKey) rotateRow(x, kNorm, table, keys + cache, E, rstdOf(sumSquares(x, E), E, eps))
     else memory.copy(values + cache, x, bytes)
+  }
+}
+
+/** The rotation alone: rotateRow with a norm that changes nothing. */
+export function ropeWrite(
+  q: usize, k: usize, v: usize, angles: usize, keys: usize, values: usize, position: usize,
+  y: usize, B: u32, T: u32, H: u32, G: u32, S: u32, E: u32, begin: u32, end: u32,
+): void {
+  const heads = H + 2 * G
+  const bytes = (<usize>E) << 2
+  const ones = scratch()
+  for (let j: usize = 0; j < bytes; j += 4) store<f32>(ones + j, 1)
+  for (let i = begin; i < end; i++) {
+    const row = i / heads
+    const head = i % heads
+    const b = row / T
+    const at = load<i32>(position + ((<usize>b) << 2)) + <i32>(row % T)
+    const table = angles + (<usize>at) * bytes
+    if (head < H) {
+      const from = (<usize>row * H + head) * bytes
+      rotateRow(q + from, ones, table, y + from, E, 1)
+      continue
+    }
+    const isKey = head < H + G
+    const g = head - (isKey ? H : H + G)
+    const from = (<usize>row * G + g) * bytes
+    const cache = (<usize>(b * G + g) * S + at) * bytes
+    if (isKey) rotateRow(k + from, ones, table, keys + cache, E, 1)
+    else memory.copy(values + cache, v + from, bytes)
   }
 }

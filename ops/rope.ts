@@ -43,6 +43,39 @@ export function rotate(x: Tensor, angles: Tensor): Tensor {
   return reshape(add(mul(pairs, cos), mul(swapped, signed)), x.shape)
 }
 
+/** Heads first … first + count − 1 as (B, count, T, E), of heads (B, T, all, E). */
+const headsOf =
+  (heads: Tensor) =>
+  (first: number, count: number): Tensor =>
+    permute(slice(heads, 2, first, count), [0, 2, 1, 3])
+
+/** The rows of each sequence's positions.  angles (C, E), position (B) → (B, 1, T, E) */
+function anglesAt(angles: Tensor, position: Tensor, B: number, T: number): Tensor {
+  const [C, E] = angles.shape as [number, number]
+  const table = broadcast(reshape(angles, [1, 1, C, E]), [B, 1, C, E])
+  return readRows(table, position, { T })
+}
+
+const positionOf = (name: string, { S, T }: { S: number; T: number }) =>
+  name === "position" ? (i: number) => Math.max(0, Math.min(3 + i, S - T)) : undefined
+
+const refusal = ({ E, T, S }: { E: number; T: number; S: number }): string | undefined => {
+  if (E % 2) return `head size E ${E} is odd`
+  return T > S ? `${T} positions do not fit a cache of ${S}` : undefined
+}
+
+const ropeCost = ({ B, T, H, G, E }: Record<"B" | "T" | "H" | "G" | "E", number>) => ({
+  bytes: 8 * B * T * (H + 2 * G) * E,
+  flops: 8 * B * T * (H + G) * E,
+})
+
+const ropeCases = [
+  { B: 1, T: 1, H: 12, G: 3, S: 64, E: 64, C: 64 },
+  { B: 2, T: 5, H: 4, G: 2, S: 9, E: 16, C: 31 },
+  { B: 1, T: 3, H: 2, G: 1, S: 33, E: 6, C: 33 },
+  { B: 1, T: 7, H: 4, G: 4, S: 11, E: 128, C: 16 },
+] as const
+
 /** q = rope(rmsNorm(q)), and rope(rmsNorm(k)) and v go into the caches, at positions position[b] … +T−1.
  *  qkv (B·T, (H+2G)·E): heads of queries, then keys, then values; qNorm, kNorm (E); angles (C, E);
  *  keys, values (B, G, S, E), updated in place; position (B) → q (B·T, H·E) */
@@ -53,19 +86,10 @@ export const qkNormRope = op({
     position:i32(B) -> q:(B*T,H*E) newKeys:(B,G,S,E) newValues:(B,G,S,E)`,
   params: "B T H G S E eps",
   alias: { newKeys: "keys", newValues: "values" },
-  check: ({ E, T, S }) =>
-    E % 2
-      ? `head size E ${E} is odd`
-      : T > S
-        ? `${T} positions do not fit a cache of ${S}`
-        : undefined,
+  check: refusal,
   meaning: ({ qkv, qNorm, kNorm, angles, keys, values, position }, { B, T, H, G, E, eps }) => {
-    const heads = reshape(qkv, [B, T, H + 2 * G, E])
-    const part = (first: number, count: number) =>
-      permute(slice(heads, 2, first, count), [0, 2, 1, 3]) // (B, count, T, E)
-    const C = angles.shape[0] as number
-    const table = broadcast(reshape(angles, [1, 1, C, E]), [B, 1, C, E])
-    const here = readRows(table, position, { T }) // (B, 1, T, E)
+    const part = headsOf(reshape(qkv, [B, T, H + 2 * G, E]))
+    const here = anglesAt(angles, position, B, T) // (B, 1, T, E)
     const q = rotate(normalise(part(0, H), qNorm, eps), here) // (B, H, T, E)
     const k = rotate(normalise(part(H, G), kNorm, eps), here) // (B, G, T, E)
     return {
@@ -75,16 +99,34 @@ export const qkNormRope = op({
     }
   },
   rows: ({ B, T, H, G }) => B * T * (H + 2 * G),
-  cost: ({ B, T, H, G, E }) => ({
-    bytes: 8 * B * T * (H + 2 * G) * E,
-    flops: 8 * B * T * (H + G) * E,
-  }),
-  cases: [
-    { B: 1, T: 1, H: 12, G: 3, S: 64, E: 64, C: 64, eps: 1e-6 },
-    { B: 2, T: 5, H: 4, G: 2, S: 9, E: 16, C: 31, eps: 1e-6 },
-    { B: 1, T: 3, H: 2, G: 1, S: 33, E: 6, C: 33, eps: 1e-5 },
-    { B: 1, T: 7, H: 4, G: 4, S: 11, E: 128, C: 16, eps: 1e-6 },
-  ],
-  sample: (name, { S, T }) =>
-    name === "position" ? (i) => Math.max(0, Math.min(3 + i, S - T)) : undefined,
+  cost: ropeCost,
+  cases: ropeCases.map((test) => ({ ...test, eps: 1e-6 })),
+  sample: positionOf,
+})
+
+/** qkNormRope without the norms, of queries, keys and values that lie apart; for comparisons.
+ *  q (B·T, H·E), k, v (B·T, G·E), angles (C, E), keys, values (B, G, S, E), position (B)
+ *  → y (B·T, H·E), the caches updated in place */
+export const ropeWrite = op({
+  name: "ropeWrite",
+  sig: `
+    q:(B*T,H*E) k:(B*T,G*E) v:(B*T,G*E) angles:(C,E) keys:(B,G,S,E) values:(B,G,S,E)
+    position:i32(B) -> y:(B*T,H*E) newKeys:(B,G,S,E) newValues:(B,G,S,E)`,
+  params: "B T H G S E",
+  alias: { newKeys: "keys", newValues: "values" },
+  check: refusal,
+  meaning: ({ q, k, v, angles, keys, values, position }, { B, T, H, G, E }) => {
+    const here = anglesAt(angles, position, B, T) // (B, 1, T, E)
+    const split = (x: Tensor, count: number) => headsOf(reshape(x, [B, T, count, E]))(0, count)
+    const y = rotate(split(q, H), here) // (B, H, T, E)
+    return {
+      y: reshape(permute(y, [0, 2, 1, 3]), [B * T, H * E]),
+      newKeys: writeRows(keys, rotate(split(k, G), here), position),
+      newValues: writeRows(values, split(v, G), position),
+    }
+  },
+  rows: ({ B, T, H, G }) => B * T * (H + 2 * G),
+  cost: ropeCost,
+  cases: ropeCases,
+  sample: positionOf,
 })
