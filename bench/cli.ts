@@ -5,6 +5,7 @@ import { type BackendName, backendNames } from "../backends/index.ts"
 import { configOf, modelNames, type WeightDType, weightDTypes } from "../model/index.ts"
 import { CeilingMeter } from "./ceiling.ts"
 import { machine } from "./machine.ts"
+import { benchNorms, type NormFlags, normTable } from "./norms.ts"
 import { openFor } from "./open.ts"
 import { benchOps } from "./ops.ts"
 import { paperGeneratedTokens, paperPromptTokens } from "./paper.ts"
@@ -47,6 +48,8 @@ const models = (text: string): string[] => {
   return names
 }
 
+const dtypeOption = (standard: WeightDType) =>
+  new Option("--dtype <name>", "dtype of the weights").choices([...weightDTypes]).default(standard)
 const backendOption = () =>
   new Option("--backend <name>", "where to run").choices([...backendNames]).default("wasm")
 const threadsOption = () =>
@@ -60,11 +63,7 @@ export function addBench(program: Command): void {
     .description("measure prompt and generation throughput as the OpenELM paper does (table 7)")
     .option("--model <names>", `sizes to measure, of ${modelNames.join(", ")}`, models, ["270M"])
     .option("--weights <dir>", "a model folder to measure instead of seeded random weights")
-    .addOption(
-      new Option("--dtype <name>", "dtype of the weights")
-        .choices([...weightDTypes])
-        .default("f32"),
-    )
+    .addOption(dtypeOption("f32"))
     .addOption(backendOption())
     .option("--prompt <n>", "prompt tokens", whole(1), paperPromptTokens)
     .option("--generate <n>", "tokens to generate, default 64", whole(2))
@@ -75,6 +74,19 @@ export function addBench(program: Command): void {
     .option("--json <file>", "also write the result there")
     .option("--no-revectorise", "leave V8's 256-bit operations off")
     .action((flags: Flags) => run(flags))
+  bench
+    .command("norms")
+    .description("compare ways to run the norms (the paper's table 8)")
+    .option("--model <names>", "sizes to measure", models, ["270M", "1.1B"])
+    .addOption(dtypeOption("bf16"))
+    .addOption(backendOption())
+    .addOption(threadsOption())
+    .option("--prompt <n>", "prompt tokens", whole(1), paperPromptTokens)
+    .option("--generate <n>", "tokens to generate", whole(2), 32)
+    .option("--repeat <n>", "measurements of each, in turns", whole(1), 5)
+    .option("--json <file>", "also write the result there")
+    .option("--no-revectorise", "leave V8's 256-bit operations off")
+    .action((flags: NormFlags & { readonly json?: string }) => runNorms(flags))
   bench
     .command("ops")
     .description("time every op of the table, case by case")
@@ -125,6 +137,15 @@ async function run(flags: Flags): Promise<void> {
   const line = JSON.stringify(result)
   if (flags.json !== undefined) await writeAtomically(flags.json, `${line}\n`)
   console.log(`${headline(result)}\n${table(result)}\n${line}`)
+}
+
+async function runNorms(flags: NormFlags & { readonly json?: string }): Promise<void> {
+  const report = reporter()
+  const rows = await benchNorms(flags, report)
+  report.done()
+  const line = JSON.stringify({ schema: "elm-bench-norms/1", machine: machine(), rows })
+  if (flags.json !== undefined) await writeAtomically(flags.json, `${line}\n`)
+  console.log(`${normTable(rows)}\n${line}`)
 }
 
 /** Writes a whole file or none: to a temporary name, synced, then renamed. */

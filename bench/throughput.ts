@@ -143,7 +143,11 @@ function load(
 }
 
 /** One generation through the public interface, as an application sees it. */
-async function time(model: OpenELM, prompt: readonly number[], generate: number): Promise<Timing> {
+export async function time(
+  model: OpenELM,
+  prompt: readonly number[],
+  generate: number,
+): Promise<Timing> {
   const start = performance.now()
   let promptMs = 0
   for await (const _ of model.generate(prompt, {

@@ -13,6 +13,7 @@ export {
 export { type ModelFolder, openModelFolder } from "./folder.ts"
 export type { GenerateOptions, Token } from "./generate.ts"
 export { type LossOptions, type LossTerms, lossTerms } from "./loss.ts"
+export { type NormKind, normKinds } from "./norms.ts"
 export { type ModelOptions, OpenELM, type RandomOptions } from "./openelm.ts"
 export { openSafetensors, type SafetensorsFile, writeSafetensors } from "./safetensors.ts"
 export { type WeightDType, weightBytes, weightDTypes } from "./weights.ts"

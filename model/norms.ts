@@ -75,9 +75,6 @@ export interface Norms {
 
 type Normalise = (x: Tensor, n: Tensor) => Tensor
 
-/** Sees a norm's output by the name of the place. */
-export type SeeNorm = (y: Tensor) => void
-
 /** The norms of a kind; `headNorms` false leaves those of queries and keys out (OLMo has none). */
 export function normsOf(kind: NormKind, eps: number, headNorms = true): Norms {
   const norms = kind === "folded" ? folded(eps) : kind === "added" ? added(eps) : apart(kind, eps)

@@ -57,6 +57,7 @@ export class OpenELM {
   /** Sessions that no generation is using. */
   readonly #idle: Session[] = []
   readonly #sessions = new Set<Session>()
+  readonly #variants: OpenELM[] = []
   #closed = false
 
   private constructor(config: ModelConfig, options: Checked, loaded: LoadedWeights) {
@@ -107,6 +108,16 @@ export class OpenELM {
     } catch (error) {
       throw explained(error, config, checked.dtype)
     }
+  }
+
+  /** The same weights with the norms run another way; freed with this model. */
+  withNorms(norms: NormKind, headNorms = true): OpenELM {
+    this.#checkOpen()
+    const { backend, dtype, capacity, config } = this
+    const options = { backend, dtype, capacity, norms: checkNorms(norms, config, headNorms) }
+    const variant = new OpenELM(config, options, { ...this.#loaded, free() {} })
+    this.#variants.push(variant)
+    return variant
   }
 
   /** The weights as they lie on the backend. */
@@ -171,6 +182,7 @@ export class OpenELM {
   close(): void {
     if (this.#closed) return
     this.#closed = true
+    for (const variant of this.#variants) variant.close()
     for (const session of this.#sessions) session.close()
     this.#loaded.free()
   }
@@ -250,12 +262,12 @@ function checkModelOptions(config: ModelConfig, options: ModelOptions): Checked 
     )
   }
   const { norms = "folded", headNorms = true } = options
-  if (!normKinds.includes(norms)) {
-    throw new RangeError(
-      `norms must be one of ${normKinds.join(", ")}, got ${JSON.stringify(norms)}`,
-    )
-  }
-  return { backend, dtype, capacity, norms: normsOf(norms, config.normEps, headNorms) }
+  return { backend, dtype, capacity, norms: checkNorms(norms, config, headNorms) }
+}
+
+function checkNorms(kind: NormKind, config: ModelConfig, headNorms: boolean): Norms {
+  if (normKinds.includes(kind)) return normsOf(kind, config.normEps, headNorms)
+  throw new RangeError(`norms must be one of ${normKinds.join(", ")}, got ${JSON.stringify(kind)}`)
 }
 
 /** An allocation error, with the dtypes in which the model would fit the machine. */

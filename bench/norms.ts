@@ -1,0 +1,158 @@
+// `elm bench norms`: the paper's table 8 on this machine. One set of weights, its norms run in every
+// way, measured in turns; and a model of OLMo's shape with LayerNorm and with naive RMSNorm.
+import { Table } from "console-table-printer"
+import pc from "picocolors"
+import type { OpenBackend } from "../backends/index.ts"
+import type { Plan } from "../engine/index.ts"
+import {
+  configOf,
+  type ModelConfig,
+  type NormKind,
+  OpenELM,
+  scaledConfig,
+  type WeightDType,
+} from "../model/index.ts"
+import { type BackendFlags, openFor } from "./open.ts"
+import { spreadOf } from "./statistics.ts"
+import { promptOf, type Report, time } from "./throughput.ts"
+
+export interface NormFlags extends BackendFlags {
+  readonly model: readonly string[]
+  readonly dtype: WeightDType
+  readonly prompt: number
+  readonly generate: number
+  readonly repeat: number
+}
+
+interface Subject {
+  readonly config: ModelConfig
+  readonly kinds: readonly NormKind[]
+  /** Whether queries and keys are normalised too. */
+  readonly headNorms: boolean
+}
+
+export interface NormRow {
+  readonly model: string
+  readonly norm: NormKind
+  readonly normsPerToken: number
+  readonly stepsPerToken: number
+  readonly promptTokensPerSecond: number
+  readonly generationTokensPerSecond: number
+  readonly totalTokensPerSecond: number
+  /** Medians over the repeats of this variant's rate over that of the first, in the same repeat. */
+  readonly promptRatio: number
+  readonly generationRatio: number
+  /** Time of a token beyond that of the first variant: what the norms cost. */
+  readonly normMicroseconds: number
+}
+
+/** Norms that one step of an op computes; a naive one is counted by its rsqrt. */
+const normsOfStep: Readonly<Record<string, number>> = {
+  rmsNorm: 1,
+  addRmsNorm: 1,
+  layerNorm: 1,
+  rsqrt: 1,
+  normMatmul: 1,
+  normMatmulSwiglu: 1,
+  qkNormRope: 2,
+}
+
+export const normsIn = ({ steps }: Plan): number =>
+  steps.reduce((sum, { op }) => sum + (normsOfStep[op.name] ?? 0), 0)
+
+/** OLMo-1B: 16 layers of width 2048, no norm of queries and keys (Groeneveld et al. 2024, 2402.00838). */
+const olmo = (): ModelConfig =>
+  scaledConfig({
+    name: "OLMo-1.18B shape",
+    layers: 16,
+    modelDim: 2048,
+    headDim: 128,
+    vocabSize: 50304,
+    queryHeadsPerKeyHead: 1,
+    qkvMultipliers: 1,
+    ffnMultipliers: 4,
+  })
+
+const all: readonly NormKind[] = ["none", "layerNorm", "naive", "fused", "added", "folded"]
+
+export async function benchNorms(flags: NormFlags, report: Report): Promise<NormRow[]> {
+  await using backend = await openFor(flags)
+  const subjects: Subject[] = flags.model.map((name) => ({
+    config: configOf(name),
+    kinds: all,
+    headNorms: true,
+  }))
+  subjects.push({ config: olmo(), kinds: ["none", "layerNorm", "naive"], headNorms: false })
+  const rows: NormRow[] = []
+  for (const subject of subjects) rows.push(...(await compare(subject, backend, flags, report)))
+  return rows
+}
+
+async function compare(
+  { config, kinds, headNorms }: Subject,
+  backend: OpenBackend,
+  { dtype, prompt, generate, repeat }: NormFlags,
+  report: Report,
+): Promise<NormRow[]> {
+  report(`loading ${config.name}`)
+  const capacity = prompt + generate
+  await using model = await OpenELM.random(config, { backend, dtype, capacity })
+  const variants = kinds.map((kind) => model.withNorms(kind, headNorms))
+  const ids = promptOf(prompt, config)
+  const timings = variants.map((): { prompt: number; token: number; total: number }[] => [])
+  for (const variant of variants) await time(variant, ids, generate)
+  for (let i = 0; i < repeat; i++) {
+    for (const [v, variant] of variants.entries()) {
+      report(`${config.name} ${kinds[v]}`, i / repeat)
+      const { promptMs, totalMs } = await time(variant, ids, generate)
+      const token = (totalMs - promptMs) / (generate - 1)
+      timings[v]?.push({ prompt: promptMs, token, total: totalMs })
+    }
+  }
+  return variants.map((variant, v) => {
+    const [own, first] = [timings[v] ?? [], timings[0] ?? []]
+    const median = (of: (i: number) => number): number => spreadOf(own.map((_, i) => of(i))).median
+    const at = (list: typeof own, i: number) => list[i] as (typeof own)[number]
+    return {
+      model: `${config.name} ${dtype}`,
+      norm: kinds[v] as NormKind,
+      normsPerToken: normsIn(variant.decodePlan),
+      stepsPerToken: variant.decodePlan.steps.length,
+      promptTokensPerSecond: median((i) => (1000 * prompt) / at(own, i).prompt),
+      generationTokensPerSecond: median((i) => 1000 / at(own, i).token),
+      totalTokensPerSecond: median((i) => (1000 * (prompt + generate)) / at(own, i).total),
+      promptRatio: median((i) => at(first, i).prompt / at(own, i).prompt),
+      generationRatio: median((i) => at(first, i).token / at(own, i).token),
+      normMicroseconds: median((i) => 1000 * (at(own, i).token - at(first, i).token)),
+    }
+  })
+}
+
+/** Table 8, with the ratio to the model without norms. */
+export function normTable(rows: readonly NormRow[]): string {
+  const out = new Table({
+    shouldDisableColors: !pc.isColorSupported,
+    columns: [
+      { name: "model", alignment: "left" },
+      { name: "norm (per token)", alignment: "left" },
+      ...["steps/token", "prompt tok/s", "generation tok/s", "total tok/s"].map((name) => ({
+        name,
+      })),
+      ...["prompt ratio", "generation ratio", "µs/token in norms"].map((name) => ({ name })),
+    ],
+  })
+  for (const row of rows) {
+    out.addRow({
+      model: row.model,
+      "norm (per token)": `${row.norm} (${row.normsPerToken})`,
+      "steps/token": row.stepsPerToken,
+      "prompt tok/s": row.promptTokensPerSecond.toFixed(1),
+      "generation tok/s": row.generationTokensPerSecond.toFixed(2),
+      "total tok/s": row.totalTokensPerSecond.toFixed(1),
+      "prompt ratio": row.promptRatio.toFixed(3),
+      "generation ratio": row.generationRatio.toFixed(3),
+      "µs/token in norms": row.normMicroseconds.toFixed(0),
+    })
+  }
+  return out.render()
+}
