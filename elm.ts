@@ -8,26 +8,33 @@ import { addBench } from "./bench/cli.ts"
 const manifest = new URL("../package.json", import.meta.url)
 const { version } = JSON.parse(readFileSync(manifest, "utf8")) as { version: string }
 
+// Anywhere on the line, also behind a subcommand.
+const debug = process.argv.includes("--debug")
+
 const program = new Command("elm")
-  .description("OpenELM in TypeScript: inference and training on WebAssembly SIMD")
+  .description("OpenELM in TypeScript on WebAssembly SIMD")
   .version(version)
   .option("--debug", "print stack traces")
   .exitOverride()
   .showHelpAfterError("(elm --help lists the options)")
 addBench(program)
-for (const command of program.commands) {
-  for (const each of [command, ...command.commands]) each.exitOverride()
-}
+overrideExits(program)
 
 try {
-  await program.parseAsync()
+  await program.parseAsync(process.argv.filter((word) => word !== "--debug"))
 } catch (error) {
   if (error instanceof CommanderError) {
     // Commander has printed its message; help and version are no errors.
     process.exitCode = error.exitCode === 0 ? 0 : 2
   } else {
     const { message, stack } = error instanceof Error ? error : new Error(String(error))
-    console.error(program.opts().debug ? stack : message)
+    console.error(debug ? stack : message)
     process.exitCode = 1
   }
+}
+
+/** Has wrong usage throw, in every command, instead of ending the process with exit code 1. */
+function overrideExits(command: Command): void {
+  command.exitOverride()
+  command.commands.forEach(overrideExits)
 }

@@ -12,9 +12,12 @@ export type OpenBackend = Backend & AsyncDisposable
 
 /**
  * Opens a backend: "wasm" (SIMD and threads) or "js" (float64, plain, slow).
- * Throws RangeError for an unknown name or option, Error with the next action where it cannot run.
+ * Throws RangeError for an unknown name or a value out of range, Error with the next action where it cannot run.
  */
 export async function open(name: BackendName, options: WasmOptions = {}): Promise<OpenBackend> {
+  if (typeof options !== "object" || options === null) {
+    throw new TypeError(`open: options must be an object, got ${String(options)}`)
+  }
   if (name === "wasm") return (await import("./wasm/index.ts")).openWasm(options)
   if (name === "js") return new (await import("./js/index.ts")).JsBackend()
   throw new RangeError(

@@ -1,9 +1,9 @@
 // `elm bench`: measures the machine's ceilings, then each model, prints the table and one JSON line.
-import { open as openFile, rename } from "node:fs/promises"
 import { type Command, InvalidArgumentError, Option } from "commander"
 import { type BackendName, backendNames } from "../backends/index.ts"
 import { configOf, modelNames, type WeightDType, weightDTypes } from "../model/index.ts"
 import { CeilingMeter } from "./ceiling.ts"
+import { checkWritable, writeWhole } from "./files.ts"
 import { machine } from "./machine.ts"
 import { benchNorms, type NormFlags, normTable } from "./norms.ts"
 import { openFor } from "./open.ts"
@@ -58,9 +58,13 @@ const threadsOption = () =>
   )
 
 export function addBench(program: Command): void {
-  const bench = program
-    .command("bench")
+  const bench = program.command("bench").helpOption(false)
+  bench.description("measure throughput by the paper's protocol; also: bench norms, bench ops")
+  bench
+    .command("throughput", { isDefault: true, hidden: true })
+    .usage("[options]")
     .description("measure prompt and generation throughput as the OpenELM paper does (table 7)")
+    .addHelpText("after", "\nAlso: elm bench norms --help, elm bench ops --help")
     .option("--model <names>", `sizes to measure, of ${modelNames.join(", ")}`, models, ["270M"])
     .option("--weights <dir>", "a model folder to measure instead of seeded random weights")
     .addOption(dtypeOption("f32"))
@@ -86,7 +90,7 @@ export function addBench(program: Command): void {
     .option("--repeat <n>", "measurements of each, in turns", whole(1), 5)
     .option("--json <file>", "also write the result there")
     .option("--no-revectorise", "leave V8's 256-bit operations off")
-    .action((flags: NormFlags & { readonly json?: string }) => runNorms(flags))
+    .action((flags: NormFlags & JsonFlag) => runNorms(flags))
   bench
     .command("ops")
     .description("time every op of the table, case by case")
@@ -112,6 +116,7 @@ async function run(flags: Flags): Promise<void> {
   const { dtype, prompt, repeat, seed, weights } = flags
   const generate = flags.generate ?? (flags.paper ? paperGeneratedTokens : 64)
   const report = reporter()
+  if (flags.json !== undefined) checkWritable(flags.json)
   report("measuring the machine")
   await using backend = await openFor(flags)
   const { threads = 1, build = "float64, plain loops" } = backend
@@ -128,35 +133,32 @@ async function run(flags: Flags): Promise<void> {
       }),
     )
   }
+  meter.close()
   report.done()
   const result: BenchResult = {
     schema: "elm-bench/1",
     machine: { ...machine(), build, threads, ...meter.ceilings },
     rows,
   }
-  const line = JSON.stringify(result)
-  if (flags.json !== undefined) await writeAtomically(flags.json, `${line}\n`)
-  console.log(`${headline(result)}\n${table(result)}\n${line}`)
+  await finish(`${headline(result)}\n${table(result)}`, result, flags)
 }
 
-async function runNorms(flags: NormFlags & { readonly json?: string }): Promise<void> {
+interface JsonFlag {
+  readonly json?: string
+}
+
+/** Prints the text and the line of JSON, then writes the line to the file, if there is one. */
+async function finish(text: string, result: object, { json }: JsonFlag): Promise<void> {
+  const line = JSON.stringify(result)
+  console.log(`${text}\n${line}`)
+  if (json !== undefined) await writeWhole(json, `${line}\n`)
+}
+
+async function runNorms(flags: NormFlags & JsonFlag): Promise<void> {
   const report = reporter()
+  if (flags.json !== undefined) checkWritable(flags.json)
   const rows = await benchNorms(flags, report)
   report.done()
-  const line = JSON.stringify({ schema: "elm-bench-norms/1", machine: machine(), rows })
-  if (flags.json !== undefined) await writeAtomically(flags.json, `${line}\n`)
-  console.log(`${normTable(rows)}\n${line}`)
-}
-
-/** Writes a whole file or none: to a temporary name, synced, then renamed. */
-async function writeAtomically(path: string, text: string): Promise<void> {
-  const temporary = `${path}.${process.pid}.tmp`
-  const file = await openFile(temporary, "w")
-  try {
-    await file.writeFile(text)
-    await file.sync()
-  } finally {
-    await file.close()
-  }
-  await rename(temporary, path)
+  const result = { schema: "elm-bench-norms/1", machine: machine(), rows }
+  await finish(normTable(rows), result, flags)
 }

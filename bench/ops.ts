@@ -29,7 +29,9 @@ const maxTime = 0.1
 export async function benchOps(flags: OpsFlags): Promise<void> {
   const ops = chosen(flags.filter)
   await using backend = await openFor(flags)
-  const { ceilings } = await CeilingMeter.open(backend)
+  const meter = await CeilingMeter.open(backend)
+  const { ceilings } = meter
+  meter.close()
   const columns = ["case", "µs", "±", "GB/s", "% bandwidth", "GFLOP/s", "% mul-add"].map(
     (name, i) => ({
       name,

@@ -1,5 +1,6 @@
 // Reverse-mode differentiation: walks the calls backwards and records more calls. An op without a
 // hand-written vjp is differentiated through its meaning, down to the plain ops.
+import { identity } from "./identity.ts"
 import type { Call, Maybe, Op } from "./op.ts"
 import { constant, type Tensor } from "./tensor.ts"
 
@@ -16,11 +17,16 @@ export function setCotangentSum(sum: Add): void {
  * A tensor that the loss does not depend on gets zeros. Throws RangeError for a loss that is not
  * one f32 number, TypeError naming the op when one cannot be differentiated.
  */
-export function grad(loss: Tensor, wrt: readonly Tensor[]): Tensor[] {
-  if (loss.size !== 1) throw new RangeError(`grad: the loss must be one number, got ${loss}`)
+export function grad<const T extends readonly Tensor[]>(loss: Tensor, wrt: T): Tensors<T> {
+  if (loss.size !== 1 || loss.dtype !== "f32") {
+    throw new RangeError(`grad: the loss must be one f32 number, got ${loss}`)
+  }
   const one = constant([1], loss.shape)
-  return vjp([loss], [one], wrt).map((d, i) => d ?? zerosLike(wrt[i] as Tensor))
+  return vjp([loss], [one], wrt).map((d, i) => d ?? zerosLike(wrt[i] as Tensor)) as Tensors<T>
 }
+
+/** A tensor for each of a list, as a tuple where the list is one. */
+export type Tensors<T extends readonly Tensor[]> = { -readonly [I in keyof T]: Tensor }
 
 /** Cotangents of `wrt` given cotangents of `outputs`; undefined where nothing flows. */
 export function vjp(
@@ -28,11 +34,21 @@ export function vjp(
   cotangents: readonly Maybe[],
   wrt: readonly Tensor[],
 ): Maybe[] {
+  return propagate(outputs, cotangents, wrt, true)
+}
+
+/** With `through`, `wrt` may depend on each other; without, nothing before them is looked at. */
+function propagate(
+  outputs: readonly Tensor[],
+  cotangents: readonly Maybe[],
+  wrt: readonly Tensor[],
+  through: boolean,
+): Maybe[] {
   const found = new Map<Tensor, Tensor>()
   outputs.forEach((y, i) => {
     accumulate(found, y, cotangents[i])
   })
-  for (const call of callsBetween(outputs, wrt).reverse()) {
+  for (const call of callsBetween(outputs, wrt, through).reverse()) {
     const given = call.outputs.map((y) => found.get(y))
     if (given.every((d) => d === undefined)) continue
     const results = vjpOfCall(call, given)
@@ -53,35 +69,40 @@ function vjpOfCall(call: Call, given: readonly Maybe[]): readonly Maybe[] {
 export function derivedVjp(call: Call, given: readonly Maybe[]): Maybe[] | undefined {
   const { meaning }: Op = call.op
   if (!meaning) return undefined
-  return vjp(meaning(call), given, call.inputs)
+  // A leaf for each slot: one tensor may be in two of them.
+  const inputs = call.inputs.map(identity)
+  return propagate(meaning({ ...call, inputs }), given, inputs, false)
 }
 
 /** Calls on a path from `wrt` to `outputs`, in recording order. */
-function callsBetween(outputs: readonly Tensor[], wrt: readonly Tensor[]): Call[] {
-  const reached = new Map<Tensor, boolean>(wrt.map((x) => [x, true]))
+function callsBetween(
+  outputs: readonly Tensor[],
+  wrt: readonly Tensor[],
+  through: boolean,
+): Call[] {
+  const wanted = new Set(wrt)
+  /** Whether a tensor is wanted or depends on one that is. */
+  const reached = new Map<Tensor, boolean>()
   const calls = new Set<Call>()
-  const depends = (call: Call): boolean => {
-    const open = call.inputs.some((x) => reached.get(x))
-    if (open) calls.add(call)
-    return open
-  }
   // Iterative depth-first search: graphs are deeper than the call stack is long.
   const stack = [...outputs]
   while (stack.length > 0) {
     const tensor = stack.at(-1) as Tensor
-    if (reached.has(tensor) || tensor.origin.kind !== "call") {
-      if (!reached.has(tensor)) reached.set(tensor, false)
+    const leaf = tensor.origin.kind !== "call" || (!through && wanted.has(tensor))
+    if (reached.has(tensor) || leaf) {
+      if (!reached.has(tensor)) reached.set(tensor, wanted.has(tensor))
       stack.pop()
       continue
     }
-    const { call } = tensor.origin
+    const { call } = tensor.origin as { call: Call }
     const unseen = call.inputs.filter((x) => !reached.has(x))
     if (unseen.length > 0) {
       stack.push(...unseen)
       continue
     }
-    const open = depends(call)
-    for (const y of call.outputs) reached.set(y, reached.get(y) || open)
+    const open = call.inputs.some((x) => reached.get(x))
+    if (open) calls.add(call)
+    for (const y of call.outputs) reached.set(y, open || wanted.has(y))
     stack.pop()
   }
   return [...calls].sort((a, b) => a.id - b.id)

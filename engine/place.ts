@@ -49,7 +49,7 @@ export class Placer {
     calls.forEach((call, i) => {
       for (const x of call.inputs) this.#lastRead.set(x, i)
       call.outputs.forEach((y, o) => {
-        const x = call.op.view ? call.inputs[0] : takenBy(call, o)
+        const x = call.inputs[call.op.view ? 0 : takenBy(call, o)]
         if (x) this.#successor.set(x, y)
       })
     })
@@ -74,10 +74,11 @@ export class Placer {
     }
     const inputs = call.inputs.map((x) => this.#placeOf(x))
     const outputs = call.outputs.map((y, o) => {
-      const x = takenBy(call, o)
+      const slot = takenBy(call, o)
+      const x = call.inputs[slot]
       if (!x) return this.#freshOrTarget(y, call, index)
       const place = this.#takeOver(y, x, call, index)
-      inputs[call.inputs.indexOf(x)] = { ...place, tensor: x }
+      inputs[slot] = { ...place, tensor: x }
       return place
     })
     this.#steps.push({ op: call.op, call, inputs, outputs })
@@ -184,8 +185,8 @@ const fresh = (tensor: Tensor): Place => ({
   offset: 0,
 })
 
-/** The input whose memory the call's output number `o` takes over. */
-function takenBy({ op, inputs }: Call, o: number): Tensor | undefined {
+/** Number of the input whose memory the call's output number `o` takes over; −1 for none. */
+function takenBy({ op }: Call, o: number): number {
   const name = op.alias[op.outputs[o] as string]
-  return name === undefined ? undefined : inputs[op.inputs.indexOf(name)]
+  return name === undefined ? -1 : op.inputs.indexOf(name)
 }

@@ -29,10 +29,16 @@ export interface Plan {
 /**
  * Orders the calls that the updates need, lowers them to kernels that the backend has, places every
  * value in memory. All targets change as if at once: a value recorded from a target is its old one.
- * Throws TypeError for a target that is not bound, RangeError for one of another shape.
+ * Throws TypeError for a target that is not bound, RangeError for one of another shape or two that
+ * overlap.
  */
 export function plan(updates: readonly Update[], backend: Pick<Backend, "name" | "has">): Plan {
   updates.forEach(checkUpdate)
+  updates.forEach(([target], i) => {
+    if (updates.slice(0, i).some(([other]) => overlap(target, other))) {
+      throw new RangeError(`plan: ${target} is written by two updates. Give each its own memory`)
+    }
+  })
   const { calls, values } = lower(
     updates.map(([, value]) => value),
     backend,
@@ -50,4 +56,9 @@ function checkUpdate([target, value]: Update): void {
   if (target.dtype !== value.dtype || target.shape.join() !== value.shape.join()) {
     throw new RangeError(`plan: ${target} cannot hold ${value}`)
   }
+}
+
+function overlap({ origin: a, bytes }: Tensor, { origin: b, bytes: others }: Tensor): boolean {
+  if (a.kind !== "bound" || b.kind !== "bound" || a.buffer !== b.buffer) return false
+  return a.offset < b.offset + others && b.offset < a.offset + bytes
 }

@@ -58,6 +58,9 @@ export function constant(values: ArrayLike<number>, shape: Shape, dtype: DType =
 /** A tensor that lives in device memory from `offset` bytes on: a parameter, an input, a cache. */
 export function bound(buffer: Buffer, shape: Shape, dtype: DType = "f32", offset = 0): Tensor {
   const bytes = sizeOf(shape) * itemBytes(dtype)
+  if (!Number.isInteger(offset / itemBytes(dtype)) || offset < 0) {
+    throw new RangeError(`bound: offset must be a multiple of ${itemBytes(dtype)}, got ${offset}`)
+  }
   if (offset + bytes > buffer.bytes) {
     throw new RangeError(
       `bound: ${dtype}(${shape.join(", ")}) at ${offset} ends at byte ${offset + bytes}, ` +

@@ -37,34 +37,49 @@ export function checkOptions(
   config: ModelConfig,
   capacity: number,
 ): Checked {
-  checkPrompt(prompt, config)
+  checkPrompt(prompt, config, capacity)
   const room = capacity - prompt.length
+  const end = config.eosId < config.vocabSize ? [config.eosId] : []
   const { maxNewTokens = room, temperature = 0, topK = 0, topP = 1, seed = 0 } = options
-  const { stop = [config.eosId], signal } = options
-  const whole = (name: string, value: number, least: number): void => {
-    if (Number.isInteger(value) && value >= least) return
-    throw new RangeError(`generate: ${name} must be a whole number from ${least}, got ${value}`)
-  }
-  whole("maxNewTokens", maxNewTokens, 0)
-  whole("topK", topK, 0)
-  whole("seed", seed, 0)
-  if (!(temperature >= 0 && temperature < Number.POSITIVE_INFINITY)) {
-    throw new RangeError(`generate: temperature must be 0 or more, got ${temperature}`)
-  }
-  if (!(topP > 0 && topP <= 1))
-    throw new RangeError(`generate: topP must lie in (0, 1], got ${topP}`)
+  const { stop = end, signal } = options
+  number("maxNewTokens", maxNewTokens, "a whole number from 0", Number.isInteger, 0)
+  number("topK", topK, "a whole number from 0", Number.isInteger, 0)
+  number("seed", seed, "a whole number from 0 to 4294967295", Number.isInteger, 0, 0xffffffff)
+  number("temperature", temperature, "0 or more", Number.isFinite, 0)
+  number("topP", topP, "more than 0 and at most 1", (x) => x > 0, 0, 1)
+  if (!isList(stop))
+    throw new TypeError(`generate: stop must be an array of token ids, got ${stop}`)
   for (const id of stop) checkToken(id, config)
-  if (prompt.length + maxNewTokens > capacity) {
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    throw new TypeError("generate: signal must be an AbortSignal")
+  }
+  if (maxNewTokens > room) {
     throw new RangeError(
       `generate: ${prompt.length} prompt tokens and ${maxNewTokens} new ones exceed the cache of ` +
-        `${capacity}. Ask for at most ${Math.max(0, room)} new tokens, or load with a larger capacity`,
+        `${capacity}. Ask for at most ${room} new tokens, or load with a larger capacity`,
     )
   }
   return { maxNewTokens, temperature, topK, topP, seed, stop, signal }
 }
 
-function checkPrompt(prompt: readonly number[], config: ModelConfig): void {
-  if (!Array.isArray(prompt) && !ArrayBuffer.isView(prompt)) {
+function number(
+  name: string,
+  value: unknown,
+  expected: string,
+  is: (x: number) => boolean,
+  least: number,
+  most = Number.MAX_SAFE_INTEGER,
+): void {
+  if (typeof value === "number" && is(value) && value >= least && value <= most) return
+  throw new RangeError(`generate: ${name} must be ${expected}, got ${String(value)}`)
+}
+
+/** Whether a value holds numbers in order: an array, or a typed array. */
+export const isList = (value: unknown): boolean =>
+  Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView))
+
+function checkPrompt(prompt: readonly number[], config: ModelConfig, capacity: number): void {
+  if (!isList(prompt)) {
     throw new TypeError(`generate: the prompt must be an array of token ids, got ${typeof prompt}`)
   }
   if (prompt.length === 0)
@@ -72,6 +87,12 @@ function checkPrompt(prompt: readonly number[], config: ModelConfig): void {
   if (prompt.length > config.maxContext) {
     throw new RangeError(
       `generate: a prompt of ${prompt.length} tokens exceeds the context of ${config.maxContext}`,
+    )
+  }
+  if (prompt.length >= capacity) {
+    throw new RangeError(
+      `generate: ${prompt.length} prompt tokens leave no room in the cache of ${capacity}. ` +
+        "Shorten the prompt, or load with a larger capacity",
     )
   }
   for (const id of prompt) checkToken(id, config)

@@ -1,29 +1,26 @@
 // A model on a backend: loading, logits, generation.
 import {
-  allocate,
   type Backend,
   bufferOf,
-  isDType,
-  itemBytes,
   type Plan,
   readBound,
   runOnce,
   type Tensor,
 } from "../engine/index.ts"
+import { type Checked, checkBatch, checkModelOptions, checkNorms, explained } from "./checks.ts"
 import { configOf, type ModelConfig, parameterCount } from "./config.ts"
 import { openModelFolder } from "./folder.ts"
 import { head, hidden, type Trace, type Weights } from "./forward.ts"
-import { checkOptions, checkToken, type GenerateOptions, run, type Token } from "./generate.ts"
-import { type NormKind, type Norms, normKinds, normsOf } from "./norms.ts"
-import { allocateCaches, cacheUpdates, freeCaches, Session } from "./session.ts"
+import { checkOptions, type GenerateOptions, run, type Token } from "./generate.ts"
+import { Holder } from "./holder.ts"
+import type { NormKind, Norms } from "./norms.ts"
+import { allocateCaches, cacheUpdates, Session } from "./session.ts"
 import {
   type LoadedWeights,
   loadWeights,
   type Progress,
   randomWeights,
   type WeightDType,
-  weightBytes,
-  weightDTypes,
 } from "./weights.ts"
 
 export interface ModelOptions {
@@ -215,22 +212,20 @@ export class OpenELM {
     const [B, T] = checkBatch(ids, this.config)
     const { backend, config } = this
     const { weights } = this.#loaded
-    const caches = allocateCaches(config, weights, backend, { batch: B, capacity: T })
-    const tokens = allocate(backend, [B * T], "i32")
-    const position = allocate(backend, [B], "i32")
-    const held = [tokens, position]
+    const held = new Holder(backend)
     try {
-      backend.write(bufferOf(tokens), Int32Array.from(ids.flat()))
+      const caches = allocateCaches(config, weights, held, { batch: B, capacity: T })
+      const tokens = held.allocate([B * T], "i32")
+      const position = held.allocate([B], "i32")
+      backend.write(bufferOf(tokens), Int32Array.from(ids.flatMap((row) => [...row])))
       const result = hidden(config, weights, { tokens, position, caches }, this.#norms, trace)
       const wanted = [head(config, weights, result.stream, this.#norms, trace), ...more()]
-      const targets = wanted.map((x) => allocate(backend, x.shape, x.dtype))
-      held.push(...targets)
+      const targets = wanted.map((x) => held.allocate(x.shape, x.dtype))
       const updates = targets.map((target, i) => [target, wanted[i] as Tensor] as const)
       await runOnce(backend, trace ? updates : [...updates, ...cacheUpdates(caches, result.caches)])
       return (await Promise.all(targets.map((x) => readBound(x, backend)))) as Float32Array[]
     } finally {
-      for (const tensor of held) bufferOf(tensor).free()
-      freeCaches(caches)
+      held.free()
     }
   }
 
@@ -238,76 +233,3 @@ export class OpenELM {
     if (this.#closed) throw new Error("this model is closed. Load it again")
   }
 }
-
-interface Checked {
-  readonly backend: Backend
-  readonly dtype: WeightDType
-  readonly capacity: number
-  readonly norms: Norms
-}
-
-function checkModelOptions(config: ModelConfig, options: ModelOptions): Checked {
-  const { backend, dtype = "f32", capacity = config.maxContext } = options
-  if (typeof backend?.prepare !== "function") {
-    throw new TypeError('a model needs a backend: { backend: await open("wasm") }')
-  }
-  if (!isDType(dtype) || !weightDTypes.includes(dtype)) {
-    throw new RangeError(
-      `dtype must be one of ${weightDTypes.join(", ")}, got ${JSON.stringify(dtype)}`,
-    )
-  }
-  if (!Number.isInteger(capacity) || capacity < 1 || capacity > config.maxContext) {
-    throw new RangeError(
-      `capacity must be a whole number from 1 to the context of ${config.maxContext}, got ${capacity}`,
-    )
-  }
-  const { norms = "folded", headNorms = true } = options
-  return { backend, dtype, capacity, norms: checkNorms(norms, config, headNorms) }
-}
-
-function checkNorms(kind: NormKind, config: ModelConfig, headNorms: boolean): Norms {
-  if (normKinds.includes(kind)) return normsOf(kind, config.normEps, headNorms)
-  throw new RangeError(`norms must be one of ${normKinds.join(", ")}, got ${JSON.stringify(kind)}`)
-}
-
-/** An allocation error, with the dtypes in which the model would fit the machine. */
-function explained(error: unknown, config: ModelConfig, dtype: WeightDType): unknown {
-  const limit = (error as { memoryLimit?: number }).memoryLimit
-  if (limit === undefined) return error
-  const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(2)} GiB`
-  const sizes = weightDTypes.map((name) => ({ name, bytes: weightBytes(config, name) }))
-  const fitting = sizes.filter(({ bytes }) => bytes < 0.95 * limit).map(({ name }) => name)
-  const advice = fitting.length > 0 ? `Use dtype ${fitting.join(" or ")}` : "No dtype fits"
-  const list = sizes.map(({ name, bytes }) => `${name} ${gib(bytes)}`).join(", ")
-  return new RangeError(
-    `${config.name} in ${dtype} takes ${gib(weightBytes(config, dtype))} of weights, more than is ` +
-      `left of the ${gib(limit)} that this machine can give. ${advice} (${list})`,
-    { cause: error },
-  )
-}
-
-function checkBatch(
-  ids: readonly (readonly number[])[],
-  config: ModelConfig,
-): [B: number, T: number] {
-  const T = ids[0]?.length ?? 0
-  if (!Array.isArray(ids) || T === 0) {
-    throw new RangeError("logits: expected one or more rows of token ids, got none")
-  }
-  if (T > config.maxContext) {
-    throw new RangeError(`logits: ${T} tokens exceed the context of ${config.maxContext}`)
-  }
-  for (const row of ids) {
-    if (row.length !== T) {
-      throw new RangeError(
-        `logits: rows must be of one length, got ${T} and ${row.length}. Pad them`,
-      )
-    }
-    for (const id of row) checkToken(id, config)
-  }
-  return [ids.length, T]
-}
-
-/** Bytes of the key-value cache of one sequence. */
-export const cacheBytes = (config: ModelConfig, capacity: number): number =>
-  2 * config.keyHeads.reduce((a, b) => a + b, 0) * config.headDim * capacity * itemBytes("f32")

@@ -14,6 +14,7 @@ import {
 import { sample } from "../ops/index.ts"
 import type { ModelConfig } from "./config.ts"
 import { head, hidden, type LayerCache, lastRows, type Weights } from "./forward.ts"
+import { Holder } from "./holder.ts"
 import type { Norms } from "./norms.ts"
 
 export interface Sampling {
@@ -27,23 +28,16 @@ export interface Sampling {
 export function allocateCaches(
   config: ModelConfig,
   weights: Weights,
-  backend: Backend,
+  holder: Holder,
   sizes: { readonly batch: number; readonly capacity: number },
 ): LayerCache[] {
   const { batch, capacity } = sizes
   return config.keyHeads.map((G, i) => {
     const shape = [batch, G, capacity, config.headDim] // (B, G, S, E)
     const near = weights.layers[i]?.qkv
-    const [keys, values] = [0, 1].map(() => allocate(backend, shape, "f32", near))
+    const [keys, values] = [0, 1].map(() => holder.allocate(shape, "f32", near))
     return { keys: keys as Tensor, values: values as Tensor }
   })
-}
-
-export const freeCaches = (caches: readonly LayerCache[]): void => {
-  for (const { keys, values } of caches) {
-    bufferOf(keys).free()
-    bufferOf(values).free()
-  }
 }
 
 /** Updates that put a call's keys and values into the caches. */
@@ -53,8 +47,8 @@ export const cacheUpdates = (caches: readonly LayerCache[], now: readonly LayerC
     [values, now[i]?.values as Tensor],
   ])
 
-/** Plans of other lengths than 1 that a session keeps ready. */
-const keptPlans = 2
+/** Prefill plans that a session keeps ready, one for each length of a chunk. */
+const keptPlans = 3
 
 interface Ready {
   readonly tokens: Tensor
@@ -66,11 +60,15 @@ export class Session {
   readonly #weights: Weights
   readonly #backend: Backend
   readonly #norms: Norms
+  readonly #held: Holder
   readonly #caches: readonly LayerCache[]
   readonly #token: Tensor // i32 (1): the last token chosen, the next to be read
-  readonly #position: Tensor // i32 (1)
+  readonly #position: Tensor // i32 (1): of the first token that a run reads
+  readonly #next: Tensor // i32 (1): of the token that a run chooses
   readonly #controls: Tensor // (3)
   readonly #seed: Tensor // i32 (1)
+  readonly #decode: Ready
+  /** Prefill plans, the most recently used last. */
   readonly #plans = new Map<string, Ready>()
   #closed = false
   /** The recorded plan of one decode step. */
@@ -87,13 +85,21 @@ export class Session {
     this.#config = config
     this.#weights = weights
     this.#backend = backend
-    this.#caches = allocateCaches(config, weights, backend, { batch: 1, capacity })
-    this.#token = allocate(backend, [1], "i32")
-    this.#position = allocate(backend, [1], "i32")
-    this.#controls = allocate(backend, [3])
-    this.#seed = allocate(backend, [1], "i32")
-    this.decodePlan = plan(this.#record(this.#token, true), backend)
-    this.#plans.set("1", { tokens: this.#token, prepared: backend.prepare(this.decodePlan) })
+    const held = new Holder(backend)
+    this.#held = held
+    try {
+      this.#caches = allocateCaches(config, weights, held, { batch: 1, capacity })
+      this.#token = held.allocate([1], "i32")
+      this.#position = held.allocate([1], "i32")
+      this.#next = held.allocate([1], "i32")
+      this.#controls = held.allocate([3])
+      this.#seed = held.allocate([1], "i32")
+      this.decodePlan = plan(this.#record(this.#token, true), backend)
+      this.#decode = { tokens: this.#token, prepared: backend.prepare(this.decodePlan) }
+    } catch (error) {
+      held.free()
+      throw error
+    }
   }
 
   /** What the next runs sample by. */
@@ -113,7 +119,7 @@ export class Session {
   /** Reads the chosen token into the cache at `position` and chooses the next. */
   async decode(position: number): Promise<void> {
     this.#checkOpen()
-    await this.#run(this.#plans.get("1") as Ready, position)
+    await this.#run(this.#decode, position)
   }
 
   /** The token chosen last. */
@@ -125,51 +131,48 @@ export class Session {
 
   close(): void {
     this.#closed = true
-    for (const { tokens, prepared } of this.#plans.values()) {
-      prepared.close()
-      bufferOf(tokens).free()
-    }
-    this.#plans.clear()
-    freeCaches(this.#caches)
-    for (const tensor of [this.#position, this.#controls, this.#seed]) bufferOf(tensor).free()
+    for (const key of this.#plans.keys()) this.#drop(key)
+    this.#decode.prepared.close()
+    this.#held.free()
   }
 
   #checkOpen(): void {
     if (this.#closed) throw new Error("the model was closed during this generation")
   }
 
-  #run({ prepared }: Ready, position: number): void | Promise<void> {
+  #run({ tokens, prepared }: Ready, position: number): void | Promise<void> {
     this.#backend.write(bufferOf(this.#position), Int32Array.of(position))
+    this.#backend.write(bufferOf(this.#next), Int32Array.of(position + tokens.size))
     return prepared.run()
   }
 
   #readyFor(count: number, choose: boolean): Ready {
-    const key = count === 1 && choose ? "1" : `${count} ${choose}`
-    let ready = this.#plans.get(key)
-    if (!ready) {
-      this.#evict()
-      const tokens = allocate(this.#backend, [count], "i32")
-      ready = {
-        tokens,
-        prepared: this.#backend.prepare(plan(this.#record(tokens, choose), this.#backend)),
-      }
+    const key = `${count} ${choose}`
+    const known = this.#plans.get(key)
+    if (known) {
+      this.#plans.delete(key)
+      this.#plans.set(key, known)
+      return known
     }
-    // The most recently used plan stands last.
-    if (key !== "1") this.#plans.delete(key)
-    this.#plans.set(key, ready)
-    return ready
+    const [oldest] = this.#plans.keys()
+    if (this.#plans.size === keptPlans) this.#drop(oldest as string)
+    const tokens = allocate(this.#backend, [count], "i32")
+    try {
+      const recorded = plan(this.#record(tokens, choose), this.#backend)
+      const ready = { tokens, prepared: this.#backend.prepare(recorded) }
+      this.#plans.set(key, ready)
+      return ready
+    } catch (error) {
+      bufferOf(tokens).free()
+      throw error
+    }
   }
 
-  #evict(): void {
-    const others = [...this.#plans].filter(([key]) => key !== "1")
-    for (const [key, { tokens, prepared }] of others.slice(
-      0,
-      Math.max(0, others.length - keptPlans + 1),
-    )) {
-      prepared.close()
-      bufferOf(tokens).free()
-      this.#plans.delete(key)
-    }
+  #drop(key: string): void {
+    const { tokens, prepared } = this.#plans.get(key) as Ready
+    prepared.close()
+    bufferOf(tokens).free()
+    this.#plans.delete(key)
   }
 
   #record(tokens: Tensor, choose: boolean): Update[] {
@@ -178,7 +181,7 @@ export class Session {
     const updates = cacheUpdates(this.#caches, caches)
     if (!choose) return updates
     const logits = head(this.#config, this.#weights, lastRows(stream, 1), this.#norms) // (1, V)
-    const token = sample(logits, this.#controls, this.#seed, this.#position) // i32 (1)
+    const token = sample(logits, this.#controls, this.#seed, this.#next) // i32 (1)
     return [...updates, [this.#token, token]]
   }
 }

@@ -25,6 +25,7 @@ import {
 import { type ModelConfig, tensorShapes } from "./config.ts"
 import type { ModelFolder, TensorSource } from "./folder.ts"
 import type { LayerWeights, Weights } from "./forward.ts"
+import { Holder } from "./holder.ts"
 
 export type WeightDType = Exclude<DType, "i32">
 export const weightDTypes: readonly WeightDType[] = ["f32", "f16", "bf16"]
@@ -117,6 +118,29 @@ export function loadWeights(
 
 type Fill = (spec: Spec, target: Tensor) => Promise<void>
 
+/** The memory of a model's weights, without values. */
+export function outlineWeights(
+  config: ModelConfig,
+  backend: Backend,
+  dtype: WeightDType,
+): LoadedWeights & { readonly tensors: ReadonlyMap<string, Tensor> } {
+  const held = new Holder(backend)
+  try {
+    const angles = held.allocate([config.maxContext, config.headDim])
+    const frequencies = ropeFrequencies(config.headDim, config.ropeBase)
+    backend.write(bufferOf(angles), ropeAngles(config.maxContext, frequencies))
+    const tensors = new Map([["angles", angles]])
+    for (const spec of specsOf(config)) {
+      tensors.set(spec.name, held.allocate(storedShape(spec), spec.matrix ? dtype : "f32"))
+    }
+    const weights = assemble(config, tensors)
+    return { weights, tensors, bytes: weightBytes(config, dtype), free: () => held.free() }
+  } catch (error) {
+    held.free()
+    throw error
+  }
+}
+
 async function fillWeights(
   config: ModelConfig,
   backend: Backend,
@@ -124,30 +148,19 @@ async function fillWeights(
   progress: Progress | undefined,
   fill: Fill,
 ): Promise<LoadedWeights> {
-  const tensors = new Map<string, Tensor>()
-  const free = () => {
-    for (const tensor of tensors.values()) bufferOf(tensor).free()
-  }
-  const total = weightBytes(config, dtype)
+  // All memory first, so that a model that does not fit says so at once.
+  const outline = outlineWeights(config, backend, dtype)
   let done = 0
   try {
-    // All memory first, so that a model that does not fit says so at once.
-    const angles = allocate(backend, [config.maxContext, config.headDim])
-    tensors.set("angles", angles)
     for (const spec of specsOf(config)) {
-      tensors.set(spec.name, allocate(backend, storedShape(spec), spec.matrix ? dtype : "f32"))
-    }
-    for (const spec of specsOf(config)) {
-      const target = tensors.get(spec.name) as Tensor
+      const target = outline.tensors.get(spec.name) as Tensor
       await fill(spec, target)
       done += target.bytes
-      progress?.(done, total)
+      progress?.(done, outline.bytes)
     }
-    const frequencies = ropeFrequencies(config.headDim, config.ropeBase)
-    backend.write(bufferOf(angles), ropeAngles(config.maxContext, frequencies))
-    return { weights: assemble(config, tensors), bytes: total, free }
+    return outline
   } catch (error) {
-    free()
+    outline.free()
     throw error
   }
 }
@@ -202,7 +215,8 @@ async function loadMatrix(
   const rowBytes = K * itemBytes(dtype)
   const half = N / halves
   const most = Math.max(1, Math.floor(stagingBytes / (rowBytes * panelWidth * halves))) * panelWidth
-  const staging = backend.alloc(Math.min(half, most) * halves * rowBytes, dtype)
+  const bytes = Math.min(half, most) * halves * rowBytes
+  const staging = backend.alloc(bytes, dtype, bufferOf(target))
   const raw = new Uint8Array(staging.bytes)
   try {
     for (let start = 0; start < half; start += most) {

@@ -108,6 +108,7 @@ export const readRows = op({
 
 const castOp: Op = plain({
   name: "cast",
+  anyDType: true,
   text: "x:any(...) -> y:dtype(...), rounded to nearest even; to i32 the fraction is dropped",
   inputs: ["x"],
   params: "N xType yType",

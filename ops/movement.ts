@@ -30,6 +30,7 @@ export interface Strides {
 
 const copyOp: Op = plain({
   name: "copy",
+  anyDType: true,
   text: "x:(...) -> y:(...)",
   inputs: ["x"],
   params: "Bytes",
@@ -47,6 +48,7 @@ setCopyOp(copyOp)
 
 const reshapeOp: Op = plain({
   name: "reshape",
+  anyDType: true,
   text: "x:(...) -> y:(shape), the same elements in the same order",
   inputs: ["x"],
   params: "",
@@ -66,9 +68,9 @@ const restrideOp: Op = plain({
   text: "x:(...) -> y:(shape), y[i] = x[offset + Σ i·strides]",
   inputs: ["x"],
   params: stridedParams,
-  infer: (_inputs, attrs) => ({
+  infer: ([x], attrs) => ({
     shape: attrs.shape as Shape,
-    params: stridedSizes(attrs as unknown as Strides),
+    params: stridedSizes(attrs as unknown as Strides, (x as Tensor).size),
   }),
   compute({ x, y }, params) {
     walk(params, (to, from) => {
@@ -92,7 +94,10 @@ const restrideAddOp: Op = plain({
   params: `${stridedParams} Target`,
   infer: (_inputs, attrs) => ({
     shape: attrs.target as Shape,
-    params: { ...stridedSizes(attrs as unknown as Strides), Target: sizeOf(attrs.target as Shape) },
+    params: {
+      ...stridedSizes(attrs as unknown as Strides, sizeOf(attrs.target as Shape)),
+      Target: sizeOf(attrs.target as Shape),
+    },
   }),
   compute({ x, y }, params) {
     const out = y as Float64Array
@@ -109,8 +114,18 @@ const restrideAddOp: Op = plain({
   rows: () => 1,
 })
 
-function stridedSizes({ shape, strides, offset }: Strides): Sizes {
+/** Kernel parameters of a walk that stays inside `size` elements. */
+function stridedSizes({ shape, strides, offset }: Strides, size: number): Sizes {
   const pad = maxRank - shape.length
+  const reach = shape.map((n, i) => (n - 1) * (strides[i] ?? Number.NaN))
+  const first = offset + reach.reduce((a, b) => a + Math.min(0, b), 0)
+  const last = offset + reach.reduce((a, b) => a + Math.max(0, b), 0)
+  if (sizeOf(shape) > 0 && !(first >= 0 && last < size)) {
+    throw new RangeError(
+      `restride: (${shape.join(", ")}) by (${strides.join(", ")}) from ${offset} reaches elements ` +
+        `${first} … ${last} of ${size}`,
+    )
+  }
   if (pad < 0) throw new RangeError(`restride: at most ${maxRank} axes, got ${shape.length}`)
   const params: Sizes = { N: sizeOf(shape), Offset: offset }
   for (const i of dims) {
@@ -168,6 +183,14 @@ export const spreadInto = (
 
 /** Reorders axes: axis i of the result is axis `order[i]` of x. */
 export function permute(x: Tensor, order: readonly number[]): Tensor {
+  if (
+    [...order].sort((a, b) => a - b).some((axis, i) => axis !== i) ||
+    order.length !== x.shape.length
+  ) {
+    throw new RangeError(
+      `permute: (${order.join(", ")}) does not order the ${x.shape.length} axes of ${x}`,
+    )
+  }
   const strides = stridesOf(x.shape)
   return restride(x, {
     shape: order.map((axis) => x.shape[axis] as number),
@@ -196,7 +219,7 @@ export function broadcast(x: Tensor, shape: Shape): Tensor {
 /** Indices start … start + count − 1 of one axis. */
 export function slice(x: Tensor, axis: number, start: number, count: number): Tensor {
   const strides = stridesOf(x.shape)
-  if (start < 0 || start + count > (x.shape[axis] as number)) {
+  if (!(start >= 0 && count >= 0 && start + count <= (x.shape[axis] ?? -1))) {
     throw new RangeError(`slice: ${start} … ${start + count} of axis ${axis} of ${x}`)
   }
   return restride(x, {

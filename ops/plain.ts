@@ -25,6 +25,8 @@ export interface PlainSpec {
   readonly inputs: readonly string[]
   readonly params: string
   readonly view?: boolean
+  /** Whether inputs of other dtypes than f32 are taken. */
+  readonly anyDType?: boolean
   readonly infer: (inputs: readonly Tensor[], attrs: Attrs) => Inferred
   readonly compute?: (arrays: Arrays, params: Sizes) => void
   readonly vjp: (d: Tensor, inputs: readonly Tensor[], y: Tensor, attrs: Attrs) => readonly Maybe[]
@@ -60,6 +62,11 @@ export function plain(spec: PlainSpec): Op {
           `${spec.name}: takes ${spec.inputs.length} tensors, got ${inputs.length}\n  takes ${spec.text}`,
         )
       }
+      inputs.forEach(({ dtype }, i) => {
+        if (dtype === "f32" || spec.anyDType) return
+        const name = spec.inputs[i]
+        throw new TypeError(`${spec.name}: ${name} is ${dtype}, expected f32\n  takes ${spec.text}`)
+      })
       const { shape, dtype = "f32", params } = spec.infer(inputs, attrs)
       const types = Object.fromEntries(
         inputs.map((x, i) => [`${spec.inputs[i]}Type`, dtypeCode(x.dtype)]),

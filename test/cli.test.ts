@@ -88,6 +88,9 @@ t.test("bench ops prints a row for each case", async (t) => {
   t.equal(code, 0)
   t.match(stdout, /rmsNorm N=1 D=1280 eps=0\.000001 .*│/)
   t.match(stdout, /GFLOP\/s/)
+  const js = await node(elm, "bench", "ops", "--backend", "js", "--filter", "rmsNorm,sumRows")
+  t.match(js.stdout, /sumRows/)
+  t.notMatch(js.stdout, /rmsNorm/, "the js backend has plain kernels only")
 })
 
 t.test("wrong usage exits with 2, other errors with 1, each with one message", async (t) => {
@@ -122,6 +125,9 @@ t.test("wrong usage exits with 2, other errors with 1, each with one message", a
     t.match(stderr, message)
     t.notMatch(stderr, /^\s+at /m, "no stack")
   }
+  const lost = await node(elm, "bench", "--json", join(dir, "no", "x.json"))
+  t.match(lost.stderr, /cannot write .*x\.json/, "before anything is measured")
+  t.equal(lost.code, 1)
   const { stderr } = await node(elm, "--debug", "bench", "--weights", join(dir, "nowhere"))
   t.match(stderr, /^\s+at /m, "--debug prints the stack")
   for (const flag of ["--help", "--version"]) t.equal((await node(elm, flag)).code, 0)

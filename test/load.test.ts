@@ -4,9 +4,10 @@ import { cp, readFile, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import t from "tap"
+import { openWasm, type WasmOptions } from "../backends/wasm/index.ts"
 import { type DType, encode } from "../engine/index.ts"
-import { OpenELM, open } from "../index.ts"
-import { openSafetensors, writeSafetensors } from "../model/index.ts"
+import { OpenELM, open, scaledConfig } from "../index.ts"
+import { configJson, openSafetensors, tensorShapes, writeSafetensors } from "../model/index.ts"
 import { relativeError } from "./backends.ts"
 import { goldenFolder } from "./fixtures.ts"
 
@@ -76,4 +77,33 @@ t.test("folders", async (t) => {
   await t.rejects(logitsOf(cut), { name: "SyntaxError" })
   await t.rejects(logitsOf(join(dir, "missing")), /missing/)
   t.same(await logitsOf(golden.path), want, "and nothing is lost")
+})
+
+t.test("a folder loads into several memories as into one", async (t) => {
+  const dir = mkdtempSync(join(tmpdir(), "openelm-large-"))
+  t.teardown(() => rmSync(dir, { recursive: true }))
+  // Matrices of more than one staging buffer, so that they come in parts.
+  const config = scaledConfig({
+    layers: 2,
+    modelDim: 512,
+    headDim: 64,
+    vocabSize: 20_000,
+    ffnMultipliers: [16, 16],
+    maxContext: 64,
+  })
+  await writeFile(join(dir, "config.json"), JSON.stringify(configJson(config)))
+  const entries = [...tensorShapes(config)].map(([name, { shape }], n) => {
+    const size = shape.reduce((a, b) => a * b, 1)
+    const data = Float32Array.from({ length: size }, (_, i) => Math.sin(i + n) / 20)
+    return [name, { dtype: "F32" as const, shape, data }] as const
+  })
+  await writeSafetensors(join(dir, "model.safetensors"), new Map(entries))
+  const logits = async (options: WasmOptions) => {
+    await using backend = await openWasm({ threads: 2, ...options })
+    await using model = await OpenELM.load(dir, { backend })
+    return { values: await model.logits([[1, 2, 3]]), banks: backend.bankCount }
+  }
+  const [one, several] = [await logits({}), await logits({ bankBytes: 128 << 20 })]
+  t.ok(several.banks > 1, `${several.banks} memories`)
+  t.same(several.values, one.values)
 })

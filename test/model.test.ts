@@ -1,41 +1,16 @@
 // Loading, generating, aborting, closing; and every wrong input with its one clear error.
 import t from "tap"
 import { openWasm } from "../backends/wasm/index.ts"
-import { type Backend, readBound } from "../engine/index.ts"
-import { type GenerateOptions, type OpenBackend, OpenELM, open, scaledConfig } from "../index.ts"
-import { randomWeights } from "../model/weights.ts"
+import { type Backend, plan, readBound } from "../engine/index.ts"
+import { configOf, OpenELM, open, scaledConfig } from "../index.ts"
+import { head, hidden } from "../model/forward.ts"
+import { Holder } from "../model/holder.ts"
+import { normsOf } from "../model/norms.ts"
+import { allocateCaches, cacheUpdates } from "../model/session.ts"
+import { outlineWeights, randomWeights } from "../model/weights.ts"
 import { relativeError } from "./backends.ts"
 
-const config = scaledConfig({
-  name: "small",
-  layers: 3,
-  modelDim: 64,
-  headDim: 16,
-  vocabSize: 101,
-  ffnDivisor: 24,
-  maxContext: 1200,
-  queryHeadsPerKeyHead: 2,
-})
-const prompt = [1, 17, 33]
-
-async function collect(
-  model: OpenELM,
-  ids: readonly number[],
-  options: GenerateOptions,
-): Promise<number[]> {
-  const tokens: number[] = []
-  for await (const { id } of model.generate(ids, { stop: [], ...options })) tokens.push(id)
-  return tokens
-}
-
-const withModel = async (
-  run: (model: OpenELM, backend: OpenBackend) => Promise<void>,
-  capacity = 1200,
-) => {
-  await using backend = await open("wasm", { threads: 2 })
-  await using model = await OpenELM.random(config, { backend, seed: 1, capacity })
-  await run(model, backend)
-}
+import { collect, config, prompt, withModel } from "./small.ts"
 
 t.test("generation", async (t) => {
   await withModel(async (model) => {
@@ -56,6 +31,11 @@ t.test("generation", async (t) => {
     const first = greedy.indexOf(stopAt)
     t.same(await collect(model, prompt, { stop: [stopAt] }), greedy.slice(0, first + 1), "stops")
     t.same(await collect(model, prompt, { maxNewTokens: 0 }), [])
+    const more = { maxNewTokens: 10, temperature: 1.5, seed: 3 }
+    const resumed = await collect(model, [...prompt, ...sampled.slice(0, 7)], more)
+    t.same(resumed, sampled.slice(7, 17), "a sampled generation can be taken up again")
+    const typed = [Int32Array.of(1, 2, 3)] as never
+    t.same(await model.logits(typed), await model.logits([[1, 2, 3]]), "typed arrays are rows too")
     const both = await Promise.all([
       collect(model, prompt, { maxNewTokens: 20 }),
       collect(model, [5, 6], { maxNewTokens: 20, temperature: 1 }),
@@ -162,78 +142,45 @@ t.test("f16 and bf16 weights give the logits of f32 to their precision", async (
   t.ok(relativeError(await logits("bf16"), exact) < 4e-2)
 })
 
-t.test("wrong input has one clear error", async (t) => {
-  await withModel(async (model, backend) => {
-    const range = (message: RegExp) => ({ name: "RangeError", message })
-    const generate = (ids: readonly number[], options: GenerateOptions = {}) =>
-      collect(model, ids, options)
-    await t.rejects(open("cuda" as never), range(/unknown backend "cuda"\. There are: wasm, js/))
-    await t.rejects(
-      open("wasm", { threads: 0 }),
-      range(/threads must be a whole number from 1 to 256, got 0/),
-    )
-    await t.rejects(open("wasm", { simd: "avx" as never }), range(/"relaxed" or "simd", got "avx"/))
-    await t.rejects(OpenELM.random("7B", { backend }), range(/7B/))
-    await t.rejects(
-      OpenELM.random(config, { backend, dtype: "f8" as never }),
-      range(/one of f32, f16, bf16, got "f8"/),
-    )
-    await t.rejects(OpenELM.random(config, { backend, seed: -1 }), range(/seed/))
-    await t.rejects(OpenELM.random(config, {} as never), {
-      name: "TypeError",
-      message: /needs a backend/,
-    })
-    await t.rejects(
-      OpenELM.random(config, { backend, capacity: 1201 }),
-      range(/capacity .* from 1 to .* 1200, got 1201/),
-    )
-    for (const id of [-1, 101, 1.5, Number.NaN]) {
-      await t.rejects(generate([1, id]), range(/token ids lie in 0 … 100, got/))
-      await t.rejects(model.logits([[1, id]]), range(/token ids lie in 0 … 100, got/))
+t.test("ways to run the norms give one result, in fewer and fewer steps", async (t) => {
+  await withModel(async (model) => {
+    const want = await model.logits([[1, 2, 3, 4]])
+    const steps: number[] = []
+    for (const kind of ["naive", "fused", "added", "folded"] as const) {
+      const variant = model.withNorms(kind)
+      const error = relativeError(await variant.logits([[1, 2, 3, 4]]), want)
+      t.ok(error < 1e-5, `${kind} is off by ${error.toExponential(1)}`)
+      steps.push(variant.decodePlan.steps.length)
     }
-    await t.rejects(generate([]), range(/prompt is empty/))
-    await t.rejects(generate("text" as never), {
-      name: "TypeError",
-      message: /array of token ids, got string/,
-    })
-    await t.rejects(generate(Array(1201).fill(1)), range(/1201 tokens exceeds the context of 1200/))
-    await t.rejects(
-      generate(prompt, { maxNewTokens: 1198 }),
-      range(/exceed the cache of 1200\. Ask for at most 1197/),
+    t.same(
+      steps,
+      [...steps].sort((a, b) => b - a),
+      steps.join(),
     )
-    await t.rejects(generate(prompt, { maxNewTokens: 1.5 }), range(/maxNewTokens/))
-    await t.rejects(
-      generate(prompt, { temperature: -1 }),
-      range(/temperature must be 0 or more, got -1/),
-    )
-    await t.rejects(generate(prompt, { temperature: Number.NaN }), range(/temperature/))
-    await t.rejects(generate(prompt, { topK: -1 }), range(/topK/))
-    await t.rejects(generate(prompt, { topP: 0 }), range(/topP must lie in \(0, 1\], got 0/))
-    await t.rejects(generate(prompt, { stop: [101] }), range(/token ids/))
-    await t.rejects(model.logits([]), range(/one or more rows/))
-    await t.rejects(model.logits([[]]), range(/one or more rows/))
-    await t.rejects(model.logits([[1, 2], [1]]), range(/one length, got 2 and 1/))
-    await t.rejects(model.logits([Array(1201).fill(1)]), range(/exceed the context/))
-    const other = await open("js")
-    t.throws(() => other.write(backend.alloc(4), new Float32Array(1)), /another backend/)
-    t.throws(
-      () => backend.write(backend.alloc(4), new Float32Array(2)),
-      range(/8 bytes at 0 do not fit 4/),
-    )
-    other.close()
+    t.equal(steps.at(-1), 6 * 3 + 3)
   })
 })
 
-t.test("a model too large for the machine says which dtype fits", async (t) => {
-  await using backend = await open("wasm", { threads: 1, memoryBytes: 3 * 2 ** 30 })
-  await t.rejects(OpenELM.random("1.1B", { backend, dtype: "f32" }), {
-    name: "RangeError",
-    message: /OpenELM-1_1B in f32 takes 4\.02 GiB.*3\.00 GiB that.*Use dtype f16 or bf16/,
-  })
-  await t.rejects(OpenELM.random("3B", { backend, dtype: "bf16" }), {
-    name: "RangeError",
-    message: /OpenELM-3B in bf16 takes 5\.66 GiB.*No dtype fits/,
-  })
+t.test("a token of 270M takes at most eight steps a layer and four", (t) => {
+  const free = () => undefined
+  const alloc = (bytes: number, dtype = "f32") => ({ bytes, dtype, free })
+  const paper = { name: "paper", has: () => true, alloc, write() {} } as unknown as Backend
+  const config = configOf("270M")
+  const { weights } = outlineWeights(config, paper, "f32")
+  const held = new Holder(paper)
+  const caches = allocateCaches(config, weights, held, { batch: 1, capacity: 64 })
+  const [tokens, position] = [held.allocate([1], "i32"), held.allocate([1], "i32")]
+  const norms = normsOf("folded", config.normEps)
+  const { stream, caches: now } = hidden(config, weights, { tokens, position, caches }, norms)
+  const logits = held.allocate([1, config.vocabSize])
+  const updates = [
+    ...cacheUpdates(caches, now),
+    [logits, head(config, weights, stream, norms)] as const,
+  ]
+  const { length } = plan(updates, paper).steps
+  t.equal(length, 6 * 16 + 2, "and the choice of the token makes three")
+  t.ok(length + 1 <= 8 * 16 + 4)
+  t.end()
 })
 
 t.test("a model spread over several memories gives the same to the bit", async (t) => {

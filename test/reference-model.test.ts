@@ -13,10 +13,11 @@ import {
   type Tensor,
 } from "../engine/index.ts"
 import { head, hidden, type LayerCache, type Weights } from "../model/forward.ts"
+import { Holder } from "../model/holder.ts"
 import type { ModelConfig } from "../model/index.ts"
 import { lossTerms, OpenELM, openModelFolder, tensorShapes } from "../model/index.ts"
 import { normsOf } from "../model/norms.ts"
-import { allocateCaches, cacheUpdates, freeCaches } from "../model/session.ts"
+import { allocateCaches, cacheUpdates } from "../model/session.ts"
 import { loadWeights } from "../model/weights.ts"
 import { unpanel } from "../ops/index.ts"
 import { allBackends, relativeError } from "./backends.ts"
@@ -82,7 +83,8 @@ for (const { label, open } of allBackends) {
       const opened = await openModelFolder(folder.path)
       const loaded = await loadWeights(opened, backend, "f32")
       opened.close()
-      const caches = allocateCaches(opened.config, loaded.weights, backend, {
+      const held = new Holder(backend)
+      const caches = allocateCaches(opened.config, loaded.weights, held, {
         batch: 1,
         capacity: 32,
       })
@@ -102,7 +104,7 @@ for (const { label, open } of allBackends) {
       const values = Array.from({ length: G }, (_, g) => [
         ...full.slice(g * S * E, (g * S + used) * E),
       ])
-      freeCaches(caches)
+      held.free()
       loaded.free()
       return { cached, uncached, values: values.flat() }
     }
@@ -115,7 +117,8 @@ for (const { label, open } of allBackends) {
     const { config } = opened
     const loaded = await loadWeights(opened, backend, "f32")
     opened.close()
-    const caches = allocateCaches(config, loaded.weights, backend, { batch: B, capacity: T })
+    const held = new Holder(backend)
+    const caches = allocateCaches(config, loaded.weights, held, { batch: B, capacity: T })
     const tokens = constant(ids.flat(), [B * T], "i32")
     const position = constant([0, 0], [B], "i32")
     const { stream } = hidden(config, loaded.weights, { tokens, position, caches }, norms)
@@ -136,7 +139,7 @@ for (const { label, open } of allBackends) {
       const error = relativeError(found[i] ?? [], goldenOf(grads, name).values)
       t.ok(error < 2e-5, `${name} is off by ${error.toExponential(1)}`)
     })
-    freeCaches(caches)
+    held.free()
     loaded.free()
   })
 }

@@ -66,6 +66,9 @@ t.test("50 backends opened and closed", async (t) => {
     model.close()
     backend.close()
   }
+  for (let i = 0; i < 10; i++) await cycle()
+  const before = process.memoryUsage.rss()
   for (let i = 0; i < 50; i++) await cycle()
-  t.pass("no thread or memory ran out")
+  const more = process.memoryUsage.rss() - before
+  t.ok(more < 4 * slackBytes, `resident memory grew by ${(more / 2 ** 20).toFixed(1)} MiB`)
 })

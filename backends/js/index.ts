@@ -41,6 +41,7 @@ export class JsBuffer implements Buffer {
 export class JsBackend implements Backend, AsyncDisposable {
   readonly name = "js"
   readonly live = new Set<Buffer>()
+  #closed = false
   readonly #kernels = new Map<string, Op>(plainOps.map((op) => [op.name, op]))
 
   has(kernel: string): boolean {
@@ -48,6 +49,7 @@ export class JsBackend implements Backend, AsyncDisposable {
   }
 
   alloc(bytes: number, dtype: DType = "f32"): Buffer {
+    if (this.#closed) throw new Error("js: the backend is closed. Open another one")
     const buffer = new JsBuffer(bytes, dtype, this)
     this.live.add(buffer)
     return buffer
@@ -82,6 +84,7 @@ export class JsBackend implements Backend, AsyncDisposable {
   }
 
   close(): void {
+    this.#closed = true
     for (const buffer of this.live) buffer.free()
   }
 
@@ -98,7 +101,9 @@ function prepareStep({ op, call, inputs, outputs }: Step, arena: Map<Storage, Fl
   outputs.forEach((place, i) => {
     arrays[op.outputs[i] as string] = arrayOf(place, arena)
   })
-  return () => op.compute?.(arrays, call.params)
+  const { compute } = op
+  if (!compute) throw new Error(`js: there is no kernel ${op.name}`)
+  return () => compute(arrays, call.params)
 }
 
 function arrayOf(

@@ -62,7 +62,8 @@ export class Bank {
       throw error
     }
     if (failed !== 0) {
-      this.#failure ??= new Error(`wasm: thread ${failed - 1} failed while running a plan`)
+      const who = failed > 256 ? "a worker thread stopped" : `thread ${failed - 1} failed`
+      this.#failure ??= new Error(`wasm: ${who} while running a plan`)
       throw this.#failure
     }
   }

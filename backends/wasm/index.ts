@@ -34,23 +34,25 @@ export interface WasmOptions {
 
 /** Opens the backend. Throws RangeError for a bad option, Error where the runtime lacks SIMD. */
 export async function openWasm(options: WasmOptions = {}): Promise<WasmBackend> {
-  const { bankBytes = addressSpace } = options
+  const { bankBytes = addressSpace, memoryBytes = await memoryLimit() } = options
   const threads = options.threads ?? (await availableThreads())
   if (!Number.isInteger(threads) || threads < 1 || threads > 256) {
     throw new RangeError(`wasm: threads must be a whole number from 1 to 256, got ${threads}`)
   }
-  if (!(bankBytes >= 2 << 20 && bankBytes <= addressSpace)) {
-    throw new RangeError(
-      `wasm: bankBytes must lie in ${2 << 20} … ${addressSpace}, got ${bankBytes}`,
-    )
+  const least = (threads + 2) * scratchBytes
+  if (!(bankBytes >= least && bankBytes <= addressSpace)) {
+    throw new RangeError(`wasm: bankBytes must lie in ${least} … ${addressSpace}, got ${bankBytes}`)
+  }
+  if (!(memoryBytes >= least)) {
+    throw new RangeError(`wasm: memoryBytes must be at least ${least}, got ${memoryBytes}`)
   }
   const revectorise = (options.revectorise ?? false) && (await switchOnRevectorise())
   const build = await chooseBuild(options.simd, threads)
   const kernels = await loadKernels(build)
-  const limit = options.memoryBytes ?? (await memoryLimit())
-  const backend = new WasmBackend(build, threads, kernels, { bankBytes, limit })
+  const backend = new WasmBackend(build, threads, kernels, { bankBytes, limit: memoryBytes })
   await backend.ready()
-  backend.wide = options.wide ?? (revectorise && (await wideTilesPay(backend)))
+  const pays = revectorise && (await wideTilesPay(backend))
+  backend.wide = options.wide ?? pays
   return backend
 }
 
@@ -124,8 +126,8 @@ export class WasmBackend implements Backend, AsyncDisposable {
     const beside = near && this.#own(near).bank
     const banks = beside ? [beside, ...this.#banks] : this.#banks
     if (this.usedBytes + bytes > this.#limits.limit) throw this.#tooLarge(bytes)
-    // Room is left for the arenas of plans.
-    const room = this.#limits.bankBytes / 16
+    // Room is left for the arenas of plans, and for mirrors of what lies in other memories.
+    const room = this.#limits.bankBytes / 8
     const bank = banks.find(({ heap }) => heap.fits(bytes + room)) ?? this.#addBank(bytes)
     return new WasmBuffer(bank, bytes, dtype)
   }
@@ -171,7 +173,8 @@ export class WasmBackend implements Backend, AsyncDisposable {
   close(): void {
     if (this.#closed) return
     this.#closed = true
-    for (const bank of this.#banks) bank.close()
+    // Nothing of the memory stays reachable through a closed backend.
+    for (const bank of this.#banks.splice(0)) bank.close()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -196,11 +199,15 @@ export class WasmBackend implements Backend, AsyncDisposable {
 
   #tooLarge(bytes: number): Error {
     const { bankBytes, limit } = this.#limits
+    const left = limit - this.usedBytes
+    const reason =
+      bytes > left
+        ? `${this.usedBytes} of the ${limit} that may be used are in use`
+        : `one memory holds at most ${bankBytes}`
     const error = new RangeError(
-      `wasm: ${bytes} bytes do not fit: ${this.usedBytes} of ${limit} are in use, and one tensor ` +
-        `holds at most ${bankBytes}. Close a model, or use a smaller dtype`,
+      `wasm: ${bytes} bytes do not fit: ${reason}. Close a model, or use a smaller dtype`,
     )
-    return Object.assign(error, { memoryLimit: limit })
+    return bytes > left ? Object.assign(error, { memoryLimit: limit }) : error
   }
 
   #own(buffer: Buffer): WasmBuffer {

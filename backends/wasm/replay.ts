@@ -36,10 +36,13 @@ export class Replay {
   readonly #regions: Region[] = []
   readonly #segments: Segment[] = []
   readonly #arenas = new Map<Bank, number>()
-  /** Constants and copies of bound tensors of other banks, by bank. */
-  readonly #local = new Map<Bank, Map<Storage, number>>()
-  /** The banks in which the present value of a storage lies. */
+  readonly #seen: Bank[] = []
+  /** Constants, and mirrors of parts of bound buffers of other banks, by bank and part. */
+  readonly #local = new Map<Storage, Map<string, number>>()
+  /** The banks in which the present value of an arena storage lies. */
   readonly #holders = new Map<Storage, Set<Bank>>()
+  /** Mirrors that hold what their home does. */
+  readonly #fresh = new Map<Storage, Set<string>>()
 
   constructor(plan: Plan, kernel: (name: string) => number, first: Bank) {
     this.#plan = plan
@@ -118,44 +121,69 @@ export class Replay {
   #read(place: Place, segment: Segment): number {
     const { storage } = place
     const { bank } = segment
-    if (storage.kind !== "constant") {
-      const holders = this.#holders.get(storage) ?? new Set([homeOfStorage(storage) ?? bank])
-      this.#holders.set(storage, holders)
+    const address = this.#addressOf(place, bank)
+    if (storage.kind === "arena") {
+      const holders = this.#holders.get(storage) ?? new Set()
       const [from] = holders
       if (from && !holders.has(bank)) {
-        segment.before.push(this.#copy(storage, from, bank))
+        segment.before.push(this.#copy(place, from, bank))
         holders.add(bank)
       }
+    } else if (storage.buffer && homeOfStorage(storage) !== bank) {
+      const fresh = this.#freshOf(storage)
+      const key = this.#keyOf(place, bank)
+      if (!fresh.has(key)) segment.before.push(this.#copy(place, homeOfStorage(storage), bank))
+      fresh.add(key)
     }
-    return this.#addressOf(place, bank)
+    return address
   }
 
   /** Notes where a new value lies; one that belongs to another bank is copied there at once. */
-  #written({ storage }: Place, segment: Segment): void {
-    const holders = new Set([segment.bank])
-    const home = homeOfStorage(storage)
-    if (home && home !== segment.bank) {
-      segment.after.push(this.#copy(storage, segment.bank, home))
-      holders.add(home)
+  #written(place: Place, segment: Segment): void {
+    const { storage } = place
+    const { bank } = segment
+    if (storage.kind === "arena") {
+      this.#holders.set(storage, new Set([bank]))
+      return
     }
-    this.#holders.set(storage, holders)
+    // Other mirrors of this buffer may overlap what has changed.
+    this.#freshOf(storage).clear()
+    const home = homeOfStorage(storage)
+    if (home === bank) return
+    segment.after.push(this.#copy(place, bank, home))
+    this.#freshOf(storage).add(this.#keyOf(place, bank))
   }
 
-  /** A copy of the whole storage between two banks. */
-  #copy(storage: Storage, from: Bank, to: Bank): Copy {
-    const place = { storage, offset: 0 }
+  #freshOf(storage: Storage): Set<string> {
+    const known = this.#fresh.get(storage) ?? new Set<string>()
+    this.#fresh.set(storage, known)
+    return known
+  }
+
+  #keyOf({ offset, tensor }: Place, bank: Bank): string {
+    return `${this.#bankNumber(bank)} ${offset} ${tensor.bytes}`
+  }
+
+  #bankNumber(bank: Bank): number {
+    if (!this.#seen.includes(bank)) this.#seen.push(bank)
+    return this.#seen.indexOf(bank)
+  }
+
+  /** A copy of one tensor between two banks. */
+  #copy(place: Place, from: Bank, to: Bank): Copy {
     const [fromAddress, toAddress] = [this.#addressOf(place, from), this.#addressOf(place, to)]
-    return { from, fromAddress, to, toAddress, bytes: storage.bytes }
+    return { from, fromAddress, to, toAddress, bytes: place.tensor.bytes }
   }
 
-  #addressOf({ storage, offset }: Where, bank: Bank): number {
+  #addressOf(place: Place, bank: Bank): number {
+    const { storage, offset } = place
     if (storage.kind === "arena") return this.#arenaOf(bank) + storage.arenaOffset
     if (storage.buffer) {
       const { bank: home, address, bytes } = storage.buffer as WasmBuffer
       home.heap.touch(address + bytes)
       if (home === bank) return address + offset
     }
-    return this.#localOf(storage, bank) + offset
+    return this.#localOf(place, bank)
   }
 
   /** A plan's arena is laid out alike in every bank. */
@@ -167,14 +195,16 @@ export class Replay {
     return address
   }
 
-  /** Address of a constant, or of a bound tensor of another bank, in this one. */
-  #localOf(storage: Storage, bank: Bank): number {
-    const all = this.#local.get(bank) ?? new Map<Storage, number>()
-    this.#local.set(bank, all)
-    let address = all.get(storage)
+  /** Address of a constant, or of the mirror of a tensor of another bank. */
+  #localOf(place: Place, bank: Bank): number {
+    const { storage, tensor } = place
+    const all = this.#local.get(storage) ?? new Map<string, number>()
+    this.#local.set(storage, all)
+    const key = this.#keyOf(place, bank)
+    let address = all.get(key)
     if (address === undefined) {
-      address = this.#take(bank, storage.bytes)
-      all.set(storage, address)
+      address = this.#take(bank, tensor.bytes)
+      all.set(key, address)
       const { data, dtype } = storage
       if (data) bank.store(address, data instanceof Float64Array ? encode(dtype, data) : data)
     }
@@ -182,14 +212,11 @@ export class Replay {
   }
 }
 
-type Where = Pick<Place, "storage" | "offset">
-
 function move({ from, fromAddress, to, toAddress, bytes }: Copy): void {
   to.view(toAddress, bytes).set(from.view(fromAddress, bytes))
 }
 
-const homeOfStorage = ({ buffer }: Storage): Bank | undefined =>
-  buffer && (buffer as WasmBuffer).bank
+const homeOfStorage = ({ buffer }: Storage): Bank => (buffer as WasmBuffer).bank
 
 /** The bank of the step's largest bound tensor; undefined when it has none. */
 function homeOf({ inputs, outputs }: Step): Bank | undefined {

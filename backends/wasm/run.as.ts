@@ -22,15 +22,23 @@ const barrierSpins: u32 = 60000
 const idleSpins: u32 = 200000
 /** Nanoseconds of sleep after which a thread looks whether another has failed. */
 const nap: i64 = 100000000
+/** Naps at one barrier after which whoever is missing counts as dead: 60 seconds. */
+const patience: u32 = 600
+/** In place of a thread's number where it is not known which one failed. */
+const unknown: i32 = 256
 
-/** Waits until the word at `address` is no longer `old`; false when a thread has failed. */
-function waitWhile(address: usize, old: i32, spins: u32): bool {
+/** Waits until the word at `address` is no longer `old`; false when a thread has failed. With
+ *  `bounded`, a word that stays the same for too long is a failure too. */
+function waitWhile(address: usize, old: i32, spins: u32, bounded: bool): bool {
   for (let i: u32 = 0; i < spins; i++) {
     if (atomic.load<i32>(address) != old) return true
   }
+  let naps: u32 = 0
   atomic.add<i32>(sleepers, 1)
   while (atomic.load<i32>(address) == old && atomic.load<i32>(failed) == 0) {
-    atomic.wait<i32>(address, old, nap)
+    // 2: the time ran out.
+    if (atomic.wait<i32>(address, old, nap) == 2) naps++
+    if (bounded && naps == patience) atomic.store<i32>(failed, unknown + 1)
   }
   atomic.sub<i32>(sleepers, 1)
   return atomic.load<i32>(address) != old
@@ -49,7 +57,7 @@ function barrier(threads: u32): bool {
     advance(generation)
     return true
   }
-  return waitWhile(generation, now, barrierSpins)
+  return waitWhile(generation, now, barrierSpins, true)
 }
 
 function runSteps(steps: usize, count: u32, thread: u32, threads: u32): bool {
@@ -80,7 +88,7 @@ export function runPlan(steps: usize, count: u32, threads: u32): i32 {
 export function serve(thread: u32, threads: u32, startEpoch: i32): void {
   let seen = startEpoch
   while (true) {
-    while (!waitWhile(epoch, seen, idleSpins)) {
+    while (!waitWhile(epoch, seen, idleSpins, false)) {
       if (atomic.load<i32>(failed) != 0) return
     }
     seen++

@@ -1,0 +1,35 @@
+// Result files: refused before a long measurement rather than after it, written whole or not at all.
+import { accessSync, constants, lstatSync } from "node:fs"
+import { open, rename, rm, writeFile } from "node:fs/promises"
+import { dirname } from "node:path"
+
+/** Throws Error when a file of that name could not be written. */
+export function checkWritable(path: string): void {
+  const there = lstatSync(path, { throwIfNoEntry: false })
+  if (there?.isDirectory()) throw new Error(`${path} is a folder. Give the name of a file`)
+  try {
+    accessSync(there ? path : dirname(path), constants.W_OK)
+  } catch {
+    throw new Error(`cannot write ${path}. Give a file in a folder that exists and may be written`)
+  }
+}
+
+/** To a temporary name, synced, then renamed; a link, device or pipe is written as it is. */
+export async function writeWhole(path: string, text: string): Promise<void> {
+  const there = lstatSync(path, { throwIfNoEntry: false })
+  if (there && !there.isFile()) return writeFile(path, text)
+  const temporary = `${path}.${process.pid}.tmp`
+  try {
+    const file = await open(temporary, "w")
+    try {
+      await file.writeFile(text)
+      await file.sync()
+    } finally {
+      await file.close()
+    }
+    await rename(temporary, path)
+  } catch (error) {
+    await rm(temporary, { force: true })
+    throw error
+  }
+}

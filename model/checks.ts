@@ -1,0 +1,78 @@
+// What a model is asked for, checked before anything is allocated; and errors that say what to do.
+import { type Backend, isDType } from "../engine/index.ts"
+import type { ModelConfig } from "./config.ts"
+import { checkToken, isList } from "./generate.ts"
+import { type NormKind, type Norms, normKinds, normsOf } from "./norms.ts"
+import type { ModelOptions } from "./openelm.ts"
+import { type WeightDType, weightBytes, weightDTypes } from "./weights.ts"
+
+/** Options with defaults. */
+export interface Checked {
+  readonly backend: Backend
+  readonly dtype: WeightDType
+  readonly capacity: number
+  readonly norms: Norms
+}
+
+export function checkModelOptions(config: ModelConfig, options: ModelOptions): Checked {
+  const { backend, dtype = "f32", capacity = config.maxContext } = options
+  if (typeof backend?.prepare !== "function") {
+    throw new TypeError('a model needs a backend: { backend: await open("wasm") }')
+  }
+  if (!isDType(dtype) || !weightDTypes.includes(dtype)) {
+    throw new RangeError(
+      `dtype must be one of ${weightDTypes.join(", ")}, got ${JSON.stringify(dtype)}`,
+    )
+  }
+  if (!Number.isInteger(capacity) || capacity < 1 || capacity > config.maxContext) {
+    throw new RangeError(
+      `capacity must be a whole number from 1 to the context of ${config.maxContext}, got ${capacity}`,
+    )
+  }
+  const { norms = "folded", headNorms = true } = options
+  return { backend, dtype, capacity, norms: checkNorms(norms, config, headNorms) }
+}
+
+export function checkNorms(kind: NormKind, config: ModelConfig, headNorms: boolean): Norms {
+  if (normKinds.includes(kind)) return normsOf(kind, config.normEps, headNorms)
+  throw new RangeError(`norms must be one of ${normKinds.join(", ")}, got ${JSON.stringify(kind)}`)
+}
+
+/** An allocation error, with the dtypes in which the model would fit the machine. */
+export function explained(error: unknown, config: ModelConfig, dtype: WeightDType): unknown {
+  const limit = (error as { memoryLimit?: number }).memoryLimit
+  if (limit === undefined) return error
+  const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(2)} GiB`
+  const sizes = weightDTypes.map((name) => ({ name, bytes: weightBytes(config, name) }))
+  const fitting = sizes.filter(({ bytes }) => bytes < 0.95 * limit).map(({ name }) => name)
+  const advice = fitting.length > 0 ? `Use dtype ${fitting.join(" or ")}` : "No dtype fits"
+  const list = sizes.map(({ name, bytes }) => `${name} ${gib(bytes)}`).join(", ")
+  return new RangeError(
+    `${config.name} in ${dtype} takes ${gib(weightBytes(config, dtype))} of weights, more than is ` +
+      `left of the ${gib(limit)} that this machine can give. ${advice} (${list})`,
+    { cause: error },
+  )
+}
+
+export function checkBatch(
+  ids: readonly (readonly number[])[],
+  config: ModelConfig,
+): [B: number, T: number] {
+  if (!Array.isArray(ids) || !ids.every((row) => isList(row))) {
+    throw new TypeError("logits: expected an array of rows of token ids, such as [[1, 2, 3]]")
+  }
+  const T = ids[0]?.length ?? 0
+  if (T === 0) throw new RangeError("logits: expected one or more rows of token ids, got none")
+  if (T > config.maxContext) {
+    throw new RangeError(`logits: ${T} tokens exceed the context of ${config.maxContext}`)
+  }
+  for (const row of ids) {
+    if (row.length !== T) {
+      throw new RangeError(
+        `logits: rows must be of one length, got ${T} and ${row.length}. Pad them`,
+      )
+    }
+    for (const id of row) checkToken(id, config)
+  }
+  return [ids.length, T]
+}
