@@ -1,0 +1,64 @@
+// Worker threads that behave: they start soon, sleep when nothing runs, survive more threads than
+// cores, and are missed when they die.
+import { createRequire, syncBuiltinESMExports } from "node:module"
+import { setTimeout as sleep } from "node:timers/promises"
+import type { Worker } from "node:worker_threads"
+import t from "tap"
+import { openWasm } from "../backends/wasm/index.ts"
+import { OpenELM, open } from "../index.ts"
+import { cores } from "./backends.ts"
+import { collect, config, prompt } from "./small.ts"
+
+t.test("a pool starts in time", async (t) => {
+  const times: number[] = []
+  for (let i = 0; i < 5; i++) {
+    const start = performance.now()
+    const backend = await openWasm({ threads: 2 })
+    times.push(performance.now() - start)
+    backend.close()
+  }
+  t.ok(Math.min(...times) <= 100, `best of 5: ${Math.min(...times).toFixed(0)} ms`)
+})
+
+t.test("threads sleep when nothing runs", async (t) => {
+  await using backend = await open("wasm", { threads: 4 })
+  await using model = await OpenELM.random(config, { backend })
+  await collect(model, prompt, { maxNewTokens: 50 })
+  await sleep(200)
+  const before = process.cpuUsage()
+  await sleep(1000)
+  const { user, system } = process.cpuUsage(before)
+  t.ok(user + system < 100_000, `${(user + system) / 1000} ms of processor time in a second`)
+})
+
+t.test("more threads than cores are slower, but not stuck", async (t) => {
+  await using backend = await open("wasm", { threads: 4 * cores })
+  await using model = await OpenELM.random(config, { backend })
+  const start = performance.now()
+  t.equal((await collect(model, prompt, { maxNewTokens: 20 })).length, 20)
+  t.ok(performance.now() - start < 30_000)
+})
+
+t.test("a worker that dies is reported", async (t) => {
+  const threads = createRequire(import.meta.url)("node:worker_threads")
+  const original = threads.Worker
+  const workers: Worker[] = []
+  threads.Worker = class extends original {
+    constructor(...args: unknown[]) {
+      super(...args)
+      workers.push(this as unknown as Worker)
+    }
+  }
+  syncBuiltinESMExports()
+  const backend = await openWasm({ threads: 3 })
+  threads.Worker = original
+  syncBuiltinESMExports()
+  const model = await OpenELM.random(config, { backend })
+  t.equal(workers.length, 2)
+  await workers[1]?.terminate()
+  await t.rejects(collect(model, prompt, {}), {
+    message: /a thread has failed; close this backend and open another one/,
+    cause: { message: /worker thread 2 ended with code 1/ },
+  })
+  backend.close()
+})
