@@ -1,20 +1,21 @@
 // Element types and their conversion to and from plain numbers. Storage is little-endian; what the
 // numbers mean is left to the ops.
 
-export type DType = "f32" | "f16" | "bf16" | "i32"
-export type TypedArray = Float32Array | Float64Array | Int32Array | Uint16Array
+export type DType = "f32" | "f16" | "bf16" | "i32" | "u8"
+export type TypedArray = Float32Array | Float64Array | Int32Array | Uint16Array | Uint8Array
 
 const items: Record<DType, { bytes: number; code: number }> = {
   f32: { bytes: 4, code: 0 },
   f16: { bytes: 2, code: 1 },
   bf16: { bytes: 2, code: 2 },
   i32: { bytes: 4, code: 3 },
+  u8: { bytes: 1, code: 4 },
 }
 
 /** Bytes of one element. */
 export const itemBytes = (dtype: DType): number => items[dtype].bytes
 
-/** The number by which kernels know a dtype: f32 0, f16 1, bf16 2, i32 3. */
+/** The number by which kernels know a dtype: f32 0, f16 1, bf16 2, i32 3, u8 4. */
 export const dtypeCode = (dtype: DType): number => items[dtype].code
 
 export const isDType = (name: string): name is DType => Object.hasOwn(items, name)
@@ -75,6 +76,7 @@ export function decode(dtype: DType, raw: TypedArray): Float64Array {
 export function encode(dtype: DType, values: ArrayLike<number>): TypedArray {
   if (dtype === "f16") return Uint16Array.from(values, toF16)
   if (dtype === "bf16") return Uint16Array.from(values, toBf16)
+  if (dtype === "u8") return Uint8Array.from(values)
   return dtype === "i32" ? Int32Array.from(values) : Float32Array.from(values)
 }
 
@@ -82,5 +84,6 @@ export function encode(dtype: DType, values: ArrayLike<number>): TypedArray {
 export function viewOf(dtype: DType, bytes: ArrayBuffer, offset = 0, count?: number): TypedArray {
   if (dtype === "f32") return new Float32Array(bytes, offset, count)
   if (dtype === "i32") return new Int32Array(bytes, offset, count)
+  if (dtype === "u8") return new Uint8Array(bytes, offset, count)
   return new Uint16Array(bytes, offset, count)
 }

@@ -10,6 +10,8 @@ import { layerNorm } from "./layernorm.ts"
 import { matmulOps } from "./matmul.ts"
 import { movementOps } from "./movement.ts"
 import { packOps } from "./pack.ts"
+import { quantisedOps } from "./quantised.ts"
+import { quantisedPackOps } from "./quantised_pack.ts"
 import { randomOps } from "./random.ts"
 import { reduceOps } from "./reduce.ts"
 import { addRmsNorm, rmsNorm } from "./rmsnorm.ts"
@@ -49,6 +51,15 @@ export {
 } from "./matmul.ts"
 export { broadcast, copy, permute, reshape, restride, slice, spreadInto } from "./movement.ts"
 export { pack, panelsOf, panelWidth, randomPanels } from "./pack.ts"
+export {
+  embedQuantised,
+  matmulAddQuantised,
+  matmulQuantised,
+  matmulSwigluQuantised,
+  normMatmulQuantised,
+  normMatmulSwigluQuantised,
+} from "./quantised.ts"
+export { blockBytes, blocksOf, dequantise, quantise } from "./quantised_pack.ts"
 export { randomNormal, randomUniform } from "./random.ts"
 export { argmax, cumsum, dot, max, maxRows, mean, sort, sum, sumRows } from "./reduce.ts"
 export { addRmsNorm, normalise, rmsNorm } from "./rmsnorm.ts"
@@ -65,6 +76,7 @@ export const plainOps: readonly Op[] = [
   ...reduceOps,
   ...indexingOps,
   ...randomOps,
+  ...quantisedPackOps,
 ]
 
 /** Ops with a meaning in plain ops, and kernels of their own where a backend has them. */
@@ -85,6 +97,7 @@ export const fusedOps: readonly Op[] = [
   crossEntropy.op,
   sample.op,
   ...packOps,
+  ...quantisedOps,
   streamSum.op,
   multiplyAdd.op,
 ]

@@ -16,9 +16,9 @@ import { rstdOf, sumSquares } from "./rmsnorm.as"
 /** Numbers of x kept in scratch at a time: 640 KiB, within a core's second-level cache. */
 const blockNumbers: u32 = 163840
 /** Depth of a panel that all tiles go through in turn: 32 KiB as f32, for the first-level cache. */
-const blockDepth: u32 = 512
+export const blockDepth: u32 = 512
 /** Depth of x that is kept at a time when there are many rows. */
-const keptDepth: u32 = 2048
+export const keptDepth: u32 = 2048
 
 /** Whether tiles are 16 columns wide: right where V8 fuses 128-bit operations in pairs. */
 let wideTiles: bool = false
@@ -28,13 +28,13 @@ export function setWideTiles(on: u32): void {
   wideTiles = on !== 0
 }
 
-// Scratch: two tiles of sums per kept row, then x.
+// Scratch: two tiles of sums per kept row, then x; 256 KiB are left for others.
 // @ts-ignore: decorator
 @inline
-function sums(): usize { return scratch() }
+export function sums(): usize { return scratch() }
 // @ts-ignore: decorator
 @inline
-function kept(): usize { return scratch() + 131072 }
+export function kept(): usize { return scratch() + 131072 }
 
 /** Factor that x carries, and the sums once more: the kernels take f16 weights as w·2^-112, and
  *  halving that keeps products far from both ends of f32. */
@@ -45,7 +45,7 @@ function scaleOf(wType: u32): f32 {
 }
 
 /** Rows in one block: as many as scratch holds, and blocks of nearly equal size. */
-function blockRows(M: u32, depth: u32): u32 {
+export function blockRows(M: u32, depth: u32): u32 {
   const most = min<u32>(max<u32>(blockNumbers / depth, 6), 384) / 6 * 6
   const blocks = (M + most - 1) / most
   return (M + blocks - 1) / blocks
@@ -69,7 +69,7 @@ function tileRows(rows: u32, tiles: u32, i: u32): u32 {
 
 /** Copies columns k … k + depth of x (rows, K) into scratch: tile by tile, k by k, scaled; rows
  *  normalised with the weights `norm` (K), if there are any. */
-function keep(
+export function keep(
   x: usize, norm: usize, K: u32, k: u32, rows: u32, depth: u32, eps: f32, wType: u32,
 ): void {
   let to = kept()
@@ -96,25 +96,30 @@ function keep(
   }
 }
 
-/** c (rows, 16) += kept x (rows, depth) · w (depth, 16), block by block of the depth. */
-function panelProduct(w: usize, c: usize, stride: usize, rows: u32, depth: u32, wType: u32): void {
-  if (rows === 1) return rowProduct(kept(), w, c, depth, wType, sums() + 128)
+/** c (rows, 16) += columns k … k + n of kept x (rows, depth) · b (n, 16). */
+export function blockProduct(
+  b: usize, c: usize, stride: usize, rows: u32, depth: u32, k: u32, n: u32, wType: u32,
+): void {
   const tiles = tilesOf(rows, wType)
-  for (let k: u32 = 0; k < depth; k += blockDepth) {
-    const n = min(blockDepth, depth - k)
-    const b = w + <usize>k * 16 * itemBytes(wType)
-    let x = kept()
-    let to = c
-    for (let i: u32 = 0; i < tiles; i++) {
-      const height = tileRows(rows, tiles, i)
-      tileProduct(height, wideTiles, wType, x + <usize>(height * k) * 4, b, to, stride, n)
-      x += <usize>(height * depth) * 4
-      to += stride * height
-    }
+  let x = kept()
+  for (let i: u32 = 0; i < tiles; i++) {
+    const height = tileRows(rows, tiles, i)
+    tileProduct(height, wideTiles, wType, x + <usize>(height * k) * 4, b, c, stride, n)
+    x += <usize>(height * depth) * 4
+    c += stride * height
   }
 }
 
-function clear(c: usize, bytes: usize): void {
+/** c (rows, 16) += kept x (rows, depth) · w (depth, 16), block by block of the depth. */
+function panelProduct(w: usize, c: usize, stride: usize, rows: u32, depth: u32, wType: u32): void {
+  if (rows === 1) return rowProduct(kept(), w, c, depth, wType, sums() + 128)
+  for (let k: u32 = 0; k < depth; k += blockDepth) {
+    const b = w + <usize>k * 16 * itemBytes(wType)
+    blockProduct(b, c, stride, rows, depth, k, min(blockDepth, depth - k), wType)
+  }
+}
+
+export function clear(c: usize, bytes: usize): void {
   const zero = f32x4.splat(0)
   for (const end = c + bytes; c < end; c += 64) {
     v128.store(c, zero); v128.store(c, zero, 16)
@@ -123,7 +128,9 @@ function clear(c: usize, bytes: usize): void {
 }
 
 /** y (rows, columns) ← sums · factor, or += where a part of the depth has gone before. */
-function deliver(y: usize, stride: usize, rows: u32, columns: u32, factor: f32, more: bool): void {
+export function deliver(
+  y: usize, stride: usize, rows: u32, columns: u32, factor: f32, more: bool,
+): void {
   const scale = f32x4.splat(factor)
   const end = sums() + <usize>rows * 64
   for (let c = sums(); c < end; c += 64) {
@@ -192,7 +199,7 @@ export function matmulAdd(
 }
 
 /** y (rows, columns) ← silu(g)·v for the sums g, v of each row, times `factor`. */
-function gate(y: usize, stride: usize, rows: u32, columns: u32, factor: f32): void {
+export function gate(y: usize, stride: usize, rows: u32, columns: u32, factor: f32): void {
   const one = f32x4.splat(1)
   const scale = f32x4.splat(factor)
   const end = sums() + <usize>rows * 128

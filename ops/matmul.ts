@@ -22,7 +22,7 @@ export function unpanel(w: Tensor, N: number, halves = 1): Tensor {
 }
 
 /** x·Wᵀ in plain ops.  x (M, K), matrix (N, K) → (M, N) */
-function product(x: Tensor, matrix: Tensor): Tensor {
+export function product(x: Tensor, matrix: Tensor): Tensor {
   const [[M, K], [N]] = [x.shape as [number, number], matrix.shape as [number]]
   return reshape(dot(reshape(x, [1, M, K]), reshape(matrix, [1, N, K])), [M, N])
 }

@@ -2,7 +2,7 @@
 import { availableParallelism } from "node:os"
 import { JsBackend } from "../backends/js/index.ts"
 import { openWasm, type WasmOptions } from "../backends/wasm/index.ts"
-import type { Backend, DType } from "../engine/index.ts"
+import type { Backend, Call, DType } from "../engine/index.ts"
 
 interface Opened {
   readonly label: string
@@ -30,7 +30,19 @@ export const allBackends: readonly Opened[] = [
 export const cores = availableParallelism()
 
 /** Largest error allowed, as a fraction of the largest reference value. */
-export const tolerance: Record<DType, number> = { f32: 1e-5, f16: 2 ** -10, bf16: 2 ** -7, i32: 0 }
+export const tolerance: Record<DType, number> = {
+  f32: 1e-5,
+  f16: 2 ** -10,
+  bf16: 2 ** -7,
+  i32: 0,
+  u8: 0,
+}
+
+/** As much for products of one row with quantised weights, which round that row to 8 bits. */
+const roundedRow = 0.015
+
+export const limitOf = ({ op, params }: Call, dtype: DType): number =>
+  op.name.endsWith("Quantised") && params.M === 1 ? roundedRow : tolerance[dtype]
 
 /** max |got − want| / max |want|; infinities and NaN must stand at the same places. */
 export function relativeError(got: ArrayLike<number>, want: ArrayLike<number>): number {

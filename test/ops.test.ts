@@ -13,7 +13,7 @@ import {
   vjp,
 } from "../engine/index.ts"
 import { allOps, fusedOps, rmsNorm } from "../ops/index.ts"
-import { relativeError, tolerance, wasmBackends } from "./backends.ts"
+import { limitOf, relativeError, wasmBackends } from "./backends.ts"
 import { cotangentsOf, oracle, outputsOn } from "./cases.ts"
 
 const wanted = process.env.ELM_TEST_OPS?.split(",")
@@ -36,7 +36,7 @@ for (const { label, open } of wasmBackends) {
       const want = await oracle(call.outputs)
       const got = await outputsOn(backend, call)
       return call.outputs
-        .flatMap((y, i) => report(op.outputs[i], got[i], want[i], tolerance[y.dtype]))
+        .flatMap((y, i) => report(op.outputs[i], got[i], want[i], limitOf(call, y.dtype)))
         .join()
     }
   })

@@ -1,0 +1,63 @@
+// Quantised weights as numbers: how far they lie from the matrix they stand for, what the search
+// for q4's scales gains, and what is counted as not finite.
+import t from "tap"
+import { constant, normalAt, type Tensor } from "../engine/index.ts"
+import { blockBytes, blocksOf, dequantise, panelsOf, quantise } from "../ops/index.ts"
+import { allBackends } from "./backends.ts"
+
+const [N, K] = [45, 203]
+const values = Float32Array.from({ length: N * K }, (_, i) => normalAt(5, 1, 0, i) * 0.02)
+const x = constant(values, [N, K])
+
+const quantised = (from: Tensor, Z: number, Search: number): Record<"w" | "bad", Tensor> =>
+  quantise(from, { P: panelsOf(N), C: blocksOf(K), Z, Halves: 1, Search })
+
+/** Root of Σ weight·(got − want)² / Σ weight·want². */
+function distance(got: ArrayLike<number>, weight: (w: number) => number): number {
+  let [error, scale] = [0, 0]
+  values.forEach((w, i) => {
+    error += weight(w) * ((got[i] as number) - w) ** 2
+    scale += weight(w) * w * w
+  })
+  return Math.sqrt(error / scale)
+}
+
+for (const { label, open } of allBackends) {
+  t.test(`quantised normal numbers on ${label}`, async (t) => {
+    const backend = await open()
+    const errorOf = async (Z: number, Search: number, weight: (w: number) => number) => {
+      const { w } = quantised(x, Z, Search)
+      return distance(await dequantise(w, { N, K, Halves: 1 }).read(backend), weight)
+    }
+    const plain = () => 1
+    const square = (w: number) => w * w
+    const q8 = await errorOf(blockBytes.q8, 0, plain)
+    t.ok(q8 < 0.006, `q8 is off by ${q8.toFixed(4)} of the numbers' size`)
+    const q4 = await errorOf(blockBytes.q4, 0, plain)
+    t.ok(q4 < 0.09, `q4 is off by ${q4.toFixed(4)}`)
+    const [nearest, searched] = [
+      await errorOf(blockBytes.q4, 0, square),
+      await errorOf(blockBytes.q4, 1, square),
+    ]
+    t.ok(searched < 0.9 * nearest, `search: ${nearest.toFixed(4)} to ${searched.toFixed(4)}`)
+    t.ok(Math.abs(searched - 0.0424) < 0.001, "and the search finds the same on every backend")
+    backend.close()
+  })
+
+  t.test(`numbers that are not finite are counted on ${label}`, async (t) => {
+    const backend = await open()
+    const spoilt = values.slice()
+    for (const [row, k] of [
+      [0, 0],
+      [15, K - 1],
+      [44, 7],
+    ] as const)
+      spoilt[row * K + k] = Number.NaN
+    spoilt[20 * K + 40] = Number.POSITIVE_INFINITY
+    for (const Z of Object.values(blockBytes)) {
+      const { bad } = quantised(constant(spoilt, [N, K]), Z, 0)
+      t.same([...(await bad.read(backend))], [2, 1, 1])
+    }
+    backend.close()
+  })
+}
