@@ -4,7 +4,6 @@
 // over the blocks come from memory and go back to it in adjacent pairs: V8 can fuse those.
 // q4 uses the dot product of 8-bit numbers by 7-bit ones where the build has it: the half bytes 0 …
 // 15 are the 7-bit numbers, the sum starts at −8·Σx. Elsewhere 16-bit ones give the same integers.
-import { maxLanes } from "./math.as"
 import { madd } from "./simd.as"
 
 /** In memory, not in the code: V8 makes constants anew in every round, and does not pair them. */
@@ -19,16 +18,16 @@ function recordBytes(Z: u32): usize {
 
 /** Rounds 32 numbers at x into a record, in the order in which the format's product takes them. */
 function roundBlock(x: usize, to: usize, Z: u32): void {
-  let most = f32x4.splat(0)
-  for (let i: usize = 0; i < 128; i += 16) most = f32x4.max(most, f32x4.abs(v128.load(x + i)))
-  const largest = maxLanes(most)
-  const factor = f32x4.splat(largest < 1e-36 ? 0 : 127 / largest)
-  let sum = i32x4.splat(0)
   const record = to + recordBytes(Z)
+  const largest = magnitude(x)
+  const zero = f32x4.lt(largest, f32x4.splat(1e-36))
+  const factor = v128.andnot(f32x4.div(f32x4.splat(127), largest), zero)
+  v128.store32_lane(record - 8, f32x4.div(largest, f32x4.splat(127)), 0)
+  let sum = i32x4.splat(0)
   for (let i: usize = 0; i < 128; i += 32) {
     let a = wholes(v128.load(x + i), factor), b = wholes(v128.load(x + i, 16), factor)
-    sum = i32x4.add(sum, i32x4.add(a, b))
     if (Z === 288) {
+      sum = i32x4.add(sum, i32x4.add(a, b))
       if (ASC_FEATURE_RELAXED_SIMD) {
         const short = i16x8.narrow_i32x4_s(a, b)
         v128.store64_lane(to, i8x16.narrow_i16x8_s(short, short), 0)
@@ -41,16 +40,30 @@ function roundBlock(x: usize, to: usize, Z: u32): void {
     v128.store(to, i16x8.narrow_i32x4_s(a, b))
     to += 16
   }
-  const total = i32x4.extract_lane(sum, 0) + i32x4.extract_lane(sum, 1) +
-    i32x4.extract_lane(sum, 2) + i32x4.extract_lane(sum, 3)
-  store<f32>(record - 8, largest / 127)
-  store<i32>(record - 4, -8 * total)
+  sum = i32x4.add(sum, v128.shuffle<i32>(sum, sum, 2, 3, 0, 1))
+  sum = i32x4.add(sum, v128.shuffle<i32>(sum, sum, 1, 0, 3, 2))
+  v128.store32_lane(record - 4, i32x4.mul(sum, i32x4.splat(-8)), 0)
 }
 
+/** The largest magnitude of 32 numbers in every lane, found among bits: NaN is above all. */
+// @ts-ignore: decorator
+@inline
+function magnitude(x: usize): v128 {
+  const mask = i32x4.splat(0x7fffffff)
+  let most = v128.and(v128.load(x), mask)
+  for (let i: usize = 16; i < 128; i += 16) {
+    most = i32x4.max_s(most, v128.and(v128.load(x + i), mask))
+  }
+  most = i32x4.max_s(most, v128.shuffle<i32>(most, most, 2, 3, 0, 1))
+  return i32x4.max_s(most, v128.shuffle<i32>(most, most, 1, 0, 3, 2))
+}
+
+/** Nearest whole numbers of x·factor, ties to even: adding 1.5·2²³ leaves them in the low bits. */
 // @ts-ignore: decorator
 @inline
 function wholes(x: v128, factor: v128): v128 {
-  return i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(x, factor)))
+  const magic = f32x4.splat(12582912)
+  return i32x4.sub(f32x4.add(f32x4.mul(x, factor), magic), magic)
 }
 
 /** Rounds a row x (K), times rstd and the norm's weights if there are any, into records at `to`.
@@ -58,19 +71,23 @@ function wholes(x: v128, factor: v128): v128 {
 export function roundRow(
   x: usize, norm: usize, rstd: f32, K: u32, Z: u32, to: usize, room: usize,
 ): void {
-  for (let k: u32 = 0; k < K; k += 32) {
-    const count = min<u32>(K - k, 32)
-    if (count < 32) memory.fill(room, 0, 128)
-    for (let i: usize = 0; i < <usize>count * 4; i += 4) {
-      let value = load<f32>(x + i)
-      if (norm) value = value * rstd * load<f32>(norm + i)
-      store<f32>(room + i, value)
+  const scale = f32x4.splat(rstd)
+  const end = x + (<usize>K << 2)
+  for (; x + 128 <= end; x += 128, to += recordBytes(Z)) {
+    if (norm) {
+      for (let i: usize = 0; i < 128; i += 16, norm += 16) {
+        v128.store(room + i, f32x4.mul(f32x4.mul(v128.load(x + i), scale), v128.load(norm)))
+      }
     }
-    roundBlock(room, to, Z)
-    to += recordBytes(Z)
-    x += 128
-    if (norm) norm += 128
+    roundBlock(norm ? room : x, to, Z)
   }
+  if (x === end) return
+  memory.fill(room, 0, 128)
+  for (; x < end; x += 4, room += 4) {
+    store<f32>(room, norm ? load<f32>(x) * rstd * load<f32>(norm) : load<f32>(x))
+    if (norm) norm += 4
+  }
+  roundBlock(room - (K & 31) * 4, to, Z)
 }
 
 /** c (16) += the row of records at a · w (blocks, Z). */
