@@ -8,6 +8,7 @@ import {
   type Prepared,
   plan,
   type Tensor,
+  type Update,
 } from "../engine/index.ts"
 import { multiplyAdd, streamSum } from "../ops/index.ts"
 import { spreadOf } from "./statistics.ts"
@@ -25,7 +26,7 @@ const parts = 64
 const rounds = 1 << 20
 /** Code has to run for a while before the runtime optimises it. */
 const warmUpMs = 400
-const tries = 9
+const tries = 5
 
 /**
  * Measures the ceilings once thoroughly, and again beside each measurement of a model: on a shared
@@ -67,13 +68,33 @@ export class CeilingMeter {
     return this.#first
   }
 
-  /** Measures again, briefly; reads a weight tensor if it is larger than caches are. */
-  async again(weights: Tensor): Promise<Ceilings> {
-    const columns = Math.floor(weights.bytes / 4 / parts / 64) * 64
-    const x = bound(bufferOf(weights), [parts, columns])
-    const large = weights.bytes >= leastStreamBytes
-    const bytesPerSecond = large ? await this.#stream(x, 0) : this.#first.bytesPerSecond
-    return { bytesPerSecond, flopsPerSecond: await this.#multiply(0) }
+  /**
+   * Measures again, briefly, and so often as it is called: memory by reading a model's matrices, each
+   * once, as a token has to. Matrices that all caches together could hold say nothing of memory: then
+   * the first measurement stands.
+   */
+  over(matrices: readonly Tensor[]): { measure(): Promise<Ceilings>; close(): void } {
+    const parted = matrices.map((w) => {
+      const columns = Math.floor(w.bytes / 4 / parts / 64) * 64
+      return bound(bufferOf(w), [parts, columns])
+    })
+    const bytes = parted.reduce((sum, x) => sum + x.bytes, 0)
+    const outputs = parted.map(() => allocate(this.#backend, [parts]))
+    const updates = parted.flatMap((x, i): Update[] =>
+      x.size > 0 ? [[outputs[i] as Tensor, streamSum(x)]] : [],
+    )
+    const prepared = this.#backend.prepare(plan(updates, this.#backend))
+    const measure = async (): Promise<Ceilings> => {
+      const large = bytes >= leastStreamBytes
+      const seconds = large ? await medianSeconds(prepared, 0) : 0
+      const bytesPerSecond = large ? bytes / seconds : this.#first.bytesPerSecond
+      return { bytesPerSecond, flopsPerSecond: await this.#multiply(0) }
+    }
+    const close = (): void => {
+      prepared.close()
+      for (const tensor of outputs) bufferOf(tensor).free()
+    }
+    return { measure, close }
   }
 
   close(): void {

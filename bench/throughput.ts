@@ -1,13 +1,14 @@
 // The paper's throughput protocol (section 4): batch 1, one prompt for all models, key-value cache,
 // greedy; a full dry run before the first model, one forward pass before each; medians of repeats.
 import type { OpenBackend } from "../backends/index.ts"
-import { uniformAt } from "../engine/index.ts"
+import { type Tensor, uniformAt } from "../engine/index.ts"
 import {
   configOf,
   type ModelConfig,
   OpenELM,
   parameterCount,
   type WeightDType,
+  type Weights,
 } from "../model/index.ts"
 import type { CeilingMeter, Ceilings } from "./ceiling.ts"
 import { peakMemoryBytes, resetPeakMemory } from "./machine.ts"
@@ -113,20 +114,26 @@ async function repeat(
   options: BenchOptions,
   { meter, report }: Setting,
 ): Promise<Sample[]> {
-  const { embedding } = model.weights
+  const ceilings = meter.over(matricesOf(model.weights))
   const samples: Sample[] = []
-  let before = await meter.again(embedding)
+  let before = await ceilings.measure()
   for (let i = 0; i < options.repeat; i++) {
     report(`${model.config.name} ${options.dtype}`, i / options.repeat)
     const timing = await time(model, prompt, options.generate)
-    const after = await meter.again(embedding)
+    const after = await ceilings.measure()
     const bytesPerSecond = (before.bytesPerSecond + after.bytesPerSecond) / 2
     const flopsPerSecond = (before.flopsPerSecond + after.flopsPerSecond) / 2
     samples.push({ ...timing, bytesPerSecond, flopsPerSecond })
     before = after
   }
+  ceilings.close()
   return samples
 }
+
+const matricesOf = ({ embedding, layers }: Weights): Tensor[] => [
+  embedding,
+  ...layers.flatMap(({ qkv, out, proj1, proj2 }) => [qkv, out, proj1, proj2]),
+]
 
 function load(
   name: string,

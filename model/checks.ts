@@ -1,5 +1,5 @@
 // What a model is asked for, checked before anything is allocated; and errors that say what to do.
-import { type Backend, isDType } from "../engine/index.ts"
+import type { Backend } from "../engine/index.ts"
 import type { ModelConfig } from "./config.ts"
 import { checkToken, isList } from "./generate.ts"
 import { type NormKind, type Norms, normKinds, normsOf } from "./norms.ts"
@@ -19,7 +19,7 @@ export function checkModelOptions(config: ModelConfig, options: ModelOptions): C
   if (typeof backend?.prepare !== "function") {
     throw new TypeError('a model needs a backend: { backend: await open("wasm") }')
   }
-  if (!isDType(dtype) || !weightDTypes.includes(dtype)) {
+  if (!weightDTypes.includes(dtype)) {
     throw new RangeError(
       `dtype must be one of ${weightDTypes.join(", ")}, got ${JSON.stringify(dtype)}`,
     )

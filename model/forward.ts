@@ -2,9 +2,10 @@
 // record the same graph; how its norms run is norms.ts. What the sizes are is config.ts; where the weights come from,
 // weights.ts.
 import type { Tensor } from "../engine/index.ts"
-import { attention, embed, reshape, slice } from "../ops/index.ts"
+import { attention, reshape, slice } from "../ops/index.ts"
 import type { ModelConfig } from "./config.ts"
 import type { Norms, Stream } from "./norms.ts"
+import { embedding } from "./products.ts"
 
 export interface LayerWeights {
   readonly attnNorm: Tensor // (D)
@@ -52,8 +53,7 @@ export function hidden(
   norms: Norms,
   trace?: Trace,
 ): Hidden {
-  const { paddingIndex: Padding } = config
-  const x = embed(inputs.tokens, weights.embedding, Padding === undefined ? {} : { Padding })
+  const x = embedding(inputs.tokens, weights.embedding, config.modelDim, config.paddingIndex)
   let stream: Stream = { x } // (B·T, D)
   trace?.("embed", x)
   const caches = weights.layers.map((layer, i) => {
@@ -110,8 +110,8 @@ export function head(
   norms: Norms,
   trace?: Trace,
 ): Tensor {
-  const { norm, embedding } = weights
-  const { stream, y } = norms.project(before, norm, embedding, config.vocabSize) // (rows, V)
+  const { norm, embedding: table } = weights
+  const { stream, y } = norms.project(before, norm, table, config.vocabSize) // (rows, V)
   trace?.("hidden", stream.x)
   return y
 }

@@ -11,6 +11,7 @@ export {
   tensorShapes,
 } from "./config.ts"
 export { type ModelFolder, openModelFolder } from "./folder.ts"
+export type { LayerWeights, Weights } from "./forward.ts"
 export type { GenerateOptions, Token } from "./generate.ts"
 export { type LossOptions, type LossTerms, lossTerms } from "./loss.ts"
 export { type NormKind, normKinds } from "./norms.ts"

@@ -6,13 +6,8 @@ import {
   addRmsNorm,
   affine,
   layerNorm,
-  matmul,
-  matmulAdd,
-  matmulSwiglu,
   meanRows,
   mul,
-  normMatmul,
-  normMatmulSwiglu,
   qkNormRope,
   reshape,
   rmsNorm,
@@ -22,6 +17,7 @@ import {
   scaleRows,
   slice,
 } from "../ops/index.ts"
+import { addProduct, gatedProduct, normGatedProduct, normProduct, product } from "./products.ts"
 
 /**
  * folded: in the product that follows, and the residual addition in the product before (default);
@@ -82,9 +78,9 @@ export function normsOf(kind: NormKind, eps: number, headNorms = true): Norms {
 }
 
 const folded = (eps: number): Norms => ({
-  project: ({ x }, n, w, N) => ({ stream: { x }, y: normMatmul(x, n, w, { N, eps }) }),
-  gate: ({ x }, n, w, F) => ({ stream: { x }, y: normMatmulSwiglu(x, n, w, { F, eps }) }),
-  join: ({ x }, o, w) => ({ x: matmulAdd(o, w, x) }),
+  project: ({ x }, n, w, N) => ({ stream: { x }, y: normProduct(x, n, w, N, eps) }),
+  gate: ({ x }, n, w, F) => ({ stream: { x }, y: normGatedProduct(x, n, w, F, eps) }),
+  join: ({ x }, o, w) => ({ x: addProduct(o, w, x) }),
   heads: (heads) => headsFused(heads, eps),
 })
 
@@ -114,13 +110,13 @@ const separately = (
 ): Omit<Norms, "heads"> => ({
   project(before, n, w, N) {
     const { stream, a } = settle(before, n)
-    return { stream, y: matmul(a, w, { N }) }
+    return { stream, y: product(a, w, N) }
   },
   gate(before, n, w, F) {
     const { stream, a } = settle(before, n)
-    return { stream, y: matmulSwiglu(a, w, { F }) }
+    return { stream, y: gatedProduct(a, w, F) }
   },
-  join: ({ x }, o, w) => ({ x, d: matmul(o, w, { N: x.shape[1] as number }) }),
+  join: ({ x }, o, w) => ({ x, d: product(o, w, x.shape[1] as number) }),
 })
 
 const normalisers = (eps: number) => ({

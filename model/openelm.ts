@@ -25,7 +25,7 @@ import {
 
 export interface ModelOptions {
   readonly backend: Backend
-  /** Dtype of the weight matrices in memory: f32 (default), f16 or bf16. */
+  /** How the weight matrices are kept in memory: f32 (default), f16, bf16, q8 or q4. */
   readonly dtype?: WeightDType
   /** Positions that the key-value cache holds; default the model's context. */
   readonly capacity?: number

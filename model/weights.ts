@@ -15,9 +15,13 @@ import {
   viewOf,
 } from "../engine/index.ts"
 import {
+  blockBytes,
+  blocksOf,
   pack,
   panelsOf,
   panelWidth,
+  quantise,
+  randomNormal,
   randomPanels,
   ropeAngles,
   ropeFrequencies,
@@ -27,8 +31,12 @@ import type { ModelFolder, TensorSource } from "./folder.ts"
 import type { LayerWeights, Weights } from "./forward.ts"
 import { Holder } from "./holder.ts"
 
-export type WeightDType = Exclude<DType, "i32">
-export const weightDTypes: readonly WeightDType[] = ["f32", "f16", "bf16"]
+/** How weight matrices are kept: numbers of a dtype, or blocks of 8 or 4 bits with their scales. */
+export type WeightDType = "f32" | "f16" | "bf16" | "q8" | "q4"
+export const weightDTypes: readonly WeightDType[] = ["f32", "f16", "bf16", "q8", "q4"]
+
+type Quantised = keyof typeof blockBytes
+const isQuantised = (dtype: WeightDType): dtype is Quantised => Object.hasOwn(blockBytes, dtype)
 
 /** Done and total bytes of weights. */
 export type Progress = (done: number, total: number) => void
@@ -62,16 +70,33 @@ function specsOf(config: ModelConfig): Spec[] {
   }))
 }
 
-/** Shape on the backend: panels for a matrix, as it is for a vector. */
-function storedShape({ shape, halves, matrix }: Spec): number[] {
-  if (!matrix) return [...shape]
-  return [panelsOf(shape[0] as number, halves), shape[1] as number, panelWidth]
+/** Shape and dtype on the backend: panels for a matrix, as it is for a vector. */
+function stored(spec: Spec, dtype: WeightDType): { shape: number[]; dtype: DType } {
+  const { shape, halves, matrix } = spec
+  if (!matrix) return { shape: [...shape], dtype: "f32" }
+  const [N, K] = shape as [number, number]
+  const P = panelsOf(N, halves)
+  if (!isQuantised(dtype)) return { shape: [P, K, panelWidth], dtype }
+  return { shape: [P, blocksOf(K), blockBytes[dtype]], dtype: "u8" }
+}
+
+/** A matrix of rows in the form in which `dtype` keeps it, and its numbers that are not finite.
+ *  x (N, K) → panels, (P) */
+function packed(x: Tensor, halves: number, dtype: WeightDType): { w: Tensor; bad: Tensor } {
+  const [N, K] = x.shape as [number, number]
+  const P = panelsOf(N, halves)
+  if (!isQuantised(dtype)) return pack(x, { P, Halves: halves, dtype })
+  const Z = blockBytes[dtype]
+  return quantise(x, { P, C: blocksOf(K), Z, Halves: halves, Search: dtype === "q4" ? 1 : 0 })
 }
 
 /** Bytes of a model's weights in a dtype; vectors and angles are always f32. */
 export function weightBytes(config: ModelConfig, dtype: WeightDType): number {
   return specsOf(config).reduce(
-    (sum, spec) => sum + sizeOf(storedShape(spec)) * itemBytes(spec.matrix ? dtype : "f32"),
+    (sum, spec) => {
+      const { shape, dtype: kept } = stored(spec, dtype)
+      return sum + sizeOf(shape) * itemBytes(kept)
+    },
     4 * config.maxContext * config.headDim,
   )
 }
@@ -94,9 +119,11 @@ export function randomWeights(
   return fillWeights(config, backend, dtype, progress, async (spec, target) => {
     if (!spec.matrix) return backend.write(bufferOf(target), new Float32Array(target.size).fill(1))
     const [N, K] = spec.shape as [number, number]
-    const sizes = { N, K, P: target.shape[0] as number, Halves: spec.halves }
-    const std = initialStd(spec, config)
-    const w = randomPanels({ ...sizes, Seed: seed, Stream: spec.index, std, dtype })
+    const draw = { N, K, Seed: seed, Stream: spec.index, std: initialStd(spec, config) }
+    const sizes = { P: target.shape[0] as number, Halves: spec.halves }
+    const w = isQuantised(dtype)
+      ? packed(randomNormal(draw), spec.halves, dtype).w
+      : randomPanels({ ...draw, ...sizes, dtype })
     await runOnce(backend, [[target, w]])
   })
 }
@@ -111,7 +138,7 @@ export function loadWeights(
   return fillWeights(folder.config, backend, dtype, progress, (spec, target) => {
     const source = folder.source(spec.name)
     return spec.matrix
-      ? loadMatrix(source, spec, target, backend)
+      ? loadMatrix(source, spec, target, backend, dtype)
       : loadVector(source, spec, target, backend)
   })
 }
@@ -131,7 +158,8 @@ export function outlineWeights(
     backend.write(bufferOf(angles), ropeAngles(config.maxContext, frequencies))
     const tensors = new Map([["angles", angles]])
     for (const spec of specsOf(config)) {
-      tensors.set(spec.name, held.allocate(storedShape(spec), spec.matrix ? dtype : "f32"))
+      const { shape, dtype: kept } = stored(spec, dtype)
+      tensors.set(spec.name, held.allocate(shape, kept))
     }
     const weights = assemble(config, tensors)
     return { weights, tensors, bytes: weightBytes(config, dtype), free: () => held.free() }
@@ -208,6 +236,7 @@ async function loadMatrix(
   spec: Spec,
   target: Tensor,
   backend: Backend,
+  kept: WeightDType,
 ): Promise<void> {
   const [N, K] = spec.shape as [number, number]
   const { halves } = spec
@@ -227,7 +256,7 @@ async function loadMatrix(
       }
       backend.write(staging, raw.subarray(0, halves * count * rowBytes))
       const x = bound(staging, [halves * count, K], dtype)
-      await packInto(backend, x, target, (start / panelWidth) * halves, spec)
+      await packInto(backend, x, target, (start / panelWidth) * halves, spec, kept)
     }
   } finally {
     staging.free()
@@ -241,28 +270,25 @@ async function packInto(
   target: Tensor,
   firstPanel: number,
   spec: Spec,
+  kept: WeightDType,
 ) {
-  const [N, K] = x.shape as [number, number]
-  const P = panelsOf(N, spec.halves)
-  const { dtype } = target
-  const offset = firstPanel * K * panelWidth * itemBytes(dtype)
-  const part = bound(bufferOf(target), [P, K, panelWidth], dtype, offset)
-  const { w, bad } = pack(x, { P, Halves: spec.halves, dtype })
-  const counts = allocate(backend, [P])
+  const { w, bad } = packed(x, spec.halves, kept)
+  const panelBytes = w.bytes / (w.shape[0] as number)
+  const part = bound(bufferOf(target), w.shape, w.dtype, firstPanel * panelBytes)
+  const counts = allocate(backend, bad.shape)
   try {
     await runOnce(backend, [
       [part, w],
       [counts, bad],
     ])
-    const found = await readBound(counts, backend)
-    const total = Array.from(found).reduce((a, b) => a + b, 0)
-    if (total > 0) throw notFinite(spec.name, total, sizeOf(spec.shape), dtype)
+    const total = Array.from(await readBound(counts, backend)).reduce((a, b) => a + b, 0)
+    if (total > 0) throw notFinite(spec.name, total, sizeOf(spec.shape), kept)
   } finally {
     bufferOf(counts).free()
   }
 }
 
-const notFinite = (name: string, count: number, total: number, dtype: DType): Error =>
+const notFinite = (name: string, count: number, total: number, dtype: string): Error =>
   new RangeError(
     `${name}: ${count} of its ${total} numbers are NaN or infinite in ${dtype}. ` +
       "The file is damaged, or the dtype too narrow: try f32",

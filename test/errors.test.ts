@@ -18,7 +18,7 @@ t.test("wrong input has one clear error", async (t) => {
     await t.rejects(OpenELM.random("7B", { backend }), range(/7B/))
     await t.rejects(
       OpenELM.random(config, { backend, dtype: "f8" as never }),
-      range(/one of f32, f16, bf16, got "f8"/),
+      range(/one of f32, f16, bf16, q8, q4, got "f8"/),
     )
     await t.rejects(OpenELM.random(config, { backend, seed: -1 }), range(/seed/))
     await t.rejects(OpenELM.random(config, {} as never), {
@@ -97,10 +97,11 @@ t.test("a model too large for the machine says which dtype fits", async (t) => {
   await using backend = await open("wasm", { threads: 1, memoryBytes: 3 * 2 ** 30 })
   await t.rejects(OpenELM.random("1.1B", { backend, dtype: "f32" }), {
     name: "RangeError",
-    message: /OpenELM-1_1B in f32 takes 4\.02 GiB.*3\.00 GiB that.*Use dtype f16 or bf16/,
+    message:
+      /OpenELM-1_1B in f32 takes 4\.02 GiB.*3\.00 GiB that.*Use dtype f16 or bf16 or q8 or q4/,
   })
   await t.rejects(OpenELM.random("3B", { backend, dtype: "bf16" }), {
     name: "RangeError",
-    message: /OpenELM-3B in bf16 takes 5\.66 GiB.*No dtype fits/,
+    message: /OpenELM-3B in bf16 takes 5\.66 GiB.*Use dtype q4 /,
   })
 })

@@ -2,7 +2,7 @@
 import t from "tap"
 import { openWasm } from "../backends/wasm/index.ts"
 import { type Backend, plan, readBound } from "../engine/index.ts"
-import { configOf, OpenELM, open, scaledConfig } from "../index.ts"
+import { configOf, OpenELM, open, scaledConfig, type WeightDType } from "../index.ts"
 import { head, hidden } from "../model/forward.ts"
 import { Holder } from "../model/holder.ts"
 import { normsOf } from "../model/norms.ts"
@@ -130,16 +130,35 @@ t.test("random weights are the same on every backend", async (t) => {
   })
 })
 
-t.test("f16 and bf16 weights give the logits of f32 to their precision", async (t) => {
+t.test("narrower weights give the logits of f32 to their precision", async (t) => {
   await using backend = await open("wasm", { threads: 2 })
-  const ids = [[1, 5, 9, 2, 77]]
-  const logits = async (dtype: "f32" | "f16" | "bf16"): Promise<Float32Array> => {
+  const logits = async (dtype: WeightDType): Promise<Float32Array> => {
     await using model = await OpenELM.random(config, { backend, dtype, seed: 3 })
-    return model.logits(ids)
+    return model.logits([[1, 5, 9, 2, 77]])
   }
   const exact = await logits("f32")
-  t.ok(relativeError(await logits("f16"), exact) < 5e-3)
-  t.ok(relativeError(await logits("bf16"), exact) < 4e-2)
+  const limits = { f16: 5e-3, bf16: 4e-2, q8: 0.08, q4: 0.8 } as const
+  for (const [dtype, limit] of Object.entries(limits)) {
+    const error = relativeError(await logits(dtype as WeightDType), exact)
+    t.ok(error < limit, `${dtype} is off by ${error.toFixed(4)}`)
+  }
+})
+
+t.test("quantised weights decode as they prefill, alike on any number of threads", async (t) => {
+  for (const dtype of ["q8", "q4"] as const) {
+    const all: number[][] = []
+    for (const [threads, simd] of [
+      [1, "relaxed"],
+      [3, "relaxed"],
+      [2, "simd"],
+    ] as const) {
+      await using backend = await open("wasm", { threads, simd })
+      await using model = await OpenELM.random(config, { backend, dtype, seed: 3 })
+      all.push(await collect(model, prompt, { maxNewTokens: 40, temperature: 1, seed: 5 }))
+    }
+    t.same(all[1], all[0], `${dtype} on three threads`)
+    t.same(all[2], all[0], `${dtype} without relaxed SIMD`)
+  }
 })
 
 t.test("ways to run the norms give one result, in fewer and fewer steps", async (t) => {
