@@ -81,13 +81,19 @@ function stored(spec: Spec, dtype: WeightDType): { shape: number[]; dtype: DType
 }
 
 /** A matrix of rows in the form in which `dtype` keeps it, and its numbers that are not finite.
+ *  Search 1 looks for q4's best scales, which takes seven times as long.
  *  x (N, K) → panels, (P) */
-function packed(x: Tensor, halves: number, dtype: WeightDType): { w: Tensor; bad: Tensor } {
+function packed(
+  x: Tensor,
+  halves: number,
+  dtype: WeightDType,
+  Search: 0 | 1,
+): { w: Tensor; bad: Tensor } {
   const [N, K] = x.shape as [number, number]
   const P = panelsOf(N, halves)
   if (!isQuantised(dtype)) return pack(x, { P, Halves: halves, dtype })
   const Z = blockBytes[dtype]
-  return quantise(x, { P, C: blocksOf(K), Z, Halves: halves, Search: dtype === "q4" ? 1 : 0 })
+  return quantise(x, { P, C: blocksOf(K), Z, Halves: halves, Search })
 }
 
 /** Bytes of a model's weights in a dtype; vectors and angles are always f32. */
@@ -122,7 +128,7 @@ export function randomWeights(
     const draw = { N, K, Seed: seed, Stream: spec.index, std: initialStd(spec, config) }
     const sizes = { P: target.shape[0] as number, Halves: spec.halves }
     const w = isQuantised(dtype)
-      ? packed(randomNormal(draw), spec.halves, dtype).w
+      ? packed(randomNormal(draw), spec.halves, dtype, 0).w
       : randomPanels({ ...draw, ...sizes, dtype })
     await runOnce(backend, [[target, w]])
   })
@@ -272,7 +278,7 @@ async function packInto(
   spec: Spec,
   kept: WeightDType,
 ) {
-  const { w, bad } = packed(x, spec.halves, kept)
+  const { w, bad } = packed(x, spec.halves, kept, 1)
   const panelBytes = w.bytes / (w.shape[0] as number)
   const part = bound(bufferOf(target), w.shape, w.dtype, firstPanel * panelBytes)
   const counts = allocate(backend, bad.shape)
