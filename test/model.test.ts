@@ -112,6 +112,22 @@ t.test("threads and builds do not change a bit", async (t) => {
   }
 })
 
+t.test(
+  "a thousand tokens are the same on one thread and on two, whatever the weights",
+  async (t) => {
+    for (const dtype of ["f32", "bf16", "f16", "q8", "q4"] as const) {
+      const all: number[][] = []
+      for (const threads of [1, 2]) {
+        await using backend = await open("wasm", { threads })
+        await using model = await OpenELM.random(config, { backend, seed: 9, dtype })
+        all.push(await collect(model, prompt, { maxNewTokens: 1000, temperature: 1, seed: 2 }))
+      }
+      t.equal(all[0]?.length, 1000)
+      t.same(all[1], all[0], dtype)
+    }
+  },
+)
+
 t.test("random weights are the same on every backend", async (t) => {
   const draw = async (backend: Backend, dtype: "f32" | "bf16") => {
     const { weights, free } = await randomWeights(config, backend, dtype, 5)
