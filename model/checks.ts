@@ -1,10 +1,11 @@
 // What a model is asked for, checked before anything is allocated; and errors that say what to do.
 import type { Backend } from "../engine/index.ts"
 import type { ModelConfig } from "./config.ts"
+import type { ModelFolder } from "./folder.ts"
 import { checkToken, isList } from "./generate.ts"
+import { type WeightDType, weightBytes, weightDTypes } from "./layout.ts"
 import { type NormKind, type Norms, normKinds, normsOf } from "./norms.ts"
 import type { ModelOptions } from "./openelm.ts"
-import { type WeightDType, weightBytes, weightDTypes } from "./weights.ts"
 
 /** Options with defaults. */
 export interface Checked {
@@ -31,6 +32,16 @@ export function checkModelOptions(config: ModelConfig, options: ModelOptions): C
   }
   const { norms = "folded", headNorms = true } = options
   return { backend, dtype, capacity, norms: checkNorms(norms, config, headNorms) }
+}
+
+/** The dtype to load a folder in: a quantised folder has its own and no other. */
+export function dtypeFor(folder: ModelFolder, asked: WeightDType | undefined) {
+  const { format, path } = folder
+  if (!format || asked === undefined || asked === format) return asked ?? format
+  throw new RangeError(
+    `${path} holds weights in ${format}, got dtype ${JSON.stringify(asked)}. ` +
+      "Leave dtype out, or load the model that it was made from",
+  )
 }
 
 export function checkNorms(kind: NormKind, config: ModelConfig, headNorms: boolean): Norms {

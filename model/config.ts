@@ -1,5 +1,6 @@
 // The sizes of a model: what they derive from, the four released ones, the config.json format and
 // the shapes of the weights. The scaling rule itself is in scaling.ts.
+import { formatOf, type QuantisedFormat } from "./format.ts"
 import { checkNumber, isObject, show } from "./json.ts"
 import { type Multipliers, makeDivisible, perLayer } from "./scaling.ts"
 
@@ -171,13 +172,12 @@ const fixed: Readonly<Record<string, readonly unknown[]>> = {
   ffn_with_glu: [true],
   activation_fn_name: ["swish", "silu"],
   activation: ["silu", "swish"],
-  quantization: [],
   quantization_config: [],
 }
 
 /**
  * The config of a parsed Hugging Face config.json with OpenELM's field names; unknown fields are
- * left alone. Throws TypeError or RangeError that names `source` and the field.
+ * left alone, `quantization` is checked but not kept (format.ts). Throws TypeError or RangeError that names `source` and the field.
  */
 export function parseConfig(json: unknown, source: string): ModelConfig {
   if (!isObject(json)) throw new TypeError(`${source} is ${show(json)}, expected a JSON object`)
@@ -189,6 +189,7 @@ export function parseConfig(json: unknown, source: string): ModelConfig {
       `${source}: ${field} is ${show(file[field])}, expected ${expected}. Use another model`,
     )
   }
+  formatOf(file, source)
   const raw: Record<string, unknown> = { ...defaults, name: nameOf(file.model_name, source) }
   for (const [key, field] of fileNames) {
     if (Object.hasOwn(file, field)) raw[key] = file[field]
@@ -208,7 +209,7 @@ const fileNames: ReadonlyMap<string, string> = new Map([
 ])
 
 /** The config as Apple's config.json, an object for JSON.stringify; `parseConfig` reads it back. */
-export function configJson(config: ModelConfig): Record<string, unknown> {
+export function configJson(config: ModelConfig, format?: QuantisedFormat): Record<string, unknown> {
   const fields = [...fileNames].map(([key, field]) => [field, config[key as keyof ModelConfig]])
   const code = "apple/OpenELM-270M--"
   return {
@@ -222,6 +223,7 @@ export function configJson(config: ModelConfig): Record<string, unknown> {
     ...Object.fromEntries(Object.entries(fixed).flatMap(([f, [v]]) => (v ? [[f, v]] : []))),
     num_query_heads: config.queryHeads,
     num_kv_heads: config.keyHeads,
+    ...(format && { quantization: { format } }),
   }
 }
 

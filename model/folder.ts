@@ -1,20 +1,26 @@
 // A model folder: config.json with model.safetensors, or with shards and their index. Checks every
 // tensor's name, shape and dtype against the config when it is opened; reads rows when asked.
 import { type ModelConfig, parseConfig, tensorShapes } from "./config.ts"
+import { formatOf, markOf, type QuantisedFormat } from "./format.ts"
 import { isObject, parseJson, show } from "./json.ts"
+import { specsOf, stored as storedForm } from "./layout.ts"
 import { openSafetensors, type SafetensorsFile, type TensorEntry } from "./safetensors.ts"
 
 /** One weight in its file. */
 export interface TensorSource {
-  readonly dtype: "F32" | "F16" | "BF16"
+  /** U8 for the panels of a quantised matrix. */
+  readonly dtype: "F32" | "F16" | "BF16" | "U8"
   readonly shape: readonly number[]
-  /** Fills `target` with rows [start, start + count); a row of a vector is one number. */
+  /** Fills `target` with rows [start, start + count); a row of a vector is one number, one of
+   *  panels a panel. */
   readRows(start: number, count: number, target: Uint8Array): void
 }
 
 export interface ModelFolder {
   readonly path: string
   readonly config: ModelConfig
+  /** The format of its matrices, where they are quantised already. */
+  readonly format: QuantisedFormat | undefined
   /** A weight by the name it has in `tensorShapes`. Throws RangeError for other names. */
   source(name: string): TensorSource
   close(): void
@@ -37,17 +43,17 @@ const indexLimit = 16 << 20
 export async function openModelFolder(path: string): Promise<ModelFolder> {
   const { join } = await import("node:path")
   const configPath = join(path, "config.json")
-  const config = parseConfig(
-    parseJson(await readFile(configPath, configLimit), configPath),
-    configPath,
-  )
+  const json = parseJson(await readFile(configPath, configLimit), configPath)
+  const config = parseConfig(json, configPath)
+  const format = isObject(json) ? formatOf(json, configPath) : undefined
   const files: SafetensorsFile[] = []
   const close = (): void => {
     for (const file of files) file.close()
   }
   try {
     await openFiles(path, files)
-    const sources = sourcesOf(path, config, storedTensors(path, files))
+    for (const file of files) checkMark(file, format)
+    const sources = sourcesOf(path, config, format, storedTensors(path, files))
     const source = (name: string): TensorSource => {
       const found = sources.get(name)
       if (found) return found
@@ -55,7 +61,7 @@ export async function openModelFolder(path: string): Promise<ModelFolder> {
         `${path} has no weight ${show(name)}. Use a name of tensorShapes(config)`,
       )
     }
-    return { path, config, source, close }
+    return { path, config, format, source, close }
   } catch (error) {
     close()
     throw error
@@ -153,6 +159,17 @@ function checkShards(
 /** Rotary tables and masks that some exports carry; they are computed here. */
 const isBuffer = (name: string): boolean => /(^|\.)(inv_freq|causal_mask)$/.test(name)
 
+/** A file says itself which format its panels have, and config.json must say the same. */
+function checkMark({ path, metadata }: SafetensorsFile, format: QuantisedFormat | undefined): void {
+  const mark = metadata.get("format")
+  if (format ? mark === markOf(format) : !mark?.startsWith("openelm-")) return
+  throw new RangeError(
+    `${path} has the format ${show(mark)} in its metadata, expected ` +
+      `${format ? show(markOf(format)) : "none"} as config.json names its quantization. ` +
+      "Quantize the model again",
+  )
+}
+
 /** All tensors of the files by their name without prefix. */
 function storedTensors(folder: string, files: readonly SafetensorsFile[]): Map<string, Stored> {
   const found = new Map<string, Stored>()
@@ -175,6 +192,7 @@ function storedTensors(folder: string, files: readonly SafetensorsFile[]): Map<s
 function sourcesOf(
   folder: string,
   config: ModelConfig,
+  format: QuantisedFormat | undefined,
   stored: ReadonlyMap<string, Stored>,
 ): Map<string, TensorSource> {
   const expected = tensorShapes(config)
@@ -189,8 +207,17 @@ function sourcesOf(
   if (missing.length > 0) throw wrongNames(folder, "misses", missing, config)
   if (unexpected.length > 0) throw wrongNames(folder, "has unexpected", unexpected, config)
   const sources = new Map<string, TensorSource>()
+  if (format) {
+    for (const spec of specsOf(config)) {
+      const { shape, dtype } = storedForm(spec, format)
+      const want = dtype === "u8" ? "U8" : "F32"
+      sources.set(spec.name, sourceOf(stored.get(spec.name) as Stored, shape, [want], false))
+    }
+    return sources
+  }
   for (const [name, { shape, kind }] of expected) {
-    sources.set(name, sourceOf(stored.get(name) as Stored, shape, kind === "embedding"))
+    const found = stored.get(name) as Stored
+    sources.set(name, sourceOf(found, shape, plainDTypes, kind === "embedding"))
   }
   return sources
 }
@@ -204,11 +231,19 @@ function wrongNames(folder: string, what: string, names: readonly string[], conf
   )
 }
 
+type SourceDType = TensorSource["dtype"]
+const plainDTypes: readonly SourceDType[] = ["F32", "F16", "BF16"]
+
 /** Checks one tensor. An embedding may have more rows than the vocabulary: padding, left unread. */
-function sourceOf(stored: Stored, shape: readonly number[], isEmbedding: boolean): TensorSource {
+function sourceOf(
+  stored: Stored,
+  shape: readonly number[],
+  dtypes: readonly SourceDType[],
+  isEmbedding: boolean,
+): TensorSource {
   const { file, name, entry } = stored
   const at = `${file.path}: ${show(name)}`
-  const { dtype } = entry
+  const dtype = dtypes.find((known) => known === entry.dtype)
   const [rows, ...row] = shape as readonly [number, ...number[]]
   const [storedRows = 0, ...storedRow] = entry.shape
   const rowsFit = storedRows === rows || (isEmbedding && storedRows > rows)
@@ -219,8 +254,9 @@ function sourceOf(stored: Stored, shape: readonly number[], isEmbedding: boolean
         "Is config.json that of these weights?",
     )
   }
-  if (dtype !== "F32" && dtype !== "F16" && dtype !== "BF16") {
-    throw new TypeError(`${at} is ${dtype}, expected F32, F16 or BF16. Convert the model`)
+  if (!dtype) {
+    const expected = dtypes.join(", ").replace(/, (?=\w+$)/, " or ")
+    throw new TypeError(`${at} is ${entry.dtype}, expected ${expected}. Convert the model`)
   }
   const rowBytes = entry.bytes / storedRows
   const readRows = (start: number, count: number, target: Uint8Array): void => {

@@ -7,25 +7,28 @@ import {
   runOnce,
   type Tensor,
 } from "../engine/index.ts"
-import { type Checked, checkBatch, checkModelOptions, checkNorms, explained } from "./checks.ts"
+import {
+  type Checked,
+  checkBatch,
+  checkModelOptions,
+  checkNorms,
+  dtypeFor,
+  explained,
+} from "./checks.ts"
 import { configOf, type ModelConfig, parameterCount } from "./config.ts"
 import { openModelFolder } from "./folder.ts"
 import { head, hidden, type Trace, type Weights } from "./forward.ts"
 import { checkOptions, type GenerateOptions, run, type Token } from "./generate.ts"
 import { Holder } from "./holder.ts"
+import type { WeightDType } from "./layout.ts"
 import type { NormKind, Norms } from "./norms.ts"
 import { allocateCaches, cacheUpdates, Session } from "./session.ts"
-import {
-  type LoadedWeights,
-  loadWeights,
-  type Progress,
-  randomWeights,
-  type WeightDType,
-} from "./weights.ts"
+import { type LoadedWeights, loadWeights, type Progress, randomWeights } from "./weights.ts"
 
 export interface ModelOptions {
   readonly backend: Backend
-  /** How the weight matrices are kept in memory: f32 (default), f16, bf16, q8 or q4. */
+  /** How the weight matrices are kept in memory: f32 (default), f16, bf16, q8 or q4.
+   *  A folder that `elm quantize` wrote has its own, which is its default. */
   readonly dtype?: WeightDType
   /** Positions that the key-value cache holds; default the model's context. */
   readonly capacity?: number
@@ -74,7 +77,8 @@ export class OpenELM {
   static async load(folder: string, options: ModelOptions): Promise<OpenELM> {
     const opened = await openModelFolder(folder)
     try {
-      return await OpenELM.#build(opened.config, options, (checked) =>
+      const dtype = dtypeFor(opened, options.dtype) ?? "f32"
+      return await OpenELM.#build(opened.config, { ...options, dtype }, (checked) =>
         loadWeights(opened, checked.backend, checked.dtype, options.onProgress),
       )
     } finally {

@@ -1,0 +1,66 @@
+// The form in which a backend keeps weights: panels of a dtype or of quantised blocks for matrices,
+// f32 for vectors. Where the numbers come from is left to weights.ts.
+import { type DType, itemBytes, sizeOf, type Tensor } from "../engine/index.ts"
+import { blockBytes, blocksOf, pack, panelsOf, panelWidth, quantise } from "../ops/index.ts"
+import { type ModelConfig, tensorShapes } from "./config.ts"
+import { isQuantised, type QuantisedFormat } from "./format.ts"
+
+/** How weight matrices are kept: numbers of a dtype, or blocks of 8 or 4 bits with their scales. */
+export type WeightDType = "f32" | "f16" | "bf16" | QuantisedFormat
+export const weightDTypes: readonly WeightDType[] = ["f32", "f16", "bf16", "q8", "q4"]
+
+export interface Spec {
+  readonly name: string
+  readonly shape: readonly number[]
+  readonly index: number
+  /** Parts whose panels alternate: 2 for the gate and value rows of proj_1. */
+  readonly halves: number
+  readonly matrix: boolean
+}
+
+export function specsOf(config: ModelConfig): Spec[] {
+  return [...tensorShapes(config)].map(([name, { shape, kind }], index) => ({
+    name,
+    shape,
+    index,
+    halves: kind === "gated" ? 2 : 1,
+    matrix: kind !== "vector",
+  }))
+}
+
+/** Shape and dtype on the backend: panels for a matrix, as it is for a vector. */
+export function stored(spec: Spec, dtype: WeightDType): { shape: number[]; dtype: DType } {
+  const { shape, halves, matrix } = spec
+  if (!matrix) return { shape: [...shape], dtype: "f32" }
+  const [N, K] = shape as [number, number]
+  const P = panelsOf(N, halves)
+  if (!isQuantised(dtype)) return { shape: [P, K, panelWidth], dtype }
+  return { shape: [P, blocksOf(K), blockBytes[dtype]], dtype: "u8" }
+}
+
+/** Bytes of a model's weights in a dtype; vectors and angles are always f32. */
+export function weightBytes(config: ModelConfig, dtype: WeightDType): number {
+  return specsOf(config).reduce(
+    (sum, spec) => {
+      const { shape, dtype: kept } = stored(spec, dtype)
+      return sum + sizeOf(shape) * itemBytes(kept)
+    },
+    4 * config.maxContext * config.headDim,
+  )
+}
+
+/** A matrix of rows in the form in which `dtype` keeps it, and its numbers that are not finite.
+ *  Search 1 looks for q4's best scales, which takes seven times as long.
+ *  x (N, K) → panels, (P) */
+export function packed(
+  x: Tensor,
+  halves: number,
+  dtype: WeightDType,
+  Search: 0 | 1,
+): { w: Tensor; bad: Tensor } {
+  const [N, K] = x.shape as [number, number]
+  const P = panelsOf(N, halves)
+  if (!isQuantised(dtype)) return pack(x, { P, Halves: halves, dtype })
+  const Z = blockBytes[dtype]
+  return quantise(x, { P, C: blocksOf(K), Z, Halves: halves, Search })
+}

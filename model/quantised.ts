@@ -1,0 +1,105 @@
+// A model's weights in a quantised format, made one tensor at a time as a file is written; and how
+// far they lie from those that they stand for.
+import {
+  allocate,
+  type Backend,
+  bufferOf,
+  itemBytes,
+  readBound,
+  runOnce,
+  sizeOf,
+  type Tensor,
+} from "../engine/index.ts"
+import { cast, dequantise, mul, sub, sumRows } from "../ops/index.ts"
+import type { ModelFolder } from "./folder.ts"
+import type { QuantisedFormat } from "./format.ts"
+import { type Spec, specsOf, stored } from "./layout.ts"
+import { loadMatrix, loadVector, stagingBytes } from "./reading.ts"
+import type { TensorData } from "./safetensors.ts"
+import type { Progress } from "./weights.ts"
+
+/** What has been made so far. */
+export interface Made {
+  /** Bytes of the weights in the folder they come from, and as they are made. */
+  before: number
+  after: number
+  /** Sums over all numbers of the matrices: w², and (w − what it became)². */
+  squares: number
+  errors: number
+}
+
+/** Tensors for `writeSafetensors` with the very bytes that a backend keeps, vectors in f32; `made`
+ *  is complete when they are written. The data of each is made when it is asked for, then freed. */
+export function quantisedTensors(
+  folder: ModelFolder,
+  backend: Backend,
+  format: QuantisedFormat,
+  progress?: Progress,
+): { tensors: Map<string, TensorData>; made: Made } {
+  const made: Made = { before: 0, after: 0, squares: 0, errors: 0 }
+  const specs = specsOf(folder.config).map((spec) => ({ spec, ...stored(spec, format) }))
+  const total = specs.reduce((sum, { shape, dtype }) => sum + sizeOf(shape) * itemBytes(dtype), 0)
+  const tensors = specs.map(({ spec, shape, dtype }): [string, TensorData] => {
+    const data = async function* () {
+      const target = allocate(backend, shape, dtype)
+      try {
+        await fill(folder, spec, target, backend, format, made)
+        for (let at = 0; at < target.bytes; at += stagingBytes) {
+          const bytes = Math.min(stagingBytes, target.bytes - at)
+          yield new Uint8Array(await backend.read(bufferOf(target), bytes, at))
+        }
+      } finally {
+        bufferOf(target).free()
+      }
+      made.after += target.bytes
+      progress?.(made.after, total)
+    }
+    return [spec.name, { dtype: dtype === "u8" ? "U8" : "F32", shape, data: data() }]
+  })
+  return { tensors: new Map(tensors), made }
+}
+
+async function fill(
+  folder: ModelFolder,
+  spec: Spec,
+  target: Tensor,
+  backend: Backend,
+  format: QuantisedFormat,
+  made: Made,
+): Promise<void> {
+  const source = folder.source(spec.name)
+  made.before += sizeOf(spec.shape) * fileBytes[source.dtype]
+  if (!spec.matrix) return loadVector(source, spec, target, backend)
+  await loadMatrix(source, spec, target, backend, format, async (x, panels) => {
+    const [squares, errors] = await deviation(backend, x, panels, spec.halves)
+    made.squares += squares
+    made.errors += errors
+  })
+}
+
+const fileBytes = { F32: 4, F16: 2, BF16: 2, U8: 1 } as const
+
+/** Σ x² and Σ (x − panels)²: rows summed in f32 on the backend, their sums in f64. */
+async function deviation(
+  backend: Backend,
+  x: Tensor,
+  panels: Tensor,
+  Halves: number,
+): Promise<[squares: number, errors: number]> {
+  const [N, K] = x.shape as [number, number]
+  const wide = cast(x, "f32") // (N, K)
+  const off = sub(wide, dequantise(panels, { N, K, Halves })) // (N, K)
+  const sums = [wide, off].map((v) => sumRows(mul(v, v))) // (N), (N)
+  const targets = sums.map(({ shape }) => allocate(backend, shape))
+  try {
+    await runOnce(
+      backend,
+      targets.map((target, i) => [target, sums[i] as Tensor] as const),
+    )
+    const rows = await Promise.all(targets.map((target) => readBound(target, backend)))
+    const totals = rows.map((list) => Array.from(list).reduce((a, b) => a + b, 0))
+    return totals as [number, number]
+  } finally {
+    for (const target of targets) bufferOf(target).free()
+  }
+}

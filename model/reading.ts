@@ -1,0 +1,141 @@
+// Weights from a file into the memory of a backend: rows are packed into panels as they come, panels
+// of a quantised file are copied as they are. Numbers that are not finite are refused.
+import {
+  allocate,
+  type Backend,
+  bound,
+  bufferOf,
+  decode,
+  itemBytes,
+  readBound,
+  runOnce,
+  sizeOf,
+  type Tensor,
+  viewOf,
+} from "../engine/index.ts"
+import { panelWidth } from "../ops/index.ts"
+import type { TensorSource } from "./folder.ts"
+import { packed, type Spec, type WeightDType } from "./layout.ts"
+
+/** Bytes of staging for weights on their way from a file into panels. */
+export const stagingBytes = 16 << 20
+
+const dtypeOf = { F32: "f32", F16: "f16", BF16: "bf16", U8: "u8" } as const
+
+/** Sees rows on the backend beside the panels that were made of them. */
+export type Compare = (x: Tensor, panels: Tensor) => Promise<void>
+
+export async function loadVector(
+  source: TensorSource,
+  spec: Spec,
+  target: Tensor,
+  backend: Backend,
+): Promise<void> {
+  const [D] = spec.shape as [number]
+  const dtype = dtypeOf[source.dtype]
+  const raw = new Uint8Array(D * itemBytes(dtype))
+  source.readRows(0, D, raw)
+  const values = decode(dtype, viewOf(dtype, raw.buffer))
+  const bad = values.filter((x) => !Number.isFinite(x)).length
+  if (bad > 0) throw notFinite(spec.name, bad, D, dtype)
+  backend.write(bufferOf(target), Float32Array.from(values))
+}
+
+/** Rows go through a staging buffer, whole panels at a time, and are packed on the backend. */
+export async function loadMatrix(
+  source: TensorSource,
+  spec: Spec,
+  target: Tensor,
+  backend: Backend,
+  kept: WeightDType,
+  compare?: Compare,
+): Promise<void> {
+  const [N, K] = spec.shape as [number, number]
+  const { halves } = spec
+  const dtype = dtypeOf[source.dtype]
+  const rowBytes = K * itemBytes(dtype)
+  const half = N / halves
+  const most = Math.max(1, Math.floor(stagingBytes / (rowBytes * panelWidth * halves))) * panelWidth
+  const bytes = Math.min(half, most) * halves * rowBytes
+  const staging = backend.alloc(bytes, dtype, bufferOf(target))
+  const raw = new Uint8Array(staging.bytes)
+  try {
+    for (let start = 0; start < half; start += most) {
+      const count = Math.min(most, half - start)
+      for (let h = 0; h < halves; h++) {
+        const at = h * count * rowBytes
+        source.readRows(h * half + start, count, raw.subarray(at, at + count * rowBytes))
+      }
+      backend.write(staging, raw.subarray(0, halves * count * rowBytes))
+      const x = bound(staging, [halves * count, K], dtype)
+      const part = await packInto(backend, x, target, (start / panelWidth) * halves, spec, kept)
+      await compare?.(x, part)
+    }
+  } finally {
+    staging.free()
+  }
+}
+
+/** Packs rows into the target's panels from `firstPanel` on, and returns those. */
+async function packInto(
+  backend: Backend,
+  x: Tensor,
+  target: Tensor,
+  firstPanel: number,
+  spec: Spec,
+  kept: WeightDType,
+): Promise<Tensor> {
+  const { w, bad } = packed(x, spec.halves, kept, 1)
+  const panelBytes = w.bytes / (w.shape[0] as number)
+  const part = bound(bufferOf(target), w.shape, w.dtype, firstPanel * panelBytes)
+  const counts = allocate(backend, bad.shape)
+  try {
+    await runOnce(backend, [
+      [part, w],
+      [counts, bad],
+    ])
+    const total = Array.from(await readBound(counts, backend)).reduce((a, b) => a + b, 0)
+    if (total > 0) throw notFinite(spec.name, total, sizeOf(spec.shape), kept)
+    return part
+  } finally {
+    bufferOf(counts).free()
+  }
+}
+
+/** Panels of a quantised file, as they are. Throws RangeError for scales that are not finite. */
+export function loadPanels(source: TensorSource, spec: Spec, target: Tensor, backend: Backend) {
+  const [P, C, Z] = target.shape as [number, number, number]
+  const most = Math.min(P, Math.max(1, Math.floor(stagingBytes / (C * Z))))
+  const raw = new Uint8Array(most * C * Z)
+  for (let start = 0; start < P; start += most) {
+    const count = Math.min(most, P - start)
+    const panels = raw.subarray(0, count * C * Z)
+    source.readRows(start, count, panels)
+    const bad = badScales(panels, Z)
+    if (bad > 0) {
+      throw new RangeError(
+        `${spec.name}: ${bad} scales of its panels ${start} to ${start + count - 1} are NaN or ` +
+          "infinite. The file is damaged: quantize the model again",
+      )
+    }
+    backend.write(bufferOf(target), panels, start * C * Z)
+  }
+}
+
+/** Scales, the last 16 half words of each block, whose exponent says NaN or infinite. */
+function badScales(panels: Uint8Array<ArrayBuffer>, Z: number): number {
+  const words = new Uint16Array(panels.buffer, 0, panels.length / 2)
+  let bad = 0
+  for (let end = Z / 2; end <= words.length; end += Z / 2) {
+    for (let i = end - panelWidth; i < end; i++) {
+      if (((words[i] as number) & 0x7f80) === 0x7f80) bad++
+    }
+  }
+  return bad
+}
+
+const notFinite = (name: string, count: number, total: number, dtype: string): Error =>
+  new RangeError(
+    `${name}: ${count} of its ${total} numbers are NaN or infinite in ${dtype}. ` +
+      "The file is damaged, or the dtype too narrow: try f32",
+  )
