@@ -4,6 +4,7 @@
 import { readFileSync } from "node:fs"
 import { Command, CommanderError } from "commander"
 import { addBench } from "./bench/cli.ts"
+import { addQuantize } from "./bench/quantize.ts"
 
 const manifest = new URL("../package.json", import.meta.url)
 const { version } = JSON.parse(readFileSync(manifest, "utf8")) as { version: string }
@@ -18,6 +19,7 @@ const program = new Command("elm")
   .exitOverride()
   .showHelpAfterError("(elm --help lists the options)")
 addBench(program)
+addQuantize(program)
 overrideExits(program)
 
 try {

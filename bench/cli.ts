@@ -15,7 +15,7 @@ import { type BenchOptions, measure, type Report, type Row } from "./throughput.
 interface Flags {
   readonly model: readonly string[]
   readonly weights?: string
-  readonly dtype: WeightDType
+  readonly dtype?: WeightDType
   readonly backend: BackendName
   readonly prompt: number
   readonly generate?: number
@@ -48,11 +48,11 @@ const models = (text: string): string[] => {
   return names
 }
 
-const dtypeOption = (standard: WeightDType) =>
-  new Option("--dtype <name>", "dtype of the weights").choices([...weightDTypes]).default(standard)
+const dtypeOption = (text: string) =>
+  new Option("--dtype <name>", `dtype of the weights${text}`).choices([...weightDTypes])
 const backendOption = () =>
   new Option("--backend <name>", "where to run").choices([...backendNames]).default("wasm")
-const threadsOption = () =>
+export const threadsOption = () =>
   new Option("--threads <n>", "threads, default the cores available to the process").argParser(
     whole(1, 256),
   )
@@ -67,7 +67,7 @@ export function addBench(program: Command): void {
     .addHelpText("after", "\nAlso: elm bench norms --help, elm bench ops --help")
     .option("--model <names>", `sizes to measure, of ${modelNames.join(", ")}`, models, ["270M"])
     .option("--weights <dir>", "a model folder to measure instead of seeded random weights")
-    .addOption(dtypeOption("f32"))
+    .addOption(dtypeOption(", default f32 or what the folder holds"))
     .addOption(backendOption())
     .option("--prompt <n>", "prompt tokens", whole(1), paperPromptTokens)
     .option("--generate <n>", "tokens to generate, default 64", whole(2))
@@ -82,7 +82,7 @@ export function addBench(program: Command): void {
     .command("norms")
     .description("compare ways to run the norms (the paper's table 8)")
     .option("--model <names>", "sizes to measure", models, ["270M", "1.1B"])
-    .addOption(dtypeOption("bf16"))
+    .addOption(dtypeOption("").default("bf16"))
     .addOption(backendOption())
     .addOption(threadsOption())
     .option("--prompt <n>", "prompt tokens", whole(1), paperPromptTokens)
@@ -102,7 +102,7 @@ export function addBench(program: Command): void {
 }
 
 /** Progress on stderr, one line that is overwritten; nothing where no one watches. */
-function reporter(): Report & { done(): void } {
+export function reporter(): Report & { done(): void } {
   const live = process.stderr.isTTY
   const report = (text: string, fraction?: number) => {
     if (!live) return

@@ -1,5 +1,5 @@
 // Result files: refused before a long measurement rather than after it, written whole or not at all.
-import { accessSync, constants, lstatSync } from "node:fs"
+import { accessSync, constants, lstatSync, readdirSync, statSync } from "node:fs"
 import { open, rename, rm, writeFile } from "node:fs/promises"
 import { dirname } from "node:path"
 
@@ -12,6 +12,16 @@ export function checkWritable(path: string): void {
   } catch {
     throw new Error(`cannot write ${path}. Give a file in a folder that exists and may be written`)
   }
+}
+
+/** Throws Error unless there is nothing of that name, or an empty folder. */
+export function checkEmpty(path: string): void {
+  const there = statSync(path, { throwIfNoEntry: false })
+  if (!there) return
+  if (!there.isDirectory()) throw new Error(`${path} is not a folder. Give the name of a new one`)
+  const [first] = readdirSync(path)
+  if (first === undefined) return
+  throw new Error(`${path} is not empty: it has ${first}. Give the name of a new folder`)
 }
 
 /** To a temporary name, synced, then renamed; a link, device or pipe is written as it is. */

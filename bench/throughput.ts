@@ -17,7 +17,8 @@ import { type Spread, spreadOf } from "./statistics.ts"
 export interface BenchOptions {
   /** A model folder to measure instead of random weights. */
   readonly weights: string | undefined
-  readonly dtype: WeightDType
+  /** Default f32, or what the folder holds. */
+  readonly dtype: WeightDType | undefined
   readonly prompt: number
   readonly generate: number
   readonly repeat: number
@@ -118,7 +119,7 @@ async function repeat(
   const samples: Sample[] = []
   let before = await ceilings.measure()
   for (let i = 0; i < options.repeat; i++) {
-    report(`${model.config.name} ${options.dtype}`, i / options.repeat)
+    report(`${model.config.name} ${model.dtype}`, i / options.repeat)
     const timing = await time(model, prompt, options.generate)
     const after = await ceilings.measure()
     const bytesPerSecond = (before.bytesPerSecond + after.bytesPerSecond) / 2

@@ -1,0 +1,81 @@
+// `elm quantize`: writes a model folder whose matrices are the panels of 8 or 4 bits that a backend
+// keeps, so that it loads without packing. config.json comes last: a folder without it is unfinished.
+import { mkdir } from "node:fs/promises"
+import { join } from "node:path"
+import { type Command, Option } from "commander"
+import {
+  configJson,
+  type ModelFolder,
+  markOf,
+  openModelFolder,
+  parameterCount,
+  type QuantisedFormat,
+  quantisedFormats,
+  quantisedTensors,
+  writeSafetensors,
+} from "../model/index.ts"
+import { reporter, threadsOption } from "./cli.ts"
+import { checkEmpty, writeWhole } from "./files.ts"
+import { openFor } from "./open.ts"
+
+interface Flags {
+  readonly dtype: QuantisedFormat
+  readonly threads?: number
+}
+
+export function addQuantize(program: Command): void {
+  program
+    .command("quantize")
+    .description("write a model folder with weights of 8 or 4 bits, which loads as it is")
+    .argument("<source>", "a model folder")
+    .argument("<out>", "the folder to write, new or empty")
+    .addOption(
+      new Option("--dtype <name>", "format of the matrices")
+        .choices([...quantisedFormats])
+        .makeOptionMandatory(),
+    )
+    .addOption(threadsOption())
+    .action(quantize)
+}
+
+async function quantize(source: string, out: string, flags: Flags): Promise<void> {
+  checkEmpty(out)
+  const folder = await openModelFolder(source)
+  try {
+    if (folder.format) {
+      throw new RangeError(
+        `${source} holds weights in ${folder.format} already. Give the model that it was made from`,
+      )
+    }
+    console.log(await write(folder, out, flags))
+  } finally {
+    folder.close()
+  }
+}
+
+/** Writes the folder and says what came of it. */
+async function write(folder: ModelFolder, out: string, flags: Flags): Promise<string> {
+  const { config } = folder
+  const { dtype, threads } = flags
+  const report = reporter()
+  await using backend = await openFor({ backend: "wasm", threads, revectorise: true })
+  const start = performance.now()
+  await mkdir(out, { recursive: true })
+  const progress = (done: number, total: number) => report("quantizing", done / total)
+  const { tensors, made } = quantisedTensors(folder, backend, dtype, progress)
+  try {
+    await writeSafetensors(join(out, "model.safetensors"), tensors, { format: markOf(dtype) })
+  } finally {
+    report.done()
+  }
+  const json = JSON.stringify(configJson(config, dtype), null, 2)
+  await writeWhole(join(out, "config.json"), `${json}\n`)
+  const seconds = ((performance.now() - start) / 1000).toFixed(1)
+  const size = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`
+  const error = made.squares > 0 ? Math.sqrt(made.errors / made.squares) : 0
+  return (
+    `${config.name}, ${(parameterCount(config) / 1e6).toFixed(1)} M weights: ` +
+    `${size(made.before)} to ${size(made.after)} in ${dtype}, ${seconds} s\n` +
+    `relative RMS error of the matrices ${error.toPrecision(3)}, over all of their numbers`
+  )
+}
