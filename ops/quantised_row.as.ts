@@ -9,11 +9,25 @@ import { madd } from "./simd.as"
 /** In memory, not in the code: V8 makes constants anew in every round, and does not pair them. */
 const masks = memory.data<u32>([0x0f0f0f0f, 0x000f000f])
 
+/** Whether this runtime's relaxed dot can be relied on: that of Node 20 cannot, in code that is not
+ *  yet optimised. */
+let dotIsSound: bool = false
+
+export function setRelaxedDot(on: bool): void {
+  dotIsSound = on
+}
+
+// @ts-ignore: decorator
+@inline
+function relaxedDot(): bool {
+  return ASC_FEATURE_RELAXED_SIMD && dotIsSound
+}
+
 /** Bytes of 32 rounded numbers, then their scale (f32), then −8·Σ of them (i32). */
 // @ts-ignore: decorator
 @inline
 function recordBytes(Z: u32): usize {
-  return Z === 288 && ASC_FEATURE_RELAXED_SIMD ? 40 : 72
+  return Z === 288 && relaxedDot() ? 40 : 72
 }
 
 /** Rounds 32 numbers at x into a record, in the order in which the format's product takes them. */
@@ -28,7 +42,7 @@ function roundBlock(x: usize, to: usize, Z: u32): void {
     let a = wholes(v128.load(x + i), factor), b = wholes(v128.load(x + i, 16), factor)
     if (Z === 288) {
       sum = i32x4.add(sum, i32x4.add(a, b))
-      if (ASC_FEATURE_RELAXED_SIMD) {
+      if (relaxedDot()) {
         const short = i16x8.narrow_i32x4_s(a, b)
         v128.store64_lane(to, i8x16.narrow_i16x8_s(short, short), 0)
         to += 8
@@ -93,7 +107,7 @@ export function roundRow(
 /** c (16) += the row of records at a · w (blocks, Z). */
 export function roundedProduct(a: usize, w: usize, c: usize, blocks: u32, Z: u32): void {
   if (Z === 544) row8(a, w, c, blocks)
-  else if (ASC_FEATURE_RELAXED_SIMD) row4(a, w, c, blocks)
+  else if (relaxedDot()) row4(a, w, c, blocks)
   else row4Exact(a, w, c, blocks)
 }
 

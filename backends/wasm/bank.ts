@@ -1,6 +1,7 @@
 // One WebAssembly memory with its instance and its worker threads. A backend has one, and more when
 // a model is larger than the 4 GiB that a 32-bit memory can hold.
 import { Heap } from "./memory.ts"
+import type { LoadedKernels } from "./module.ts"
 import { type Exports, type Pool, startPool } from "./pool.ts"
 import { scratchBytes } from "./thread.ts"
 
@@ -15,12 +16,13 @@ export class Bank {
   /** Whether `ready` has settled: then a run need not wait. */
   serving = false
 
-  constructor(module: WebAssembly.Module, threads: number, addressSpace: number) {
+  constructor({ module, relaxedDot }: LoadedKernels, threads: number, addressSpace: number) {
     const memory = new WebAssembly.Memory({ initial: 32, maximum: 65536, shared: threads > 1 })
     this.heap = new Heap(memory, addressSpace)
     this.#threads = threads
     const instance = new WebAssembly.Instance(module, { env: { memory } })
     this.#exports = instance.exports as unknown as Exports
+    this.#exports.useRelaxedDot(relaxedDot ? 1 : 0)
     this.#exports.setScratch(this.heap.alloc(scratchBytes))
     this.ready = this.#start(module, memory)
     // Whoever runs a plan hears of it; nobody else has to listen.

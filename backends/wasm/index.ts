@@ -191,7 +191,7 @@ export class WasmBackend implements Backend, AsyncDisposable {
   #addBank(bytes = 0): Bank {
     const { bankBytes } = this.#limits
     if (bytes > bankBytes - (this.threads + 1) * scratchBytes) throw this.#tooLarge(bytes)
-    const bank = new Bank(this.#kernels.module, this.threads, bankBytes)
+    const bank = new Bank(this.#kernels, this.threads, bankBytes)
     bank.useWideTiles(this.#wide)
     this.#banks.push(bank)
     return bank

@@ -40,7 +40,7 @@ export async function chooseBuild(
 
 /** Node 20 has relaxed SIMD behind a flag that later versions no longer know. */
 async function enableRelaxedOnNode20(): Promise<void> {
-  if (typeof process === "undefined" || !process.versions?.node?.startsWith("20.")) return
+  if (!isNode20) return
   const { setFlagsFromString } = await import("node:v8")
   setFlagsFromString("--experimental-wasm-relaxed-simd")
 }
@@ -49,14 +49,19 @@ export interface LoadedKernels {
   readonly module: WebAssembly.Module
   /** Names of the kernels, in the order of the module's table. */
   readonly names: readonly string[]
+  /** Whether the runtime's relaxed integer dot is sound in every stage of compilation. */
+  readonly relaxedDot: boolean
 }
+
+const isNode20 =
+  typeof process !== "undefined" && process.versions?.node?.startsWith("20.") === true
 
 /** The compiled module of a build. */
 export async function loadKernels(build: Build): Promise<LoadedKernels> {
   const { kernels, base64 } = await embedded(build)
   const text = atob(base64)
   const bytes = Uint8Array.from(text, (c) => c.charCodeAt(0))
-  return { module: await WebAssembly.compile(bytes), names: kernels }
+  return { module: await WebAssembly.compile(bytes), names: kernels, relaxedDot: !isNode20 }
 }
 
 /** Static names, so that bundlers see them; the files are made by build/kernels.ts. */

@@ -22,6 +22,7 @@ export interface Exports {
   fail(thread: number): void
   setScratch(address: number): void
   useWideTiles(on: number): void
+  useRelaxedDot(on: number): void
   tableIndex(kernel: number): number
 }
 

@@ -5,6 +5,7 @@
 // A step is 128 bytes: u32 table index of its kernel, u32 rows, then the kernel's arguments.
 
 import { setWideTiles } from "../../ops/matmul.as"
+import { setRelaxedDot } from "../../ops/quantised_row.as"
 
 /** Words shared by all threads, each on a cache line of its own, below the module's data. */
 const epoch: usize = 1024 // plans started so far; workers wait for it to change
@@ -15,6 +16,7 @@ const job: usize = 1280 // address and number of the steps to run
 const failed: usize = 1344 // 1 + number of the thread that failed
 const stopping: usize = 1408 // not 0 when workers shall return
 const wide: usize = 1472 // not 0 when products use the tile for 256-bit registers
+const dot: usize = 1536 // not 0 when quantised products use the relaxed integer dot
 
 const stepBytes: usize = 128
 /** Loads before a thread goes to sleep: about 0.1 ms inside a plan, 0.3 ms between plans. */
@@ -62,6 +64,7 @@ function barrier(threads: u32): bool {
 
 function runSteps(steps: usize, count: u32, thread: u32, threads: u32): bool {
   setWideTiles(load<u32>(wide))
+  setRelaxedDot(load<u32>(dot) != 0)
   for (let i: u32 = 0; i < count; i++) {
     const step = steps + i * stepBytes
     const rows = load<u32>(step, 4)
@@ -100,6 +103,11 @@ export function serve(thread: u32, threads: u32, startEpoch: i32): void {
 /** Which tile products use from the next plan on. */
 export function useWideTiles(on: u32): void {
   store<u32>(wide, on)
+}
+
+/** Whether quantised products use the relaxed integer dot. */
+export function useRelaxedDot(on: u32): void {
+  store<u32>(dot, on)
 }
 
 /** Tells workers to return, and wakes them. */
