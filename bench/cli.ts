@@ -9,8 +9,9 @@ import { benchNorms, type NormFlags, normTable } from "./norms.ts"
 import { openFor } from "./open.ts"
 import { benchOps } from "./ops.ts"
 import { paperGeneratedTokens, paperPromptTokens } from "./paper.ts"
+import { reporter } from "./progress.ts"
 import { type BenchResult, headline, table } from "./report.ts"
-import { type BenchOptions, measure, type Report, type Row } from "./throughput.ts"
+import { type BenchOptions, measure, type Row } from "./throughput.ts"
 
 interface Flags {
   readonly model: readonly string[]
@@ -99,17 +100,6 @@ export function addBench(program: Command): void {
     .option("--no-revectorise", "leave V8's 256-bit operations off")
     .option("--filter <names>", "only these ops, separated by commas")
     .action(benchOps)
-}
-
-/** Progress on stderr, one line that is overwritten; nothing where no one watches. */
-export function reporter(): Report & { done(): void } {
-  const live = process.stderr.isTTY
-  const report = (text: string, fraction?: number) => {
-    if (!live) return
-    const part = fraction === undefined ? "" : ` ${(100 * fraction).toFixed(0)} %`
-    process.stderr.write(`\r\x1b[K${text}${part}`)
-  }
-  return Object.assign(report, { done: () => live && process.stderr.write("\r\x1b[K") })
 }
 
 async function run(flags: Flags): Promise<void> {

@@ -13,8 +13,9 @@ import {
   type WeightDType,
 } from "../model/index.ts"
 import { type BackendFlags, openFor } from "./open.ts"
+import type { Report } from "./progress.ts"
 import { spreadOf } from "./statistics.ts"
-import { promptOf, type Report, time } from "./throughput.ts"
+import { promptOf, time } from "./throughput.ts"
 
 export interface NormFlags extends BackendFlags {
   readonly model: readonly string[]

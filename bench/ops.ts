@@ -18,6 +18,7 @@ import { allOps } from "../ops/index.ts"
 import { caseName, recordCase } from "./cases.ts"
 import { CeilingMeter, type Ceilings } from "./ceiling.ts"
 import { type BackendFlags, openFor } from "./open.ts"
+import { reporter } from "./progress.ts"
 
 interface OpsFlags extends BackendFlags {
   readonly filter?: string
@@ -38,15 +39,16 @@ export async function benchOps(flags: OpsFlags): Promise<void> {
       alignment: i === 0 ? ("left" as const) : ("right" as const),
     }),
   )
+  const report = reporter()
   const out = new Table({ columns, shouldDisableColors: !pc.isColorSupported })
   for (const op of ops.filter((o) => !o.view && backend.has(o.name))) {
     for (const test of op.cases) {
       const label = caseName(op, test)
-      if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${label}`)
+      report(label)
       out.addRow(row(label, recordCase(op, test), backend, ceilings))
     }
   }
-  if (process.stderr.isTTY) process.stderr.write("\r\x1b[K")
+  report.done()
   console.log(out.render())
 }
 

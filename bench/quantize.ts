@@ -14,9 +14,10 @@ import {
   quantisedTensors,
   writeSafetensors,
 } from "../model/index.ts"
-import { reporter, threadsOption } from "./cli.ts"
+import { threadsOption } from "./cli.ts"
 import { checkEmpty, writeWhole } from "./files.ts"
 import { openFor } from "./open.ts"
+import { reporter } from "./progress.ts"
 
 interface Flags {
   readonly dtype: QuantisedFormat

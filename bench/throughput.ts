@@ -12,6 +12,7 @@ import {
 } from "../model/index.ts"
 import type { CeilingMeter, Ceilings } from "./ceiling.ts"
 import { peakMemoryBytes, resetPeakMemory } from "./machine.ts"
+import type { Report } from "./progress.ts"
 import { type Spread, spreadOf } from "./statistics.ts"
 
 export interface BenchOptions {
@@ -52,9 +53,6 @@ export interface Row {
   /** From the start of loading to the first timed token: weights, dry run, warm-up. */
   readonly readyMs: number
 }
-
-/** Says what is being done, and how far it is. */
-export type Report = (text: string, fraction?: number) => void
 
 /** Token ids of the prompt: BOS, then seeded ids that every vocabulary has. */
 export function promptOf(length: number, { bosId, vocabSize }: ModelConfig): number[] {

@@ -5,7 +5,7 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "nod
 import { dirname, join, relative } from "node:path"
 import { fileURLToPath } from "node:url"
 import asc from "assemblyscript/asc"
-import type { Op } from "../engine/index.ts"
+import { isOwn, isWord, type Op } from "../engine/index.ts"
 import { allOps } from "../ops/index.ts"
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..", "..")
@@ -27,11 +27,9 @@ function findKernels(): Map<string, string> {
 
 /** The arguments of an op's kernel: pointers of inputs and of outputs that are not aliases, params. */
 function argumentsOf(op: Op): string[] {
-  const own = op.outputs.filter((name) => op.alias[name] === undefined)
+  const own = op.outputs.filter((name) => isOwn(op, name))
   const pointers = [...op.inputs, ...own].map(() => "usize")
-  const params = op.params.map((name) =>
-    /^[A-Z]/.test(name) || name.endsWith("Type") ? "u32" : "f32",
-  )
+  const params = op.params.map((name) => (isWord(name) ? "u32" : "f32"))
   return [...pointers, ...params]
 }
 

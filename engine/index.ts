@@ -24,6 +24,8 @@ export {
   type Cost,
   callable,
   type Gradients,
+  isOwn,
+  isWord,
   type Maybe,
   newCall,
   type Op,

@@ -52,6 +52,12 @@ export interface Op {
   sample(name: string, params: Sizes): ((index: number) => number) | undefined
 }
 
+/** Whether a kernel gets the parameter as a u32; the others are f32. */
+export const isWord = (param: string): boolean => /^[A-Z]/.test(param) || param.endsWith("Type")
+
+/** Whether an output has memory of its own rather than that of an input. */
+export const isOwn = (op: Op, output: string): boolean => op.alias[output] === undefined
+
 export type Maybe = Tensor | undefined
 
 /** Cotangents by input name; an input left out gets none. */

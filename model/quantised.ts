@@ -5,14 +5,14 @@ import {
   type Backend,
   bufferOf,
   itemBytes,
-  readBound,
-  runOnce,
+  readTensors,
   sizeOf,
   type Tensor,
 } from "../engine/index.ts"
 import { cast, dequantise, mul, sub, sumRows } from "../ops/index.ts"
 import type { ModelFolder } from "./folder.ts"
 import type { QuantisedFormat } from "./format.ts"
+import { itemBytes as fileBytes } from "./header.ts"
 import { type Spec, specsOf, stored } from "./layout.ts"
 import { loadMatrix, loadVector, stagingBytes } from "./reading.ts"
 import type { TensorData } from "./safetensors.ts"
@@ -77,8 +77,6 @@ async function fill(
   })
 }
 
-const fileBytes = { F32: 4, F16: 2, BF16: 2, U8: 1 } as const
-
 /** Σ x² and Σ (x − panels)²: rows summed in f32 on the backend, their sums in f64. */
 async function deviation(
   backend: Backend,
@@ -90,16 +88,7 @@ async function deviation(
   const wide = cast(x, "f32") // (N, K)
   const off = sub(wide, dequantise(panels, { N, K, Halves })) // (N, K)
   const sums = [wide, off].map((v) => sumRows(mul(v, v))) // (N), (N)
-  const targets = sums.map(({ shape }) => allocate(backend, shape))
-  try {
-    await runOnce(
-      backend,
-      targets.map((target, i) => [target, sums[i] as Tensor] as const),
-    )
-    const rows = await Promise.all(targets.map((target) => readBound(target, backend)))
-    const totals = rows.map((list) => Array.from(list).reduce((a, b) => a + b, 0))
-    return totals as [number, number]
-  } finally {
-    for (const target of targets) bufferOf(target).free()
-  }
+  const rows = await readTensors(sums, backend)
+  const totals = rows.map((list) => Array.from(list).reduce((a, b) => a + b, 0))
+  return totals as [number, number]
 }

@@ -9,14 +9,14 @@ import { normalPair, schedule, threefry } from "./random.as"
 /** First row of the matrix in panel p: the panels of the halves alternate. */
 // @ts-ignore: decorator
 @inline
-function firstRow(p: u32, N: u32, Halves: u32): u32 {
+export function firstRow(p: u32, N: u32, Halves: u32): u32 {
   return (p % Halves) * (N / Halves) + (p / Halves) * 16
 }
 
 /** Rows of the matrix in panel p; the rest of its 16 outputs are zeros. */
 // @ts-ignore: decorator
 @inline
-function panelRows(p: u32, N: u32, Halves: u32): u32 {
+export function panelRows(p: u32, N: u32, Halves: u32): u32 {
   return min<u32>(N / Halves - (p / Halves) * 16, 16)
 }
 

@@ -2,6 +2,7 @@
 // panels. A block is made output by output: 32 numbers are widened into scratch, their scale is
 // found, and the quotients are rounded to nearest, ties to even.
 // Bytes: the matrix once, its blocks once.
+import { firstRow, panelRows } from "./pack.as"
 import { scratch } from "../backends/wasm/thread.as"
 import { itemBytes, loadFour, loadOne } from "./half.as"
 import { maxLanes, sumLanes } from "./math.as"
@@ -17,20 +18,6 @@ function wholes(): usize { return scratch() + 128 }
 // @ts-ignore: decorator
 @inline
 function expanded(): usize { return scratch() + 256 }
-
-/** First row of the matrix in panel p: the panels of the halves alternate. */
-// @ts-ignore: decorator
-@inline
-function firstRow(p: u32, N: u32, Halves: u32): u32 {
-  return (p % Halves) * (N / Halves) + (p / Halves) * 16
-}
-
-/** Rows of the matrix in panel p. */
-// @ts-ignore: decorator
-@inline
-function panelRows(p: u32, N: u32, Halves: u32): u32 {
-  return min<u32>(N / Halves - (p / Halves) * 16, 16)
-}
 
 /** 32 numbers from x on into scratch, zeros from `count` on; returns how many are not finite. */
 function gather(x: usize, count: u32, xType: u32): u32 {

@@ -1,6 +1,14 @@
 // Makes a plan ready on one or more banks: every step runs in the bank that holds its largest bound
 // tensor, and what lies in another bank is copied over before the segment of steps that reads it.
-import { encode, type Place, type Plan, type Step, type Storage } from "../../engine/index.ts"
+import {
+  encode,
+  isOwn,
+  isWord,
+  type Place,
+  type Plan,
+  type Step,
+  type Storage,
+} from "../../engine/index.ts"
 import type { Bank } from "./bank.ts"
 import type { WasmBuffer } from "./buffer.ts"
 
@@ -102,14 +110,14 @@ export class Replay {
     const floats = new Float32Array(words.buffer)
     words[0] = this.#kernel(op.name)
     words[1] = op.rows(call.params)
-    const own = outputs.filter((_, i) => op.alias[op.outputs[i] as string] === undefined)
+    const own = outputs.filter((_, i) => isOwn(op, op.outputs[i] as string))
     let at = 2
     for (const place of inputs) words[at++] = this.#read(place, segment)
     for (const place of own) words[at++] = this.#addressOf(place, segment.bank)
     for (const place of outputs) this.#written(place, segment)
     for (const name of op.params) {
       const value = call.params[name] as number
-      if (/^[A-Z]/.test(name) || name.endsWith("Type")) words[at++] = value
+      if (isWord(name)) words[at++] = value
       else floats[at++] = value
     }
     if (at > stepWords)
