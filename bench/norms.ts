@@ -1,7 +1,6 @@
 // `elm bench norms`: the paper's table 8 on this machine. One set of weights, its norms run in every
 // way, measured in turns; and a model of OLMo's shape with LayerNorm and with naive RMSNorm.
 import { Table } from "console-table-printer"
-import pc from "picocolors"
 import type { OpenBackend } from "../backends/index.ts"
 import type { Plan } from "../engine/index.ts"
 import {
@@ -12,6 +11,7 @@ import {
   scaledConfig,
   type WeightDType,
 } from "../model/index.ts"
+import { inColour } from "./colour.ts"
 import { type BackendFlags, openFor } from "./open.ts"
 import type { Report } from "./progress.ts"
 import { spreadOf } from "./statistics.ts"
@@ -132,7 +132,7 @@ async function compare(
 /** Table 8, with the ratio to the model without norms. */
 export function normTable(rows: readonly NormRow[]): string {
   const out = new Table({
-    shouldDisableColors: !pc.isColorSupported,
+    shouldDisableColors: !inColour,
     columns: [
       { name: "model", alignment: "left" },
       { name: "norm (per token)", alignment: "left" },

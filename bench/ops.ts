@@ -1,7 +1,6 @@
 // `elm bench ops`: the time of every op case, with its bytes, multiply-adds and share of the ceiling.
 import Benchmark from "benchmark"
 import { Table } from "console-table-printer"
-import pc from "picocolors"
 import {
   allocate,
   type Backend,
@@ -17,6 +16,7 @@ import {
 import { allOps } from "../ops/index.ts"
 import { caseName, recordCase } from "./cases.ts"
 import { CeilingMeter, type Ceilings } from "./ceiling.ts"
+import { inColour } from "./colour.ts"
 import { type BackendFlags, openFor } from "./open.ts"
 import { reporter } from "./progress.ts"
 
@@ -40,7 +40,7 @@ export async function benchOps(flags: OpsFlags): Promise<void> {
     }),
   )
   const report = reporter()
-  const out = new Table({ columns, shouldDisableColors: !pc.isColorSupported })
+  const out = new Table({ columns, shouldDisableColors: !inColour })
   for (const op of ops.filter((o) => !o.view && backend.has(o.name))) {
     for (const test of op.cases) {
       const label = caseName(op, test)

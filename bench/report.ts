@@ -1,7 +1,7 @@
 // The throughput table for people, and the line of JSON for programs.
 import { Table } from "console-table-printer"
-import pc from "picocolors"
 import type { Ceilings } from "./ceiling.ts"
+import { bold, dim, inColour } from "./colour.ts"
 import type { Machine } from "./machine.ts"
 import { paper } from "./paper.ts"
 import type { Spread } from "./statistics.ts"
@@ -30,7 +30,7 @@ export function headline({ machine: m }: BenchResult): string {
 /** The paper's table, each row beside its ceiling and beside the paper's own numbers. */
 export function table({ rows }: BenchResult): string {
   const out = new Table({
-    shouldDisableColors: !pc.isColorSupported,
+    shouldDisableColors: !inColour,
     columns: [
       { name: "model", alignment: "left" },
       { name: "prompt tok/s" },
@@ -46,7 +46,7 @@ export function table({ rows }: BenchResult): string {
   })
   for (const row of rows) {
     out.addRow({
-      model: pc.bold(`${row.model} ${row.dtype}`),
+      model: bold(`${row.model} ${row.dtype}`),
       "prompt tok/s": spread(row.promptSpread),
       "% mul-add": percent(row.flopsFraction),
       "generation tok/s": spread(row.generationSpread),
@@ -60,10 +60,10 @@ export function table({ rows }: BenchResult): string {
     for (const [label, numbers] of Object.entries(paper[row.model] ?? {})) {
       const names = { cuda: "  paper, RTX 4090 bf16", mlx: "  paper, M2 Max f16" } as const
       out.addRow({
-        model: pc.dim(names[label as keyof typeof names]),
-        "prompt tok/s": pc.dim(rate(numbers.prompt)),
-        "generation tok/s": pc.dim(rate(numbers.generation)),
-        "total tok/s": pc.dim(rate(numbers.total)),
+        model: dim(names[label as keyof typeof names]),
+        "prompt tok/s": dim(rate(numbers.prompt)),
+        "generation tok/s": dim(rate(numbers.generation)),
+        "total tok/s": dim(rate(numbers.total)),
       })
     }
   }
