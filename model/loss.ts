@@ -21,7 +21,7 @@ export interface LossTerms {
 export function lossTerms(logits: Tensor, targets: Tensor, options: LossOptions = {}): LossTerms {
   const { ignoreIndex = -1, zLoss = 0 } = options
   const [N, V] = logits.shape as [number, number]
-  const { nll, lse } = crossEntropy(logits, targets) // (N) each
+  const { nll, lse } = crossEntropy(logits, targets, { smoothing: 0 }) // (N) each
   const ignored = equal(cast(targets, "f32"), constant([ignoreIndex], [1])) // (N)
   const counted = affine(ignored, -1, 1) // (N)
   const count = sum(counted) // (1)

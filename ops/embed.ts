@@ -1,10 +1,13 @@
 // The input side of the tied embedding: a row of the same panels that the output product reads.
 // Kernel: embed.as.ts.
-import { constant, type Gradients, op, type Tensor, vjp } from "../engine/index.ts"
-import { equal, select } from "./elementwise.ts"
+import { constant, op, type Tensor, vjp } from "../engine/index.ts"
+import { add, equal, select } from "./elementwise.ts"
 import { cast, take } from "./indexing.ts"
-import { unpanel } from "./matmul.ts"
-import { panelWidth } from "./pack.ts"
+import { broadcast } from "./movement.ts"
+import { panelWidth, unpanel } from "./panels.ts"
+
+/** In place of a padding id: no row has this number. */
+export const noPadding = 0xffffffff
 
 /** x[n] = E[ids[n]] in f32; ids lie in 0 … 16P−1 (the caller checks them against the vocabulary).
  *  The row of the attribute Padding, if given, gets no gradient from here.
@@ -14,11 +17,10 @@ export const embed = op({
   sig: "ids:i32(N) w:f32|f16|bf16(P,D,16) -> x:(N,D)",
   params: "N P D wType",
   meaning: ({ ids, w }, { P }) => take(unpanel(w, P * panelWidth), ids),
-  vjp: ({ x }, { ids, w }, { P, Padding }): Gradients | undefined => {
-    if (!x || Padding === undefined) return undefined
-    const rows = take(unpanel(w, P * panelWidth), without(ids, Padding))
-    const [dw] = vjp([rows], [x], [w])
-    return { w: dw as Tensor }
+  vjp: ({ x }, { ids, w }, { Padding = noPadding }) => {
+    if (!x) return undefined
+    const none = broadcast(constant([0], [1]), w.shape) // (P, D, 16)
+    return { w: embedGrad(ids, x, none, { Padding }) }
   },
   rows: ({ N }) => N,
   cost: ({ N, D, wType }) => ({ bytes: N * D * (4 + (wType === 0 ? 4 : 2)), flops: 0 }),
@@ -26,6 +28,27 @@ export const embed = op({
     { N: 1, P: 3, D: 1280, wType },
     { N: 33, P: 2, D: 31, wType },
   ]),
+  sample: (name, { P }) => (name === "ids" ? (i) => (i * 7) % (P * panelWidth) : undefined),
+})
+
+/** dw = sum + the rows of dx at their ids, in the order of the ids, in the memory of sum; the row
+ *  Padding gets none (a number outside the vocabulary stands for no such row).
+ *  ids (N), dx (N, D), sum (P, D, 16) → dw (P, D, 16) */
+export const embedGrad = op({
+  name: "embedGrad",
+  sig: "ids:i32(N) dx:(N,D) sum:(P,D,16) -> dw:(P,D,16)",
+  params: "N D P Padding",
+  alias: { dw: "sum" },
+  meaning: ({ ids, dx, sum }, { P, Padding }) => {
+    const rows = take(unpanel(sum, P * panelWidth), without(ids, Padding))
+    return add(sum, vjp([rows], [dx], [sum])[0] as Tensor)
+  },
+  rows: ({ D }) => D,
+  cost: ({ N, D }) => ({ bytes: N * D * 12, flops: N * D }),
+  cases: [
+    { N: 33, P: 2, D: 31, Padding: 7 },
+    { N: 5, P: 3, D: 1280, Padding: 48 },
+  ],
   sample: (name, { P }) => (name === "ids" ? (i) => (i * 7) % (P * panelWidth) : undefined),
 })
 

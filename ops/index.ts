@@ -1,13 +1,15 @@
 // The op table: the only list of ops. The build takes the kernels from it, the tests their cases.
 import type { Op } from "../engine/index.ts"
+import { adamWOps } from "./adamw.ts"
 import { attention } from "./attention.ts"
 import { multiplyAdd, streamSum } from "./ceiling.ts"
-import { crossEntropy } from "./crossentropy.ts"
+import { crossEntropy, crossEntropyGrad } from "./crossentropy.ts"
 import { elementwiseOps } from "./elementwise.ts"
-import { embed } from "./embed.ts"
+import { embed, embedGrad } from "./embed.ts"
 import { indexingOps } from "./indexing.ts"
 import { layerNorm } from "./layernorm.ts"
 import { matmulOps } from "./matmul.ts"
+import { matmulGradOps } from "./matmul_grad.ts"
 import { movementOps } from "./movement.ts"
 import { packOps } from "./pack.ts"
 import { quantisedOps } from "./quantised.ts"
@@ -19,11 +21,12 @@ import { qkNormRope, ropeWrite } from "./rope.ts"
 import { meanRows, scaleColumns, scaleRows } from "./rows.ts"
 import { sample } from "./sample.ts"
 import { softmax } from "./softmax.ts"
-import { swiglu } from "./swiglu.ts"
+import { swiglu, swigluPanels, swigluPanelsGrad } from "./swiglu.ts"
 
+export { adamW, squareSums, squaresPerPart } from "./adamw.ts"
 export { attention } from "./attention.ts"
 export { multiplyAdd, streamSum } from "./ceiling.ts"
-export { crossEntropy } from "./crossentropy.ts"
+export { crossEntropy, crossEntropyGrad } from "./crossentropy.ts"
 export {
   add,
   affine,
@@ -38,7 +41,7 @@ export {
   sigmoid,
   sub,
 } from "./elementwise.ts"
-export { embed } from "./embed.ts"
+export { embed, embedGrad, noPadding } from "./embed.ts"
 export { cast, readRows, scatterAdd, take, writeRows } from "./indexing.ts"
 export { layerNorm } from "./layernorm.ts"
 export {
@@ -47,10 +50,11 @@ export {
   matmulSwiglu,
   normMatmul,
   normMatmulSwiglu,
-  unpanel,
 } from "./matmul.ts"
+export { matmulGradW, matmulGradWAdd, matmulGradX } from "./matmul_grad.ts"
 export { broadcast, copy, permute, reshape, restride, slice, spreadInto } from "./movement.ts"
-export { pack, panelsOf, panelWidth, randomPanels } from "./pack.ts"
+export { pack, randomPanels } from "./pack.ts"
+export { panelsOf, panelWidth, unpanel } from "./panels.ts"
 export {
   embedQuantised,
   matmulAddQuantised,
@@ -67,7 +71,7 @@ export { qkNormRope, ropeAngles, ropeFrequencies, ropeWrite, rotate } from "./ro
 export { meanRows, scaleColumns, scaleRows } from "./rows.ts"
 export { sample } from "./sample.ts"
 export { softmax, softmaxOf } from "./softmax.ts"
-export { gated, swiglu } from "./swiglu.ts"
+export { gated, swiglu, swigluPanels, swigluPanelsGrad } from "./swiglu.ts"
 
 /** Ops that everything else means, each with its own plain loop. */
 export const plainOps: readonly Op[] = [
@@ -82,10 +86,12 @@ export const plainOps: readonly Op[] = [
 /** Ops with a meaning in plain ops, and kernels of their own where a backend has them. */
 export const fusedOps: readonly Op[] = [
   embed.op,
+  embedGrad.op,
   rmsNorm.op,
   addRmsNorm.op,
   layerNorm.op,
   ...matmulOps,
+  ...matmulGradOps,
   qkNormRope.op,
   ropeWrite.op,
   meanRows.op,
@@ -93,8 +99,12 @@ export const fusedOps: readonly Op[] = [
   scaleColumns.op,
   attention.op,
   swiglu.op,
+  swigluPanels.op,
+  swigluPanelsGrad.op,
   softmax.op,
   crossEntropy.op,
+  crossEntropyGrad.op,
+  ...adamWOps,
   sample.op,
   ...packOps,
   ...quantisedOps,

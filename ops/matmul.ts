@@ -3,29 +3,12 @@
 // the last panel are zeros. Dtypes f32, f16, bf16; sums in f32. The norm before a product, the
 // activation or the residual add after it are part of it where they stand beside it in the model.
 // Kernels: matmul.as.ts.
-import { op, type Tensor } from "../engine/index.ts"
+import { op } from "../engine/index.ts"
 import { add } from "./elementwise.ts"
-import { cast } from "./indexing.ts"
-import { permute, reshape, slice } from "./movement.ts"
-import { panelsOf, panelWidth } from "./pack.ts"
-import { dot } from "./reduce.ts"
+import { matmulGradW, matmulGradX } from "./matmul_grad.ts"
+import { panelsOf, panelWidth, product, unpanel } from "./panels.ts"
 import { normalise } from "./rmsnorm.ts"
 import { gated } from "./swiglu.ts"
-
-/** The matrix (N, K) in f32 that panels stand for, in plain ops.  w (P, K, 16) → (N, K) */
-export function unpanel(w: Tensor, N: number, halves = 1): Tensor {
-  const [P, K] = w.shape as [number, number, number]
-  const parts = reshape(cast(w, "f32"), [P / halves, halves, K, panelWidth])
-  const rows = (P / halves) * panelWidth
-  const matrix = reshape(permute(parts, [1, 0, 3, 2]), [halves, rows, K])
-  return reshape(slice(matrix, 1, 0, N / halves), [N, K])
-}
-
-/** x·Wᵀ in plain ops.  x (M, K), matrix (N, K) → (M, N) */
-export function product(x: Tensor, matrix: Tensor): Tensor {
-  const [[M, K], [N]] = [x.shape as [number, number], matrix.shape as [number]]
-  return reshape(dot(reshape(x, [1, M, K]), reshape(matrix, [1, N, K])), [M, N])
-}
 
 interface Product {
   readonly M: number
@@ -65,6 +48,8 @@ export const matmul = op({
   params: "M K P N wType",
   check: fits,
   meaning: ({ x, w }, { N }) => product(x, unpanel(w, N)),
+  vjp: ({ y: dy }, { x, w }, { P }) =>
+    dy ? { x: matmulGradX(dy, w), w: matmulGradW(dy, x, { P }) } : undefined,
   rows: ({ P }) => P,
   cost,
   cases,

@@ -1,29 +1,12 @@
 // How weights come into panels (ops/matmul.ts): from rows read from a file, or drawn at random.
 // Both run once at load, on all threads. Kernels: pack.as.ts.
-import { constant, type DType, itemBytes, op, type Tensor } from "../engine/index.ts"
+import { constant, type DType, itemBytes, op } from "../engine/index.ts"
 import { affine, equal, sub } from "./elementwise.ts"
 import { cast } from "./indexing.ts"
-import { permute, reshape, spreadInto } from "./movement.ts"
+import { reshape } from "./movement.ts"
+import { packedPanels, panelsOf } from "./panels.ts"
 import { randomNormal } from "./random.ts"
 import { sumRows } from "./reduce.ts"
-
-/** Outputs of one panel. */
-export const panelWidth = 16
-
-/** Panels of a matrix of `rows` outputs in `halves` equal parts that alternate panel by panel. */
-export const panelsOf = (rows: number, halves = 1): number =>
-  halves * Math.ceil(rows / halves / panelWidth)
-
-/** The panels of a matrix in plain ops.  x (N, K) → (P, K, 16) */
-function panel(x: Tensor, halves: number): Tensor {
-  const [N, K] = x.shape as [number, number]
-  const P = panelsOf(N, halves)
-  const rows = (P / halves) * panelWidth
-  const parts = reshape(x, [halves, N / halves, K])
-  const padded = spreadInto(parts, [halves, rows, K], [rows * K, K, 1])
-  const split = reshape(padded, [halves, P / halves, panelWidth, K])
-  return reshape(permute(split, [1, 0, 3, 2]), [P, K, panelWidth])
-}
 
 const dtypeNames = ["f32", "f16", "bf16"] as const
 const bytesOf = (code: number): number => itemBytes(dtypeNames[code] as DType)
@@ -40,7 +23,7 @@ export const pack = op({
   params: "N K P Halves xType wType",
   check: ({ N, P, Halves }) => fits(N, P, Halves),
   meaning: ({ x }, { P, Halves }, { dtype }) => {
-    const w = cast(panel(cast(x, "f32"), Halves), dtype as DType)
+    const w = cast(packedPanels(cast(x, "f32"), Halves), dtype as DType)
     const flat = reshape(cast(w, "f32"), [P, w.size / P])
     // x − x is 0 for finite numbers and NaN for the rest.
     const finite = equal(sub(flat, flat), constant([0], [1]))
@@ -68,7 +51,7 @@ export const randomPanels = op({
   params: "N K P Halves Seed Stream std wType",
   check: ({ N, P, Halves }) => fits(N, P, Halves),
   meaning: (_none, { N, K, Halves, Seed, Stream, std }, { dtype }) =>
-    cast(panel(randomNormal({ N, K, Seed, Stream, std }), Halves), dtype as DType),
+    cast(packedPanels(randomNormal({ N, K, Seed, Stream, std }), Halves), dtype as DType),
   vjp: () => ({}),
   rows: ({ P }) => P,
   cost: ({ N, K, wType }) => ({ bytes: N * K * bytesOf(wType), flops: 100 * N * K }),

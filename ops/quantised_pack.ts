@@ -8,7 +8,7 @@
 // lanes. Scales are bf16, not f16: widening them is a shift, whatever their size.
 // Kernels: quantised_pack.as.ts.
 import { fromBf16, op, toBf16 } from "../engine/index.ts"
-import { panelsOf, panelWidth } from "./pack.ts"
+import { panelsOf, panelWidth } from "./panels.ts"
 
 /** Numbers of an output that share a scale. */
 export const blockDepth = 32
