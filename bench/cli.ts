@@ -1,6 +1,7 @@
 // `elm bench`: measures the machine's ceilings, then each model, prints the table and one JSON line.
 import { type Command, InvalidArgumentError, Option } from "commander"
 import { type BackendName, backendNames } from "../backends/index.ts"
+import { type Case, isDType } from "../engine/index.ts"
 import { configOf, modelNames, type WeightDType, weightDTypes } from "../model/index.ts"
 import { CeilingMeter } from "./ceiling.ts"
 import { checkWritable, writeWhole } from "./files.ts"
@@ -47,6 +48,19 @@ const models = (text: string): string[] => {
     }
   }
   return names
+}
+
+/** One more case of sizes, attributes and dtypes by name. */
+const sizes = (text: string, before: readonly Case[] = []): Case[] => {
+  const entries = text.split(",").map((part) => {
+    const [name = "", value = ""] = part.split("=")
+    const number = Number(value)
+    if (/^\w+$/.test(name) && value !== "" && (isDType(value) || Number.isFinite(number))) {
+      return [name, isDType(value) ? value : number] as const
+    }
+    throw new InvalidArgumentError(`Expected NAME=VALUE separated by commas, got ${part}.`)
+  })
+  return [...before, Object.fromEntries(entries)]
 }
 
 const dtypeOption = (text: string) =>
@@ -99,6 +113,7 @@ export function addBench(program: Command): void {
     .addOption(threadsOption())
     .option("--no-revectorise", "leave V8's 256-bit operations off")
     .option("--filter <names>", "only these ops, separated by commas")
+    .option("--sizes <case>", "sizes for them, as N=256,D=1280,eps=1e-6; repeatable", sizes)
     .action(benchOps)
 }
 

@@ -6,6 +6,7 @@ import {
   type Backend,
   bufferOf,
   type Call,
+  type Case,
   encode,
   type Op,
   plan,
@@ -22,6 +23,8 @@ import { reporter } from "./progress.ts"
 
 interface OpsFlags extends BackendFlags {
   readonly filter?: string
+  /** In place of the ops' own cases. */
+  readonly sizes?: readonly Case[]
 }
 
 /** Seconds of sampling for each case. */
@@ -42,7 +45,7 @@ export async function benchOps(flags: OpsFlags): Promise<void> {
   const report = reporter()
   const out = new Table({ columns, shouldDisableColors: !inColour })
   for (const op of ops.filter((o) => !o.view && backend.has(o.name))) {
-    for (const test of op.cases) {
+    for (const test of flags.sizes ?? op.cases) {
       const label = caseName(op, test)
       report(label)
       out.addRow(row(label, recordCase(op, test), backend, ceilings))

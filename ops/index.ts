@@ -2,6 +2,7 @@
 import type { Op } from "../engine/index.ts"
 import { adamWOps } from "./adamw.ts"
 import { attention } from "./attention.ts"
+import { causalAttention } from "./causal_attention.ts"
 import { multiplyAdd, streamSum } from "./ceiling.ts"
 import { crossEntropy, crossEntropyGrad } from "./crossentropy.ts"
 import { elementwiseOps } from "./elementwise.ts"
@@ -25,6 +26,7 @@ import { swiglu, swigluPanels, swigluPanelsGrad } from "./swiglu.ts"
 
 export { adamW, squareSums, squaresPerPart } from "./adamw.ts"
 export { attention } from "./attention.ts"
+export { causalAttention } from "./causal_attention.ts"
 export { multiplyAdd, streamSum } from "./ceiling.ts"
 export { crossEntropy, crossEntropyGrad } from "./crossentropy.ts"
 export {
@@ -98,6 +100,7 @@ export const fusedOps: readonly Op[] = [
   scaleRows.op,
   scaleColumns.op,
   attention.op,
+  causalAttention.op,
   swiglu.op,
   swigluPanels.op,
   swigluPanelsGrad.op,

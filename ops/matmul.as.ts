@@ -28,6 +28,11 @@ export function setWideTiles(on: u32): void {
   wideTiles = on !== 0
 }
 
+/** Whether this thread's tiles are 16 columns wide. */
+// @ts-ignore: decorator
+@inline
+export function hasWideTiles(): bool { return wideTiles }
+
 // Scratch: two tiles of sums per kept row, then x; 256 KiB are left for others.
 // @ts-ignore: decorator
 @inline

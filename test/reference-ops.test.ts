@@ -4,6 +4,7 @@ import { type Backend, constant, readTensors, type Tensor, vjp } from "../engine
 import { lossTerms } from "../model/index.ts"
 import {
   attention,
+  causalAttention,
   embed,
   layerNorm,
   matmul,
@@ -126,6 +127,26 @@ const suites: readonly Suite[] = [
       const y = permute(reshape(o, [B, T, H, E]), [0, 2, 1, 3])
       const inputs = { q: q as Tensor, k: k as Tensor, v: v as Tensor }
       return [{ name: "ref.y", got: y, limit: 5e-6 }, ...gradients(all, name, { y }, inputs, 1e-4)]
+    },
+  },
+  {
+    file: "attention",
+    checks(all, name) {
+      const [B, H, T, E] = goldenOf(all, `${name}/in.q`).shape as [number, number, number, number]
+      if (goldenOf(all, `${name}/in.k`).shape[2] !== T) return [] // a cache: not in training
+      const [q, k, v] = ["q", "k", "v"].map((key) => tensorOf(all, `${name}/in.${key}`)) as [
+        Tensor,
+        Tensor,
+        Tensor,
+      ]
+      const flat = reshape(permute(q, [0, 2, 1, 3]), [B * T, H * E])
+      const starts = constant(new Float64Array(B * T), [B, T], "i32")
+      const o = causalAttention(flat, k, v, starts, { scale: E ** -0.5 }).y
+      const y = permute(reshape(o, [B, T, H, E]), [0, 2, 1, 3])
+      return [
+        { name: "ref.y", got: y, limit: 5e-6 },
+        ...gradients(all, name, { y }, { q, k, v }, 1e-4),
+      ]
     },
   },
   {
