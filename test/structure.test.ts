@@ -13,6 +13,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   ops: ["engine"],
   backends: ["engine", "ops"],
   model: ["engine", "ops"],
+  train: ["engine", "ops", "model"],
   bench: ["engine", "ops", "backends", "model"],
 }
 const allowedInKernels: Readonly<Record<string, readonly string[]>> = {
