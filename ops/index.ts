@@ -13,12 +13,14 @@ import { matmulOps } from "./matmul.ts"
 import { matmulGradOps } from "./matmul_grad.ts"
 import { movementOps } from "./movement.ts"
 import { packOps } from "./pack.ts"
+import { sumParts } from "./parts.ts"
 import { quantisedOps } from "./quantised.ts"
 import { quantisedPackOps } from "./quantised_pack.ts"
 import { randomOps } from "./random.ts"
 import { reduceOps } from "./reduce.ts"
 import { addRmsNorm, rmsNorm } from "./rmsnorm.ts"
 import { qkNormRope, ropeWrite } from "./rope.ts"
+import { qkNormRopeTrain, qkNormRopeTrainGrad } from "./rope_train.ts"
 import { meanRows, scaleColumns, scaleRows } from "./rows.ts"
 import { sample } from "./sample.ts"
 import { softmax } from "./softmax.ts"
@@ -57,6 +59,7 @@ export { matmulGradW, matmulGradWAdd, matmulGradX } from "./matmul_grad.ts"
 export { broadcast, copy, permute, reshape, restride, slice, spreadInto } from "./movement.ts"
 export { pack, randomPanels } from "./pack.ts"
 export { panelsOf, panelWidth, unpanel } from "./panels.ts"
+export { sumParts } from "./parts.ts"
 export {
   embedQuantised,
   matmulAddQuantised,
@@ -70,6 +73,7 @@ export { randomNormal, randomUniform } from "./random.ts"
 export { argmax, cumsum, dot, max, maxRows, mean, sort, sum, sumRows } from "./reduce.ts"
 export { addRmsNorm, normalise, rmsNorm } from "./rmsnorm.ts"
 export { qkNormRope, ropeAngles, ropeFrequencies, ropeWrite, rotate } from "./rope.ts"
+export { qkNormRopeTrain } from "./rope_train.ts"
 export { meanRows, scaleColumns, scaleRows } from "./rows.ts"
 export { sample } from "./sample.ts"
 export { softmax, softmaxOf } from "./softmax.ts"
@@ -96,6 +100,9 @@ export const fusedOps: readonly Op[] = [
   ...matmulGradOps,
   qkNormRope.op,
   ropeWrite.op,
+  qkNormRopeTrain.op,
+  qkNormRopeTrainGrad.op,
+  sumParts.op,
   meanRows.op,
   scaleRows.op,
   scaleColumns.op,

@@ -9,7 +9,9 @@ import { rstdOf, sumSquares } from "./rmsnorm.as"
 import { madd } from "./simd.as"
 
 /** Normalises E numbers at x by rstd and w, rotates them by `angles`, and stores them at y. */
-function rotateRow(x: usize, w: usize, angles: usize, y: usize, E: u32, rstd: f32): void {
+export function rotateRow(
+  x: usize, w: usize, angles: usize, y: usize, E: u32, rstd: f32,
+): void {
   const half = (<usize>E) << 1
   const r = f32x4.splat(rstd)
   let j: usize = 0

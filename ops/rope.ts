@@ -44,7 +44,7 @@ export function rotate(x: Tensor, angles: Tensor): Tensor {
 }
 
 /** Heads first … first + count − 1 as (B, count, T, E), of heads (B, T, all, E). */
-const headsOf =
+export const headsOf =
   (heads: Tensor) =>
   (first: number, count: number): Tensor =>
     permute(slice(heads, 2, first, count), [0, 2, 1, 3])
