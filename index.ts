@@ -27,16 +27,21 @@ export {
 export {
   type ConfigSpec,
   configOf,
+  type EncodeOptions,
   type GenerateOptions,
+  loadTokenizer,
   type ModelConfig,
   type ModelOptions,
   modelNames,
   type NormKind,
   OpenELM,
   parameterCount,
+  parseTokenizer,
   type RandomOptions,
   scaledConfig,
+  type TextStream,
   type Token,
+  type Tokenizer,
   type WeightDType,
 } from "./model/index.ts"
 export * as ops from "./ops/index.ts"

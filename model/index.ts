@@ -20,3 +20,10 @@ export { type NormKind, normKinds } from "./norms.ts"
 export { type ModelOptions, OpenELM, type RandomOptions } from "./openelm.ts"
 export { quantisedTensors } from "./quantised.ts"
 export { openSafetensors, type SafetensorsFile, writeSafetensors } from "./safetensors.ts"
+export {
+  type EncodeOptions,
+  loadTokenizer,
+  parseTokenizer,
+  type TextStream,
+  type Tokenizer,
+} from "./tokenizer/index.ts"

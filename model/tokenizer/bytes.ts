@@ -1,0 +1,46 @@
+// The byte tokenizer: a token for each byte of UTF-8, and three special ones. Nothing to learn, so
+// it serves the smallest experiments.
+import { type Meaning, streamOf } from "./decode.ts"
+import type { Tokenizer } from "./index.ts"
+
+const bosId = 256
+const eosId = 257
+const padId = 258
+const specials = [bosId, eosId, padId]
+
+/** What stands in a tokenizer.json for it; no other program knows this type. */
+export const byteModelType = "openelm-bytes"
+
+export function byteTokenizer(): Tokenizer {
+  const utf8 = new TextEncoder()
+  const meanings: Meaning[] = Array.from({ length: 256 }, (_, byte) => byte)
+  meanings.push(...specials.map(() => ""))
+  const stream = streamOf(meanings, "the byte tokenizer")
+  return {
+    vocabSize: meanings.length,
+    bosId,
+    eosId,
+    padId,
+    file: {
+      name: "tokenizer.json",
+      bytes: utf8.encode(`${JSON.stringify({ version: "1.0", model: { type: byteModelType } })}\n`),
+    },
+    encode(text, { bos = false, eos = false } = {}) {
+      checkText(text)
+      return [...(bos ? [bosId] : []), ...utf8.encode(text), ...(eos ? [eosId] : [])]
+    },
+    decode: (ids) => decodeWith(stream(), ids),
+    stream,
+  }
+}
+
+export function decodeWith(stream: ReturnType<Tokenizer["stream"]>, ids: Iterable<number>): string {
+  let text = ""
+  for (const id of ids) text += stream.push(id)
+  return text + stream.end()
+}
+
+export function checkText(text: unknown): asserts text is string {
+  if (typeof text === "string") return
+  throw new TypeError(`encode: expected a text, got ${text === null ? "null" : typeof text}`)
+}

@@ -1,0 +1,119 @@
+// Text to token ids and back: SentencePiece's tokenizer.model, the Llama family's tokenizer.json,
+// or plain bytes.
+import { isObject, parseJson } from "../json.ts"
+import { encoderOf } from "./bpe.ts"
+import { byteModelType, byteTokenizer, checkText, decodeWith } from "./bytes.ts"
+import { pieceStreamOf, type TextStream } from "./decode.ts"
+import { parseTokenizerJson } from "./json.ts"
+import { parseSentencePiece } from "./sentencepiece.ts"
+import type { Vocabulary } from "./vocabulary.ts"
+
+export type { TextStream } from "./decode.ts"
+
+export interface EncodeOptions {
+  /** Begins with the token of that name; default false. */
+  readonly bos?: boolean
+  /** Ends with the token of that name; default false. */
+  readonly eos?: boolean
+}
+
+export interface Tokenizer {
+  readonly vocabSize: number
+  /** -1 where the vocabulary has none, as for `eosId`. */
+  readonly bosId: number
+  readonly eosId: number
+  /** The padding id: the model's own, or, where it has none, the vocabulary size. */
+  readonly padId: number
+  /** What to write into a model folder for `loadTokenizer` to make the same tokenizer of it. */
+  readonly file: { readonly name: string; readonly bytes: Uint8Array }
+  /** Ids of a text. Text never makes control tokens: "</s>" is four characters. */
+  encode(text: string, options?: EncodeOptions): number[]
+  /** Text of ids; control tokens and padding are none. Throws RangeError for other ids. */
+  decode(ids: Iterable<number>): string
+  /** Decodes token by token: `push` returns the text that is complete so far, whole characters
+   *  only; `end` returns the rest. */
+  stream(): TextStream
+}
+
+export const tokenizerFiles = ["tokenizer.model", "tokenizer.json"] as const
+
+/** Far more than any tokenizer has. */
+const maxBytes = 64 << 20
+
+/**
+ * Loads a tokenizer.model, a tokenizer.json, a folder that holds one (the first of them, if both),
+ * or "byte". Throws Error for files that cannot be read, SyntaxError for files that do not parse,
+ * RangeError for those that are not supported.
+ */
+export async function loadTokenizer(path: string): Promise<Tokenizer> {
+  if (typeof path !== "string") {
+    throw new TypeError(`loadTokenizer: expected a path or "byte", got ${typeof path}`)
+  }
+  if (path === "byte") return byteTokenizer()
+  const fs = await import("node:fs/promises")
+  const file = await tokenizerIn(path)
+  const found = await fs.stat(file ?? path).catch(() => undefined)
+  if (!file || !found?.isFile()) {
+    const reason = file ? "no such file" : `it has no ${tokenizerFiles.join(" or ")}`
+    throw new Error(
+      `Cannot open ${file ?? path}: ${reason}. Give a ${tokenizerFiles.join(", a ")}, ` +
+        'a folder with one, or "byte"',
+    )
+  }
+  if (found.size > maxBytes) {
+    throw new RangeError(`${file} has ${found.size} bytes, expected at most ${maxBytes}`)
+  }
+  return parseTokenizer(new Uint8Array(await fs.readFile(file)), file)
+}
+
+/** The tokenizer file of a folder, undefined where it has none; other paths as they are. */
+export async function tokenizerIn(path: string): Promise<string | undefined> {
+  const fs = await import("node:fs/promises")
+  const { join } = await import("node:path")
+  const isFolder = async (path: string) =>
+    (await fs.stat(path).catch(() => undefined))?.isDirectory()
+  if (!(await isFolder(path))) return path
+  const names = await fs.readdir(path)
+  const name = tokenizerFiles.find((name) => names.includes(name))
+  return name === undefined ? undefined : join(path, name)
+}
+
+/** A tokenizer from the bytes of its file, of either format; `source` names it in messages. */
+export function parseTokenizer(bytes: Uint8Array, source: string): Tokenizer {
+  const isJson = bytes[0] === 0x7b || (bytes[0] === 0xef && bytes[3] === 0x7b)
+  if (!isJson) return tokenizerOf(parseSentencePiece(bytes, source), "tokenizer.model", bytes)
+  if (bytes.length < 1000) {
+    const json = parseJson(bytes, source)
+    const model = isObject(json) ? json.model : undefined
+    if (isObject(model) && model.type === byteModelType) return byteTokenizer()
+  }
+  return tokenizerOf(parseTokenizerJson(bytes, source), "tokenizer.json", bytes)
+}
+
+function tokenizerOf(vocabulary: Vocabulary, name: string, bytes: Uint8Array): Tokenizer {
+  const { pieces, bosId, eosId, padId, source } = vocabulary
+  const stream = pieceStreamOf(vocabulary)
+  // Made with the first text: a model that is only given ids needs none of it.
+  let encoder: ReturnType<typeof encoderOf> | undefined
+  const special = (id: number, option: string): number => {
+    if (id >= 0) return id
+    throw new RangeError(`encode: ${source} has no token for ${option}. Leave ${option} out`)
+  }
+  return {
+    vocabSize: pieces.length,
+    bosId,
+    eosId,
+    padId,
+    file: { name, bytes },
+    encode(text, { bos = false, eos = false } = {}) {
+      checkText(text)
+      encoder ??= encoderOf(vocabulary)
+      const ids = bos ? [special(bosId, "bos")] : []
+      encoder(text, ids)
+      if (eos) ids.push(special(eosId, "eos"))
+      return ids
+    },
+    decode: (ids) => decodeWith(stream(), ids),
+    stream,
+  }
+}

@@ -1,0 +1,292 @@
+// SentencePiece BPE models (tokenizer.model): a protocol buffer of pieces with scores and of the
+// settings that text is prepared with. What this engine cannot apply exactly is refused.
+import { show } from "../json.ts"
+import { type Field, fields } from "./protobuf.ts"
+import {
+  byteOf,
+  type Merge,
+  type Merges,
+  type Piece,
+  type PieceKind,
+  type Vocabulary,
+} from "./vocabulary.ts"
+
+/** Field numbers of sentencepiece_model.proto. */
+export const modelFields = { pieces: 1, trainer: 2, normalizer: 3, denormalizer: 5 } as const
+export const pieceFields = { text: 1, score: 2, kind: 3 } as const
+export const trainerFields = {
+  modelType: 3,
+  vocabSize: 4,
+  characterCoverage: 10,
+  maxPieceLength: 20,
+  whitespaceAsSuffix: 24,
+  splitDigits: 25,
+  whitespaceOnlyPieces: 26,
+  byteFallback: 35,
+  unknownId: 40,
+  bosId: 41,
+  eosId: 42,
+  padId: 43,
+  unknownText: 44,
+  bosPiece: 46,
+  eosPiece: 47,
+  padPiece: 48,
+} as const
+export const normalizerFields = {
+  name: 1,
+  charsmap: 2,
+  dummyPrefix: 3,
+  removeExtraWhitespaces: 4,
+  escapeWhitespaces: 5,
+} as const
+
+export const modelTypes = { unigram: 1, bpe: 2, word: 3, char: 4 } as const
+/** Number → kind; 5 marks a piece as unused, which no released model does. */
+export const pieceKinds = {
+  normal: 1,
+  unknown: 2,
+  control: 3,
+  user: 4,
+  byte: 6,
+} as const satisfies Record<PieceKind, number>
+
+/** Longest piece in UTF-16 units, as SentencePiece limits it in bytes. */
+const maxPieceLength = 8000
+
+interface Scored extends Piece {
+  readonly score: number
+}
+
+/**
+ * Reads a SentencePiece model. Throws SyntaxError for bytes that are none, and RangeError for
+ * settings that are not supported (unigram models, text normalisation).
+ */
+export function parseSentencePiece(bytes: Uint8Array, source: string): Vocabulary {
+  const pieces: Scored[] = []
+  let trainer = message(undefined, source)
+  let normalizer = message(undefined, source)
+  for (const { number, value } of fields(bytes, source)) {
+    if (number === modelFields.pieces) pieces.push(parsePiece(value, pieces.length, source))
+    if (number === modelFields.trainer) trainer = message(value, source)
+    if (number === modelFields.normalizer) normalizer = message(value, source)
+    if (number === modelFields.denormalizer) {
+      const denormalizer = message(value, source)
+      if (denormalizer.holds(normalizerFields.charsmap)) {
+        throw unsupported(source, "it changes text after decoding")
+      }
+    }
+  }
+  if (pieces.length === 0) throw new SyntaxError(`${source} holds no pieces. Download it again`)
+  checkTrainer(trainer, source)
+  checkNormalizer(normalizer, source)
+  const byteFallback = trainer.flag(trainerFields.byteFallback, false)
+  checkPieces(pieces, byteFallback, source)
+  const control = (field: number, text: string): number => {
+    const name = trainer.text(field, "") || text
+    return pieces.findIndex((piece) => piece.kind === "control" && piece.text === name)
+  }
+  const padId = control(trainerFields.padPiece, "<pad>")
+  return {
+    source,
+    pieces,
+    settings: settingsOf(trainer, normalizer, byteFallback),
+    unknownId: pieces.findIndex(({ kind }) => kind === "unknown"),
+    bosId: control(trainerFields.bosPiece, "<s>"),
+    eosId: control(trainerFields.eosPiece, "</s>"),
+    padId: padId < 0 ? pieces.length : padId,
+    merges: () => mergesOf(pieces),
+  }
+}
+
+function settingsOf(trainer: Message, normalizer: Message, byteFallback: boolean) {
+  const prefix = normalizer.flag(normalizerFields.dummyPrefix, true)
+  const collapse = normalizer.flag(normalizerFields.removeExtraWhitespaces, true)
+  return {
+    prefix: prefix ? "text" : "never",
+    prefixIfMissing: false,
+    collapse,
+    splitSpaces: false,
+    byteFallback,
+    fuseUnknown: true,
+    unknownText: trainer.text(trainerFields.unknownText, " \u2047 "),
+    stripPrefix: prefix || collapse,
+  } as const
+}
+
+// ---- Messages -----------------------------------------------------------------------------------
+
+interface Message {
+  number(field: number, otherwise: number): number
+  flag(field: number, otherwise: boolean): boolean
+  text(field: number, otherwise: string): string
+  /** Whether a field of bytes is there and not empty. */
+  holds(field: number): boolean
+}
+
+/** A message by field number, the last value of each; without a value, an empty one. */
+function message(value: Field["value"] | undefined, source: string): Message {
+  const values = new Map<number, Field["value"]>()
+  if (value !== undefined) {
+    for (const field of fields(bytesOf(value, source), source)) {
+      values.set(field.number, field.value)
+    }
+  }
+  const number = (field: number, otherwise: number): number => {
+    const found = values.get(field) ?? otherwise
+    return typeof found === "number" ? found : floatOf(found, source)
+  }
+  return {
+    number,
+    flag: (field, otherwise) => number(field, Number(otherwise)) !== 0,
+    text(field, otherwise) {
+      const found = values.get(field)
+      return found === undefined ? otherwise : textOf(bytesOf(found, source), source)
+    },
+    holds: (field) => bytesOf(values.get(field) ?? new Uint8Array(), source).length > 0,
+  }
+}
+
+function bytesOf(value: Field["value"], source: string): Uint8Array {
+  if (typeof value !== "number") return value
+  throw new SyntaxError(`${source} is not a SentencePiece model: a number in place of a text`)
+}
+
+function floatOf(bytes: Uint8Array, source: string): number {
+  if (bytes.length === 4) {
+    return new DataView(bytes.buffer, bytes.byteOffset).getFloat32(0, true)
+  }
+  throw new SyntaxError(`${source} is not a SentencePiece model: a text in place of a number`)
+}
+
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
+
+function textOf(bytes: Uint8Array, source: string): string {
+  try {
+    return utf8.decode(bytes)
+  } catch {
+    throw new SyntaxError(`${source} is not a SentencePiece model: a text is not UTF-8`)
+  }
+}
+
+// ---- Pieces -------------------------------------------------------------------------------------
+
+function parsePiece(value: Field["value"], id: number, source: string): Scored {
+  const fields = message(value, source)
+  const text = fields.text(pieceFields.text, "")
+  const number = fields.number(pieceFields.kind, pieceKinds.normal)
+  const score = fields.number(pieceFields.score, 0)
+  const names = Object.keys(pieceKinds) as PieceKind[]
+  const kind = names.find((name) => pieceKinds[name] === number)
+  if (!kind) throw unsupported(source, `piece ${id}, ${show(text)}, has the type ${number}`)
+  if (text === "" || text.length >= maxPieceLength || Number.isNaN(score)) {
+    throw new SyntaxError(
+      `${source}: piece ${id} has ${text.length} characters and the score ${score}, ` +
+        `expected a number and 1 to ${maxPieceLength - 1} characters. Download it again`,
+    )
+  }
+  return { text, score, kind }
+}
+
+function checkPieces(pieces: readonly Scored[], byteFallback: boolean, source: string): void {
+  const seen = new Map<string, number>()
+  const bytes = new Set<number>()
+  for (const [id, { text, kind }] of pieces.entries()) {
+    const other = seen.get(text)
+    if (other !== undefined) {
+      throw new RangeError(
+        `${source}: pieces ${other} and ${id} are both ${show(text)}. Download it again`,
+      )
+    }
+    seen.set(text, id)
+    if (kind === "byte") bytes.add(byteOf(text))
+  }
+  const unknown = pieces.filter(({ kind }) => kind === "unknown").length
+  if (unknown !== 1) {
+    throw new RangeError(`${source} has ${unknown} unknown pieces, expected 1. Download it again`)
+  }
+  if (bytes.has(-1) || bytes.size !== (byteFallback ? 256 : 0)) {
+    throw new RangeError(
+      `${source} has ${bytes.size} byte pieces, expected ${byteFallback ? 256 : 0} ` +
+        `from <0x00> to <0xFF>. Download it again`,
+    )
+  }
+}
+
+// ---- What is not supported ----------------------------------------------------------------------
+
+function checkTrainer(trainer: Message, source: string): void {
+  const type = trainer.number(trainerFields.modelType, modelTypes.unigram)
+  if (type !== modelTypes.bpe) {
+    const name = Object.entries(modelTypes).find(([, number]) => number === type)?.[0]
+    throw unsupported(source, `it is a ${name ?? `type ${type}`} model, expected bpe`)
+  }
+  if (trainer.flag(trainerFields.whitespaceAsSuffix, false)) {
+    throw unsupported(source, "its pieces end with their space")
+  }
+}
+
+function checkNormalizer(normalizer: Message, source: string): void {
+  if (normalizer.holds(normalizerFields.charsmap)) {
+    const name = normalizer.text(normalizerFields.name, "")
+    throw unsupported(source, `it normalises text by ${show(name)}, expected identity`)
+  }
+  if (!normalizer.flag(normalizerFields.escapeWhitespaces, true)) {
+    throw unsupported(source, "it keeps spaces as they are")
+  }
+}
+
+const unsupported = (source: string, what: string): RangeError =>
+  new RangeError(`${source} is not supported: ${what}. Use a BPE model such as Llama's`)
+
+// ---- Merges -------------------------------------------------------------------------------------
+
+/** Two symbols merge where their texts together are a piece; the piece's score is the rank. */
+function mergesOf(pieces: readonly Scored[]): Merges {
+  const symbols = new Map<string, number>()
+  const ranks = new Map<number, number>()
+  const scores = new Set<number>()
+  for (const [id, { text, kind, score }] of pieces.entries()) {
+    if (kind !== "normal") continue
+    symbols.set(text, id)
+    scores.add(score)
+  }
+  for (const [rank, score] of [...scores].sort((a, b) => b - a).entries()) ranks.set(score, rank)
+  const extra = addCharacters(symbols, pieces)
+  const list: Merge[] = []
+  for (const [merged, { text, kind, score }] of pieces.entries()) {
+    if (kind !== "normal") continue
+    const rank = ranks.get(score) as number
+    for (const cut of cuts(text)) {
+      const left = symbols.get(text.slice(0, cut))
+      const right = left === undefined ? undefined : symbols.get(text.slice(cut))
+      if (left !== undefined && right !== undefined) list.push({ left, right, merged, rank })
+    }
+  }
+  const characters = new Map([...symbols].filter(([text]) => isCharacter(text)))
+  return { characters, extra, list }
+}
+
+/** Adds the characters that only occur inside of longer pieces. */
+function addCharacters(symbols: Map<string, number>, pieces: readonly Piece[]): string[] {
+  const extra: string[] = []
+  for (const { text, kind } of pieces) {
+    if (kind !== "normal") continue
+    for (const character of text) {
+      if (symbols.has(character)) continue
+      symbols.set(character, pieces.length + extra.length)
+      extra.push(character)
+    }
+  }
+  return extra
+}
+
+/** Positions between two characters, in UTF-16 units. */
+function* cuts(text: string): Generator<number> {
+  for (let i = 1; i < text.length; i++) {
+    const unit = text.charCodeAt(i)
+    if (unit < 0xdc00 || unit > 0xdfff) yield i
+  }
+}
+
+const isCharacter = (text: string): boolean =>
+  text.length === 1 || (text.length === 2 && (text.codePointAt(0) as number) > 0xffff)
