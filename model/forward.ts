@@ -1,6 +1,6 @@
 // OpenELM's forward pass, as the paper has it: six calls a block, six steps. Training and inference
-// record the same graph; how its norms run is norms.ts. What the sizes are is config.ts; where the weights come from,
-// weights.ts.
+// record the same blocks; how their norms run is norms.ts, what the sizes are config.ts, where the
+// weights come from weights.ts.
 import type { Tensor } from "../engine/index.ts"
 import { attention, reshape, slice } from "../ops/index.ts"
 import type { ModelConfig } from "./config.ts"
@@ -39,6 +39,18 @@ export interface Inputs {
 /** Called with every intermediate by name, for those who want to look. */
 export type Trace = (name: string, value: Tensor) => void
 
+/** What is between the two products of layer i: head norms, RoPE, attention.
+ *  qkv (B·T, (H + 2G)·E) → (B·T, H·E) */
+export type Attend = (qkv: Tensor, layer: LayerWeights, i: number) => Tensor
+
+/** What a pass through the blocks is made of. */
+export interface Pass {
+  readonly config: ModelConfig
+  readonly norms: Omit<Norms, "heads">
+  readonly attend: Attend
+  readonly trace?: Trace | undefined
+}
+
 export interface Hidden {
   readonly stream: Stream
   /** The caches with this call's keys and values in them. */
@@ -53,51 +65,55 @@ export function hidden(
   norms: Norms,
   trace?: Trace,
 ): Hidden {
-  const x = embedding(inputs.tokens, weights.embedding, config.modelDim, config.paddingIndex)
-  let stream: Stream = { x } // (B·T, D)
-  trace?.("embed", x)
-  const caches = weights.layers.map((layer, i) => {
-    const cache = inputs.caches[i] as LayerCache
-    const place: Place = { i, cache, angles: weights.angles, position: inputs.position }
-    const result = block(config, layer, place, stream, norms, trace)
-    stream = result.stream
-    return result.cache
+  const caches: LayerCache[] = []
+  const attend: Attend = (qkv, { qNorm, kNorm }, i) => {
+    const { position, caches: before } = inputs
+    const cache = before[i] as LayerCache
+    const angles = weights.angles
+    const { q, keys, values } = norms.heads({ qkv, qNorm, kNorm, angles, ...cache, position })
+    caches.push({ keys, values })
+    for (const [name, x] of Object.entries({ q, keys, values })) trace?.(`blocks.${i}.${name}`, x)
+    return attention(q, keys, values, position, { scale: config.headDim ** -0.5 }) // (B·T, H·E)
+  }
+  let stream = embedded(config, weights, inputs.tokens) // (B·T, D)
+  trace?.("embed", stream.x)
+  weights.layers.forEach((layer, i) => {
+    stream = block({ config, norms, attend, trace }, layer, i, stream)
   })
   return { stream, caches }
 }
 
-interface Place {
-  readonly i: number
-  readonly cache: LayerCache
-  readonly angles: Tensor // (positions, E)
-  readonly position: Tensor // i32 (B)
-}
-
-function block(
+/** The residual stream at its start.  tokens (B·T) → (B·T, D) */
+export const embedded = (
   config: ModelConfig,
+  { embedding: w }: Weights,
+  tokens: Tensor,
+): Stream => ({
+  x: embedding(tokens, w, config.modelDim, config.paddingIndex),
+})
+
+/** Block i: attention, then the feed-forward network, each added to the stream. */
+export function block(
+  { config, norms, attend, trace }: Pass,
   w: LayerWeights,
-  { i, cache, angles, position }: Place,
+  i: number,
   before: Stream,
-  norms: Norms,
-  trace?: Trace,
-) {
+): Stream {
   const E = config.headDim
   const [H, G, F] = [config.queryHeads[i], config.keyHeads[i], config.ffnDims[i]] as Sizes
   const J = (H + 2 * G) * E
 
   const { stream, y: qkv } = norms.project(before, w.attnNorm, w.qkv, J) // (B·T, (H + 2G)·E)
-  const { qNorm, kNorm } = w
-  const { q, keys, values } = norms.heads({ qkv, qNorm, kNorm, angles, ...cache, position })
-  const o = attention(q, keys, values, position, { scale: E ** -0.5 }) // (B·T, H·E)
+  const o = attend(qkv, w, i) // (B·T, H·E)
   const middle = norms.join(stream, o, w.out) // (B·T, D)
   const { stream: after, y: g } = norms.gate(middle, w.ffnNorm, w.proj1, F) // (B·T, F)
   const result = norms.join(after, g, w.proj2) // (B·T, D)
 
   if (trace) {
-    const seen = { x: stream.x, qkv, q, keys, values, attention: o, middle: after.x, gate: g }
+    const seen = { x: stream.x, qkv, attention: o, middle: after.x, gate: g }
     for (const [name, value] of Object.entries(seen)) trace(`blocks.${i}.${name}`, value)
   }
-  return { stream: result, cache: { keys, values } }
+  return result
 }
 
 type Sizes = [H: number, G: number, F: number]

@@ -12,13 +12,21 @@ export {
 } from "./config.ts"
 export { type ModelFolder, openModelFolder } from "./folder.ts"
 export { markOf, type QuantisedFormat, quantisedFormats } from "./format.ts"
-export type { LayerWeights, Weights } from "./forward.ts"
+export {
+  type Attend,
+  block,
+  embedded,
+  type LayerWeights,
+  type Pass,
+  type Weights,
+} from "./forward.ts"
 export type { GenerateOptions, Token } from "./generate.ts"
-export { type WeightDType, weightBytes, weightDTypes } from "./layout.ts"
+export { type Spec, specsOf, type WeightDType, weightBytes, weightDTypes } from "./layout.ts"
 export { type LossOptions, type LossTerms, lossTerms } from "./loss.ts"
-export { type NormKind, normKinds } from "./norms.ts"
+export { type NormKind, normKinds, type Stream, settler, trainable } from "./norms.ts"
 export { type ModelOptions, OpenELM, type RandomOptions } from "./openelm.ts"
 export { quantisedTensors } from "./quantised.ts"
+export { Holder } from "./holder.ts"
 export { openSafetensors, type SafetensorsFile, writeSafetensors } from "./safetensors.ts"
 export {
   type EncodeOptions,

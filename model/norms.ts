@@ -8,6 +8,7 @@ import {
   layerNorm,
   meanRows,
   mul,
+  panelWidth,
   qkNormRope,
   reshape,
   rmsNorm,
@@ -16,6 +17,7 @@ import {
   scaleColumns,
   scaleRows,
   slice,
+  swigluPanels,
 } from "../ops/index.ts"
 import { addProduct, gatedProduct, normGatedProduct, normProduct, product } from "./products.ts"
 
@@ -84,13 +86,32 @@ const folded = (eps: number): Norms => ({
   heads: (heads) => headsFused(heads, eps),
 })
 
-const added = (eps: number): Norms => {
-  const settle = ({ x, d }: Stream, n: Tensor) => {
+const added = (eps: number): Norms => ({
+  ...separately(settler(eps)),
+  heads: (heads) => headsFused(heads, eps),
+})
+
+type Settle = (stream: Stream, n: Tensor) => { stream: Stream; a: Tensor }
+
+/** The norm of the stream, in one step with the pending branch. */
+export const settler =
+  (eps: number): Settle =>
+  ({ x, d }, n) => {
     if (!d) return { stream: { x }, a: rmsNorm(x, n, { eps }).y }
     const { sum, y } = addRmsNorm(x, d, n, { eps })
     return { stream: { x: sum }, a: y }
   }
-  return { ...separately(settle), heads: (heads) => headsFused(heads, eps) }
+
+/** As "added", with an activation of its own: everything that a gradient needs is kept. */
+export function trainable(eps: number): Omit<Norms, "heads"> {
+  const settle = settler(eps)
+  return {
+    ...separately(settle),
+    gate(before, n, w, F) {
+      const { stream, a } = settle(before, n)
+      return { stream, y: swigluPanels(product(a, w, (w.shape[0] as number) * panelWidth), { F }) }
+    },
+  }
 }
 
 function apart(kind: NormKind, eps: number): Norms {
@@ -105,9 +126,7 @@ function apart(kind: NormKind, eps: number): Norms {
 }
 
 /** Products without a norm in them, after a step that settles the stream. */
-const separately = (
-  settle: (stream: Stream, n: Tensor) => { stream: Stream; a: Tensor },
-): Omit<Norms, "heads"> => ({
+const separately = (settle: Settle): Omit<Norms, "heads"> => ({
   project(before, n, w, N) {
     const { stream, a } = settle(before, n)
     return { stream, y: product(a, w, N) }

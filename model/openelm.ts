@@ -126,6 +126,11 @@ export class OpenELM {
     return this.#loaded.weights
   }
 
+  /** Every weight by its name in the file format, in the layout of the backend. */
+  get tensors(): ReadonlyMap<string, Tensor> {
+    return this.#loaded.tensors
+  }
+
   get parameters(): number {
     return parameterCount(this.config)
   }

@@ -15,6 +15,8 @@ export type Progress = (done: number, total: number) => void
 
 export interface LoadedWeights {
   readonly weights: Weights
+  /** Every weight by its name, in the order of the file format. */
+  readonly tensors: ReadonlyMap<string, Tensor>
   /** Bytes of all weights on the backend. */
   readonly bytes: number
   free(): void
@@ -70,18 +72,18 @@ export function outlineWeights(
   config: ModelConfig,
   backend: Backend,
   dtype: WeightDType,
-): LoadedWeights & { readonly tensors: ReadonlyMap<string, Tensor> } {
+): LoadedWeights {
   const held = new Holder(backend)
   try {
     const angles = held.allocate([config.maxContext, config.headDim])
     const frequencies = ropeFrequencies(config.headDim, config.ropeBase)
     backend.write(bufferOf(angles), ropeAngles(config.maxContext, frequencies))
-    const tensors = new Map([["angles", angles]])
+    const tensors = new Map<string, Tensor>()
     for (const spec of specsOf(config)) {
       const { shape, dtype: kept } = stored(spec, dtype)
       tensors.set(spec.name, held.allocate(shape, kept))
     }
-    const weights = assemble(config, tensors)
+    const weights = assemble(config, tensors, angles)
     return { weights, tensors, bytes: weightBytes(config, dtype), free: () => held.free() }
   } catch (error) {
     held.free()
@@ -113,7 +115,11 @@ async function fillWeights(
   }
 }
 
-function assemble(config: ModelConfig, tensors: ReadonlyMap<string, Tensor>): Weights {
+function assemble(
+  config: ModelConfig,
+  tensors: ReadonlyMap<string, Tensor>,
+  angles: Tensor,
+): Weights {
   const get = (name: string): Tensor => tensors.get(name) as Tensor
   const layers = Array.from({ length: config.layers }, (_, i): LayerWeights => {
     const at = (name: string): Tensor => get(`layers.${i}.${name}.weight`)
@@ -129,5 +135,5 @@ function assemble(config: ModelConfig, tensors: ReadonlyMap<string, Tensor>): We
     }
   })
   const embedding = get("token_embeddings.weight")
-  return { embedding, layers, norm: get("norm.weight"), angles: get("angles") }
+  return { embedding, layers, norm: get("norm.weight"), angles }
 }

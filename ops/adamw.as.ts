@@ -60,3 +60,13 @@ export function adamW(
     }
   }
 }
+
+/** a, b (N) → a += b */
+export function accumulate(a: usize, b: usize, N: u32, begin: u32, end: u32): void {
+  let at = (<usize>begin) << 14
+  const last = (<usize>min<u32>(N, end << 12)) << 2
+  for (; at + 16 <= last; at += 16) {
+    v128.store(a + at, f32x4.add(v128.load(a + at), v128.load(b + at)))
+  }
+  for (; at < last; at += 4) store<f32>(a + at, load<f32>(a + at) + load<f32>(b + at))
+}

@@ -73,6 +73,18 @@ export const adamW = op({
         : undefined,
 })
 
+/** y = a + b in the memory of a.  a, b (N) → y (N) */
+export const accumulate = op({
+  name: "accumulate",
+  sig: "a:(N) b:(N) -> y:(N)",
+  params: "N",
+  alias: { y: "a" },
+  meaning: ({ a, b }) => add(a, b),
+  rows: ({ N }) => Math.ceil(N / numbersPerItem),
+  cost: ({ N }) => ({ bytes: 12 * N, flops: N }),
+  cases: numbers,
+})
+
 type Rates = [Tensor, Tensor, Tensor]
 
-export const adamWOps = [squareSums.op, adamW.op]
+export const adamWOps = [squareSums.op, adamW.op, accumulate.op]

@@ -168,3 +168,51 @@ export function randomPanels(
     }
   }
 }
+
+/** Four columns of the matrix out of a panel: rows of the panel become columns. */
+// @ts-ignore: decorator
+@inline
+function unpackFour(w: usize, x: usize, stride: usize, wType: u32, xType: u32): void {
+  const line = itemBytes(wType) * 16
+  const a = toBits(loadFour(w, wType), xType)
+  const b = toBits(loadFour(w + line, wType), xType)
+  const c = toBits(loadFour(w + line * 2, wType), xType)
+  const d = toBits(loadFour(w + line * 3, wType), xType)
+  const e = v128.shuffle<i32>(a, b, 0, 4, 1, 5), f = v128.shuffle<i32>(c, d, 0, 4, 1, 5)
+  const g = v128.shuffle<i32>(a, b, 2, 6, 3, 7), h = v128.shuffle<i32>(c, d, 2, 6, 3, 7)
+  storeBits(x, v128.shuffle<i32>(e, f, 0, 1, 4, 5), xType)
+  storeBits(x + stride, v128.shuffle<i32>(e, f, 2, 3, 6, 7), xType)
+  storeBits(x + stride * 2, v128.shuffle<i32>(g, h, 0, 1, 4, 5), xType)
+  storeBits(x + stride * 3, v128.shuffle<i32>(g, h, 2, 3, 6, 7), xType)
+}
+
+/** w (P, K, 16) → x (N, K): four by four numbers with a transposition in registers, the rest one at
+ *  a time. */
+export function unpack(
+  w: usize, x: usize,
+  N: u32, K: u32, P: u32, Halves: u32, wType: u32, xType: u32, begin: u32, end: u32,
+): void {
+  const stride = <usize>K * itemBytes(xType)
+  const whole = K & ~3
+  for (let p = begin; p < end; p++) {
+    const rows = panelRows(p, N, Halves)
+    const panel = w + <usize>p * K * 16 * itemBytes(wType)
+    const first = x + firstRow(p, N, Halves) * stride
+    const fours = rows & ~3
+    for (let j: u32 = 0; j < fours; j += 4) {
+      let from = panel + j * itemBytes(wType)
+      let to = first + j * stride
+      for (let k: u32 = 0; k < whole; k += 4) {
+        unpackFour(from, to, stride, wType, xType)
+        from += 64 * itemBytes(wType)
+        to += 4 * itemBytes(xType)
+      }
+    }
+    for (let j: u32 = 0; j < rows; j++) {
+      for (let k: u32 = j < fours ? whole : 0; k < K; k++) {
+        const value = loadOne(panel + (<usize>k * 16 + j) * itemBytes(wType), wType)
+        storeOne(first + j * stride + k * itemBytes(xType), value, xType)
+      }
+    }
+  }
+}

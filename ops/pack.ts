@@ -4,7 +4,7 @@ import { constant, type DType, itemBytes, op } from "../engine/index.ts"
 import { affine, equal, sub } from "./elementwise.ts"
 import { cast } from "./indexing.ts"
 import { reshape } from "./movement.ts"
-import { packedPanels, panelsOf } from "./panels.ts"
+import { packedPanels, panelsOf, unpanel } from "./panels.ts"
 import { randomNormal } from "./random.ts"
 import { sumRows } from "./reduce.ts"
 
@@ -43,6 +43,28 @@ export const pack = op({
   ),
 })
 
+/** The rows that panels stand for, converted to `dtype`: the inverse of pack.
+ *  w (P, K, 16) → x (N, K) */
+export const unpack = op({
+  name: "unpack",
+  sig: "w:f32|f16|bf16(P,K,16) -> x:dtype(N,K)",
+  params: "N K P Halves wType xType",
+  check: ({ N, P, Halves }) => fits(N, P, Halves),
+  meaning: ({ w }, { N, Halves }, { dtype }) => cast(unpanel(w, N, Halves), dtype as DType),
+  vjp: () => ({}),
+  rows: ({ P }) => P,
+  cost: ({ N, K, xType, wType }) => ({
+    bytes: N * K * (bytesOf(xType) + bytesOf(wType)),
+    flops: 0,
+  }),
+  cases: dtypeNames.flatMap((wType) =>
+    dtypeNames.flatMap((dtype) => [
+      { N: 33, K: 31, P: 3, Halves: 1, wType, dtype },
+      { N: 50, K: 64, P: 4, Halves: 2, wType, dtype },
+    ]),
+  ),
+})
+
 /** Panels of a random matrix z (N, K), normal with standard deviation std; the numbers are those of
  *  randomNormal, whatever the layout and dtype.  → w (P, K, 16) */
 export const randomPanels = op({
@@ -61,4 +83,4 @@ export const randomPanels = op({
   ]),
 })
 
-export const packOps = [pack.op, randomPanels.op]
+export const packOps = [pack.op, unpack.op, randomPanels.op]

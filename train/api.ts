@@ -1,0 +1,102 @@
+// Training from an application: losses and gradients of a batch, and steps that move a model.
+import { bufferOf, readTensors, runOnce, type Update } from "../engine/index.ts"
+import { Holder, type OpenELM, specsOf } from "../model/index.ts"
+import { reshape, unpack } from "../ops/index.ts"
+import { type Batch, checkBatch } from "./batch.ts"
+import { recordStep } from "./graph.ts"
+import { checkTrainOptions, type TrainOptions } from "./options.ts"
+import { type StepOptions, type StepResult, TrainStep } from "./step.ts"
+
+export interface LossOptions
+  extends Pick<
+    TrainOptions,
+    "zLoss" | "ignoreIndex" | "labelSmoothing" | "checkpointActivations"
+  > {
+  /** First position that each position attends to, (B, T); default 0 everywhere. */
+  readonly starts?: Batch
+}
+
+export interface LossAndGradients {
+  /** ce + z */
+  readonly loss: number
+  /** Mean cross-entropy of the targets that count, in nats. */
+  readonly ce: number
+  readonly z: number
+  /** By name in the file format, row-major in the shape of that tensor. */
+  readonly gradients: Record<string, Float32Array>
+}
+
+/**
+ * Loss of a batch and its gradient with respect to every weight. inputs, targets (B, T).
+ * Throws RangeError for ids outside the vocabulary and rows of unequal length.
+ */
+export async function lossAndGradients(
+  model: OpenELM,
+  inputs: Batch,
+  targets: Batch,
+  { starts, ...options }: LossOptions = {},
+): Promise<LossAndGradients> {
+  const { config, backend, weights, tensors } = model
+  const settings = checkTrainOptions(model, options)
+  const { B, T, parts } = checkBatch(config, settings, inputs, targets, starts)
+  const held = new Holder(backend)
+  try {
+    const [part] = parts as [(typeof parts)[0]]
+    const place = (data: Int32Array, shape: number[]) => {
+      const tensor = held.allocate(shape, "i32")
+      backend.write(bufferOf(tensor), data)
+      return tensor
+    }
+    const batch = {
+      tokens: place(part.inputs, [B * T]),
+      targets: place(part.targets, [B * T]),
+      starts: place(part.starts, [B, T]),
+    }
+    const { gradients, ...losses } = recordStep(config, weights, batch, settings)
+    const specs = specsOf(config).map((spec) => {
+      const weight = tensors.get(spec.name) as (typeof batch)["tokens"]
+      const gradient = gradients.get(weight) as (typeof batch)["tokens"]
+      return { spec, gradient, target: held.allocate(gradient.shape, "f32", weight) }
+    })
+    const scalars = [losses.loss, losses.ce, losses.z].map((x) => reshape(x, [1]))
+    const places = scalars.map(() => held.allocate([1]))
+    await runOnce(backend, [
+      ...places.map((target, i): Update => [target, scalars[i] as (typeof scalars)[0]]),
+      ...specs.map(({ target, gradient }): Update => [target, gradient]),
+    ])
+    const result: Record<string, Float32Array> = {}
+    for (const { spec, target } of specs) {
+      const [N, K] = spec.shape as [number, number]
+      const sizes = { N, K, Halves: spec.halves, dtype: "f32" as const }
+      const rows = spec.matrix ? unpack(target, sizes) : target
+      result[spec.name] = (await readTensors([rows], backend))[0] as Float32Array
+    }
+    const [loss, ce, z] = (await readTensors(places, backend)).map((x) => x[0] as number)
+    return { loss: loss as number, ce: ce as number, z: z as number, gradients: result }
+  } finally {
+    held.free()
+  }
+}
+
+/** A function that makes one update; `lr` is that of this step. */
+export interface TrainStepFunction {
+  (inputs: Batch, targets: Batch, options: StepOptions): Promise<StepResult>
+  /** What runs: settings, moments, counts. */
+  readonly state: TrainStep
+  /** Frees the moments; the model stays open. */
+  close(): void
+}
+
+/**
+ * Prepares training of a model in place: AdamW, clip, loss. The plan is recorded at the first batch
+ * and replayed for all of its shape. Throws RangeError or TypeError naming the option.
+ */
+export async function createTrainStep(
+  model: OpenELM,
+  options: TrainOptions = {},
+): Promise<TrainStepFunction> {
+  const state = new TrainStep(model, options)
+  const step = (inputs: Batch, targets: Batch, each: StepOptions) =>
+    state.run(inputs, targets, each)
+  return Object.assign(step, { state, close: () => state.close() })
+}

@@ -1,0 +1,216 @@
+// One training step, recorded once and replayed for every batch of its shape: forward, backward,
+// clip and AdamW; with several micro-batches, forward and backward for each and then one update.
+import {
+  type Backend,
+  bufferOf,
+  type Prepared,
+  plan,
+  readBound,
+  type Tensor,
+  type Update,
+} from "../engine/index.ts"
+import { Holder, type OpenELM } from "../model/index.ts"
+import { accumulate, reshape } from "../ops/index.ts"
+import { type Batch, checkBatch } from "./batch.ts"
+import { type BatchTensors, recordStep } from "./graph.ts"
+import {
+  allocateReport,
+  optimiserUpdates,
+  type Parameter,
+  parametersOf,
+  ratesOf,
+  reportHead,
+  reportNumber,
+} from "./optimiser.ts"
+import { checkTrainOptions, type TrainOptions, type TrainSettings } from "./options.ts"
+
+export interface StepResult {
+  /** Mean over the micro-batches of ce + z. */
+  readonly loss: number
+  readonly ce: number
+  readonly z: number
+  /** Global L2 norm of the gradients before the clip. */
+  readonly gradNorm: number
+}
+
+export interface StepOptions {
+  readonly lr: number
+  /** First position that each position attends to, (B, T); default 0 everywhere. */
+  readonly starts?: Batch
+}
+
+/** Inputs, targets and the first visible position of each, on the backend, and the plans for them. */
+interface Ready {
+  readonly batch: BatchTensors
+  readonly B: number
+  readonly T: number
+  readonly arenaBytes: number
+  /** Forward, backward and, where there is one micro-batch, the update. */
+  readonly first: Prepared
+  /** Adds a further micro-batch to the gradients. */
+  readonly more?: Prepared
+  readonly update?: Prepared
+  readonly report: Tensor
+  readonly held: Holder
+}
+
+/** Trains a model in place. Free it before the model. */
+export class TrainStep {
+  readonly model: OpenELM
+  readonly settings: TrainSettings
+  readonly parameters: readonly Parameter[]
+  /** Updates made. */
+  steps = 0
+  readonly #backend: Backend
+  readonly #held: Holder
+  readonly #rates: Tensor
+  #ready: Ready | undefined
+
+  constructor(model: OpenELM, options: TrainOptions = {}) {
+    this.model = model
+    this.settings = checkTrainOptions(model, options)
+    this.#backend = model.backend
+    this.#held = new Holder(model.backend)
+    try {
+      this.parameters = parametersOf(model.tensors, this.#held)
+      this.#rates = this.#held.allocate([3])
+    } catch (error) {
+      this.#held.free()
+      throw error
+    }
+  }
+
+  /** Bytes of the values between the steps of the plan, once a batch has run. */
+  get activationBytes(): number {
+    return this.#ready?.arenaBytes ?? 0
+  }
+
+  /** Bytes of moments and masters. */
+  get optimiserBytes(): number {
+    return this.parameters.reduce((sum, { weight, master, first, second }) => {
+      return sum + first.bytes + second.bytes + (master === weight ? 0 : master.bytes)
+    }, 0)
+  }
+
+  /**
+   * One update from inputs and targets (B, T). Throws RangeError for ids outside the vocabulary and
+   * rows of unequal length; Error naming the parameter when a gradient is not finite, and then
+   * nothing has changed.
+   */
+  async run(inputs: Batch, targets: Batch, { lr, starts }: StepOptions): Promise<StepResult> {
+    const { accumulation } = this.settings
+    const { B, T, parts } = checkBatch(this.model.config, this.settings, inputs, targets, starts)
+    if (!(lr >= 0 && lr < Number.POSITIVE_INFINITY)) {
+      throw new RangeError(`lr must be a number from 0, got ${lr}`)
+    }
+    const ready = this.#prepare(B / accumulation, T)
+    const rates = ratesOf(lr, this.steps + 1, this.settings.betas)
+    this.#backend.write(bufferOf(this.#rates), rates)
+    const losses = [0, 0, 0]
+    for (const [i, part] of parts.entries()) {
+      this.#backend.write(bufferOf(ready.batch.tokens), part.inputs)
+      this.#backend.write(bufferOf(ready.batch.targets), part.targets)
+      this.#backend.write(bufferOf(ready.batch.starts), part.starts)
+      await (i === 0 ? ready.first : (ready.more as Prepared)).run()
+      if (parts.length === 1) break
+      const numbers = await readBound(ready.report, this.#backend)
+      for (let n = 0; n < 3; n++) losses[n] = (losses[n] as number) + (numbers[n] as number)
+    }
+    await ready.update?.run()
+    const numbers = await readBound(ready.report, this.#backend)
+    const mean = (i: number): number =>
+      parts.length === 1 ? (numbers[i] as number) : (losses[i] as number) / parts.length
+    const result = {
+      loss: mean(reportHead.loss),
+      ce: mean(reportHead.ce),
+      z: mean(reportHead.z),
+      gradNorm: numbers[reportHead.norm] as number,
+    }
+    // What adamW itself went by: the norm on the device.
+    if (!(result.gradNorm < 3e38)) throw this.#notFinite(result, numbers)
+    this.steps++
+    return result
+  }
+
+  close(): void {
+    this.#free()
+    this.#held.free()
+  }
+
+  #free(): void {
+    const ready = this.#ready
+    this.#ready = undefined
+    ready?.held.free()
+    for (const prepared of [ready?.first, ready?.more, ready?.update]) prepared?.close()
+  }
+
+  #prepare(B: number, T: number): Ready {
+    if (this.#ready?.B === B && this.#ready.T === T) return this.#ready
+    this.#free()
+    const held = new Holder(this.#backend)
+    try {
+      this.#ready = this.#record(B, T, held)
+      return this.#ready
+    } catch (error) {
+      held.free()
+      throw error
+    }
+  }
+
+  #record(B: number, T: number, held: Holder): Ready {
+    const { model, parameters, settings } = this
+    const batch = {
+      tokens: held.allocate([B * T], "i32"),
+      targets: held.allocate([B * T], "i32"),
+      starts: held.allocate([B, T], "i32"),
+    }
+    const report = allocateReport(held, parameters)
+    const { loss, ce, z, gradients } = recordStep(model.config, model.weights, batch, settings)
+    const losses = Object.entries({ loss, ce, z }).map(
+      ([name, x]): Update => [reportNumber(report, reportHead[name as "loss"]), x],
+    )
+    const place = { report, rates: this.#rates, share: 1 }
+    const all = { B, T, batch, report, held }
+    if (settings.accumulation === 1) {
+      const updates = optimiserUpdates(parameters, gradients, place, settings)
+      return { ...all, ...this.#compile({ first: [...losses, ...updates] }) }
+    }
+    const sums = new Map(
+      parameters.map(({ weight }) => [weight, held.allocate(weight.shape, "f32", weight)]),
+    )
+    const share = settings.accumulate === "mean" ? 1 / settings.accumulation : 1
+    const added = [...sums].map(([weight, sum]): Update => {
+      const gradient = gradients.get(weight) as Tensor
+      const flat = [sum, gradient].map((x) => reshape(x, [x.size])) as [Tensor, Tensor]
+      return [sum, reshape(accumulate(...flat), sum.shape)]
+    })
+    const set = [...sums].map(([w, sum]): Update => [sum, gradients.get(w) as Tensor])
+    return {
+      ...all,
+      ...this.#compile({
+        first: [...losses, ...set],
+        more: [...losses, ...added],
+        update: optimiserUpdates(parameters, sums, { ...place, share }, settings),
+      }),
+    }
+  }
+
+  #compile<K extends string>(updates: Record<K, readonly Update[]>) {
+    const plans = Object.entries<readonly Update[]>(updates).map(
+      ([name, list]) => [name, plan(list, this.#backend)] as const,
+    )
+    const arenaBytes = Math.max(...plans.map(([, each]) => each.arenaBytes))
+    const prepared = plans.map(([name, each]) => [name, this.#backend.prepare(each)] as const)
+    return { arenaBytes, ...(Object.fromEntries(prepared) as Record<K, Prepared>) }
+  }
+
+  #notFinite({ loss, gradNorm }: StepResult, numbers: ArrayLike<number>): Error {
+    const squares = this.parameters.map((_, i) => numbers[reportHead.norm + 1 + i] as number)
+    const bad = this.parameters.filter((_, i) => !(squares[i] as number < Number.POSITIVE_INFINITY))
+    const where = bad.length === 0 ? "all of them together" : bad.map(({ name }) => name).join(", ")
+    return new Error(
+      `update ${this.steps + 1}: the gradient is not finite (norm ${gradNorm}, loss ${loss}) in ` +
+        `${where}. Nothing was changed; lower the learning rate, or look at this batch`,
+    )
+  }
+}
