@@ -45,3 +45,15 @@ export {
   type WeightDType,
 } from "./model/index.ts"
 export * as ops from "./ops/index.ts"
+export {
+  type Batch,
+  createTrainStep,
+  type LossAndGradients,
+  learningRate,
+  lossAndGradients,
+  type Schedule,
+  type StepOptions,
+  type StepResult,
+  type TrainOptions,
+  type TrainStepFunction,
+} from "./train/index.ts"

@@ -21,12 +21,12 @@ export {
   type Weights,
 } from "./forward.ts"
 export type { GenerateOptions, Token } from "./generate.ts"
+export { Holder } from "./holder.ts"
 export { type Spec, specsOf, type WeightDType, weightBytes, weightDTypes } from "./layout.ts"
 export { type LossOptions, type LossTerms, lossTerms } from "./loss.ts"
 export { type NormKind, normKinds, type Stream, settler, trainable } from "./norms.ts"
 export { type ModelOptions, OpenELM, type RandomOptions } from "./openelm.ts"
 export { quantisedTensors } from "./quantised.ts"
-export { Holder } from "./holder.ts"
 export { openSafetensors, type SafetensorsFile, writeSafetensors } from "./safetensors.ts"
 export {
   type EncodeOptions,

@@ -26,7 +26,7 @@ import { sample } from "./sample.ts"
 import { softmax } from "./softmax.ts"
 import { swiglu, swigluPanels, swigluPanelsGrad } from "./swiglu.ts"
 
-export { adamW, squareSums, squaresPerPart } from "./adamw.ts"
+export { accumulate, adamW, squareSums, squaresPerPart } from "./adamw.ts"
 export { attention } from "./attention.ts"
 export { causalAttention } from "./causal_attention.ts"
 export { multiplyAdd, streamSum } from "./ceiling.ts"

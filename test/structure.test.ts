@@ -14,7 +14,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   backends: ["engine", "ops"],
   model: ["engine", "ops"],
   train: ["engine", "ops", "model"],
-  bench: ["engine", "ops", "backends", "model"],
+  bench: ["engine", "ops", "backends", "model", "train"],
 }
 const allowedInKernels: Readonly<Record<string, readonly string[]>> = {
   // Kernels know the scratch memory of their thread; the run loop calls kernels.

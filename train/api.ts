@@ -8,10 +8,7 @@ import { checkTrainOptions, type TrainOptions } from "./options.ts"
 import { type StepOptions, type StepResult, TrainStep } from "./step.ts"
 
 export interface LossOptions
-  extends Pick<
-    TrainOptions,
-    "zLoss" | "ignoreIndex" | "labelSmoothing" | "checkpointActivations"
-  > {
+  extends Pick<TrainOptions, "zLoss" | "ignoreIndex" | "labelSmoothing" | "checkpointActivations"> {
   /** First position that each position attends to, (B, T); default 0 everywhere. */
   readonly starts?: Batch
 }
@@ -95,7 +92,7 @@ export async function createTrainStep(
   model: OpenELM,
   options: TrainOptions = {},
 ): Promise<TrainStepFunction> {
-  const state = new TrainStep(model, options)
+  const state = await TrainStep.create(model, options)
   const step = (inputs: Batch, targets: Batch, each: StepOptions) =>
     state.run(inputs, targets, each)
   return Object.assign(step, { state, close: () => state.close() })

@@ -1,6 +1,6 @@
 // How gradients move parameters, as recorded ops: the global norm, its clip, AdamW. The moments lie
 // beside the parameters; the rates of each step are a tensor.
-import { bufferOf, bound, constant, type Tensor, type Update } from "../engine/index.ts"
+import { bound, bufferOf, constant, type Tensor, type Update } from "../engine/index.ts"
 import type { Holder } from "../model/index.ts"
 import {
   adamW,

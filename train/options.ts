@@ -34,7 +34,10 @@ export interface TrainSettings extends OptimiserSettings, GraphSettings {
 }
 
 /** Options with defaults. Throws RangeError or TypeError naming the option. */
-export function checkTrainOptions({ config, dtype }: OpenELM, options: TrainOptions): TrainSettings {
+export function checkTrainOptions(
+  { config, dtype }: OpenELM,
+  options: TrainOptions,
+): TrainSettings {
   const { betas = [0.9, 0.95], eps = 1e-8, weightDecay = 0.1, clip = 1, zLoss = 1e-4 } = options
   const { ignoreIndex = config.paddingIndex ?? config.vocabSize, labelSmoothing = 0 } = options
   const { accumulation = 1, accumulate = "mean", checkpointActivations = false } = options

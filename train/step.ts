@@ -6,11 +6,12 @@ import {
   type Prepared,
   plan,
   readBound,
+  runOnce,
   type Tensor,
   type Update,
 } from "../engine/index.ts"
 import { Holder, type OpenELM } from "../model/index.ts"
-import { accumulate, reshape } from "../ops/index.ts"
+import { accumulate, cast, reshape } from "../ops/index.ts"
 import { type Batch, checkBatch } from "./batch.ts"
 import { type BatchTensors, recordStep } from "./graph.ts"
 import {
@@ -66,9 +67,9 @@ export class TrainStep {
   readonly #rates: Tensor
   #ready: Ready | undefined
 
-  constructor(model: OpenELM, options: TrainOptions = {}) {
+  private constructor(model: OpenELM, settings: TrainSettings) {
     this.model = model
-    this.settings = checkTrainOptions(model, options)
+    this.settings = settings
     this.#backend = model.backend
     this.#held = new Holder(model.backend)
     try {
@@ -78,6 +79,17 @@ export class TrainStep {
       this.#held.free()
       throw error
     }
+  }
+
+  /** Moments of zeros, masters from the weights. Throws RangeError or TypeError naming an option. */
+  static async create(model: OpenELM, options: TrainOptions = {}): Promise<TrainStep> {
+    const step = new TrainStep(model, checkTrainOptions(model, options))
+    const masters = step.parameters.filter(({ weight, master }) => weight !== master)
+    await runOnce(
+      model.backend,
+      masters.map(({ weight, master }) => [master, cast(weight, "f32")]),
+    )
+    return step
   }
 
   /** Bytes of the values between the steps of the plan, once a batch has run. */
@@ -206,7 +218,9 @@ export class TrainStep {
 
   #notFinite({ loss, gradNorm }: StepResult, numbers: ArrayLike<number>): Error {
     const squares = this.parameters.map((_, i) => numbers[reportHead.norm + 1 + i] as number)
-    const bad = this.parameters.filter((_, i) => !(squares[i] as number < Number.POSITIVE_INFINITY))
+    const bad = this.parameters.filter(
+      (_, i) => !((squares[i] as number) < Number.POSITIVE_INFINITY),
+    )
     const where = bad.length === 0 ? "all of them together" : bad.map(({ name }) => name).join(", ")
     return new Error(
       `update ${this.steps + 1}: the gradient is not finite (norm ${gradNorm}, loss ${loss}) in ` +

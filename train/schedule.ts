@@ -1,0 +1,23 @@
+// The learning rate of every step: linear warm-up, then a cosine from the largest to the smallest,
+// as the release has it, rounding included.
+
+export interface Schedule {
+  readonly maxLr: number
+  readonly minLr: number
+  readonly warmupInitLr: number
+  readonly warmupSteps: number
+  /** Index of the last step; the cosine comes close to the smallest rate there. */
+  readonly maxSteps: number
+}
+
+/** Learning rate of step `i`, counted from 0, rounded to eight decimals. */
+export const learningRate = (schedule: Schedule, i: number): number =>
+  Number(unroundedRate(schedule, i).toFixed(8))
+
+/** The same before it is rounded. */
+export function unroundedRate(schedule: Schedule, i: number): number {
+  const { maxLr, minLr, warmupInitLr, warmupSteps: W, maxSteps } = schedule
+  if (i < W) return warmupInitLr + (i * (maxLr - warmupInitLr)) / W
+  const period = maxSteps - W + 1
+  return minLr + 0.5 * (maxLr - minLr) * (1 + Math.cos((Math.PI * (i - W)) / period))
+}
