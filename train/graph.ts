@@ -13,7 +13,7 @@ import {
   trainable,
   type Weights,
 } from "../model/index.ts"
-import { add, broadcast, causalAttention, embedGrad, noPadding, qkNormRope } from "../ops/index.ts"
+import { add, broadcast, causalAttention, embedGrad, noPadding, qkNormRopeTrain } from "../ops/index.ts"
 import { headLoss, type LossSettings } from "./loss.ts"
 
 export interface BatchTensors {
@@ -99,12 +99,7 @@ const attendTo =
   (qkv, { qNorm, kNorm }, i) => {
     const [B, T] = starts.shape as [number, number]
     const [H, G] = [config.queryHeads[i] as number, config.keyHeads[i] as number]
-    const none = broadcast(constant([0], [1]), [B, G, T, config.headDim])
-    const position = constant(new Int32Array(B), [B], "i32")
-    const result = qkNormRope(qkv, qNorm, kNorm, angles, none, none, position, {
-      H,
-      eps: config.normEps,
-    })
-    const { q, newKeys: keys, newValues: values } = result
+    const sizes = { B, T, H, G, eps: config.normEps }
+    const { q, keys, values } = qkNormRopeTrain(qkv, qNorm, kNorm, angles, sizes)
     return causalAttention(q, keys, values, starts, { scale: config.headDim ** -0.5 }).y // (B·T, H·E)
   }
