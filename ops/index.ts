@@ -18,7 +18,7 @@ import { quantisedOps } from "./quantised.ts"
 import { quantisedPackOps } from "./quantised_pack.ts"
 import { randomOps } from "./random.ts"
 import { reduceOps } from "./reduce.ts"
-import { addRmsNorm, rmsNorm } from "./rmsnorm.ts"
+import { addRmsNorm, addRmsNormGrad, rmsNorm, rmsNormGrad } from "./rmsnorm.ts"
 import { qkNormRope, ropeWrite } from "./rope.ts"
 import { qkNormRopeTrain, qkNormRopeTrainGrad } from "./rope_train.ts"
 import { meanRows, scaleColumns, scaleRows } from "./rows.ts"
@@ -95,6 +95,8 @@ export const fusedOps: readonly Op[] = [
   embedGrad.op,
   rmsNorm.op,
   addRmsNorm.op,
+  rmsNormGrad.op,
+  addRmsNormGrad.op,
   layerNorm.op,
   ...matmulOps,
   ...matmulGradOps,

@@ -90,13 +90,15 @@ export function rmsNorm(
 }
 
 export function addRmsNorm(
-  x: usize, d: usize, w: usize, sum: usize, y: usize, N: u32, D: u32, eps: f32,
+  x: usize, d: usize, w: usize, sum: usize, y: usize, rstd: usize, N: u32, D: u32, eps: f32,
   begin: u32, end: u32,
 ): void {
   const bytes = (<usize>D) << 2
   for (let n = <usize>begin; n < end; n++) {
     const at = n * bytes
     const squares = addSquares(x + at, d + at, sum + at, D)
-    scaleRow(sum + at, w, y + at, D, rstdOf(squares, D, eps))
+    const r = rstdOf(squares, D, eps)
+    store<f32>(rstd + (n << 2), r)
+    scaleRow(sum + at, w, y + at, D, r)
   }
 }

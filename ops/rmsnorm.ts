@@ -1,9 +1,10 @@
-// RMSNorm alone and fused with the residual add that comes before it (DESIGN: the norm must cost
-// almost nothing). Kernels: rmsnorm.as.ts.
+// RMSNorm alone and fused with the residual add that comes before it, and their gradients: the norm
+// must cost almost nothing. Kernels: rmsnorm.as.ts, rmsnorm_grad.as.ts.
 import { type Gradients, op, type Tensor } from "../engine/index.ts"
 import { add, affine, mul, rsqrt, sub } from "./elementwise.ts"
-import { permute, reshape } from "./movement.ts"
-import { mean, sumRows } from "./reduce.ts"
+import { reshape } from "./movement.ts"
+import { partsOf, sumBlocks, total, wrongParts } from "./parts.ts"
+import { mean } from "./reduce.ts"
 
 /** rstd = (mean(x²) + eps)^-½ in plain ops.  x (N, D) → (N, 1) */
 const rstdOf = (x: Tensor, eps: number): Tensor => rsqrt(affine(mean(mul(x, x)), 1, eps))
@@ -32,13 +33,8 @@ export const rmsNorm = op({
   }),
   vjp: (d, { x, w, rstd }, { N }): Gradients | undefined => {
     if (!d.y || d.rstd) return undefined
-    const r = reshape(rstd, [N, 1])
-    const unit = mul(x, r)
-    const g = mul(d.y, w)
-    return {
-      x: mul(r, sub(g, mul(unit, mean(mul(g, unit))))),
-      w: sumRows(permute(mul(d.y, unit), [1, 0])),
-    }
+    const { dx, dwParts } = rmsNormGrad(x, w, rstd, d.y, { R: partsOf(N) })
+    return { x: dx, w: total(dwParts) }
   },
   rows: ({ N }) => N,
   cost: ({ N, D }) => ({ bytes: 4 * (2 * N * D + D + N), flops: 4 * N * D }),
@@ -46,16 +42,65 @@ export const rmsNorm = op({
 })
 
 /** sum = x + d,  y = rmsNorm(sum, w): the residual add carried to the norm that follows it.
- *  x (N, D), d (N, D), w (D) → sum (N, D), y (N, D) */
+ *  x (N, D), d (N, D), w (D) → sum (N, D), y (N, D), rstd (N) */
 export const addRmsNorm = op({
   name: "addRmsNorm",
-  sig: "x:(N,D) d:(N,D) w:(D) -> sum:(N,D) y:(N,D)",
+  sig: "x:(N,D) d:(N,D) w:(D) -> sum:(N,D) y:(N,D) rstd:(N)",
   params: "N D eps",
-  meaning: ({ x, d, w }, { eps }) => {
+  meaning: ({ x, d, w }, { N, eps }) => {
     const sum = add(x, d)
-    return { sum, y: normalise(sum, w, eps) }
+    return { sum, y: normalise(sum, w, eps), rstd: reshape(rstdOf(sum, eps), [N]) }
+  },
+  vjp: (d, { sum, w, rstd }, { N }): Gradients | undefined => {
+    if (d.rstd) return undefined
+    if (!d.y) return d.sum && { x: d.sum, d: d.sum }
+    const R = partsOf(N)
+    const { dx, dwParts } = d.sum
+      ? addRmsNormGrad(sum, w, rstd, d.y, d.sum, { R })
+      : rmsNormGrad(sum, w, rstd, d.y, { R })
+    return { x: dx, d: dx, w: total(dwParts) }
   },
   rows: ({ N }) => N,
-  cost: ({ N, D }) => ({ bytes: 4 * (4 * N * D + D), flops: 5 * N * D }),
+  cost: ({ N, D }) => ({ bytes: 4 * (4 * N * D + D + N), flops: 5 * N * D }),
   cases: rowCases,
+})
+
+const gradCases = rowCases.map(({ N, D }) => ({ N, D, R: partsOf(N) }))
+
+/** With u = x·rstd and g = dy·w: dx = rstd·(g − u·mean(g·u)), dw = Σ dy·u over blocks of rows. */
+function normGrad(x: Tensor, w: Tensor, rstd: Tensor, dy: Tensor) {
+  const r = reshape(rstd, [rstd.size, 1]) // (N, 1)
+  const [u, g] = [mul(x, r), mul(dy, w)] // (N, D)
+  const dx = mul(r, sub(g, mul(u, mean(mul(g, u))))) // (N, D)
+  return { dx, dwParts: sumBlocks(mul(dy, u)) }
+}
+
+/** Cotangents of x and w in y = rmsNorm(x, w), that of w in parts of 16 rows.
+ *  x (N, D), w (D), rstd (N), dy (N, D) → dx (N, D), dwParts (R, D), R = ⌈N/16⌉ */
+export const rmsNormGrad = op({
+  name: "rmsNormGrad",
+  sig: "x:(N,D) w:(D) rstd:(N) dy:(N,D) -> dx:(N,D) dwParts:(R,D)",
+  params: "N D R",
+  check: ({ N, R }) => wrongParts(N, R),
+  meaning: ({ x, w, rstd, dy }) => normGrad(x, w, rstd, dy),
+  rows: ({ R }) => R,
+  cost: ({ N, D, R }) => ({ bytes: 4 * (3 * N * D + R * D), flops: 9 * N * D }),
+  cases: gradCases,
+})
+
+/** As rmsNormGrad, for sum = x + d with a cotangent of its own and y = rmsNorm(sum, w): dx is the
+ *  cotangent of x and of d.
+ *  sum (N, D), w (D), rstd (N), dy (N, D), dsum (N, D) → dx (N, D), dwParts (R, D), R = ⌈N/16⌉ */
+export const addRmsNormGrad = op({
+  name: "addRmsNormGrad",
+  sig: "sum:(N,D) w:(D) rstd:(N) dy:(N,D) dsum:(N,D) -> dx:(N,D) dwParts:(R,D)",
+  params: "N D R",
+  check: ({ N, R }) => wrongParts(N, R),
+  meaning: ({ sum, w, rstd, dy, dsum }) => {
+    const { dx, dwParts } = normGrad(sum, w, rstd, dy)
+    return { dx: add(dx, dsum), dwParts }
+  },
+  rows: ({ R }) => R,
+  cost: ({ N, D, R }) => ({ bytes: 4 * (4 * N * D + R * D), flops: 10 * N * D }),
+  cases: gradCases,
 })

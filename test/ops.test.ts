@@ -7,6 +7,7 @@ import {
   type Case,
   constant,
   derivedVjp,
+  type Maybe,
   normalAt,
   type Op,
   type Tensor,
@@ -59,14 +60,25 @@ t.test("hand-written vjps equal those derived from the meaning", async (t) => {
   }
 })
 
-/** The hand-written vjp against the derived one, on the first output alone if it declines all. */
+/** The hand-written vjp against the derived one, for every set of cotangents that it takes. */
 async function vjpError(call: Call): Promise<string> {
   const all = cotangentsOf(call)
-  const given = call.op.vjp?.(call, all) ? all : all.map((d, i) => (i === 0 ? d : undefined))
-  const hand = call.op.vjp?.(call, given) ?? []
-  if (hand.every((d) => d === undefined)) return ""
+  const errors: string[] = []
+  let taken = 0
+  for (let set = 1; set < 2 ** all.length; set++) {
+    const given = all.map((d, i) => (set & (1 << i) ? d : undefined))
+    const hand = given.some((d) => d) ? call.op.vjp?.(call, given) : undefined
+    if (!hand) continue
+    taken++
+    errors.push(await vjpDifference(call, given, hand))
+  }
+  return taken > 0 ? errors.join("") : "takes no cotangents"
+}
+
+async function vjpDifference(call: Call, given: readonly Maybe[], hand: readonly Maybe[]) {
   const derived = derivedVjp(call, given) ?? []
   const pairs = call.inputs.flatMap((_, i) => (hand[i] || derived[i] ? [i] : []))
+  if (pairs.length === 0) return ""
   if (pairs.some((i) => !hand[i] || !derived[i])) return "one of the two gives no cotangent"
   const [a, b] = [
     await oracle(pairs.map((i) => hand[i] as Tensor)),
