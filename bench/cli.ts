@@ -13,6 +13,7 @@ import { paperGeneratedTokens, paperPromptTokens } from "./paper.ts"
 import { reporter } from "./progress.ts"
 import { type BenchResult, headline, table } from "./report.ts"
 import { type BenchOptions, measure, type Row } from "./throughput.ts"
+import { benchTrain, type TrainFlags, trainTable } from "./train.ts"
 
 interface Flags {
   readonly model: readonly string[]
@@ -74,12 +75,17 @@ export const threadsOption = () =>
 
 export function addBench(program: Command): void {
   const bench = program.command("bench").helpOption(false)
-  bench.description("measure throughput by the paper's protocol; also: bench norms, bench ops")
+  bench.description(
+    "measure throughput by the paper's protocol; also: bench norms, bench train, bench ops",
+  )
   bench
     .command("throughput", { isDefault: true, hidden: true })
     .usage("[options]")
     .description("measure prompt and generation throughput as the OpenELM paper does (table 7)")
-    .addHelpText("after", "\nAlso: elm bench norms --help, elm bench ops --help")
+    .addHelpText(
+      "after",
+      "\nAlso: elm bench norms --help, elm bench train --help, elm bench ops --help",
+    )
     .option("--model <names>", `sizes to measure, of ${modelNames.join(", ")}`, models, ["270M"])
     .option("--weights <dir>", "a model folder to measure instead of seeded random weights")
     .addOption(dtypeOption(", default f32 or what the folder holds"))
@@ -115,6 +121,24 @@ export function addBench(program: Command): void {
     .option("--filter <names>", "only these ops, separated by commas")
     .option("--sizes <case>", "sizes for them, as N=256,D=1280,eps=1e-6; repeatable", sizes)
     .action(benchOps)
+  addTrain(bench)
+}
+
+function addTrain(bench: Command): void {
+  bench
+    .command("train")
+    .description("time whole training steps: forward, backward and AdamW")
+    .addOption(
+      new Option("--dtype <name>", "of the weights").choices(["f32", "bf16"]).default("f32"),
+    )
+    .addOption(backendOption())
+    .addOption(threadsOption())
+    .option("--only <names>", "of small-512, small-32000, 270M")
+    .option("--repeat <n>", "steps measured of each", whole(1), 5)
+    .option("--checkpoint-activations", "run each block again in the backward pass")
+    .option("--json <file>", "also write the result there")
+    .option("--no-revectorise", "leave V8's 256-bit operations off")
+    .action((flags: TrainFlags & JsonFlag) => runTrain(flags))
 }
 
 async function run(flags: Flags): Promise<void> {
@@ -157,6 +181,15 @@ async function finish(text: string, result: object, { json }: JsonFlag): Promise
   const line = JSON.stringify(result)
   console.log(`${text}\n${line}`)
   if (json !== undefined) await writeWhole(json, `${line}\n`)
+}
+
+async function runTrain(flags: TrainFlags & JsonFlag): Promise<void> {
+  const report = reporter()
+  if (flags.json !== undefined) checkWritable(flags.json)
+  const rows = await benchTrain(flags, report)
+  report.done()
+  const result = { schema: "elm-bench-train/1", machine: machine(), rows }
+  await finish(trainTable(rows), result, flags)
 }
 
 async function runNorms(flags: NormFlags & JsonFlag): Promise<void> {

@@ -23,7 +23,13 @@ import { Holder } from "./holder.ts"
 import type { WeightDType } from "./layout.ts"
 import type { NormKind, Norms } from "./norms.ts"
 import { allocateCaches, cacheUpdates, Session } from "./session.ts"
-import { type LoadedWeights, loadWeights, type Progress, randomWeights } from "./weights.ts"
+import {
+  type Filling,
+  type LoadedWeights,
+  loadWeights,
+  type Progress,
+  randomWeights,
+} from "./weights.ts"
 
 export interface ModelOptions {
   readonly backend: Backend
@@ -36,6 +42,9 @@ export interface ModelOptions {
   readonly norms?: NormKind
   /** False leaves the norms of queries and keys out; for models that have none. */
   readonly headNorms?: boolean
+  /** Tensors of f32 for which to leave room beside each weight, so that what belongs together lies
+   *  in one memory: 3 before training (two moments and a gradient). Default 0. */
+  readonly room?: number
   /** Called as weights arrive, with bytes done and in all. */
   readonly onProgress?: Progress
 }
@@ -79,7 +88,7 @@ export class OpenELM {
     try {
       const dtype = dtypeFor(opened, options.dtype) ?? "f32"
       return await OpenELM.#build(opened.config, { ...options, dtype }, (checked) =>
-        loadWeights(opened, checked.backend, checked.dtype, options.onProgress),
+        loadWeights(opened, checked.backend, checked.dtype, fillingOf(options)),
       )
     } finally {
       await opened.close()
@@ -89,12 +98,12 @@ export class OpenELM {
   /** A model of a released size ("270M", "450M", "1.1B", "3B") or any config, with seeded weights. */
   static async random(size: string | ModelConfig, options: RandomOptions): Promise<OpenELM> {
     const config = typeof size === "string" ? configOf(size) : size
-    const { seed = 0, onProgress } = options
+    const { seed = 0 } = options
     if (!Number.isInteger(seed) || seed < 0 || seed > 0xffffffff) {
       throw new RangeError(`seed must be a whole number from 0 to ${0xffffffff}, got ${seed}`)
     }
     return OpenELM.#build(config, options, ({ backend, dtype }) =>
-      randomWeights(config, backend, dtype, seed, onProgress),
+      randomWeights(config, backend, dtype, seed, fillingOf(options)),
     )
   }
 
@@ -242,3 +251,5 @@ export class OpenELM {
     if (this.#closed) throw new Error("this model is closed. Load it again")
   }
 }
+
+const fillingOf = ({ room, onProgress }: ModelOptions): Filling => ({ room, progress: onProgress })

@@ -35,9 +35,10 @@ export function randomWeights(
   backend: Backend,
   dtype: WeightDType,
   seed: number,
-  progress?: Progress,
+  { room, progress }: Filling = {},
 ): Promise<LoadedWeights> {
-  return fillWeights(config, backend, dtype, progress, async (spec, target) => {
+  const outline = outlineWeights(config, backend, dtype, room)
+  return fillWeights(config, outline, progress, async (spec, target) => {
     if (!spec.matrix) return backend.write(bufferOf(target), new Float32Array(target.size).fill(1))
     const [N, K] = spec.shape as [number, number]
     const draw = { N, K, Seed: seed, Stream: spec.index, std: initialStd(spec, config) }
@@ -55,9 +56,10 @@ export function loadWeights(
   folder: ModelFolder,
   backend: Backend,
   dtype: WeightDType,
-  progress?: Progress,
+  { room, progress }: Filling = {},
 ): Promise<LoadedWeights> {
-  return fillWeights(folder.config, backend, dtype, progress, async (spec, target) => {
+  const outline = outlineWeights(folder.config, backend, dtype, room)
+  return fillWeights(folder.config, outline, progress, async (spec, target) => {
     const source = folder.source(spec.name)
     if (!spec.matrix) return loadVector(source, spec, target, backend)
     if (folder.format) return loadPanels(source, spec, target, backend)
@@ -67,13 +69,23 @@ export function loadWeights(
 
 type Fill = (spec: Spec, target: Tensor) => Promise<void>
 
-/** The memory of a model's weights, without values. */
+/** How weights come into memory. */
+export interface Filling {
+  /** Tensors of f32 for which to leave room beside each weight; default none. */
+  readonly room?: number | undefined
+  readonly progress?: Progress | undefined
+}
+
+/** The memory of a model's weights, without values: all of it first, so that a model that does not
+ *  fit says so at once. */
 export function outlineWeights(
   config: ModelConfig,
   backend: Backend,
   dtype: WeightDType,
+  room = 0,
 ): LoadedWeights {
   const held = new Holder(backend)
+  const spare = new Holder(backend)
   try {
     const angles = held.allocate([config.maxContext, config.headDim])
     const frequencies = ropeFrequencies(config.headDim, config.ropeBase)
@@ -81,25 +93,26 @@ export function outlineWeights(
     const tensors = new Map<string, Tensor>()
     for (const spec of specsOf(config)) {
       const { shape, dtype: kept } = stored(spec, dtype)
-      tensors.set(spec.name, held.allocate(shape, kept))
+      const weight = held.allocate(shape, kept)
+      tensors.set(spec.name, weight)
+      for (let i = 0; i < room; i++) spare.allocate(shape, "f32", weight)
     }
     const weights = assemble(config, tensors, angles)
     return { weights, tensors, bytes: weightBytes(config, dtype), free: () => held.free() }
   } catch (error) {
     held.free()
     throw error
+  } finally {
+    spare.free()
   }
 }
 
 async function fillWeights(
   config: ModelConfig,
-  backend: Backend,
-  dtype: WeightDType,
+  outline: LoadedWeights,
   progress: Progress | undefined,
   fill: Fill,
 ): Promise<LoadedWeights> {
-  // All memory first, so that a model that does not fit says so at once.
-  const outline = outlineWeights(config, backend, dtype)
   let done = 0
   try {
     for (const spec of specsOf(config)) {

@@ -13,7 +13,14 @@ import {
   trainable,
   type Weights,
 } from "../model/index.ts"
-import { add, broadcast, causalAttention, embedGrad, noPadding, qkNormRopeTrain } from "../ops/index.ts"
+import {
+  add,
+  broadcast,
+  causalAttention,
+  embedGrad,
+  noPadding,
+  qkNormRopeTrain,
+} from "../ops/index.ts"
 import { headLoss, type LossSettings } from "./loss.ts"
 
 export interface BatchTensors {

@@ -3,6 +3,7 @@
 import {
   type Backend,
   bufferOf,
+  type Plan,
   type Prepared,
   plan,
   readBound,
@@ -46,6 +47,9 @@ interface Ready {
   readonly B: number
   readonly T: number
   readonly arenaBytes: number
+  readonly planSteps: number
+  /** Multiply-adds, twice, of the products and of attention in one update. */
+  readonly flops: number
   /** Forward, backward and, where there is one micro-batch, the update. */
   readonly first: Prepared
   /** Adds a further micro-batch to the gradients. */
@@ -95,6 +99,16 @@ export class TrainStep {
   /** Bytes of the values between the steps of the plan, once a batch has run. */
   get activationBytes(): number {
     return this.#ready?.arenaBytes ?? 0
+  }
+
+  /** Steps of the plan, once a batch has run. */
+  get planSteps(): number {
+    return this.#ready?.planSteps ?? 0
+  }
+
+  /** Floating-point operations of the products and of attention in one update. */
+  get flops(): number {
+    return this.#ready?.flops ?? 0
   }
 
   /** Bytes of moments and masters. */
@@ -183,20 +197,21 @@ export class TrainStep {
     )
     const place = { report, rates: this.#rates, share: 1 }
     const all = { B, T, batch, report, held }
-    if (settings.accumulation === 1) {
-      const updates = optimiserUpdates(parameters, gradients, place, settings)
-      return { ...all, ...this.#compile({ first: [...losses, ...updates] }) }
-    }
+    // Beside the weights, so that a model in several memories is moved where it lies.
     const sums = new Map(
       parameters.map(({ weight }) => [weight, held.allocate(weight.shape, "f32", weight)]),
     )
+    const set = [...sums].map(([w, sum]): Update => [sum, gradients.get(w) as Tensor])
+    if (settings.accumulation === 1) {
+      const updates = optimiserUpdates(parameters, gradients, place, settings)
+      return { ...all, ...this.#compile({ first: [...losses, ...set, ...updates] }) }
+    }
     const share = settings.accumulate === "mean" ? 1 / settings.accumulation : 1
     const added = [...sums].map(([weight, sum]): Update => {
       const gradient = gradients.get(weight) as Tensor
       const flat = [sum, gradient].map((x) => reshape(x, [x.size])) as [Tensor, Tensor]
       return [sum, reshape(accumulate(...flat), sum.shape)]
     })
-    const set = [...sums].map(([w, sum]): Update => [sum, gradients.get(w) as Tensor])
     return {
       ...all,
       ...this.#compile({
@@ -208,12 +223,16 @@ export class TrainStep {
   }
 
   #compile<K extends string>(updates: Record<K, readonly Update[]>) {
+    const again = this.settings.accumulation - 1
     const plans = Object.entries<readonly Update[]>(updates).map(
       ([name, list]) => [name, plan(list, this.#backend)] as const,
     )
     const arenaBytes = Math.max(...plans.map(([, each]) => each.arenaBytes))
+    const total = (of: (each: Plan) => number) =>
+      plans.reduce((sum, [name, each]) => sum + of(each) * (name === "more" ? again : 1), 0)
+    const counts = { planSteps: total(({ steps }) => steps.length), flops: total(flopsOf) }
     const prepared = plans.map(([name, each]) => [name, this.#backend.prepare(each)] as const)
-    return { arenaBytes, ...(Object.fromEntries(prepared) as Record<K, Prepared>) }
+    return { arenaBytes, ...counts, ...(Object.fromEntries(prepared) as Record<K, Prepared>) }
   }
 
   #notFinite({ loss, gradNorm }: StepResult, numbers: ArrayLike<number>): Error {
@@ -228,3 +247,11 @@ export class TrainStep {
     )
   }
 }
+
+const heavy = /^(matmul|causalAttention)/
+
+const flopsOf = ({ steps }: Plan): number =>
+  steps.reduce(
+    (sum, { op, call }) => sum + (heavy.test(op.name) ? op.cost(call.params).flops : 0),
+    0,
+  )

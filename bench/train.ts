@@ -1,0 +1,161 @@
+// `elm bench train`: tokens per second of whole training steps, forward, backward and AdamW, on
+// seeded random models and tokens, beside the multiply-add rate measured in between.
+import { Table } from "console-table-printer"
+import { uniformAt } from "../engine/index.ts"
+import { configOf, type ModelConfig, OpenELM, scaledConfig } from "../model/index.ts"
+import { createTrainStep } from "../train/index.ts"
+import { CeilingMeter } from "./ceiling.ts"
+import { inColour } from "./colour.ts"
+import { peakMemoryBytes, resetPeakMemory } from "./machine.ts"
+import { type BackendFlags, openFor } from "./open.ts"
+import type { Report } from "./progress.ts"
+import { type Spread, spreadOf } from "./statistics.ts"
+
+export interface TrainFlags extends BackendFlags {
+  readonly only?: string
+  readonly repeat: number
+  readonly dtype: "f32" | "bf16"
+  readonly checkpointActivations?: boolean
+}
+
+interface TrainCase {
+  readonly name: string
+  readonly config: ModelConfig
+  readonly B: number
+  readonly T: number
+}
+
+export interface TrainRow {
+  readonly model: string
+  readonly dtype: string
+  readonly parameters: number
+  readonly batch: number
+  readonly positions: number
+  readonly tokensPerSecond: number
+  readonly spread: Spread
+  /** Multiply-adds of the products and of attention, as a fraction of the rate beside them. */
+  readonly flopsFraction: number
+  readonly flopsPerSecond: number
+  readonly activationBytes: number
+  readonly stateBytes: number
+  readonly peakMemoryBytes: number
+  readonly steps: number
+}
+
+/** D 256, 4 layers, 2 to 4 heads, feed-forward 256 to 1024. */
+const small = (vocabSize: number): ModelConfig =>
+  scaledConfig({
+    name: `small, V ${vocabSize}`,
+    layers: 4,
+    modelDim: 256,
+    headDim: 64,
+    vocabSize,
+    queryHeadsPerKeyHead: 1,
+    ffnMultipliers: [1, 4],
+  })
+
+export const trainCases = (): TrainCase[] => [
+  { name: "small-512", config: small(512), B: 8, T: 128 },
+  { name: "small-32000", config: small(32000), B: 8, T: 128 },
+  { name: "270M", config: configOf("270M"), B: 1, T: 256 },
+]
+
+export async function benchTrain(flags: TrainFlags, report: Report): Promise<TrainRow[]> {
+  await using backend = await openFor(flags)
+  const meter = await CeilingMeter.open(backend)
+  const chosen = trainCases().filter(
+    ({ name }) => !flags.only || flags.only.split(",").includes(name),
+  )
+  if (chosen.length === 0) {
+    const names = trainCases().map(({ name }) => name)
+    throw new RangeError(`nothing to measure in ${flags.only}. There are: ${names.join(", ")}`)
+  }
+  const rows: TrainRow[] = []
+  for (const each of chosen) rows.push(await measureTraining(each, backend, meter, flags, report))
+  meter.close()
+  return rows
+}
+
+async function measureTraining(
+  { config, B, T }: TrainCase,
+  backend: Awaited<ReturnType<typeof openFor>>,
+  meter: CeilingMeter,
+  { repeat, dtype, checkpointActivations = false }: TrainFlags,
+  report: Report,
+): Promise<TrainRow> {
+  resetPeakMemory()
+  report(`${config.name}: weights`)
+  const model = await OpenELM.random(config, { backend, dtype, seed: 0, room: 3 })
+  const step = await createTrainStep(model, { checkpointActivations })
+  const rows = (seed: number) =>
+    Array.from({ length: B }, (_, b) =>
+      Array.from({ length: T }, (_, t) => Math.floor(uniformAt(seed, b, 0, t) * config.vocabSize)),
+    )
+  const [inputs, targets] = [rows(1), rows(2)]
+  const seconds: number[] = []
+  const fractions: number[] = []
+  const rates: number[] = []
+  const ceilings = meter.over([])
+  for (let i = -2; i < repeat; i++) {
+    report(`${config.name}: step`, Math.max(0, i) / repeat)
+    const before = await ceilings.measure()
+    const start = performance.now()
+    await step(inputs, targets, { lr: 1e-4 })
+    const time = (performance.now() - start) / 1000
+    const { flopsPerSecond } = await ceilings.measure()
+    if (i < 0) continue
+    const rate = (before.flopsPerSecond + flopsPerSecond) / 2
+    seconds.push(time)
+    rates.push(rate)
+    fractions.push(step.state.flops / time / rate)
+  }
+  const spread = spreadOf(seconds.map((s) => (B * T) / s))
+  const row = {
+    model: config.name,
+    dtype,
+    parameters: model.parameters,
+    batch: B,
+    positions: T,
+    tokensPerSecond: spread.median,
+    spread,
+    flopsFraction: spreadOf(fractions).median,
+    flopsPerSecond: spreadOf(rates).median,
+    activationBytes: step.state.activationBytes,
+    stateBytes: model.weightBytes + step.state.optimiserBytes,
+    peakMemoryBytes: peakMemoryBytes(),
+    steps: step.state.planSteps,
+  }
+  ceilings.close()
+  step.close()
+  model.close()
+  return row
+}
+
+const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(2)} GiB`
+const rate = (x: number): string => (x >= 100 ? x.toFixed(0) : x.toFixed(1))
+
+export function trainTable(rows: readonly TrainRow[]): string {
+  const columns = [
+    "model",
+    "batch",
+    "tok/s",
+    "% mul-add",
+    "weights + state",
+    "between",
+    "peak",
+  ].map((name, i) => ({ name, alignment: i === 0 ? ("left" as const) : ("right" as const) }))
+  const out = new Table({ columns, shouldDisableColors: !inColour })
+  for (const row of rows) {
+    const { median, min, max } = row.spread
+    out.addRow({
+      model: `${row.model} ${row.dtype}`,
+      batch: `${row.batch} × ${row.positions}`,
+      "tok/s": `${rate(median)} (${rate(min)}–${rate(max)})`,
+      "% mul-add": `${(100 * row.flopsFraction).toFixed(0)} %`,
+      "weights + state": gib(row.stateBytes),
+      between: gib(row.activationBytes),
+      peak: gib(row.peakMemoryBytes),
+    })
+  }
+  return out.render()
+}
