@@ -2,7 +2,7 @@
 import type { Op } from "../engine/index.ts"
 import { adamWOps } from "./adamw.ts"
 import { attention } from "./attention.ts"
-import { causalAttention } from "./causal_attention.ts"
+import { causalAttention, causalAttentionGrad } from "./causal_attention.ts"
 import { multiplyAdd, streamSum } from "./ceiling.ts"
 import { crossEntropy, crossEntropyGrad } from "./crossentropy.ts"
 import { elementwiseOps } from "./elementwise.ts"
@@ -110,6 +110,7 @@ export const fusedOps: readonly Op[] = [
   scaleColumns.op,
   attention.op,
   causalAttention.op,
+  causalAttentionGrad.op,
   swiglu.op,
   swigluPanels.op,
   swigluPanelsGrad.op,
