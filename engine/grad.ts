@@ -37,6 +37,19 @@ export function vjp(
   return propagate(outputs, cotangents, wrt, true)
 }
 
+/**
+ * Cotangents of the inputs of a function of tensors, for use inside the definition of an op: nothing
+ * that the inputs themselves come from is looked at. Undefined where nothing flows.
+ */
+export function vjpOf<const T extends readonly Tensor[]>(
+  f: (...inputs: T) => readonly Tensor[],
+  inputs: T,
+  cotangents: readonly Maybe[],
+): { -readonly [I in keyof T]: Maybe } {
+  const leaves = inputs.map(identity) as unknown as T
+  return propagate(f(...leaves), cotangents, leaves, false) as { -readonly [I in keyof T]: Maybe }
+}
+
 /** With `through`, `wrt` may depend on each other; without, nothing before them is looked at. */
 function propagate(
   outputs: readonly Tensor[],
@@ -70,8 +83,7 @@ export function derivedVjp(call: Call, given: readonly Maybe[]): Maybe[] | undef
   const { meaning }: Op = call.op
   if (!meaning) return undefined
   // A leaf for each slot: one tensor may be in two of them.
-  const inputs = call.inputs.map(identity)
-  return propagate(meaning({ ...call, inputs }), given, inputs, false)
+  return vjpOf((...inputs) => meaning({ ...call, inputs }), call.inputs, given)
 }
 
 /** Calls on a path from `wrt` to `outputs`, in recording order. */

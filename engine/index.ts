@@ -15,7 +15,7 @@ export {
   toF16,
   viewOf,
 } from "./dtype.ts"
-export { derivedVjp, grad, setCotangentSum, vjp } from "./grad.ts"
+export { derivedVjp, grad, setCotangentSum, vjp, vjpOf } from "./grad.ts"
 export {
   type Arrays,
   type Attrs,

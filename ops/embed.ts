@@ -1,6 +1,6 @@
 // The input side of the tied embedding: a row of the same panels that the output product reads.
 // Kernel: embed.as.ts.
-import { constant, op, type Tensor, vjp } from "../engine/index.ts"
+import { constant, op, type Tensor, vjpOf } from "../engine/index.ts"
 import { add, equal, select } from "./elementwise.ts"
 import { cast, take } from "./indexing.ts"
 import { broadcast } from "./movement.ts"
@@ -40,8 +40,8 @@ export const embedGrad = op({
   params: "N D P Padding",
   alias: { dw: "sum" },
   meaning: ({ ids, dx, sum }, { P, Padding }) => {
-    const rows = take(unpanel(sum, P * panelWidth), without(ids, Padding))
-    return add(sum, vjp([rows], [dx], [sum])[0] as Tensor)
+    const rows = (w: Tensor) => [take(unpanel(w, P * panelWidth), without(ids, Padding))]
+    return add(sum, vjpOf(rows, [sum], [dx])[0] as Tensor)
   },
   rows: ({ D }) => D,
   cost: ({ N, D }) => ({ bytes: N * D * 12, flops: N * D }),

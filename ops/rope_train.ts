@@ -1,6 +1,6 @@
 // Between the qkv product and attention in training: what qkNormRope does, at positions 0 … T−1 of
 // every sequence and without a cache, and its gradient. Kernels: rope_train.as.ts.
-import { type Gradients, op, type Tensor, vjp } from "../engine/index.ts"
+import { type Gradients, op, type Tensor, vjpOf } from "../engine/index.ts"
 import { broadcast, permute, reshape, slice } from "./movement.ts"
 import { partsOf, rowsPerPart, sumBlocks, total, wrongParts } from "./parts.ts"
 import { normalise } from "./rmsnorm.ts"
@@ -69,8 +69,9 @@ export const qkNormRopeTrain = op({
     const attrs = { B, G, eps, R: partsOf(B * T) }
     const grad = qkNormRopeTrainGrad(qkv, qNorm, kNorm, angles, ...cotangents, attrs)
     // Where nobody learns the angles, this part of the graph is never run.
-    const { q, keys, values } = plainTrain({ qkv, qNorm, kNorm, angles }, sizes)
-    const [dAngles] = vjp([q, keys, values], cotangents, [angles])
+    const again = (qkv: Tensor, qNorm: Tensor, kNorm: Tensor, angles: Tensor) =>
+      Object.values(plainTrain({ qkv, qNorm, kNorm, angles }, sizes))
+    const [, , , dAngles] = vjpOf(again, [qkv, qNorm, kNorm, angles], cotangents)
     return {
       qkv: grad.dqkv,
       qNorm: total(grad.dqParts),
@@ -95,9 +96,9 @@ export const qkNormRopeTrainGrad = op({
   check: ({ B, T, E, R }) => refusal({ E, T }) ?? wrongParts(B * T, R),
   meaning: ({ qkv, qNorm, kNorm, angles, dq, dKeys, dValues }, sizes) => {
     const [qNorms, kNorms] = [everywhere(qNorm, sizes), everywhere(kNorm, sizes)]
-    const { q, keys, values } = normRope(qkv, qNorms, kNorms, angles, sizes)
-    const wrt = [qkv, qNorms, kNorms] as const
-    const found = vjp([q, keys, values], [dq, dKeys, dValues], wrt) as Tensor[]
+    const again = (qkv: Tensor, qNorms: Tensor, kNorms: Tensor) =>
+      Object.values(normRope(qkv, qNorms, kNorms, angles, sizes))
+    const found = vjpOf(again, [qkv, qNorms, kNorms], [dq, dKeys, dValues])
     const [dqkv, dqNorms, dkNorms] = found as [Tensor, Tensor, Tensor]
     const parts = (d: Tensor) => sumBlocks(reshape(d, [sizes.B * sizes.T, sizes.E]))
     return { dqkv, dqParts: parts(dqNorms), dkParts: parts(dkNorms) }

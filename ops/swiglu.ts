@@ -1,5 +1,5 @@
 // The gated activation of the feed-forward network.
-import { op, type Tensor, vjp } from "../engine/index.ts"
+import { op, type Tensor, vjpOf } from "../engine/index.ts"
 import { add, affine, mul, sigmoid } from "./elementwise.ts"
 import { reshape, slice, spreadInto } from "./movement.ts"
 import { panelWidth } from "./panels.ts"
@@ -74,7 +74,7 @@ export const swigluPanelsGrad = op({
   sig: "u:(N,32*P) dy:(N,F) -> du:(N,32*P)",
   params: "N P F",
   check: fits,
-  meaning: ({ u, dy }, { F }) => vjp([gatedPanels(u, F)], [dy], [u])[0] as Tensor,
+  meaning: ({ u, dy }, { F }) => vjpOf((x) => [gatedPanels(x, F)], [u], [dy])[0] as Tensor,
   rows: ({ N }) => N,
   cost: ({ N, F }) => ({ bytes: 20 * N * F, flops: 30 * N * F }),
   cases: panelCases,
