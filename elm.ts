@@ -1,10 +1,11 @@
 #!/usr/bin/env node
-// The `elm` command. Each subcommand is a folder's cli.ts. Errors are one message: exit code 2 for
+// The `elm` command. Each subcommand is a file of a folder. Errors are one message: exit code 2 for
 // wrong usage, 1 for the rest; --debug adds the stack.
 import { readFileSync } from "node:fs"
 import { Command, CommanderError } from "commander"
 import { addBench } from "./bench/cli.ts"
 import { addQuantize } from "./bench/quantize.ts"
+import { addTokenizer } from "./train/tokenizer_cli.ts"
 
 const manifest = new URL("../package.json", import.meta.url)
 const { version } = JSON.parse(readFileSync(manifest, "utf8")) as { version: string }
@@ -20,6 +21,7 @@ const program = new Command("elm")
   .showHelpAfterError("(elm --help lists the options)")
 addBench(program)
 addQuantize(program)
+addTokenizer(program)
 overrideExits(program)
 
 try {

@@ -31,7 +31,7 @@ interface Flags {
 }
 
 /** A whole number of at least `least`, or a usage error. */
-const whole =
+export const whole =
   (least: number, most = Number.MAX_SAFE_INTEGER) =>
   (text: string): number => {
     const value = Number(text)

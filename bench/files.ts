@@ -25,7 +25,7 @@ export function checkEmpty(path: string): void {
 }
 
 /** To a temporary name, synced, then renamed; a link, device or pipe is written as it is. */
-export async function writeWhole(path: string, text: string): Promise<void> {
+export async function writeWhole(path: string, text: string | Uint8Array): Promise<void> {
   const there = lstatSync(path, { throwIfNoEntry: false })
   if (there && !there.isFile()) return writeFile(path, text)
   const temporary = `${path}.${process.pid}.tmp`

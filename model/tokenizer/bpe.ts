@@ -1,7 +1,7 @@
 // Text to ids by a vocabulary: prepares the text, cuts it where no merge crosses, merges each part,
 // and remembers the ids of short parts.
 import { mergerOf } from "./merge.ts"
-import { joinsOf } from "./split.ts"
+import { joinsOf, ownCopy } from "./split.ts"
 import { bytePiece, space, type Vocabulary } from "./vocabulary.ts"
 
 /** Words remembered at most, and their longest length in UTF-16 units. */
@@ -171,11 +171,4 @@ function fallbackOf(
         "Use a tokenizer with byte fallback",
     )
   }
-}
-
-/** The same text with memory of its own: a slice would keep the whole text that it is of. */
-function ownCopy(word: string): string {
-  const units = new Array<number>(word.length)
-  for (let i = 0; i < word.length; i++) units[i] = word.charCodeAt(i)
-  return String.fromCharCode(...units)
 }

@@ -1,0 +1,132 @@
+// `elm tokenizer`: learns a vocabulary from text files, and shows what a tokenizer makes of a text.
+import { open, stat } from "node:fs/promises"
+import { type Command, InvalidArgumentError } from "commander"
+import { whole } from "../bench/cli.ts"
+import { checkWritable, writeWhole } from "../bench/files.ts"
+import { type Report, reporter } from "../bench/progress.ts"
+import { loadTokenizer } from "../model/index.ts"
+import { learnVocabulary } from "./vocabulary.ts"
+import { type WordCounter, wordCounter } from "./vocabulary_words.ts"
+
+interface TrainFlags {
+  readonly out: string
+  readonly vocabSize: number
+  readonly characterCoverage: number
+  readonly maxPieceLength: number
+}
+
+interface UseFlags {
+  readonly tokenizer: string
+  readonly bos?: boolean
+}
+
+const fraction = (text: string): number => {
+  const value = Number(text)
+  if (/^[\d.]+$/.test(text) && value > 0 && value <= 1) return value
+  throw new InvalidArgumentError("Expected a number above 0 and up to 1.")
+}
+
+export function addTokenizer(program: Command): void {
+  const tokenizer = program.command("tokenizer")
+  tokenizer.description("learn a vocabulary from text, encode and decode with one")
+  tokenizer
+    .command("train")
+    .description("learn a byte-pair vocabulary and write it as a SentencePiece model")
+    .argument("<files...>", "UTF-8 text files")
+    .requiredOption("--out <file>", "the tokenizer.model to write")
+    .option("--vocab-size <n>", "pieces, 259 of them special", whole(260, 1 << 20), 4096)
+    .option("--character-coverage <x>", "part of the characters with a piece", fraction, 0.9995)
+    .option("--max-piece-length <n>", "most characters of a piece", whole(1, 512), 16)
+    .action(train)
+  tokenizer
+    .command("encode")
+    .description("print the token ids of a text")
+    .argument("<text>", 'the text, or "-" to read it from the standard input')
+    .requiredOption(
+      "--tokenizer <path>",
+      'tokenizer.model, tokenizer.json, their folder, or "byte"',
+    )
+    .option("--bos", "begin with the BOS token")
+    .action(encode)
+  tokenizer
+    .command("decode")
+    .description("print the text of token ids")
+    .argument("<ids...>", "token ids")
+    .requiredOption(
+      "--tokenizer <path>",
+      'tokenizer.model, tokenizer.json, their folder, or "byte"',
+    )
+    .action(decode)
+}
+
+async function train(files: readonly string[], flags: TrainFlags): Promise<void> {
+  checkWritable(flags.out)
+  const report = reporter()
+  const start = performance.now()
+  const words = wordCounter()
+  let bytes = 0
+  try {
+    for (const file of files) bytes += await countFile(file, words, report)
+    const onProgress = (fraction: number) => report("learning", fraction)
+    const { model, tokens } = learnVocabulary(words.counts, { ...flags, onProgress })
+    await writeWhole(flags.out, model)
+    report.done()
+    const seconds = ((performance.now() - start) / 1000).toFixed(1)
+    console.log(
+      `${flags.out}: ${flags.vocabSize} pieces from ${(bytes / 1e6).toFixed(1)} MB in ` +
+        `${seconds} s, ${(bytes / tokens).toFixed(2)} bytes a token on them`,
+    )
+  } finally {
+    report.done()
+  }
+}
+
+/** Counts the words of a file, read in parts. Returns its size in bytes. */
+async function countFile(path: string, words: WordCounter, report: Report): Promise<number> {
+  const found = await stat(path).catch(() => undefined)
+  if (!found?.isFile()) throw new Error(`Cannot open ${path}: no such file. Give text files`)
+  const { size } = found
+  const file = await open(path, "r")
+  try {
+    let done = 0
+    const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
+    const decoded = (bytes?: Uint8Array): string => {
+      try {
+        return utf8.decode(bytes, { stream: bytes !== undefined })
+      } catch {
+        throw new SyntaxError(`${path} is not UTF-8 text. Convert or unpack it first`)
+      }
+    }
+    const parts = async function* (): AsyncGenerator<string> {
+      const chunks = file.createReadStream({ highWaterMark: 1 << 20, autoClose: false })
+      for await (const chunk of chunks as AsyncIterable<Buffer>) {
+        yield decoded(chunk)
+        done += chunk.length
+        report(`reading ${path}`, size > 0 ? done / size : undefined)
+      }
+      yield decoded()
+    }
+    await words.add(parts())
+    return done
+  } finally {
+    await file.close()
+  }
+}
+
+async function encode(text: string, { tokenizer, bos = false }: UseFlags): Promise<void> {
+  const { encode } = await loadTokenizer(tokenizer)
+  console.log(encode(text === "-" ? await standardInput() : text, { bos }).join(" "))
+}
+
+/** All of the standard input as text. */
+export async function standardInput(): Promise<string> {
+  const chunks: Buffer[] = []
+  for await (const chunk of process.stdin) chunks.push(chunk as Buffer)
+  return Buffer.concat(chunks).toString("utf8")
+}
+
+async function decode(ids: readonly string[], { tokenizer }: UseFlags): Promise<void> {
+  const { decode } = await loadTokenizer(tokenizer)
+  const numbers = ids.flatMap((text) => text.split(/[\s,]+/).filter((id) => id !== ""))
+  console.log(decode(numbers.map(Number)))
+}
