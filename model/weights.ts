@@ -1,6 +1,6 @@
 // Weights on a backend: drawn at random, or read from a model folder, packed into panels as they
 // come. The whole model is never held twice.
-import { type Backend, bufferOf, runOnce, type Tensor } from "../engine/index.ts"
+import { allocate, type Backend, bufferOf, runOnce, type Tensor } from "../engine/index.ts"
 import { randomNormal, randomPanels, ropeAngles, ropeFrequencies } from "../ops/index.ts"
 import type { ModelConfig } from "./config.ts"
 import type { ModelFolder } from "./folder.ts"
@@ -93,7 +93,8 @@ export function outlineWeights(
     const tensors = new Map<string, Tensor>()
     for (const spec of specsOf(config)) {
       const { shape, dtype: kept } = stored(spec, dtype)
-      const weight = held.allocate(shape, kept)
+      const near = room > 0 ? placeFor(shape, 1 + room, backend) : undefined
+      const weight = held.allocate(shape, kept, near)
       tensors.set(spec.name, weight)
       for (let i = 0; i < room; i++) spare.allocate(shape, "f32", weight)
     }
@@ -105,6 +106,13 @@ export function outlineWeights(
   } finally {
     spare.free()
   }
+}
+
+/** A tensor, freed already, where `count` of a shape fit side by side. */
+function placeFor(shape: readonly number[], count: number, backend: Backend): Tensor {
+  const place = allocate(backend, [count, ...shape])
+  bufferOf(place).free()
+  return place
 }
 
 async function fillWeights(

@@ -36,16 +36,20 @@ export interface Parameter {
   readonly master: Tensor
   readonly first: Tensor
   readonly second: Tensor
+  /** Where the gradient is kept, summed over micro-batches. */
+  readonly gradient: Tensor
   readonly decayed: boolean
 }
 
-/** Parameters with moments of zeros beside them; an f32 master where the weight is of fewer bits. */
+/** Parameters with moments of zeros and gradients beside them, so that a model in several memories is
+ *  moved where it lies; an f32 master where the weight is of fewer bits. */
 export function parametersOf(tensors: ReadonlyMap<string, Tensor>, held: Holder): Parameter[] {
   return [...tensors].map(([name, weight]) => {
     const own = () => held.allocate(weight.shape, "f32", weight)
     const master = weight.dtype === "f32" ? weight : own()
     // Vectors, the norms' weights, are not decayed; panels are matrices.
-    return { name, weight, master, first: own(), second: own(), decayed: weight.shape.length > 1 }
+    const decayed = weight.shape.length > 1
+    return { name, weight, master, first: own(), second: own(), gradient: own(), decayed }
   })
 }
 

@@ -111,10 +111,11 @@ export class TrainStep {
     return this.#ready?.flops ?? 0
   }
 
-  /** Bytes of moments and masters. */
+  /** Bytes of moments, gradients and masters. */
   get optimiserBytes(): number {
-    return this.parameters.reduce((sum, { weight, master, first, second }) => {
-      return sum + first.bytes + second.bytes + (master === weight ? 0 : master.bytes)
+    return this.parameters.reduce((sum, { weight, master, first, second, gradient }) => {
+      const own = master === weight ? 0 : master.bytes
+      return sum + first.bytes + second.bytes + gradient.bytes + own
     }, 0)
   }
 
@@ -197,10 +198,7 @@ export class TrainStep {
     )
     const place = { report, rates: this.#rates, share: 1 }
     const all = { B, T, batch, report, held }
-    // Beside the weights, so that a model in several memories is moved where it lies.
-    const sums = new Map(
-      parameters.map(({ weight }) => [weight, held.allocate(weight.shape, "f32", weight)]),
-    )
+    const sums = new Map(parameters.map(({ weight, gradient }) => [weight, gradient]))
     const set = [...sums].map(([w, sum]): Update => [sum, gradients.get(w) as Tensor])
     if (settings.accumulation === 1) {
       const updates = optimiserUpdates(parameters, gradients, place, settings)

@@ -128,7 +128,8 @@ export class WasmBackend implements Backend, AsyncDisposable {
     if (this.usedBytes + bytes > this.#limits.limit) throw this.#tooLarge(bytes)
     // Room is left for the arenas of plans, and for mirrors of what lies in other memories.
     const room = this.#limits.bankBytes / 8
-    const bank = banks.find(({ heap }) => heap.fits(bytes + room)) ?? this.#addBank(bytes)
+    const gap = near && banks[0]?.heap.hasGap(bytes) ? banks[0] : undefined
+    const bank = gap ?? banks.find(({ heap }) => heap.fits(bytes + room)) ?? this.#addBank(bytes)
     return new WasmBuffer(bank, bytes, dtype)
   }
 

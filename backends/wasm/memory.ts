@@ -40,6 +40,11 @@ export class Heap {
     )
   }
 
+  /** Whether `bytes` fit between what is in use. */
+  hasGap(bytes: number): boolean {
+    return this.#free.some((region) => region.bytes >= alignUp(bytes))
+  }
+
   free(address: number, bytes: number): void {
     const size = Math.max(alignUp(bytes), alignUp(1))
     this.used -= size
