@@ -1,6 +1,7 @@
 // `elm quantize`: writes a model folder whose matrices are the panels of 8 or 4 bits that a backend
 // keeps, so that it loads without packing. config.json comes last: a folder without it is unfinished.
-import { mkdir } from "node:fs/promises"
+import { existsSync } from "node:fs"
+import { copyFile, mkdir } from "node:fs/promises"
 import { join } from "node:path"
 import { type Command, Option } from "commander"
 import {
@@ -12,6 +13,7 @@ import {
   type QuantisedFormat,
   quantisedFormats,
   quantisedTensors,
+  tokenizerFiles,
   writeSafetensors,
 } from "../model/index.ts"
 import { threadsOption } from "./cli.ts"
@@ -68,6 +70,10 @@ async function write(folder: ModelFolder, out: string, flags: Flags): Promise<st
     await writeSafetensors(join(out, "model.safetensors"), tensors, { format: markOf(dtype) })
   } finally {
     report.done()
+  }
+  for (const name of tokenizerFiles) {
+    const file = join(folder.path, name)
+    if (existsSync(file)) await copyFile(file, join(out, name))
   }
   const json = JSON.stringify(configJson(config, dtype), null, 2)
   await writeWhole(join(out, "config.json"), `${json}\n`)

@@ -1,6 +1,7 @@
 // Streaming generation: prefill in chunks, then one token at a time from the cache.
 import type { ModelConfig } from "./config.ts"
 import type { Session } from "./session.ts"
+import type { Tokenizer } from "./tokenizer/index.ts"
 
 export interface GenerateOptions {
   /** Most tokens to generate; default: as many as the cache holds. */
@@ -13,7 +14,8 @@ export interface GenerateOptions {
   readonly topP?: number
   /** Seed of the sampling; default 0. Equal seeds give equal tokens. */
   readonly seed?: number
-  /** Tokens after which to end; the token itself is still yielded. Default: end of text. */
+  /** Tokens after which to end; the token itself is still yielded. Default: end of text, by the
+   *  model's config and by its tokenizer. */
   readonly stop?: readonly number[]
   /** Ends the generation by throwing the signal's reason. */
   readonly signal?: AbortSignal
@@ -21,6 +23,8 @@ export interface GenerateOptions {
 
 export interface Token {
   readonly id: number
+  /** The text that this token completes, in whole characters; empty without a tokenizer. */
+  readonly text: string
 }
 
 /** Positions that one prefill step reads. */
@@ -36,10 +40,12 @@ export function checkOptions(
   options: GenerateOptions,
   config: ModelConfig,
   capacity: number,
+  tokenizer?: Tokenizer,
 ): Checked {
   checkPrompt(prompt, config, capacity)
   const room = capacity - prompt.length
-  const end = config.eosId < config.vocabSize ? [config.eosId] : []
+  const ends = new Set([config.eosId, tokenizer?.eosId ?? config.eosId])
+  const end = [...ends].filter((id) => id >= 0 && id < config.vocabSize)
   const { maxNewTokens = room, temperature = 0, topK = 0, topP = 1, seed = 0 } = options
   const { stop = end, signal } = options
   number("maxNewTokens", maxNewTokens, "a whole number from 0", Number.isInteger, 0)
@@ -79,9 +85,6 @@ export const isList = (value: unknown): boolean =>
   Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView))
 
 function checkPrompt(prompt: readonly number[], config: ModelConfig, capacity: number): void {
-  if (!isList(prompt)) {
-    throw new TypeError(`generate: the prompt must be an array of token ids, got ${typeof prompt}`)
-  }
   if (prompt.length === 0)
     throw new RangeError("generate: the prompt is empty. Begin with the BOS token")
   if (prompt.length > config.maxContext) {
@@ -108,6 +111,7 @@ export async function* run(
   session: Session,
   prompt: readonly number[],
   options: Checked,
+  textOf: (id: number, isLast: boolean) => string,
 ): AsyncGenerator<Token, void, undefined> {
   const { maxNewTokens, stop, signal } = options
   signal?.throwIfAborted()
@@ -119,11 +123,11 @@ export async function* run(
     await nextTurn()
     signal?.throwIfAborted()
   }
-  for (let n = 0; ; ) {
+  for (let n = 1; ; n++) {
     const id = await session.token()
-    yield { id }
-    n++
-    if (n === maxNewTokens || stop.includes(id)) return
+    const isLast = n === maxNewTokens || stop.includes(id)
+    yield { id, text: textOf(id, isLast) }
+    if (isLast) return
     await nextTurn()
     signal?.throwIfAborted()
     await session.decode(prompt.length + n - 1)

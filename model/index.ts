@@ -28,10 +28,12 @@ export { type NormKind, normKinds, type Stream, settler, trainable } from "./nor
 export { type ModelOptions, OpenELM, type RandomOptions } from "./openelm.ts"
 export { quantisedTensors } from "./quantised.ts"
 export { openSafetensors, type SafetensorsFile, writeSafetensors } from "./safetensors.ts"
+export type { TokenizerOption } from "./text.ts"
 export {
   type EncodeOptions,
   loadTokenizer,
   parseTokenizer,
   type TextStream,
   type Tokenizer,
+  tokenizerFiles,
 } from "./tokenizer/index.ts"

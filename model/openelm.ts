@@ -23,6 +23,8 @@ import { Holder } from "./holder.ts"
 import type { WeightDType } from "./layout.ts"
 import type { NormKind, Norms } from "./norms.ts"
 import { allocateCaches, cacheUpdates, Session } from "./session.ts"
+import { continuation, promptIds, type TokenizerOption, tokenizerFor } from "./text.ts"
+import type { Tokenizer } from "./tokenizer/index.ts"
 import {
   type Filling,
   type LoadedWeights,
@@ -45,6 +47,8 @@ export interface ModelOptions {
   /** Tensors of f32 for which to leave room beside each weight, so that what belongs together lies
    *  in one memory: 3 before training (two moments and a gradient). Default 0. */
   readonly room?: number
+  /** For text: a tokenizer, its path, "byte", or null for none. Default: that of the folder. */
+  readonly tokenizer?: TokenizerOption
   /** Called as weights arrive, with bytes done and in all. */
   readonly onProgress?: Progress
 }
@@ -61,6 +65,8 @@ export class OpenELM {
   readonly capacity: number
   /** Bytes of the weights on the backend. */
   readonly weightBytes: number
+  /** Turns text into ids and back, where the model has one. */
+  readonly tokenizer: Tokenizer | undefined
   readonly #loaded: LoadedWeights
   readonly #norms: Norms
   /** Sessions that no generation is using. */
@@ -69,7 +75,12 @@ export class OpenELM {
   readonly #variants: OpenELM[] = []
   #closed = false
 
-  private constructor(config: ModelConfig, options: Checked, loaded: LoadedWeights) {
+  private constructor(
+    config: ModelConfig,
+    options: Checked,
+    loaded: LoadedWeights,
+    tokenizer: Tokenizer | undefined,
+  ) {
     this.config = config
     this.backend = options.backend
     this.dtype = options.dtype
@@ -77,6 +88,7 @@ export class OpenELM {
     this.weightBytes = loaded.bytes
     this.#loaded = loaded
     this.#norms = options.norms
+    this.tokenizer = tokenizer
   }
 
   /**
@@ -87,7 +99,8 @@ export class OpenELM {
     const opened = await openModelFolder(folder)
     try {
       const dtype = dtypeFor(opened, options.dtype) ?? "f32"
-      return await OpenELM.#build(opened.config, { ...options, dtype }, (checked) =>
+      const tokenizer = await tokenizerFor(options.tokenizer, opened.config, folder)
+      return await OpenELM.#build(opened.config, { ...options, dtype }, tokenizer, (checked) =>
         loadWeights(opened, checked.backend, checked.dtype, fillingOf(options)),
       )
     } finally {
@@ -102,7 +115,8 @@ export class OpenELM {
     if (!Number.isInteger(seed) || seed < 0 || seed > 0xffffffff) {
       throw new RangeError(`seed must be a whole number from 0 to ${0xffffffff}, got ${seed}`)
     }
-    return OpenELM.#build(config, options, ({ backend, dtype }) =>
+    const tokenizer = await tokenizerFor(options.tokenizer, config)
+    return OpenELM.#build(config, options, tokenizer, ({ backend, dtype }) =>
       randomWeights(config, backend, dtype, seed, fillingOf(options)),
     )
   }
@@ -110,11 +124,12 @@ export class OpenELM {
   static async #build(
     config: ModelConfig,
     options: ModelOptions,
+    tokenizer: Tokenizer | undefined,
     load: (checked: Checked) => Promise<LoadedWeights>,
   ): Promise<OpenELM> {
     const checked = checkModelOptions(config, options)
     try {
-      return new OpenELM(config, checked, await load(checked))
+      return new OpenELM(config, checked, await load(checked), tokenizer)
     } catch (error) {
       throw explained(error, config, checked.dtype)
     }
@@ -125,7 +140,8 @@ export class OpenELM {
     this.#checkOpen()
     const { backend, dtype, capacity, config } = this
     const options = { backend, dtype, capacity, norms: checkNorms(norms, config, headNorms) }
-    const variant = new OpenELM(config, options, { ...this.#loaded, free() {} })
+    const loaded = { ...this.#loaded, free() {} }
+    const variant = new OpenELM(config, options, loaded, this.tokenizer)
     this.#variants.push(variant)
     return variant
   }
@@ -176,18 +192,21 @@ export class OpenELM {
   }
 
   /**
-   * Tokens that follow the prompt, as they come. Several generations may run at once, each with its
-   * own cache. Throws RangeError for a prompt or options out of range, the signal's reason on abort.
+   * Tokens that follow the prompt, as they come: a text, which BOS is put before, or ids. Several
+   * generations may run at once, each with its own cache. Throws TypeError for a text without a
+   * tokenizer, RangeError for what is out of range, the signal's reason on abort.
    */
   async *generate(
-    prompt: readonly number[],
+    prompt: string | readonly number[],
     options: GenerateOptions = {},
   ): AsyncGenerator<Token, void, undefined> {
     this.#checkOpen()
-    const checked = checkOptions(prompt, options, this.config, this.capacity)
+    const { tokenizer } = this
+    const ids = promptIds(prompt, tokenizer)
+    const checked = checkOptions(ids, options, this.config, this.capacity, tokenizer)
     const session = this.#acquire()
     try {
-      yield* run(session, [...prompt], checked)
+      yield* run(session, ids, checked, continuation(ids, tokenizer))
     } finally {
       if (!this.#closed) this.#idle.push(session)
     }

@@ -7,7 +7,7 @@ import { collect, config, prompt, withModel } from "./small.ts"
 t.test("wrong input has one clear error", async (t) => {
   await withModel(async (model, backend) => {
     const range = (message: RegExp) => ({ name: "RangeError", message })
-    const generate = (ids: readonly number[], options: GenerateOptions = {}) =>
+    const generate = (ids: string | readonly number[], options: GenerateOptions = {}) =>
       collect(model, ids, options)
     await t.rejects(open("cuda" as never), range(/unknown backend "cuda"\. There are: wasm, js/))
     await t.rejects(
@@ -34,10 +34,11 @@ t.test("wrong input has one clear error", async (t) => {
       await t.rejects(model.logits([[1, id]]), range(/token ids lie in 0 … 100, got/))
     }
     await t.rejects(generate([]), range(/prompt is empty/))
-    await t.rejects(generate("text" as never), {
+    await t.rejects(generate(7 as never), {
       name: "TypeError",
-      message: /array of token ids, got string/,
+      message: /a text or an array of token ids, got number/,
     })
+    await t.rejects(generate("text"), { name: "TypeError", message: /has no tokenizer for a text/ })
     await t.rejects(generate(Array(1201).fill(1)), range(/1201 tokens exceeds the context of 1200/))
     await t.rejects(
       generate(prompt, { maxNewTokens: 1198 }),

@@ -17,7 +17,7 @@ export const prompt = [1, 17, 33]
 /** All tokens of a generation. */
 export async function collect(
   model: OpenELM,
-  ids: readonly number[],
+  ids: string | readonly number[],
   options: GenerateOptions,
 ): Promise<number[]> {
   const tokens: number[] = []
