@@ -10,12 +10,14 @@ import {
   fromBothEnds, hiddenLanes, lanes, packPanel, padRows, paddedBytes, placeKeys, tileRows, zeros,
 } from "./attention_panel.as"
 import { columnsProduct, rowsProduct } from "./attention_tile.as"
-import { expVector, logVector } from "./math.as"
+import { exp2Constant, exp2Vector } from "./exp2.as"
+import { logVector } from "./math.as"
 import { hasWideTiles } from "./matmul.as"
 
 /** Queries of a work item: three panels. Keys of a block. */
 const blockQueries: u32 = 48
 const blockKeys: u32 = 48
+const ln2: f32 = 0.6931471805599453
 const lowest: f32 = -3.4028234663852886e38
 
 // A panel in scratch memory: 16 numbers each, then bounds (least and most of firsts and lasts), Qᵀ
@@ -39,9 +41,11 @@ function hide(scores: usize, first: u32, n: u32, firsts: usize): void {
   }
 }
 
-/** n scores (n, 16) become weights exp(s − m'); m, l and the corrections exp(m − m') follow. */
+/** n scores (n, 16) become weights 2^(s − m'); m, l and the corrections 2^(m − m') follow. */
 function weigh(panel: usize, scores: usize, n: u32): void {
   const end = scores + <usize>n * 64
+  const c0 = exp2Constant(0), c1 = exp2Constant(1), c2 = exp2Constant(2), c3 = exp2Constant(3)
+  const c4 = exp2Constant(4), c5 = exp2Constant(5), c6 = exp2Constant(6), c7 = exp2Constant(7)
   for (let lane: usize = 0; lane < 64; lane += 32) {
     const state = panel + lane
     const old0 = v128.load(state, maximaAt), old1 = v128.load(state, maximaAt + 16)
@@ -50,22 +54,24 @@ function weigh(panel: usize, scores: usize, n: u32): void {
       top0 = f32x4.pmax(top0, v128.load(p))
       top1 = f32x4.pmax(top1, v128.load(p, 16))
     }
-    let sum0 = f32x4.splat(0), sum1 = sum0
+    const x0 = f32x4.sub(old0, top0), x1 = f32x4.sub(old1, top1)
+    const by0 = exp2Vector(x0, c0, c1, c2, c3, c4, c5, c6, c7)
+    const by1 = exp2Vector(x1, c0, c1, c2, c3, c4, c5, c6, c7)
+    let sum0 = f32x4.mul(v128.load(state, sumsAt), by0)
+    let sum1 = f32x4.mul(v128.load(state, sumsAt + 16), by1)
     for (let p = scores + lane; p < end; p += 64) {
-      const w0 = expVector(f32x4.sub(v128.load(p), top0))
-      const w1 = expVector(f32x4.sub(v128.load(p, 16), top1))
+      const s0 = f32x4.sub(v128.load(p), top0), s1 = f32x4.sub(v128.load(p, 16), top1)
+      const w0 = exp2Vector(s0, c0, c1, c2, c3, c4, c5, c6, c7)
+      const w1 = exp2Vector(s1, c0, c1, c2, c3, c4, c5, c6, c7)
       v128.store(p, w0)
       v128.store(p, w1, 16)
       sum0 = f32x4.add(sum0, w0)
       sum1 = f32x4.add(sum1, w1)
     }
-    const c0 = expVector(f32x4.sub(old0, top0)), c1 = expVector(f32x4.sub(old1, top1))
     v128.store(state, top0, maximaAt)
     v128.store(state, top1, maximaAt + 16)
-    v128.store(state, c0, correctionsAt)
-    v128.store(state, c1, correctionsAt + 16)
-    sum0 = f32x4.add(f32x4.mul(v128.load(state, sumsAt), c0), sum0)
-    sum1 = f32x4.add(f32x4.mul(v128.load(state, sumsAt + 16), c1), sum1)
+    v128.store(state, by0, correctionsAt)
+    v128.store(state, by1, correctionsAt + 16)
     v128.store(state, sum0, sumsAt)
     v128.store(state, sum1, sumsAt + 16)
   }
@@ -120,7 +126,7 @@ function attend(panel: usize, scores: usize, k: usize, v: usize, first: u32, n: 
   }
 }
 
-/** y = acc / l and lse = m + ln l of `count` rows of a panel. */
+/** y = acc / l and lse = m·ln 2 + ln l of `count` rows of a panel. */
 function deliver(
   panel: usize, count: u32, E: u32, y: usize, stride: usize, lse: usize, next: usize,
 ): void {
@@ -129,7 +135,8 @@ function deliver(
   let acc = panel + queriesAt + bytes * 16
   for (let lane: usize = 0; lane < 64; lane += 16) {
     const l = logVector(v128.load(panel + lane, sumsAt))
-    v128.store(panel + lane, f32x4.add(l, v128.load(panel + lane, maximaAt)), maximaAt)
+    const m = f32x4.mul(v128.load(panel + lane, maximaAt), f32x4.splat(ln2))
+    v128.store(panel + lane, f32x4.add(l, m), maximaAt)
   }
   for (let r: usize = 0; r < count; r++, acc += padded, y += stride) {
     const share: f32 = 1 / load<f32>(panel + r * 4, sumsAt)
@@ -150,7 +157,7 @@ function place(
     v128.store(panel + at, f32x4.splat(0), sumsAt)
   }
   placeKeys(starts, t, count, panel + firstsAt, panel + boundsAt)
-  packPanel(q, stride, count, E, scale, panel + queriesAt)
+  packPanel(q, stride, count, E, scale / ln2, panel + queriesAt)
   memory.fill(panel + queriesAt + 64 * <usize>E, 0, 16 * paddedBytes(E))
 }
 

@@ -10,7 +10,8 @@ import {
   hiddenLanes, lanes, packPanel, padRows, paddedBytes, placeKeys, tileRows,
 } from "./attention_panel.as"
 import { columnsProduct, rowsProduct } from "./attention_tile.as"
-import { expVector, sumLanes } from "./math.as"
+import { exp2Constant, exp2Vector } from "./exp2.as"
+import { sumLanes } from "./math.as"
 import { hasWideTiles } from "./matmul.as"
 import { madd } from "./simd.as"
 
@@ -18,8 +19,9 @@ const panels: u32 = 3
 const blockQueries: u32 = 48
 const blockKeys: u32 = 48
 const rowBytes: usize = 192 // of p and s
+const ln2: f32 = 0.6931471805599453
 
-// Scratch memory: p and s, then for each panel −lse, −delta, firsts, lasts and bounds; then, with E
+// Scratch memory: p and s, then for each panel −lse / ln 2, −delta, firsts, lasts and bounds; then, with E
 // rounded up to 16 where rows are E long: Qᵀ, dYᵀ by panel, Q, dY, dQ by query, and copies of a
 // block of keys and of two sums where E is no multiple of 16.
 const weightsAt: usize = 0
@@ -85,26 +87,29 @@ function place(
     const rows = min(lanes, count - p * lanes)
     placeKeys(starts, t + p * lanes, rows, panel + firstsAt, panel + boundsAt)
     const at = p * lanes * paddedBytes(E)
-    packPanel(rowsAt(0, E) + at, paddedBytes(E), rows, E, 1, queriesAt(p, E))
+    packPanel(q + p * lanes * stride, stride, rows, E, scale / ln2, queriesAt(p, E))
     packPanel(rowsAt(1, E) + at, paddedBytes(E), rows, E, 1, cotangentsAt(p, E))
     for (let lane: u32 = 0; lane < lanes; lane++) {
       const r = p * lanes + min(lane, rows - 1)
       const delta = inner(y + r * stride, dy + r * stride, E)
-      store<f32>(panel + lane * 4, -load<f32>(lse + (r * H) * 4), lseAt)
+      store<f32>(panel + lane * 4, load<f32>(lse + (r * H) * 4) / -ln2, lseAt)
       store<f32>(panel + lane * 4, -delta, deltaAt)
     }
   }
 }
 
-/** p and s of a panel from what the products left: p = exp(p), s *= p; both 0 where hidden. */
+/** p and s of a panel from what the products left: p = 2^p, s *= p; both 0 where hidden. */
 // @ts-ignore: decorator
 @inline
 function weigh(masked: bool, panel: usize, weights: usize, first: u32, n: u32): void {
+  const c0 = exp2Constant(0), c1 = exp2Constant(1), c2 = exp2Constant(2), c3 = exp2Constant(3)
+  const c4 = exp2Constant(4), c5 = exp2Constant(5), c6 = exp2Constant(6), c7 = exp2Constant(7)
   for (let i: u32 = 0; i < n; i++, weights += rowBytes) {
     const key = i32x4.splat(first + i)
     for (let lane: usize = 0; lane < 64; lane += 32) {
       const at = weights + lane
-      let p0 = expVector(v128.load(at)), p1 = expVector(v128.load(at, 16))
+      let p0 = exp2Vector(v128.load(at), c0, c1, c2, c3, c4, c5, c6, c7)
+      let p1 = exp2Vector(v128.load(at, 16), c0, c1, c2, c3, c4, c5, c6, c7)
       if (masked) {
         p0 = v128.andnot(p0, hiddenLanes(key, panel + firstsAt + lane))
         p1 = v128.andnot(p1, hiddenLanes(key, panel + firstsAt + lane + 16))
@@ -117,6 +122,13 @@ function weigh(masked: bool, panel: usize, weights: usize, first: u32, n: u32): 
       v128.store(at, s1, scoresAt + 16)
     }
   }
+}
+
+function weighAll(panel: usize, weights: usize, first: u32, n: u32): void {
+  weigh(false, panel, weights, first, n)
+}
+function weighSeen(panel: usize, weights: usize, first: u32, n: u32): void {
+  weigh(true, panel, weights, first, n)
 }
 
 /** p, s and the share of dq of panel i and keys first … first + n − 1; `rows` is k padded. */
@@ -138,8 +150,8 @@ function panelGrad(
   }
   const whole = first + n - 1 <= load<u32>(panel, boundsAt + 8)
     && <i32>first >= load<i32>(panel, boundsAt + 4)
-  if (whole) weigh(false, panel, weights, first, n)
-  else weigh(true, panel, weights, first, n)
+  if (whole) weighAll(panel, weights, first, n)
+  else weighSeen(panel, weights, first, n)
   const dq = rowsAt(2, E) + i * lanes * padded
   for (let e: usize = 0; e < padded; e += 64) {
     for (let j: u32 = 0, r: u32 = 0; j < 3 && i * lanes + r < count; j++) {
