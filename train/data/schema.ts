@@ -1,0 +1,118 @@
+// The checks of a configuration's fields, and the release's layout of the same.
+import * as v from "valibot"
+import { isObject, show } from "../../model/json.ts"
+import { normalisations } from "./normalise.ts"
+
+const whole = (from: number, to: number) => {
+  const expected = `a whole number from ${from} to ${to}`
+  const inside = (x: number): boolean => Number.isInteger(x) && x >= from && x <= to
+  return v.pipe(v.number(expected), v.check(inside, expected))
+}
+const flag = v.boolean("true or false")
+const text = v.pipe(
+  v.string("a text"),
+  v.check((x) => x !== "", "a text that is not empty"),
+)
+const choice = <const T extends readonly string[]>(...names: T) =>
+  v.picklist(names, names.map((name) => `"${name}"`).join(" or "))
+const large = 2 ** 31 - 1
+const range = "two whole numbers [a, b), a below b"
+
+const sourceSchema = v.strictObject(
+  {
+    file_name: text,
+    text_key: v.optional(text, "text"),
+    file_id_range: v.optional(
+      v.pipe(
+        v.strictTuple([v.number(range), v.number(range)], range),
+        v.check(([a, b]) => Number.isInteger(a) && Number.isInteger(b) && 0 <= a && a < b, range),
+      ),
+    ),
+    documents: v.optional(choice("file", "paragraphs", "lines"), "file"),
+  },
+  "a path, or an object with file_name",
+)
+
+const schema = v.strictObject(
+  {
+    sources: v.pipe(
+      v.array(sourceSchema, "a list of sources"),
+      v.check((list) => list.length > 0, "a list with at least one source"),
+    ),
+    validation: v.optional(v.array(sourceSchema, "a list of sources"), []),
+    root: v.optional(text, "."),
+    tokenizer: v.optional(text),
+    sequence_length: v.optional(whole(1, 1 << 20), 2048),
+    words_per_piece: v.optional(whole(1, 1 << 24), 2048),
+    min_characters: v.optional(whole(0, large)),
+    min_tokens: v.optional(whole(0, large)),
+    reader_chunk_size: v.optional(whole(1, 1 << 20), 1024),
+    shuffle_data: v.optional(flag, true),
+    seed: v.optional(whole(-Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER), 0),
+    normalisation: v.optional(choice(...normalisations), "ftfy"),
+    pack: v.optional(flag, false),
+    shuffle_windows: v.optional(whole(1, 1 << 20), 1024),
+    on_error: v.optional(choice("stop", "skip"), "stop"),
+    workers: v.optional(whole(0, 64), 1),
+    interleave: v.optional(whole(1, large), 1),
+    shard_by: v.optional(choice("files", "documents")),
+  },
+  "an object with sources",
+)
+
+export type Fields = v.InferOutput<typeof schema>
+
+/** The fields of a configuration that came from `from`. Throws TypeError or RangeError. */
+export function checkFields(json: unknown, from: string): Fields {
+  const own = isObject(json) && isObject(json.data) ? json.data : json
+  const fields = isObject(own) && isObject(own.dataset) ? releaseFields(own) : own
+  const named = isObject(fields)
+    ? { ...fields, ...sourceLists(fields, "sources"), ...sourceLists(fields, "validation") }
+    : fields
+  const result = v.safeParse(schema, named)
+  if (result.success) return result.output
+  throw explain(result.issues[0], from)
+}
+
+/** Plain paths in a list of sources as sources. */
+function sourceLists(fields: Readonly<Record<string, unknown>>, name: string) {
+  const list = fields[name]
+  if (!Array.isArray(list)) return {}
+  return { [name]: list.map((x) => (typeof x === "string" ? { file_name: x } : x)) }
+}
+
+function explain(issue: v.BaseIssue<unknown>, from: string): Error {
+  const at = v.getDotPath(issue)?.replace(/\.(\d+)/g, "[$1]") ?? ""
+  if (issue.type === "strict_object" && issue.expected === "never") {
+    return new RangeError(`${from}: there is no field ${at}. Check its name`)
+  }
+  const missing = issue.received === "undefined" && issue.type === "strict_object"
+  const expected = missing ? `expected ${at}` : `expected ${issue.message}`
+  const message = `${from}: ${at || "it"} is ${missing ? "missing" : show(issue.input)}, ${expected}`
+  const isKind = issue.kind === "schema" && issue.type !== "picklist"
+  return isKind ? new TypeError(message) : new RangeError(message)
+}
+
+/** The fields that the release's YAML has under dataset.language_modeling; the rest is the trainer's. */
+function releaseFields(json: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const common = inside(inside(json, "dataset"), "language_modeling")
+  const general = inside(common, "general_lm")
+  const pairs: [string, unknown][] = [
+    ["sources", general.train_data_info],
+    ["validation", general.val_data_info],
+    ["sequence_length", common.sequence_length],
+    ["min_tokens", common.min_tokens_per_text ?? 0],
+    ["min_characters", common.min_characters_per_text ?? 0],
+    ["shuffle_data", common.shuffle_data ?? false],
+    ["seed", common.random_seed],
+    ["words_per_piece", general.document_split_size],
+    ["reader_chunk_size", general.reader_chunk_size],
+    ["tokenizer", inside(inside(json, "text_tokenizer"), "sentence_piece").model_path],
+  ]
+  return Object.fromEntries(pairs.filter(([, value]) => value !== undefined && value !== null))
+}
+
+function inside(json: Readonly<Record<string, unknown>>, name: string) {
+  const value = json[name]
+  return isObject(value) ? value : {}
+}
