@@ -1,0 +1,156 @@
+// The data pipeline against what the original yields from the same files, token by token, and the
+// same samples from threads, and from any place on.
+import t from "tap"
+import { fileOrder, filesOf } from "../train/data/files.ts"
+import {
+  type DataOptions,
+  loadDataConfig,
+  type PipelineOptions,
+  type PipelineState,
+  type Sample,
+  textPipeline,
+} from "../train/data/index.ts"
+import { fixture, fixtureJson } from "./fixtures.ts"
+
+interface Expected {
+  readonly file: string
+  readonly n_tokens: number
+  readonly first4: readonly number[]
+  readonly sum: number
+  readonly tokens?: readonly number[]
+}
+
+const golden = fixtureJson("data/pipeline.json")
+const { settings, pad_token_id: padId } = golden
+
+const config: DataOptions = {
+  sources: golden.datasets,
+  root: fixture("data/files"),
+  tokenizer: fixture("data/tiny.model"),
+  sequence_length: settings.sequence_length,
+  min_tokens: settings.min_tokens_per_text,
+  min_characters: settings.min_characters_per_text,
+  words_per_piece: settings.document_split_size,
+  reader_chunk_size: settings.reader_chunk_size,
+  seed: settings.random_seed,
+  workers: 0,
+}
+
+/** The first samples of a pipeline, which then ends. */
+async function first(
+  count: number,
+  options: PipelineOptions,
+  changed: Partial<DataOptions> = {},
+): Promise<Sample[]> {
+  const all: Sample[] = []
+  for await (const sample of textPipeline({ ...config, ...changed }, options)) {
+    all.push(sample)
+    if (all.length === count) break
+  }
+  return all
+}
+
+const tokensOf = ({ inputs, targets }: Sample): number[] => {
+  const row = [...inputs, targets.at(-1) as number]
+  const end = row.indexOf(padId)
+  return end < 0 ? row : row.slice(0, end)
+}
+
+t.test("samples equal the original's", async (t) => {
+  for (const [name, run] of Object.entries(golden.runs)) {
+    const { samples } = run as { samples: readonly Expected[] }
+    const [, rank, worldSize] = (/(\d+)_of_(\d+)/.exec(name) as RegExpExecArray).map(Number)
+    const got = await first(samples.length, { rank, worldSize })
+    for (const [i, want] of samples.entries()) {
+      const sample = got[i] as Sample
+      const tokens = tokensOf(sample)
+      const sum = tokens.reduce((a, b) => a + b, 0)
+      const same = { n: want.n_tokens, first4: [...want.first4], sum: want.sum }
+      t.same({ n: tokens.length, first4: tokens.slice(0, 4), sum }, same, `${name} ${i}`)
+      if (want.tokens) t.same(tokens, want.tokens)
+      t.same(sample.targets.subarray(0, -1), sample.inputs.subarray(1))
+      t.equal(sample.inputs.length, settings.sequence_length)
+    }
+  }
+})
+
+t.test("files are opened in the original's order", async (t) => {
+  const checked = await loadDataConfig(config)
+  const files = await filesOf(checked, "train")
+  const nameOf = ({ path }: { path: string }): string => path.replace(/.*\//, "")
+  for (const [name, run] of Object.entries(golden.runs)) {
+    const { shuffled_file_list, files_opened_in_order } = run as Record<string, string[]>
+    const whole = { ...checked, shard_by: "documents" as const }
+    const all = fileOrder(files, whole, { rank: 0, world: 1, split: "train" })
+    t.same(all(0).map(nameOf), shuffled_file_list)
+    const [, rank = 0, world = 1] = (/(\d+)_of_(\d+)/.exec(name) ?? []).map(Number)
+    const order = fileOrder(files, checked, { rank, world, split: "train" })
+    const opened = [0, 1].flatMap((epoch) => order(epoch).map(nameOf))
+    t.same(opened.slice(0, files_opened_in_order?.length), files_opened_in_order, name)
+  }
+})
+
+t.test("two workers take turns with what ranks 0 and 1 of 2 have", async (t) => {
+  const [a, b] = await Promise.all([0, 1].map((rank) => first(20, { rank, worldSize: 2 })))
+  const turns = Array.from({ length: 20 }, (_, i) => (i % 2 ? b : a)?.[Math.floor(i / 2)])
+  t.same(await first(20, { workers: 2 }), turns)
+  const batches = [...(a ?? []).slice(0, 5), ...(b ?? []).slice(0, 5), ...(a ?? []).slice(5, 10)]
+  t.same(await first(15, { workers: 2 }, { interleave: 5 }), batches)
+})
+
+const modes: readonly (readonly [string, Partial<DataOptions>])[] = [
+  ["piece by piece", {}],
+  ["packed", { pack: true, shuffle_windows: 7, min_tokens: 30, min_characters: 100 }],
+]
+
+for (const [mode, changed] of modes) {
+  t.test(`threads give the samples of the calling thread, ${mode}`, async (t) => {
+    t.same(await first(60, { workers: 1 }, changed), await first(60, { workers: 0 }, changed))
+    const twice = await Promise.all([1, 2].map(() => first(60, { workers: 2 }, changed)))
+    t.same(twice[0], twice[1])
+  })
+
+  t.test(`a pipeline goes on behind every sample, ${mode}`, async (t) => {
+    for (const workers of [0, 2]) {
+      // Far enough to be in the second epoch, or the third block of windows.
+      const want = await first(90, { workers }, changed)
+      const states: PipelineState[] = []
+      const whole = textPipeline({ ...config, ...changed }, { workers })
+      for await (const _ of whole) {
+        states.push(JSON.parse(JSON.stringify(whole.state())))
+        if (states.length === (workers === 0 ? 80 : 24)) break
+      }
+      t.ok(JSON.stringify(states.at(-1)).length < 1000, "a state is small")
+      for (const [i, state] of states.entries()) {
+        const got = await first(6, { workers, state }, changed)
+        t.same(got, want.slice(i + 1, i + 7), `${workers} workers, behind sample ${i}`)
+      }
+    }
+  })
+}
+
+t.test("a state of other settings is refused", async (t) => {
+  const whole = textPipeline(config, { workers: 0 })
+  await whole.next()
+  const state = whole.state()
+  await t.rejects(
+    first(1, { state }, { sequence_length: 50 }),
+    /of 48 tokens .*, now .* of 50 tokens/,
+  )
+  await t.rejects(first(1, { state, workers: 2 }), /state is of another pipeline: 1 workers, now 2/)
+  await t.rejects(
+    first(1, { state: {} as PipelineState }),
+    /expected what a pipeline's state\(\) returned/,
+  )
+})
+
+t.test("ending early ends the workers, and nothing comes after", async (t) => {
+  const pipeline = textPipeline(config, { workers: 2 })
+  await pipeline.next()
+  const waiting = pipeline.next()
+  await pipeline.return()
+  await waiting
+  t.same(await pipeline.next(), { value: undefined, done: true })
+  await using other = textPipeline(config, { workers: 1 })
+  await other.next()
+})

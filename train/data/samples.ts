@@ -1,0 +1,94 @@
+// Samples as the original makes them: each piece of a document, tokenised by itself, is one, cut off
+// or padded to the length. What a piece is and in which order they come is walk.ts's matter.
+import type { Tokenizer } from "../../model/index.ts"
+import type { DataConfig } from "./config.ts"
+import { normaliserOf } from "./normalise.ts"
+import { cleanedLength } from "./pieces.ts"
+import { beginning, type Position, type Share, walk } from "./walk.ts"
+
+/** T token ids and the ids that follow them; the padding id in `targets` carries no loss. */
+export interface Sample {
+  readonly inputs: Int32Array
+  readonly targets: Int32Array
+  /** With `pack`: the first position of each position's document in the sample. */
+  readonly starts?: Int32Array
+}
+
+/** Where a worker is: all it takes to go on with the sample behind the last one. */
+export interface Place {
+  readonly position: Position
+  /** Records and files skipped before it. */
+  readonly skipped: number
+  /** With `pack`: where in the piece the block of windows begins, its number, and how many of its
+   *  windows were handed out. */
+  readonly offset?: number
+  readonly block?: number
+  readonly taken?: number
+}
+
+export const firstPlace: Place = { position: beginning, skipped: 0 }
+
+/** A sample, the place behind it, and what was skipped to make it. */
+export type Placed = readonly [sample: Sample, behind: Place, skipped: number]
+
+/** The samples of a share from a place on. Throws where an epoch has none. */
+export async function* samples(
+  config: DataConfig,
+  tokenizer: Tokenizer,
+  share: Share,
+  from: Place,
+): AsyncGenerator<Placed> {
+  const { min_characters, min_tokens, sequence_length } = config
+  const normalise = normaliserOf(config.normalisation)
+  let { skipped } = from
+  const counting = countSkips(share, () => skipped++)
+  let isEmpty = isFirst(from.position)
+  for await (const step of walk(config, counting, from.position)) {
+    if (step === null) {
+      if (isEmpty) refuseEmpty(config, share)
+      isEmpty = true
+      continue
+    }
+    if (cleanedLength(step.text, min_characters) < min_characters) continue
+    const ids = tokenizer.encode(normalise(step.text), { bos: true, eos: true })
+    if (ids.length < min_tokens) continue
+    isEmpty = false
+    const position = { ...step.at, piece: step.at.piece + 1 }
+    yield [padded(ids, sequence_length, tokenizer.padId), { position, skipped }, skipped]
+  }
+}
+
+function padded(ids: readonly number[], length: number, padId: number): Sample {
+  const row = new Int32Array(length + 1).fill(padId)
+  row.set(ids.length > row.length ? ids.slice(0, row.length) : ids)
+  return { inputs: row.slice(0, length), targets: row.slice(1) }
+}
+
+/** A share whose skips are counted as well as told. */
+export const countSkips = (share: Share, count: () => void): Share => ({
+  ...share,
+  skip(message) {
+    count()
+    share.skip(message)
+  },
+})
+
+/** Is it where an epoch begins? Then all of that epoch is still to come. */
+export const isFirst = ({ file, record, piece }: Position): boolean =>
+  file === 0 && record === 0 && piece === 0
+
+/**
+ * Throws where an epoch had no sample: others would follow it for ever. Only in validation may a
+ * worker have none.
+ */
+export function refuseEmpty(config: DataConfig, { world, rank, split }: Share): void {
+  const { min_characters, min_tokens, shard_by } = config
+  if (split === "validation" && world > 1) return
+  const who = world === 1 ? "" : ` for worker ${rank} of ${world}`
+  const fewer = world === 1 ? "" : `, or use fewer workers (they share ${shard_by})`
+  throw new RangeError(
+    `an epoch of the data has no sample${who}: every document is shorter than ` +
+      `min_characters ${min_characters} or min_tokens ${min_tokens}, or was skipped. ` +
+      `Lower the limits${fewer}`,
+  )
+}

@@ -1,0 +1,113 @@
+// A worker's way through its files: epoch after epoch, file after file, piece after piece, from the
+// beginning or from any place on it. What becomes of the pieces is left to samples.ts and pack.ts.
+import type { DataConfig } from "./config.ts"
+import { type DataFile, fileOrder, type Sharing } from "./files.ts"
+import { type Piece, splitter } from "./pieces.ts"
+import { type Item, type Problem, readItems } from "./readers.ts"
+
+/** A place between two pieces: the next one to be read. All are numbered from 0. */
+export interface Position {
+  readonly epoch: number
+  /** In the worker's order of the epoch. */
+  readonly file: number
+  readonly record: number
+  readonly piece: number
+  /** Runs of the epoch before this document; a run is what is shared out as one. */
+  readonly run: number
+}
+
+export interface Step extends Piece {
+  /** Where this piece is, to begin with it again. */
+  readonly at: Position
+  /** Does nothing of this worker's own come right before it in its document? */
+  readonly isStart: boolean
+}
+
+/** A share of the data, and how often it is read. */
+export interface Share extends Sharing {
+  readonly files: readonly DataFile[]
+  readonly epochs: number
+  /** Is told of what is skipped. */
+  readonly skip: (message: string) => void
+}
+
+export const beginning: Position = { epoch: 0, file: 0, record: 0, piece: 0, run: 0 }
+
+/** Pieces of a document that stay together where documents are shared out: a run. */
+export const runPieces = 64
+
+/** The pieces of a share in order; null where an epoch ends. */
+export async function* walk(
+  config: DataConfig,
+  share: Share,
+  from: Position,
+): AsyncGenerator<Step | null> {
+  const order = fileOrder(share.files, config, share)
+  let place = from
+  for (; place.epoch < share.epochs; place = { ...beginning, epoch: place.epoch + 1 }) {
+    const { epoch } = place
+    const files = order(epoch)
+    let run = place.run
+    for (let file = place.file; file < files.length; file++) {
+      const start = file === place.file ? place : { ...beginning, epoch, file, run }
+      run = yield* walkFile(config, share, files[file] as DataFile, start)
+    }
+    yield null
+  }
+}
+
+/** The share's pieces of one file; returns the runs of the epoch up to its end. */
+async function* walkFile(
+  config: DataConfig,
+  share: Share,
+  file: DataFile,
+  from: Position,
+): AsyncGenerator<Step, number> {
+  const byDocuments = config.shard_by === "documents"
+  const pieces = splitter(config.words_per_piece)
+  const isMine = (run: number): boolean => !byDocuments || run % share.world === share.rank
+  let { run } = from
+  /** Pieces met of the document that `from` lies in. */
+  let met = 0
+  for await (const item of itemsOf(config, share, file, from)) {
+    if (isProblem(item)) {
+      const isNew = item.record > from.record || met >= from.piece
+      if (isNew && isMine(run)) skipOrThrow(config, share, item.error)
+      continue
+    }
+    for (const piece of pieces(item)) {
+      const isBefore = piece.record === from.record && piece.piece < from.piece
+      if (piece.record === from.record) met++
+      if (!isBefore && isMine(run + runOf(piece.piece))) {
+        const at = { ...from, record: piece.record, piece: piece.piece, run }
+        const isStart = piece.piece === 0 || (byDocuments && piece.piece % runPieces === 0)
+        yield { ...piece, at, isStart }
+      }
+      if (piece.last) run += runOf(piece.piece) + 1
+    }
+  }
+  return run
+}
+
+const runOf = (piece: number): number => Math.floor(piece / runPieces)
+
+const isProblem = (item: Item): item is Problem => "error" in item
+
+/** The items of a file one by one; with `skip` a file that fails ends early. */
+async function* itemsOf(
+  config: DataConfig,
+  share: Share,
+  file: DataFile,
+  from: Position,
+): AsyncGenerator<Item> {
+  try {
+    for await (const items of readItems(file, from.record, config.reader_chunk_size)) yield* items
+  } catch (error) {
+    skipOrThrow(config, share, error as Error)
+  }
+}
+
+function skipOrThrow({ on_error }: DataConfig, { skip }: Share, error: Error): void {
+  if (on_error === "stop") throw error
+  skip(error.message)
+}
