@@ -4,6 +4,7 @@
 import { readFileSync } from "node:fs"
 import { Command, CommanderError } from "commander"
 import { addBench } from "./bench/cli.ts"
+import { addGenerate } from "./bench/generate.ts"
 import { addQuantize } from "./bench/quantize.ts"
 import { addTokenizer } from "./train/tokenizer_cli.ts"
 
@@ -21,6 +22,7 @@ const program = new Command("elm")
   .showHelpAfterError("(elm --help lists the options)")
 addBench(program)
 addQuantize(program)
+addGenerate(program)
 addTokenizer(program)
 overrideExits(program)
 

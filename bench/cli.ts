@@ -64,9 +64,9 @@ const sizes = (text: string, before: readonly Case[] = []): Case[] => {
   return [...before, Object.fromEntries(entries)]
 }
 
-const dtypeOption = (text: string) =>
+export const dtypeOption = (text: string) =>
   new Option("--dtype <name>", `dtype of the weights${text}`).choices([...weightDTypes])
-const backendOption = () =>
+export const backendOption = () =>
   new Option("--backend <name>", "where to run").choices([...backendNames]).default("wasm")
 export const threadsOption = () =>
   new Option("--threads <n>", "threads, default the cores available to the process").argParser(

@@ -1,4 +1,5 @@
-// Result files: refused before a long measurement rather than after it, written whole or not at all.
+// Result files: refused before a long measurement rather than after it, written whole or not at
+// all. And the standard input.
 import { accessSync, constants, lstatSync, readdirSync, statSync } from "node:fs"
 import { open, rename, rm, writeFile } from "node:fs/promises"
 import { dirname } from "node:path"
@@ -42,4 +43,11 @@ export async function writeWhole(path: string, text: string | Uint8Array): Promi
     await rm(temporary, { force: true })
     throw error
   }
+}
+
+/** All of the standard input as text. */
+export async function standardInput(): Promise<string> {
+  const chunks: Buffer[] = []
+  for await (const chunk of process.stdin) chunks.push(chunk as Buffer)
+  return Buffer.concat(chunks).toString("utf8")
 }

@@ -2,7 +2,7 @@
 import { open, stat } from "node:fs/promises"
 import { type Command, InvalidArgumentError } from "commander"
 import { whole } from "../bench/cli.ts"
-import { checkWritable, writeWhole } from "../bench/files.ts"
+import { checkWritable, standardInput, writeWhole } from "../bench/files.ts"
 import { type Report, reporter } from "../bench/progress.ts"
 import { loadTokenizer } from "../model/index.ts"
 import { learnVocabulary } from "./vocabulary.ts"
@@ -116,13 +116,6 @@ async function countFile(path: string, words: WordCounter, report: Report): Prom
 async function encode(text: string, { tokenizer, bos = false }: UseFlags): Promise<void> {
   const { encode } = await loadTokenizer(tokenizer)
   console.log(encode(text === "-" ? await standardInput() : text, { bos }).join(" "))
-}
-
-/** All of the standard input as text. */
-export async function standardInput(): Promise<string> {
-  const chunks: Buffer[] = []
-  for await (const chunk of process.stdin) chunks.push(chunk as Buffer)
-  return Buffer.concat(chunks).toString("utf8")
 }
 
 async function decode(ids: readonly string[], { tokenizer }: UseFlags): Promise<void> {

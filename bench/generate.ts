@@ -1,0 +1,144 @@
+// `elm generate`: writes the prompt and what a model makes of it to the standard output, as it
+// comes, and on the standard error how fast that was.
+import { existsSync } from "node:fs"
+import { fileURLToPath } from "node:url"
+import { type Command, InvalidArgumentError } from "commander"
+import type { BackendName } from "../backends/index.ts"
+import { OpenELM, type Tokenizer, type WeightDType } from "../model/index.ts"
+import { backendOption, dtypeOption, threadsOption, whole } from "./cli.ts"
+import { bold } from "./colour.ts"
+import { standardInput } from "./files.ts"
+import { openFor } from "./open.ts"
+import { reporter } from "./progress.ts"
+
+interface Flags {
+  readonly model: string
+  readonly tokenizer?: string
+  readonly maxNewTokens?: number
+  readonly temperature: number
+  readonly topK: number
+  readonly topP: number
+  readonly seed?: number
+  readonly dtype?: WeightDType
+  readonly backend: BackendName
+  readonly threads?: number
+  readonly revectorise: boolean
+}
+
+/** The model that comes with the package. */
+const shippedModel = fileURLToPath(new URL("../../models/small", import.meta.url))
+
+const defaultNewTokens = 256
+/** What a shell expects of a command that Ctrl-C ended. */
+const interrupted = 130
+
+/** A number for which `is` holds, or a usage error. */
+const number =
+  (expected: string, is: (x: number) => boolean) =>
+  (text: string): number => {
+    const value = Number(text)
+    if (/^[\d.]+$/.test(text) && is(value)) return value
+    throw new InvalidArgumentError(`Expected ${expected}.`)
+  }
+
+export function addGenerate(program: Command): void {
+  const most = `tokens to generate at most, default ${defaultNewTokens} or what the context holds`
+  const positive = number("a number from 0", Number.isFinite)
+  const probability = number("a number above 0 and up to 1", (x) => x > 0 && x <= 1)
+  program
+    .command("generate")
+    .description("continue a text with a model")
+    .argument("<prompt>", 'the text to continue, or "-" to read it from the standard input')
+    .option("--model <folder>", "a model folder, default the model of this package", shippedModel)
+    .option("--tokenizer <path>", 'another tokenizer than the folder\'s: a path, or "byte"')
+    .option("--max-new-tokens <n>", most, whole(1))
+    .option("--temperature <x>", "0 takes the likeliest token", positive, 0.8)
+    .option("--top-k <n>", "only the k likeliest tokens, 0 for all", whole(0), 0)
+    .option("--top-p <x>", "only the likeliest tokens of this probability", probability, 0.95)
+    .option("--seed <n>", "seed of the sampling, default a new one", whole(0, 0xffffffff))
+    .addOption(dtypeOption(", default f32 or what the folder holds"))
+    .addOption(backendOption())
+    .addOption(threadsOption())
+    .option("--no-revectorise", "leave V8's 256-bit operations off")
+    .action(generate)
+}
+
+async function generate(argument: string, flags: Flags): Promise<void> {
+  const { model: folder, dtype, tokenizer } = flags
+  if (folder === shippedModel && !existsSync(folder)) {
+    throw new Error(`There is no model in ${folder}. Give one with --model FOLDER`)
+  }
+  // The line break that ends a file or an `echo` is no part of the text.
+  const prompt = argument === "-" ? (await standardInput()).replace(/\r?\n$/, "") : argument
+  const report = reporter()
+  report("loading")
+  try {
+    await using backend = await openFor(flags)
+    await using model = await OpenELM.load(folder, { backend, dtype, tokenizer })
+    report.done()
+    if (!model.tokenizer) {
+      throw new Error(`${folder} has no tokenizer. Give one with --tokenizer PATH`)
+    }
+    console.error(await write(model, model.tokenizer, prompt, flags))
+  } finally {
+    report.done()
+  }
+}
+
+/** Writes the text as it comes. Returns how many tokens it took, how fast, from which seed. */
+async function write(
+  model: OpenELM,
+  tokenizer: Tokenizer,
+  prompt: string,
+  flags: Flags,
+): Promise<string> {
+  const { temperature, topK, topP, seed = Math.floor(Math.random() * 2 ** 32) } = flags
+  const room = model.capacity - tokenizer.encode(prompt).length - 1
+  const maxNewTokens = flags.maxNewTokens ?? Math.max(1, Math.min(defaultNewTokens, room))
+  const stopping = stopper()
+  const { signal } = stopping
+  const options = { maxNewTokens, temperature, topK, topP, seed, signal }
+  const start = performance.now()
+  let first = start
+  let count = 0
+  let output = bold(prompt)
+  try {
+    for await (const { text } of model.generate(prompt, options)) {
+      if (count++ === 0) first = performance.now()
+      process.stdout.write(output + text)
+      output = ""
+    }
+  } catch (error) {
+    if (!signal.aborted) throw error
+  } finally {
+    stopping.close()
+  }
+  if (!stopping.outputClosed()) process.stdout.write("\n")
+  const rate = count > 1 ? (1000 * (count - 1)) / (performance.now() - first) : 0
+  return (
+    `${count} tokens, ${rate.toPrecision(3)} tokens/s; ` +
+    `first after ${(first - start).toFixed(0)} ms; seed ${seed}`
+  )
+}
+
+/** Aborts at the first Ctrl-C, or when no one reads the output; a second Ctrl-C ends at once. */
+function stopper() {
+  const control = new AbortController()
+  let closed = false
+  const interrupt = (): void => {
+    process.exitCode = interrupted
+    control.abort()
+  }
+  const fail = (error: NodeJS.ErrnoException): void => {
+    if (error.code !== "EPIPE") throw error
+    closed = true
+    control.abort()
+  }
+  process.once("SIGINT", interrupt)
+  process.stdout.on("error", fail)
+  return {
+    signal: control.signal,
+    outputClosed: () => closed,
+    close: () => process.removeListener("SIGINT", interrupt),
+  }
+}

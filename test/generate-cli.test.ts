@@ -1,0 +1,116 @@
+// `elm generate` from outside: the text and nothing else on the standard output, the rate on the
+// standard error, a clean end on Ctrl-C; and that `elm quantize` takes the tokenizer along.
+import { type ChildProcess, spawn } from "node:child_process"
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import t from "tap"
+import { normalAt } from "../engine/index.ts"
+import { loadTokenizer, scaledConfig } from "../index.ts"
+import { configJson, tensorShapes, writeSafetensors } from "../model/index.ts"
+import { goldenFolder } from "./fixtures.ts"
+
+const elm = fileURLToPath(new URL("../elm.js", import.meta.url))
+const dir = mkdtempSync(join(tmpdir(), "openelm-generate-"))
+t.teardown(() => rmSync(dir, { recursive: true }))
+
+/** A small random model with the byte tokenizer and a long context. */
+const config = scaledConfig({
+  name: "small",
+  layers: 2,
+  modelDim: 64,
+  headDim: 16,
+  vocabSize: 260,
+  maxContext: 4096,
+  queryHeadsPerKeyHead: 2,
+})
+const tensors = [...tensorShapes(config)].map(([name, { shape }], stream) => {
+  const length = shape.reduce((a, b) => a * b, 1)
+  const data = Float32Array.from({ length }, (_, k) => 0.2 * normalAt(1, stream, 0, k))
+  return [name, { dtype: "F32", shape, data }] as const
+})
+await writeSafetensors(join(dir, "model.safetensors"), new Map(tensors))
+writeFileSync(join(dir, "config.json"), JSON.stringify(configJson(config)))
+const { file } = await loadTokenizer("byte")
+writeFileSync(join(dir, file.name), file.bytes)
+
+interface Ended {
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+const start = (...args: string[]): ChildProcess => spawn(process.execPath, [elm, ...args])
+
+function ended(child: ChildProcess, input = ""): Promise<Ended> {
+  const output = { stdout: "", stderr: "" }
+  child.stdout?.setEncoding("utf8").on("data", (text) => (output.stdout += text))
+  child.stderr?.setEncoding("utf8").on("data", (text) => (output.stderr += text))
+  child.stdin?.end(input)
+  return new Promise((resolve) => child.on("close", (code) => resolve({ code, ...output })))
+}
+
+const model = ["--model", dir, "--threads", "1"]
+const rate = /^\d+ tokens, [\d.e+]+ tokens\/s; first after \d+ ms; seed \d+\n$/
+
+t.test("generate continues a text, alike for one seed, in whole characters", async (t) => {
+  const flags = [...model, "--max-new-tokens", "40", "--seed", "7"]
+  const first = await ended(start("generate", "Begin", ...flags))
+  t.equal(first.code, 0, first.stderr)
+  t.match(first.stdout, /^Begin[\s\S]+\n$/)
+  t.match(first.stderr, rate)
+  t.match(first.stderr, / seed 7\n/)
+  const again = await ended(start("generate", "-", ...flags), "Begin\n")
+  t.equal(again.stdout, first.stdout, "from the standard input")
+  const greedy = ["--temperature", "0", "--top-k", "5", "--top-p", "0.5", "--dtype", "bf16"]
+  t.equal((await ended(start("generate", "é", ...model, ...greedy))).code, 0)
+})
+
+t.test("Ctrl-C ends the text and gives the rate, with exit code 130", async (t) => {
+  const child = start("generate", "On", ...model, "--backend", "js", "--max-new-tokens", "4000")
+  child.stdout?.once("data", () => child.kill("SIGINT"))
+  const { code, stdout, stderr } = await ended(child)
+  t.equal(code, 130)
+  t.match(stdout, /^On[\s\S]*\n$/)
+  t.match(stderr, rate)
+  t.ok(Number.parseInt(stderr, 10) < 4000, stderr)
+})
+
+t.test("a reader that goes away ends it quietly", async (t) => {
+  const child = start("generate", "On", ...model, "--backend", "js", "--max-new-tokens", "4000")
+  child.stdout?.once("data", () => child.stdout?.destroy())
+  const { code, stderr } = await ended(child)
+  t.equal(code, 0)
+  t.match(stderr, rate)
+})
+
+t.test("generate says what is wrong", async (t) => {
+  const golden = goldenFolder()
+  t.teardown(golden.remove)
+  const cases: readonly [string[], number, RegExp][] = [
+    [["--model", join(dir, "nowhere")], 1, /nowhere/],
+    [["--model", golden.path], 1, /has no tokenizer\. Give one with --tokenizer PATH/],
+    [["--model", golden.path, "--tokenizer", "byte"], 1, /vocabulary of 128, its tokenizer 259/],
+    [["--model", dir, "--max-new-tokens", "5000"], 1, /exceed the cache of 4096/],
+    [["--top-p", "2"], 2, /above 0 and up to 1/],
+    [["--temperature", "-1"], 2, /a number from 0/],
+    [["--seed", "x"], 2, /whole number/],
+  ]
+  for (const [args, want, message] of cases) {
+    const { code, stdout, stderr } = await ended(start("generate", "a", ...args))
+    t.same([code, stdout], [want, ""], args.join(" "))
+    t.match(stderr, message)
+  }
+})
+
+t.test("quantize takes the tokenizer along", async (t) => {
+  const out = join(dir, "q8")
+  const { code, stderr } = await ended(
+    start("quantize", dir, out, "--dtype", "q8", "--threads", "1"),
+  )
+  t.equal(code, 0, stderr)
+  t.same(new Uint8Array(readFileSync(join(out, file.name))), file.bytes)
+  const flags = ["--model", out, "--max-new-tokens", "3", "--threads", "1"]
+  t.equal((await ended(start("generate", "a", ...flags))).code, 0)
+})
