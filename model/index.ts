@@ -10,7 +10,7 @@ export {
   scaledConfig,
   tensorShapes,
 } from "./config.ts"
-export { type ModelFolder, openModelFolder } from "./folder.ts"
+export { type ModelFolder, openModelFolder, type TensorSource } from "./folder.ts"
 export { markOf, type QuantisedFormat, quantisedFormats } from "./format.ts"
 export {
   type Attend,
@@ -27,7 +27,14 @@ export { type LossOptions, type LossTerms, lossTerms } from "./loss.ts"
 export { type NormKind, normKinds, type Stream, settler, trainable } from "./norms.ts"
 export { type ModelOptions, OpenELM, type RandomOptions } from "./openelm.ts"
 export { quantisedTensors } from "./quantised.ts"
-export { openSafetensors, type SafetensorsFile, writeSafetensors } from "./safetensors.ts"
+export { loadMatrix, loadVector } from "./reading.ts"
+export {
+  openSafetensors,
+  type SafetensorsFile,
+  type TensorData,
+  writeSafetensors,
+} from "./safetensors.ts"
+export { rowTensors, type SavedDType, saveModel, writeFileWhole } from "./saving.ts"
 export type { TokenizerOption } from "./text.ts"
 export {
   type EncodeOptions,

@@ -17,11 +17,13 @@ import {
 } from "./checks.ts"
 import { configOf, type ModelConfig, parameterCount } from "./config.ts"
 import { openModelFolder } from "./folder.ts"
+import { isQuantised } from "./format.ts"
 import { head, hidden, type Trace, type Weights } from "./forward.ts"
 import { checkOptions, type GenerateOptions, run, type Token } from "./generate.ts"
 import { Holder } from "./holder.ts"
 import type { WeightDType } from "./layout.ts"
 import type { NormKind, Norms } from "./norms.ts"
+import { rowTensors, saveModel } from "./saving.ts"
 import { allocateCaches, cacheUpdates, Session } from "./session.ts"
 import { continuation, promptIds, type TokenizerOption, tokenizerFor } from "./text.ts"
 import type { Tokenizer } from "./tokenizer/index.ts"
@@ -210,6 +212,22 @@ export class OpenELM {
     } finally {
       if (!this.#closed) this.#idle.push(session)
     }
+  }
+
+  /**
+   * Writes config.json and model.safetensors in the Hugging Face layout into a folder, and the
+   * tokenizer's file, if there is one; `dtype` by default as the weights are kept. Throws RangeError for quantised weights.
+   */
+  async save(folder: string, { dtype = this.dtype }: { dtype?: WeightDType } = {}): Promise<void> {
+    this.#checkOpen()
+    if (isQuantised(this.dtype) || isQuantised(dtype)) {
+      throw new RangeError(
+        `save writes f32, f16 or bf16 weights, got ${this.dtype} as ${dtype}. ` +
+          "Save the model that they were made from, then use elm quantize",
+      )
+    }
+    const rows = rowTensors(this.config, this.tensors, this.backend, dtype)
+    await saveModel(folder, this.config, rows, this.tokenizer)
   }
 
   /** Frees everything that the model holds on its backend. */

@@ -1,0 +1,97 @@
+// A model on a backend back into a folder: rows out of panels, tensor by tensor, so that other tools
+// and `OpenELM.load` read it. config.json comes last: a folder without it is unfinished.
+import {
+  allocate,
+  type Backend,
+  bufferOf,
+  type DType,
+  runOnce,
+  type Tensor,
+} from "../engine/index.ts"
+import { cast, unpack } from "../ops/index.ts"
+import { configJson, type ModelConfig } from "./config.ts"
+import { type Spec, specsOf } from "./layout.ts"
+import { type TensorData, writeSafetensors } from "./safetensors.ts"
+import type { Tokenizer } from "./tokenizer/index.ts"
+
+/** Dtypes in which rows are written. */
+export type SavedDType = "f32" | "f16" | "bf16"
+
+const fileDTypes = { f32: "F32", f16: "F16", bf16: "BF16" } as const
+
+/** Bytes that leave a backend at a time. */
+const pieceBytes = 16 << 20
+
+/** Tensors for `writeSafetensors`: each name's rows in a dtype, made when they are asked for. */
+export function rowTensors(
+  config: ModelConfig,
+  tensors: ReadonlyMap<string, Tensor>,
+  backend: Backend,
+  dtype: SavedDType,
+  prefix = "",
+): Map<string, TensorData> {
+  return new Map(
+    specsOf(config).map((spec) => {
+      const data = rowsOf(spec, tensors.get(spec.name) as Tensor, backend, dtype)
+      return [prefix + spec.name, { dtype: fileDTypes[dtype], shape: spec.shape, data }]
+    }),
+  )
+}
+
+async function* rowsOf(
+  { shape, halves: Halves, matrix }: Spec,
+  tensor: Tensor,
+  backend: Backend,
+  dtype: DType,
+): AsyncGenerator<Uint8Array> {
+  const [N, K] = shape as [number, number]
+  const target = allocate(backend, shape, dtype, tensor)
+  try {
+    const rows = matrix ? unpack(tensor, { N, K, Halves, dtype }) : cast(tensor, dtype)
+    await runOnce(backend, [[target, rows]])
+    for (let at = 0; at < target.bytes; at += pieceBytes) {
+      const bytes = Math.min(pieceBytes, target.bytes - at)
+      yield new Uint8Array(await backend.read(bufferOf(target), bytes, at))
+    }
+  } finally {
+    bufferOf(target).free()
+  }
+}
+
+/**
+ * Writes config.json, model.safetensors and the tokenizer's file into a folder, which is made if it
+ * is not there. Each file is written whole or not at all.
+ */
+export async function saveModel(
+  folder: string,
+  config: ModelConfig,
+  tensors: ReadonlyMap<string, TensorData>,
+  tokenizer?: Tokenizer,
+): Promise<void> {
+  const { mkdir } = await import("node:fs/promises")
+  const { join } = await import("node:path")
+  await mkdir(folder, { recursive: true })
+  await writeSafetensors(join(folder, "model.safetensors"), tensors, { format: "pt" })
+  if (tokenizer) await writeFileWhole(join(folder, tokenizer.file.name), tokenizer.file.bytes)
+  const text = `${JSON.stringify(configJson(config), null, 2)}\n`
+  await writeFileWhole(join(folder, "config.json"), new TextEncoder().encode(text))
+}
+
+/** To a temporary name beside it, synced, then renamed. */
+export async function writeFileWhole(path: string, bytes: Uint8Array): Promise<void> {
+  const { open, rename, rm } = await import("node:fs/promises")
+  const temporary = `${path}.${Math.random().toString(36).slice(2, 10)}.tmp`
+  try {
+    const file = await open(temporary, "wx")
+    try {
+      await file.writeFile(bytes)
+      await file.sync()
+    } finally {
+      await file.close()
+    }
+    await rename(temporary, path)
+  } catch (error) {
+    await rm(temporary, { force: true })
+    throw error
+  }
+}

@@ -1,0 +1,196 @@
+// Checkpoints: a folder `step-00001000` with the weights as other tools read them, and beside them
+// all that training needs to go on to the bit. A folder of that name is always whole: it is written
+// under another name, synced, then renamed; it is removed the same way.
+import type { Tensor } from "../engine/index.ts"
+import {
+  loadMatrix,
+  loadVector,
+  openSafetensors,
+  rowTensors,
+  type SafetensorsFile,
+  saveModel,
+  specsOf,
+  type TensorSource,
+  type Tokenizer,
+  writeFileWhole,
+  writeSafetensors,
+} from "../model/index.ts"
+import { isObject, parseJson, show } from "../model/json.ts"
+import type { TrainStep } from "./step.ts"
+
+/** What is not a tensor; JSON can hold it. */
+export interface RunState {
+  readonly version: 1
+  /** Updates made. */
+  readonly step: number
+  /** Tokens whose loss has been taken. */
+  readonly tokens: number
+  /** The run's settings, as they were checked. */
+  readonly settings: unknown
+  /** Where the data is behind the last batch; null for data of the caller's own. */
+  readonly data: unknown
+}
+
+const folderName = (step: number): string => `step-${String(step).padStart(8, "0")}`
+const named = /^step-(\d{8,})$/
+const leftover = /^\.(step-\d+|old)\./
+
+/** Complete checkpoints of a run, oldest first. A folder that is not there has none. */
+export async function checkpointsIn(run: string): Promise<string[]> {
+  const { readdir } = await import("node:fs/promises")
+  const { join } = await import("node:path")
+  const names = await readdir(run).catch(() => [])
+  const step = (name: string): number => Number(named.exec(name)?.[1])
+  return names
+    .filter((name) => named.test(name))
+    .sort((a, b) => step(a) - step(b))
+    .map((name) => join(run, name))
+}
+
+/** Removes what an interrupted write or removal has left. */
+export async function cleanRun(run: string): Promise<void> {
+  const { readdir, rm } = await import("node:fs/promises")
+  const { join } = await import("node:path")
+  for (const name of await readdir(run).catch(() => [])) {
+    if (leftover.test(name)) await rm(join(run, name), { recursive: true, force: true })
+  }
+}
+
+/** Writes a checkpoint of `step` into the run's folder, keeps the last `keep`, returns its path. */
+export async function writeCheckpoint(
+  run: string,
+  step: TrainStep,
+  state: Omit<RunState, "version" | "step">,
+  { tokenizer, keep }: { tokenizer?: Tokenizer | undefined; keep: number },
+): Promise<string> {
+  const { mkdir, rename } = await import("node:fs/promises")
+  const { join } = await import("node:path")
+  const path = join(run, folderName(step.steps))
+  const temporary = join(run, `.${folderName(step.steps)}.${process.pid}.tmp`)
+  await mkdir(run, { recursive: true })
+  await cleanRun(run)
+  await mkdir(temporary)
+  await writeSafetensors(join(temporary, "optimizer.safetensors"), optimiserTensors(step))
+  const whole: RunState = { version: 1, step: step.steps, ...state }
+  await writeFileWhole(
+    join(temporary, "state.json"),
+    new TextEncoder().encode(`${JSON.stringify(whole, null, 1)}\n`),
+  )
+  const { model } = step
+  const { config, tensors, backend, dtype } = model
+  const weights = rowTensors(config, tensors, backend, dtype === "bf16" ? "bf16" : "f32")
+  await saveModel(temporary, config, weights, tokenizer)
+  await syncFolder(temporary)
+  await remove(path)
+  await rename(temporary, path)
+  await syncFolder(run)
+  const all = await checkpointsIn(run)
+  for (const old of all.slice(0, Math.max(0, all.length - keep))) {
+    if (old !== path) await remove(old)
+  }
+  return path
+}
+
+/** Moments, and masters where the weights are of fewer bits, as rows. */
+function optimiserTensors({ model, parameters }: TrainStep) {
+  const { config, backend } = model
+  const rows = (prefix: string, of: (i: number) => Tensor) =>
+    rowTensors(
+      config,
+      new Map(parameters.map(({ name }, i) => [name, of(i)])),
+      backend,
+      "f32",
+      prefix,
+    )
+  const at = (i: number) => parameters[i] as (typeof parameters)[0]
+  const masters = parameters.some(({ weight, master }) => weight !== master)
+  return new Map([
+    ...rows("exp_avg.", (i) => at(i).first),
+    ...rows("exp_avg_sq.", (i) => at(i).second),
+    ...(masters ? rows("master.", (i) => at(i).master) : []),
+  ])
+}
+
+/** state.json of a checkpoint. Throws Error or SyntaxError that names the file. */
+export async function readRunState(checkpoint: string): Promise<RunState> {
+  const { readFile } = await import("node:fs/promises")
+  const { join } = await import("node:path")
+  const path = join(checkpoint, "state.json")
+  const bytes = await readFile(path).catch((error: Error) => {
+    throw new Error(`Cannot open ${path}: ${error.message}. Give the folder of a checkpoint`)
+  })
+  const state = parseJson(bytes, path)
+  if (isObject(state) && state.version === 1 && Number.isInteger(state.step)) {
+    return state as unknown as RunState
+  }
+  throw new SyntaxError(`${path} is ${show(state)}, expected a training state of version 1`)
+}
+
+/** Fills moments and masters, and the count of updates. The weights are the model's already. */
+export async function restoreStep(checkpoint: string, step: TrainStep): Promise<RunState> {
+  const { join } = await import("node:path")
+  const state = await readRunState(checkpoint)
+  const file = await openSafetensors(join(checkpoint, "optimizer.safetensors"))
+  try {
+    const specs = specsOf(step.model.config)
+    for (const [i, { weight, master, first, second }] of step.parameters.entries()) {
+      const spec = specs[i] as (typeof specs)[0]
+      const parts: [string, Tensor][] = [
+        [`exp_avg.${spec.name}`, first],
+        [`exp_avg_sq.${spec.name}`, second],
+        ...(master === weight ? [] : [[`master.${spec.name}`, master] as [string, Tensor]]),
+      ]
+      for (const [name, target] of parts) {
+        const source = sourceOf(file, name, spec.shape)
+        const { backend } = step.model
+        if (spec.matrix) await loadMatrix(source, { ...spec, name }, target, backend, "f32")
+        else await loadVector(source, { ...spec, name }, target, backend)
+      }
+    }
+  } finally {
+    file.close()
+  }
+  step.steps = state.step
+  return state
+}
+
+function sourceOf(file: SafetensorsFile, name: string, shape: readonly number[]): TensorSource {
+  const entry = file.tensors.get(name)
+  if (!entry || entry.dtype !== "F32" || entry.shape.join() !== shape.join()) {
+    const found = entry ? `${entry.dtype} ${show(entry.shape)}` : "nothing"
+    throw new RangeError(
+      `${file.path}: ${show(name)} is ${found}, expected F32 ${show(shape)}. ` +
+        "Resume with the model and dtype that wrote it",
+    )
+  }
+  const rowBytes = 4 * shape.slice(1).reduce((a, b) => a * b, 1)
+  return {
+    dtype: "F32",
+    shape,
+    readRows: (start, count, target) =>
+      file.read(name, start * rowBytes, target.subarray(0, count * rowBytes)),
+  }
+}
+
+/** Renamed first, so that what is left of an interrupted removal is no checkpoint. */
+async function remove(path: string): Promise<void> {
+  const { rename, rm } = await import("node:fs/promises")
+  const { basename, dirname, join } = await import("node:path")
+  const old = join(dirname(path), `.old.${basename(path)}.${process.pid}`)
+  const there = await rename(path, old).then(
+    () => true,
+    (error: { code?: string }) => {
+      if (error.code === "ENOENT") return false
+      throw error
+    },
+  )
+  if (there) await rm(old, { recursive: true, force: true })
+}
+
+/** Windows cannot open folders and needs no such step. */
+async function syncFolder(path: string): Promise<void> {
+  if (process.platform === "win32") return
+  const { open } = await import("node:fs/promises")
+  const folder = await open(path, "r")
+  await folder.sync().finally(() => folder.close())
+}
