@@ -4,7 +4,8 @@
 // Blocks of 48 queries of one head run over blocks of 48 keys. p and s lie as (key, 48), a lane
 // for each query; five products per pair of blocks, tiles that are wholly hidden left out.
 // Parallel plan: a work item is one of R parts of a key head's query heads, which owns its rows of
-// dq and its sums for keys and values. Bytes: keys, values and their sums once per block of queries.
+// dq and its sums for keys and values. Bytes: keys, values and their sums once per block of
+// queries.
 import { scratch } from "../backends/wasm/thread.as"
 import {
   hiddenLanes, lanes, packPanel, padRows, paddedBytes, placeKeys, tileRows,

@@ -3,6 +3,7 @@
 import t from "tap"
 import { caseName, recordCase } from "../bench/cases.ts"
 import {
+  type Backend,
   type Call,
   type Case,
   constant,
@@ -42,6 +43,27 @@ for (const { label, open } of wasmBackends) {
     }
   })
 }
+
+t.test("kernels give the same bits on any number of threads and with either tile", async (t) => {
+  for (const simd of ["relaxed", "simd"]) {
+    const alike = wasmBackends.filter(({ label }) => label.startsWith(`wasm ${simd},`))
+    const backends = await Promise.all(alike.map(({ open }) => open()))
+    const [first, ...others] = backends as [Backend, ...Backend[]]
+    for (const op of ops.filter((o) => !o.view && fusedOps.includes(o))) {
+      for (const test of op.cases) {
+        const call = recordCase(op, test)
+        const want = await outputsOn(first, call)
+        for (const other of others) {
+          const got = await outputsOn(other, call)
+          const same = got.every((y, i) => y.every((v, n) => Object.is(v, want[i]?.[n])))
+          if (!same) t.fail(`${simd}: ${caseName(op, test)}`)
+        }
+      }
+    }
+    for (const backend of backends) backend.close()
+  }
+  t.pass()
+})
 
 function report(
   name = "",
