@@ -31,7 +31,7 @@ export interface PipelineOptions {
 export interface TextPipeline extends AsyncIterableIterator<Sample, undefined> {
   /** Where it is behind the last sample handed out; undefined before a first was asked for. */
   state(): PipelineState | undefined
-  /** Records and files skipped so far. */
+  /** Records and files skipped so far, by workers that may be ahead of the samples. */
   readonly skipped: number
   /** Ends the workers, as `break` in a `for await` does. */
   return(): Promise<IteratorReturnResult<undefined>>

@@ -46,9 +46,7 @@ export async function* packedSamples(
   from: Place,
 ): AsyncGenerator<Placed> {
   const size = config.shuffle_windows
-  let total = from.skipped
-  const counting = countSkips(share, () => total++)
-  const all = windowsOf(config, tokenizer, counting, from)
+  const all = windowsOf(config, tokenizer, share, from)
   let block = await take(all, size)
   let before = from.taken ?? 0
   for (let number = from.block ?? 0; block.length > 0; number++) {
@@ -60,7 +58,7 @@ export async function* packedSamples(
       if (block.length === size) next.push(...(await take(all, 1)))
       if (i < before) continue
       const { sample } = block[at] as Window
-      yield [sample, { position, offset, skipped, block: number, taken: i + 1 }, total]
+      yield [sample, { position, offset, skipped, block: number, taken: i + 1 }]
     }
     block = next
     before = 0

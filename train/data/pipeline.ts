@@ -49,10 +49,14 @@ export async function interleave(parts: PipelineParts): Promise<Interleaved> {
   const settings = settingsOf(parts)
   checkState(state, settings, count)
   const places: (Place | null)[] = [...(state?.places ?? Array(count).fill(firstPlace))]
-  const skips = places.map((place) => place?.skipped ?? 0)
+  let skipped = places.reduce((sum, place) => sum + (place?.skipped ?? 0), 0)
+  const onSkip = (message: string): void => {
+    skipped++
+    parts.onSkip(message)
+  }
   const lanes: (Lane | undefined)[] = []
   for (const [worker, from] of places.entries()) {
-    lanes.push(from ? await laneOf(parts, worker, count, from) : undefined)
+    lanes.push(from ? await laneOf({ ...parts, onSkip }, worker, count, from) : undefined)
   }
   let turn = state?.turn ?? 0
   let taken = state?.taken ?? 0
@@ -69,16 +73,15 @@ export async function interleave(parts: PipelineParts): Promise<Interleaved> {
           ended++
           continue
         }
-        const [sample, place, skipped] = placed
+        const [sample, place] = placed
         places[turn] = place
-        skips[turn] = skipped
         if (++taken === config.interleave) pass()
         return sample
       }
       return undefined
     },
     state: () => ({ version: 1, settings, turn, taken, places: [...places] }),
-    skipped: () => skips.reduce((a, b) => a + b, 0),
+    skipped: () => skipped,
     async close() {
       await Promise.all(lanes.map((lane) => lane?.close()))
     },

@@ -28,8 +28,7 @@ export interface Place {
 
 export const firstPlace: Place = { position: beginning, skipped: 0 }
 
-/** A sample, the place behind it, and what was skipped to make it. */
-export type Placed = readonly [sample: Sample, behind: Place, skipped: number]
+export type Placed = readonly [sample: Sample, behind: Place]
 
 /** The samples of a share from a place on. Throws where an epoch has none. */
 export async function* samples(
@@ -54,7 +53,7 @@ export async function* samples(
     if (ids.length < min_tokens) continue
     isEmpty = false
     const position = { ...step.at, piece: step.at.piece + 1 }
-    yield [padded(ids, sequence_length, tokenizer.padId), { position, skipped }, skipped]
+    yield [padded(ids, sequence_length, tokenizer.padId), { position, skipped }]
   }
 }
 

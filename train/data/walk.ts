@@ -65,6 +65,7 @@ async function* walkFile(
 ): AsyncGenerator<Step, number> {
   const byDocuments = config.shard_by === "documents"
   const pieces = splitter(config.words_per_piece)
+  const isCut = byDocuments && share.world > 1
   const isMine = (run: number): boolean => !byDocuments || run % share.world === share.rank
   let { run } = from
   /** Pieces met of the document that `from` lies in. */
@@ -80,7 +81,7 @@ async function* walkFile(
       if (piece.record === from.record) met++
       if (!isBefore && isMine(run + runOf(piece.piece))) {
         const at = { ...from, record: piece.record, piece: piece.piece, run }
-        const isStart = piece.piece === 0 || (byDocuments && piece.piece % runPieces === 0)
+        const isStart = piece.piece === 0 || (isCut && piece.piece % runPieces === 0)
         yield { ...piece, at, isStart }
       }
       if (piece.last) run += runOf(piece.piece) + 1
