@@ -1,10 +1,9 @@
 // Single ops and their gradients against float64 numbers of the original implementation.
 import t from "tap"
-import { type Backend, constant, readTensors, type Tensor, vjp } from "../engine/index.ts"
+import { constant, type Tensor } from "../engine/index.ts"
 import { lossTerms } from "../model/index.ts"
 import {
   attention,
-  causalAttention,
   embed,
   layerNorm,
   matmul,
@@ -20,52 +19,12 @@ import {
   swiglu,
   unpanel,
 } from "../ops/index.ts"
-import { allBackends, relativeError } from "./backends.ts"
-import { fixtureJson, type Golden, golden, goldenOf, tensorOf } from "./fixtures.ts"
-
-type Goldens = ReadonlyMap<string, Golden>
-
-/** What a suite's case checks: an output or a gradient by its golden name, and the limit. */
-interface Check {
-  readonly name: string
-  readonly got: Tensor
-  readonly limit: number
-}
-
-interface Suite {
-  readonly file: string
-  checks(all: Goldens, name: string, attrs: Record<string, number | null>): Check[]
-}
+import { relativeError } from "./backends.ts"
+import { fixtureJson, golden, goldenOf, tensorOf } from "./fixtures.ts"
+import { type Check, type Goldens, gradients, rows, type Suite, testSuites } from "./golden.ts"
 
 const panels = (w: Tensor, halves = 1): Tensor =>
   pack(w, { P: panelsOf(w.shape[0] as number, halves), Halves: halves, dtype: "f32" }).w
-
-/** Gradients of outputs with the golden cotangents, by golden name. */
-function gradients(
-  all: Goldens,
-  name: string,
-  outputs: Record<string, Tensor>,
-  inputs: Record<string, Tensor>,
-  limit: number,
-): Check[] {
-  const cotangents = Object.entries(outputs).map(([key, y]) =>
-    all.has(`${name}/cot.${key}`) ? tensorOf(all, `${name}/cot.${key}`, y.shape) : ones(y),
-  )
-  const found = vjp(Object.values(outputs), cotangents, Object.values(inputs))
-  return Object.keys(inputs).map((key, i) => ({
-    name: `ref.d${key}`,
-    got: found[i] as Tensor,
-    limit,
-  }))
-}
-
-const ones = (y: Tensor): Tensor => constant(new Float64Array(y.size).fill(1), y.shape)
-
-const rows = (all: Goldens, key: string): [number, number] => {
-  const { shape } = goldenOf(all, key)
-  const D = shape.at(-1) as number
-  return [goldenOf(all, key).values.length / D, D]
-}
 
 const suites: readonly Suite[] = [
   {
@@ -127,26 +86,6 @@ const suites: readonly Suite[] = [
       const y = permute(reshape(o, [B, T, H, E]), [0, 2, 1, 3])
       const inputs = { q: q as Tensor, k: k as Tensor, v: v as Tensor }
       return [{ name: "ref.y", got: y, limit: 5e-6 }, ...gradients(all, name, { y }, inputs, 1e-4)]
-    },
-  },
-  {
-    file: "attention",
-    checks(all, name) {
-      const [B, H, T, E] = goldenOf(all, `${name}/in.q`).shape as [number, number, number, number]
-      if (goldenOf(all, `${name}/in.k`).shape[2] !== T) return [] // a cache: not in training
-      const [q, k, v] = ["q", "k", "v"].map((key) => tensorOf(all, `${name}/in.${key}`)) as [
-        Tensor,
-        Tensor,
-        Tensor,
-      ]
-      const flat = reshape(permute(q, [0, 2, 1, 3]), [B * T, H * E])
-      const starts = constant(new Float64Array(B * T), [B, T], "i32")
-      const o = causalAttention(flat, k, v, starts, { scale: E ** -0.5 }).y
-      const y = permute(reshape(o, [B, T, H, E]), [0, 2, 1, 3])
-      return [
-        { name: "ref.y", got: y, limit: 5e-6 },
-        ...gradients(all, name, { y }, { q, k, v }, 1e-4),
-      ]
     },
   },
   {
@@ -232,33 +171,7 @@ function feedForward(all: Goldens): Check[] {
   ]
 }
 
-for (const { label, open } of allBackends) {
-  t.test(`golden ops on ${label}`, async (t) => {
-    const backend = await open()
-    for (const suite of suites) {
-      const all = await golden(`ops/${suite.file}.safetensors`)
-      for (const { case: name, attrs } of fixtureJson(`ops/${suite.file}.json`).cases) {
-        const checks = suite.checks(all, name, attrs ?? {})
-        t.equal(await worst(backend, all, name, checks), "", `${suite.file} ${name}`)
-      }
-    }
-    backend.close()
-  })
-}
-
-async function worst(backend: Backend, all: Goldens, name: string, checks: readonly Check[]) {
-  const known = checks.filter((check) => all.has(`${name}/${check.name}`))
-  const values = await readTensors(
-    known.map((check) => check.got),
-    backend,
-  )
-  return known
-    .flatMap((check, i) => {
-      const error = relativeError(values[i] ?? [], goldenOf(all, `${name}/${check.name}`).values)
-      return error <= check.limit ? [] : [`${check.name} is off by ${error.toExponential(1)}`]
-    })
-    .join()
-}
+testSuites("golden ops", suites)
 
 t.test("rope tables are those of the original", async (t) => {
   const all = await golden("ops/rope.safetensors")
