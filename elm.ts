@@ -6,6 +6,7 @@ import { Command, CommanderError } from "commander"
 import { addBench } from "./bench/cli.ts"
 import { addGenerate } from "./bench/generate.ts"
 import { addQuantize } from "./bench/quantize.ts"
+import { addTrain } from "./train/cli.ts"
 import { addTokenizer } from "./train/tokenizer_cli.ts"
 
 const manifest = new URL("../package.json", import.meta.url)
@@ -22,6 +23,7 @@ const program = new Command("elm")
   .showHelpAfterError("(elm --help lists the options)")
 addBench(program)
 addQuantize(program)
+addTrain(program)
 addGenerate(program)
 addTokenizer(program)
 overrideExits(program)

@@ -156,7 +156,7 @@ export async function restoreStep(checkpoint: string, step: TrainStep): Promise<
 
 function sourceOf(file: SafetensorsFile, name: string, shape: readonly number[]): TensorSource {
   const entry = file.tensors.get(name)
-  if (!entry || entry.dtype !== "F32" || entry.shape.join() !== shape.join()) {
+  if (entry?.dtype !== "F32" || entry.shape.join() !== shape.join()) {
     const found = entry ? `${entry.dtype} ${show(entry.shape)}` : "nothing"
     throw new RangeError(
       `${file.path}: ${show(name)} is ${found}, expected F32 ${show(shape)}. ` +

@@ -13,7 +13,7 @@ import {
 } from "../engine/index.ts"
 import { Holder, type OpenELM } from "../model/index.ts"
 import { accumulate, cast, reshape } from "../ops/index.ts"
-import { type Batch, checkBatch } from "./batch.ts"
+import { type Batch, checkBatch, type Part } from "./batch.ts"
 import { type BatchTensors, recordStep } from "./graph.ts"
 import {
   allocateReport,
@@ -33,6 +33,11 @@ export interface StepResult {
   readonly z: number
   /** Global L2 norm of the gradients before the clip. */
   readonly gradNorm: number
+}
+
+export interface Evaluation {
+  readonly ce: number
+  readonly count: number
 }
 
 export interface StepOptions {
@@ -56,6 +61,9 @@ interface Ready {
   readonly more?: Prepared
   readonly update?: Prepared
   readonly report: Tensor
+  /** Updates that put the losses into the report, and the plan of them alone, made when asked for. */
+  readonly losses: readonly Update[]
+  evaluation?: Prepared
   readonly held: Holder
 }
 
@@ -135,9 +143,7 @@ export class TrainStep {
     this.#backend.write(bufferOf(this.#rates), rates)
     const losses = [0, 0, 0]
     for (const [i, part] of parts.entries()) {
-      this.#backend.write(bufferOf(ready.batch.tokens), part.inputs)
-      this.#backend.write(bufferOf(ready.batch.targets), part.targets)
-      this.#backend.write(bufferOf(ready.batch.starts), part.starts)
+      this.#upload(ready, part)
       await (i === 0 ? ready.first : (ready.more as Prepared)).run()
       if (parts.length === 1) break
       const numbers = await readBound(ready.report, this.#backend)
@@ -159,6 +165,34 @@ export class TrainStep {
     return result
   }
 
+  /**
+   * Cross-entropy of a batch (B, T) in nats, the mean of the `count` targets that are not ignored.
+   * Nothing moves. Throws as `run` does.
+   */
+  async evaluate(inputs: Batch, targets: Batch, starts?: Batch): Promise<Evaluation> {
+    const { accumulation, ignoreIndex } = this.settings
+    const { B, T, parts } = checkBatch(this.model.config, this.settings, inputs, targets, starts)
+    const ready = this.#prepare(B / accumulation, T)
+    ready.evaluation ??= this.#backend.prepare(plan(ready.losses, this.#backend))
+    let [sum, count] = [0, 0]
+    for (const part of parts) {
+      const counted = part.targets.filter((id) => id !== ignoreIndex).length
+      if (counted === 0) continue
+      this.#upload(ready, part)
+      await ready.evaluation.run()
+      const numbers = await readBound(ready.report, this.#backend)
+      sum += (numbers[reportHead.ce] as number) * counted
+      count += counted
+    }
+    return { ce: sum / count, count }
+  }
+
+  #upload({ batch }: Ready, part: Part): void {
+    this.#backend.write(bufferOf(batch.tokens), part.inputs)
+    this.#backend.write(bufferOf(batch.targets), part.targets)
+    this.#backend.write(bufferOf(batch.starts), part.starts)
+  }
+
   close(): void {
     this.#free()
     this.#held.free()
@@ -168,7 +202,8 @@ export class TrainStep {
     const ready = this.#ready
     this.#ready = undefined
     ready?.held.free()
-    for (const prepared of [ready?.first, ready?.more, ready?.update]) prepared?.close()
+    const prepared = [ready?.first, ready?.more, ready?.update, ready?.evaluation]
+    for (const each of prepared) each?.close()
   }
 
   #prepare(B: number, T: number): Ready {
@@ -197,7 +232,7 @@ export class TrainStep {
       ([name, x]): Update => [reportNumber(report, reportHead[name as "loss"]), x],
     )
     const place = { report, rates: this.#rates, share: 1 }
-    const all = { B, T, batch, report, held }
+    const all = { B, T, batch, report, losses, held }
     const sums = new Map(parameters.map(({ weight, gradient }) => [weight, gradient]))
     const set = [...sums].map(([w, sum]): Update => [sum, gradients.get(w) as Tensor])
     if (settings.accumulation === 1) {

@@ -1,0 +1,208 @@
+// `elm train` and `elm average`: what a person sees and types of a training run.
+import { existsSync, readFileSync } from "node:fs"
+import { dirname, resolve } from "node:path"
+import { fileURLToPath } from "node:url"
+import { type Command, Option } from "commander"
+import type { BackendName } from "../backends/index.ts"
+import { CeilingMeter } from "../bench/ceiling.ts"
+import { backendOption } from "../bench/cli.ts"
+import { bold, dim } from "../bench/colour.ts"
+import { machine } from "../bench/machine.ts"
+import { openFor } from "../bench/open.ts"
+import { reporter } from "../bench/progress.ts"
+import { isObject } from "../model/json.ts"
+import { cleanRun, readRunState } from "./checkpoint.ts"
+import { parseYaml } from "./data/yaml.ts"
+import { openLog } from "./log.ts"
+import {
+  checkSettings,
+  type Field,
+  fields,
+  freeFields,
+  type Settings,
+  valueOf,
+} from "./settings.ts"
+import { checkpointOf, type Metrics, type RunInfo, train } from "./trainer.ts"
+
+interface Flags {
+  readonly config?: string
+  readonly resume?: string
+  readonly backend: BackendName
+  readonly revectorise: boolean
+  readonly [field: string]: unknown
+}
+
+/** Configurations that come with the package. */
+const configFolder = fileURLToPath(new URL("../../train/configs/", import.meta.url))
+const defaultConfig = "austen"
+
+const camel = (field: string): string => field.replace(/_(\w)/g, (_, c: string) => c.toUpperCase())
+
+export function addTrain(program: Command): void {
+  const command = program
+    .command("train")
+    .description("train an OpenELM variant; without options, a small one on Jane Austen's novels")
+    .option("--config <name>", "a YAML file, or a configuration of the package", defaultConfig)
+    .option("--resume <folder>", "go on from the last checkpoint of a run, or from a checkpoint")
+  for (const [field, text] of Object.entries(fields)) {
+    const name = field.replaceAll("_", "-")
+    const isFlag = field === "checkpoint_activations"
+    command.addOption(new Option(isFlag ? `--${name}` : `--${name} <value>`, text))
+  }
+  command
+    .addOption(backendOption())
+    .option("--no-revectorise", "leave V8's 256-bit operations off")
+    .action((flags: Flags) => run(flags, command))
+}
+
+/** Settings from the configuration or the checkpoint, with the flags' values in their places. */
+async function settingsOf(flags: Flags, command: Command): Promise<Settings> {
+  const given = Object.fromEntries(
+    (Object.keys(fields) as Field[]).flatMap((field) => {
+      const value = flags[camel(field)]
+      if (value === undefined) return []
+      return [[field, typeof value === "string" ? valueOf(value) : value]]
+    }),
+  )
+  if (flags.resume === undefined) {
+    const [path, base] = await readConfig(flags.config as string)
+    return checkSettings({ ...base, ...given }, Object.keys(given).length > 0 ? "settings" : path)
+  }
+  if (command.getOptionValueSource("config") === "cli") {
+    throw new RangeError("--resume takes the settings of its run; leave --config out")
+  }
+  const { settings } = await readRunState(await checkpointOf(flags.resume))
+  const before = isObject(settings) ? settings : {}
+  for (const [field, value] of Object.entries(given)) {
+    if (freeFields.includes(field as Field)) continue
+    if (JSON.stringify(before[field]) === JSON.stringify(value)) continue
+    throw new RangeError(
+      `--${field.replaceAll("_", "-")} is ${JSON.stringify(value)}, the run that is resumed has ` +
+        `${JSON.stringify(before[field])}. Leave it out, or start a new run from --init`,
+    )
+  }
+  return checkSettings({ ...before, ...given }, flags.resume)
+}
+
+/** A configuration file's path and fields; paths in it count from its folder. */
+async function readConfig(name: string): Promise<[string, Record<string, unknown>]> {
+  const shipped = resolve(configFolder, `${name}.yaml`)
+  const path = !/[\\/.]/.test(name) && existsSync(shipped) ? shipped : resolve(name)
+  if (!existsSync(path)) {
+    throw new Error(`Cannot open ${name}: no such file, and the package has no configuration of it`)
+  }
+  const json = await parseYaml(readFileSync(path, "utf8"), path)
+  if (!isObject(json)) throw new TypeError(`${path}: expected fields, such as steps: 1000`)
+  const from = (value: unknown): unknown =>
+    typeof value === "string" && value !== "byte" ? resolve(dirname(path), value) : value
+  const { data } = json
+  const rooted = isObject(data) ? { ...data, root: from(data.root ?? ".") } : from(data)
+  const own: Record<string, unknown> = { ...json, ...(data === undefined ? {} : { data: rooted }) }
+  for (const key of ["tokenizer", "init"]) if (json[key] !== undefined) own[key] = from(json[key])
+  return [path, own]
+}
+
+async function run(flags: Flags, command: Command): Promise<void> {
+  const settings = await settingsOf(flags, command)
+  const report = reporter()
+  await using backend = await openFor({ ...flags, ...threadsOf(settings) } as Flags)
+  report("measuring the machine")
+  const meter = await CeilingMeter.open(backend)
+  const ceiling = meter.over([])
+  await cleanRun(settings.out)
+  const interrupt = new AbortController()
+  const onInterrupt = (): void => {
+    if (interrupt.signal.aborted) process.exit(130)
+    report.done()
+    console.error("Saving after this update; Ctrl-C once more ends at once")
+    interrupt.abort()
+  }
+  process.on("SIGINT", onInterrupt).on("SIGTERM", onInterrupt)
+  const log = await openLog(settings, flags.resume !== undefined)
+  const show = display(settings, report)
+  try {
+    const result = await train(settings, {
+      backend,
+      measureFlops: async () => (await ceiling.measure()).flopsPerSecond,
+      signal: interrupt.signal,
+      ...(flags.resume === undefined ? {} : { resume: flags.resume }),
+      onStart(info) {
+        report.done()
+        console.log(headline(info, settings))
+      },
+      async onMetrics(metrics) {
+        await log.add(metrics)
+        show(metrics)
+      },
+      onSkip: (message) => console.error(`skipped: ${message}`),
+    })
+    report.done()
+    if (result.stopped) console.log(`Stopped after update ${result.step}`)
+    console.log(await log.plot())
+    const { checkpoint } = result
+    if (checkpoint) {
+      console.log(
+        `${checkpoint} holds the model: elm generate "${settings.prompt}" --model ${checkpoint}`,
+      )
+      if (result.stopped) console.log(`Go on with: elm train --resume ${settings.out}`)
+    }
+  } finally {
+    report.done()
+    ceiling.close()
+    meter.close()
+    process.off("SIGINT", onInterrupt).off("SIGTERM", onInterrupt)
+  }
+}
+
+const threadsOf = ({ threads }: Settings) => (threads === undefined ? {} : { threads })
+
+function headline({ config, parameters, step }: RunInfo, settings: Settings): string {
+  const { layers, modelDim, vocabSize, queryHeads, ffnDims } = config
+  const sizes =
+    `${layers} layers, D ${modelDim}, heads ${queryHeads.join(" ")}, ` +
+    `feed-forward ${ffnDims.join(" ")}, V ${vocabSize}`
+  const { batch_size: B, sequence_length: T, steps, dtype } = settings
+  const { cpu, runtime } = machine()
+  const from = step > 0 ? `from update ${step}, ` : ""
+  return (
+    `${bold(config.name)}: ${(parameters / 1e6).toFixed(2)} M parameters in ${dtype} (${sizes})\n` +
+    `${from}${steps} updates of ${B} × ${T} tokens, into ${settings.out}; ${cpu}, ${runtime}`
+  )
+}
+
+/** Prints a line for each line of metrics; at a terminal the progress stays below them. */
+function display({ steps, prompt }: Settings, report: ReturnType<typeof reporter>) {
+  const begin = { time: performance.now(), step: -1 }
+  return (metrics: Metrics): void => {
+    report.done()
+    if ("sample" in metrics) {
+      console.log(dim(`  ${metrics.sample.replaceAll("\n", "\n  ")}`))
+    } else if ("validation_loss" in metrics) {
+      const { step, validation_loss: loss, validation_perplexity: perplexity } = metrics
+      console.log(
+        bold(
+          `step ${step}  validation loss ${loss.toFixed(4)}  perplexity ${perplexity.toFixed(2)}`,
+        ),
+      )
+    } else {
+      const { step, loss, lr, grad_norm, tokens_per_second: rate, mul_add_fraction } = metrics
+      if (begin.step < 0) Object.assign(begin, { step, time: performance.now() })
+      const each = (performance.now() - begin.time) / Math.max(1, step - begin.step)
+      const part = mul_add_fraction ? ` (${(100 * mul_add_fraction).toFixed(0)} % of mul-add)` : ""
+      console.log(
+        `step ${step}/${steps}  loss ${loss.toFixed(4)}  lr ${lr.toExponential(2)}  ` +
+          `norm ${grad_norm.toFixed(2)}  ${rate.toFixed(0)} tok/s${part}  ` +
+          `${duration(step > begin.step ? each * (steps - step) : Number.NaN)} left`,
+      )
+      report(`training "${prompt}"`, step / steps)
+    }
+  }
+}
+
+function duration(ms: number): string {
+  if (Number.isNaN(ms)) return "…"
+  const seconds = Math.round(ms / 1000)
+  const [h, m, s] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60]
+  if (h > 0) return `${h} h ${m} min`
+  return m > 0 ? `${m} min ${s} s` : `${s} s`
+}

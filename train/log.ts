@@ -1,0 +1,54 @@
+// The record of a run: metrics.jsonl, a line per entry, and the plot of its losses.
+import { existsSync, mkdirSync, readFileSync } from "node:fs"
+import { appendFile } from "node:fs/promises"
+import { join } from "node:path"
+import { writeFileWhole } from "../model/index.ts"
+import { checkpointsIn, readRunState } from "./checkpoint.ts"
+import type { Settings } from "./settings.ts"
+import type { Metrics } from "./trainer.ts"
+
+export interface Log {
+  add(metrics: Metrics): Promise<void>
+  /** Writes loss.svg and returns a plot for a terminal. */
+  plot(): Promise<string>
+}
+
+/** Opens the log of a run; a resumed one without the lines behind its checkpoint. Throws Error for a
+ *  folder that holds another run. */
+export async function openLog({ out }: Settings, resumed: boolean): Promise<Log> {
+  const path = join(out, "metrics.jsonl")
+  const last = (await checkpointsIn(out)).at(-1)
+  if (!resumed && (last !== undefined || existsSync(path))) {
+    throw new Error(
+      `${out} holds a run already. Resume it with --resume ${out}, or give another --out`,
+    )
+  }
+  mkdirSync(out, { recursive: true })
+  const begin = last === undefined ? 0 : (await readRunState(last)).step
+  const kept = existsSync(path) ? readMetrics(path).filter(({ step }) => step <= begin) : []
+  await writeFileWhole(path, new TextEncoder().encode(kept.map(lineOf).join("")))
+  return {
+    add: (metrics) => appendFile(path, lineOf(metrics)),
+    async plot() {
+      const { plotSvg, plotText } = await import("./plot.ts")
+      const metrics = readMetrics(path)
+      await writeFileWhole(join(out, "loss.svg"), new TextEncoder().encode(await plotSvg(metrics)))
+      return plotText(metrics)
+    },
+  }
+}
+
+const lineOf = (metrics: Metrics): string => `${JSON.stringify(metrics)}\n`
+
+/** Whole lines of a file of metrics; one that a crash cut off is left out. */
+export function readMetrics(path: string): Metrics[] {
+  return readFileSync(path, "utf8")
+    .split("\n")
+    .flatMap((line): Metrics[] => {
+      try {
+        return line === "" ? [] : [JSON.parse(line) as Metrics]
+      } catch {
+        return []
+      }
+    })
+}

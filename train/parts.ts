@@ -1,0 +1,126 @@
+// What a run is put together from, as its settings say: data, tokenizer, model.
+import type { Backend } from "../engine/index.ts"
+import {
+  configOf,
+  loadTokenizer,
+  type ModelConfig,
+  OpenELM,
+  scaledConfig,
+  type Tokenizer,
+} from "../model/index.ts"
+import { type DataOptions, loadDataConfig, type Sample, textPipeline } from "./data/index.ts"
+import type { TrainOptions } from "./options.ts"
+import type { Settings } from "./settings.ts"
+
+/** The data of a run, with its length, and its seed where the data has none of its own. */
+export async function dataSection({
+  data,
+  sequence_length,
+  seed,
+  batch_size,
+}: Settings): Promise<DataOptions> {
+  if (data === undefined) {
+    throw new RangeError("give data: a text file, a folder, or a YAML file of sources")
+  }
+  const own = typeof data === "string" ? { sources: [data] } : data
+  if (typeof data === "string" && /\.ya?ml$/i.test(data)) {
+    return { ...(await loadDataConfig(data)), sequence_length }
+  }
+  return { interleave: batch_size, seed, ...own, sequence_length } as DataOptions
+}
+
+/** The tokenizer of the settings, or else that of the data or of the folder of first weights. */
+export async function tokenizerOf(settings: Settings, data: DataOptions): Promise<Tokenizer> {
+  const path = settings.tokenizer ?? data.tokenizer ?? settings.init
+  if (path !== undefined) return loadTokenizer(path)
+  throw new RangeError(
+    'give tokenizer: a tokenizer.model, a tokenizer.json, their folder, or "byte"',
+  )
+}
+
+/** The sizes of the model to be trained. Throws RangeError when the vocabulary is too small. */
+export function configFor(settings: Settings, tokenizer: Tokenizer): ModelConfig {
+  const { model, layers, dim, head_dim, alpha, beta, ffn_divisor, queries_per_key } = settings
+  const { vocab_size = tokenizer.vocabSize, sequence_length } = settings
+  if (vocab_size < tokenizer.vocabSize) {
+    throw new RangeError(
+      `vocab_size ${vocab_size} is less than the ${tokenizer.vocabSize} pieces of the tokenizer`,
+    )
+  }
+  const given = {
+    layers,
+    modelDim: dim,
+    headDim: head_dim,
+    qkvMultipliers: alpha,
+    ffnMultipliers: beta,
+    ffnDivisor: ffn_divisor,
+    queryHeadsPerKeyHead: queries_per_key,
+  }
+  const changes = {
+    ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
+    vocabSize: vocab_size,
+    ...(tokenizer.bosId >= 0 ? { bosId: tokenizer.bosId } : {}),
+    ...(tokenizer.eosId >= 0 ? { eosId: tokenizer.eosId } : {}),
+    ...(tokenizer.padId < vocab_size ? { paddingIndex: tokenizer.padId } : {}),
+  }
+  if (model !== undefined) return configOf(model, changes)
+  const own = { name: "OpenELM", headDim: 64, maxContext: sequence_length }
+  return scaledConfig({ ...own, layers: layers as number, modelDim: dim as number, ...changes })
+}
+
+/** The model: that of a checkpoint, of a folder of first weights, or a seeded random one. */
+export async function modelOf(
+  settings: Settings,
+  tokenizer: Tokenizer,
+  backend: Backend,
+  checkpoint: string | undefined,
+): Promise<OpenELM> {
+  const { dtype, init, seed, sequence_length } = settings
+  // Two moments and a gradient lie beside each weight, and a master where it is of fewer bits.
+  const options = { backend, dtype, tokenizer, room: dtype === "f32" ? 3 : 4 }
+  const folder = checkpoint ?? init
+  if (folder === undefined) {
+    return OpenELM.random(configFor(settings, tokenizer), { ...options, seed })
+  }
+  const model = await OpenELM.load(folder, options)
+  const { maxContext, vocabSize } = model.config
+  if (sequence_length <= maxContext && tokenizer.vocabSize <= vocabSize) return model
+  model.close()
+  throw new RangeError(
+    `${folder} has a context of ${maxContext} and a vocabulary of ${vocabSize}, less than the ` +
+      `sequence_length ${sequence_length} or the tokenizer's ${tokenizer.vocabSize} pieces`,
+  )
+}
+
+export const stepOptions = (settings: Settings, tokenizer: Tokenizer): TrainOptions => ({
+  betas: settings.betas,
+  eps: settings.eps,
+  weightDecay: settings.weight_decay,
+  clip: settings.clip,
+  zLoss: settings.z_loss,
+  labelSmoothing: settings.label_smoothing,
+  ignoreIndex: tokenizer.padId,
+  accumulation: settings.accumulation,
+  accumulate: settings.accumulate,
+  checkpointActivations: settings.checkpoint_activations,
+})
+
+/** The samples that every validation of a run is made of; none without validation sources. */
+export async function validationSamples(
+  { eval_batches, batch_size, eval_every }: Settings,
+  data: DataOptions,
+  tokenizer: Tokenizer,
+): Promise<Sample[]> {
+  const samples: Sample[] = []
+  if (eval_every === 0 || (data.validation ?? []).length === 0) return samples
+  const pipeline = textPipeline(data, { tokenizer, split: "validation", workers: 0 })
+  for await (const sample of pipeline) {
+    samples.push(sample)
+    if (samples.length === eval_batches * batch_size) break
+  }
+  if (samples.length >= batch_size)
+    return samples.slice(0, samples.length - (samples.length % batch_size))
+  throw new RangeError(
+    `the validation sources give ${samples.length} samples, fewer than one batch of ${batch_size}`,
+  )
+}

@@ -1,0 +1,281 @@
+// A training run: data, steps, validation, samples of text, checkpoints. What a person sees of it is
+// the command's matter (cli.ts); it calls back.
+import type { Backend } from "../engine/index.ts"
+import type { ModelConfig, OpenELM, Tokenizer } from "../model/index.ts"
+import { checkpointsIn, readRunState, restoreStep, writeCheckpoint } from "./checkpoint.ts"
+import { type PipelineState, type Sample, type TextPipeline, textPipeline } from "./data/index.ts"
+import { dataSection, modelOf, stepOptions, tokenizerOf, validationSamples } from "./parts.ts"
+import { learningRate } from "./schedule.ts"
+import type { Settings } from "./settings.ts"
+import { TrainStep } from "./step.ts"
+
+/** One line of metrics. */
+export interface StepMetrics {
+  readonly step: number
+  readonly loss: number
+  readonly ce: number
+  readonly z: number
+  readonly lr: number
+  readonly grad_norm: number
+  /** Targets that carried a loss, so far. */
+  readonly tokens: number
+  /** Positions, ignored ones too, per second since the line before. */
+  readonly tokens_per_second: number
+  /** Products and attention, as a part of the machine's multiply-add rate, where that is known. */
+  readonly mul_add_fraction?: number
+}
+
+export interface EvaluationMetrics {
+  readonly step: number
+  readonly validation_loss: number
+  readonly validation_perplexity: number
+  readonly validation_tokens: number
+}
+
+export interface SampleMetrics {
+  readonly step: number
+  readonly sample: string
+}
+
+export type Metrics = StepMetrics | EvaluationMetrics | SampleMetrics
+
+export interface RunOptions {
+  readonly backend: Backend
+  /** A checkpoint, or the folder of a run, to go on from. */
+  readonly resume?: string
+  /** Ends the run after the update at hand, with a checkpoint. */
+  readonly signal?: AbortSignal
+  /** Measures the floating-point operations per second that the machine could do now. */
+  readonly measureFlops?: () => Promise<number>
+  readonly onStart?: (run: RunInfo) => void
+  readonly onMetrics?: (metrics: Metrics) => void | Promise<void>
+  readonly onCheckpoint?: (path: string) => void
+  /** Is told of each record or file that the data skips. */
+  readonly onSkip?: (message: string) => void
+}
+
+export interface RunInfo {
+  readonly config: ModelConfig
+  readonly parameters: number
+  /** Updates made before. */
+  readonly step: number
+  readonly tokenizer: Tokenizer
+}
+
+export interface RunResult {
+  readonly step: number
+  readonly tokens: number
+  /** Whether the signal ended it. */
+  readonly stopped: boolean
+  readonly checkpoint: string | undefined
+  readonly lastEvaluation: EvaluationMetrics | undefined
+}
+
+/** Trains as the settings say. Throws Error for files, RangeError for settings that do not fit. */
+export async function train(settings: Settings, options: RunOptions): Promise<RunResult> {
+  const run = await Run.open(settings, options)
+  try {
+    return await run.train()
+  } finally {
+    await run.close()
+  }
+}
+
+class Run {
+  readonly #settings: Settings
+  readonly #options: RunOptions
+  readonly #tokenizer: Tokenizer
+  readonly #model: OpenELM
+  readonly #step: TrainStep
+  readonly #data: TextPipeline
+  readonly #validation: readonly Sample[]
+  #tokens = 0
+  #lastEvaluation: EvaluationMetrics | undefined
+  /** Positions trained on and milliseconds spent in steps since the last line. */
+  #since = { positions: 0, ms: 0, steps: 0 }
+
+  private constructor(parts: RunParts) {
+    this.#settings = parts.settings
+    this.#options = parts.options
+    this.#tokenizer = parts.tokenizer
+    this.#model = parts.model
+    this.#step = parts.step
+    this.#data = parts.data
+    this.#validation = parts.validation
+    this.#tokens = parts.tokens
+  }
+
+  static async open(settings: Settings, options: RunOptions): Promise<Run> {
+    const { backend, onSkip } = options
+    const from = options.resume === undefined ? undefined : await checkpointOf(options.resume)
+    const dataOptions = await dataSection(settings)
+    const tokenizer = await tokenizerOf(settings, dataOptions)
+    const state = from === undefined ? undefined : await readRunState(from)
+    const model = await modelOf(settings, tokenizer, backend, from)
+    try {
+      const step = await TrainStep.create(model, stepOptions(settings, tokenizer))
+      if (from !== undefined) await restoreStep(from, step)
+      const resumed = state?.data ? { state: state.data as PipelineState } : {}
+      const told = onSkip ? { onSkip } : {}
+      const data = textPipeline(dataOptions, { tokenizer, ...resumed, ...told })
+      const validation = await validationSamples(settings, dataOptions, tokenizer)
+      const tokens = state?.tokens ?? 0
+      return new Run({ settings, options, tokenizer, model, step, data, validation, tokens })
+    } catch (error) {
+      model.close()
+      throw error
+    }
+  }
+
+  async train(): Promise<RunResult> {
+    const { steps, eval_every, sample_every, save_every } = this.#settings
+    const { signal, onStart } = this.#options
+    const { config, parameters } = this.#model
+    const begin = this.#step.steps
+    onStart?.({ config, parameters, step: begin, tokenizer: this.#tokenizer })
+    let checkpoint: string | undefined
+    const due = (every: number, step: number): boolean => every > 0 && step % every === 0
+    while (this.#step.steps < steps && !signal?.aborted) {
+      await this.#update()
+      const step = this.#step.steps
+      const last = step === steps
+      if (due(eval_every, step) || last) await this.#evaluate()
+      if (due(sample_every, step) || last) await this.#sample()
+      if (due(save_every, step) || last) checkpoint = await this.#save()
+      // Lets signals and the data's threads be heard.
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    const step = this.#step.steps
+    const stopped = step < steps
+    if (stopped && step > begin && !due(save_every, step)) checkpoint = await this.#save()
+    const lastEvaluation = this.#lastEvaluation
+    return { step, tokens: this.#tokens, stopped, checkpoint, lastEvaluation }
+  }
+
+  async close(): Promise<void> {
+    await this.#data.return()
+    this.#step.close()
+    this.#model.close()
+  }
+
+  async #update(): Promise<void> {
+    const { batch_size, sequence_length, log_every } = this.#settings
+    const samples: Sample[] = []
+    while (samples.length < batch_size) {
+      const { value, done } = await this.#data.next()
+      if (done) throw new Error(`the data ended after update ${this.#step.steps}`)
+      samples.push(value)
+    }
+    const lr = learningRate(scheduleOf(this.#settings), this.#step.steps)
+    const start = performance.now()
+    const { inputs, targets, starts } = batchOf(samples)
+    const result = await this.#step.run(inputs, targets, starts ? { lr, starts } : { lr })
+    const since = this.#since
+    since.ms += performance.now() - start
+    since.positions += batch_size * sequence_length
+    since.steps++
+    const { ignoreIndex } = this.#step.settings
+    for (const row of targets) for (const id of row) if (id !== ignoreIndex) this.#tokens++
+    const step = this.#step.steps
+    if (step % log_every !== 0 && step !== this.#settings.steps) return
+    const flops = (this.#step.flops * since.steps * 1000) / since.ms
+    const most = await this.#options.measureFlops?.()
+    await this.#options.onMetrics?.({
+      step,
+      loss: result.loss,
+      ce: result.ce,
+      z: result.z,
+      lr,
+      grad_norm: result.gradNorm,
+      tokens: this.#tokens,
+      tokens_per_second: (1000 * since.positions) / since.ms,
+      ...(most === undefined ? {} : { mul_add_fraction: flops / most }),
+    })
+    this.#since = { positions: 0, ms: 0, steps: 0 }
+  }
+
+  async #evaluate(): Promise<void> {
+    const { batch_size } = this.#settings
+    let [sum, count] = [0, 0]
+    for (let at = 0; at + batch_size <= this.#validation.length; at += batch_size) {
+      const { inputs, targets, starts } = batchOf(this.#validation.slice(at, at + batch_size))
+      const found = await this.#step.evaluate(inputs, targets, starts)
+      if (found.count === 0) continue
+      sum += found.ce * found.count
+      count += found.count
+    }
+    if (count === 0) return
+    this.#lastEvaluation = {
+      step: this.#step.steps,
+      validation_loss: sum / count,
+      validation_perplexity: Math.exp(sum / count),
+      validation_tokens: count,
+    }
+    await this.#options.onMetrics?.(this.#lastEvaluation)
+  }
+
+  /** A continuation of the prompt, with the same seed at the same step. */
+  async #sample(): Promise<void> {
+    const { prompt, sample_tokens, seed } = this.#settings
+    const { capacity } = this.#model
+    const ids = [this.#tokenizer.bosId, ...this.#tokenizer.encode(prompt)].slice(0, capacity - 1)
+    const maxNewTokens = Math.min(sample_tokens, capacity - ids.length)
+    const sampling = { maxNewTokens, temperature: 0.8, topP: 0.95, seed: seed + this.#step.steps }
+    const all = [...ids]
+    for await (const { id } of this.#model.generate(ids, sampling)) all.push(id)
+    const sample = this.#tokenizer.decode(all)
+    await this.#options.onMetrics?.({ step: this.#step.steps, sample })
+  }
+
+  async #save(): Promise<string> {
+    const { out, keep } = this.#settings
+    const state = {
+      tokens: this.#tokens,
+      settings: this.#settings,
+      data: this.#data.state() ?? null,
+    }
+    const tokenizer = this.#tokenizer
+    const path = await writeCheckpoint(out, this.#step, state, { tokenizer, keep })
+    this.#options.onCheckpoint?.(path)
+    return path
+  }
+}
+
+interface RunParts {
+  readonly settings: Settings
+  readonly options: RunOptions
+  readonly tokenizer: Tokenizer
+  readonly model: OpenELM
+  readonly step: TrainStep
+  readonly data: TextPipeline
+  readonly validation: readonly Sample[]
+  readonly tokens: number
+}
+
+function batchOf(samples: readonly Sample[]) {
+  const starts = samples.flatMap((s) => (s.starts ? [s.starts] : []))
+  return {
+    inputs: samples.map((s) => s.inputs),
+    targets: samples.map((s) => s.targets),
+    starts: starts.length === samples.length ? starts : undefined,
+  }
+}
+
+/** The run's schedule: the last step's index is one below the number of steps. */
+export const scheduleOf = ({ lr, min_lr, warmup_steps, warmup_init_lr, steps }: Settings) => ({
+  maxLr: lr,
+  minLr: min_lr ?? lr / 10,
+  warmupInitLr: warmup_init_lr,
+  warmupSteps: warmup_steps,
+  maxSteps: Math.max(warmup_steps, steps - 1),
+})
+
+/** The last checkpoint of a run, or the checkpoint itself. */
+export async function checkpointOf(path: string): Promise<string> {
+  const { existsSync } = await import("node:fs")
+  const { join } = await import("node:path")
+  const found = (await checkpointsIn(path)).at(-1)
+  if (found !== undefined) return found
+  if (existsSync(join(path, "state.json"))) return path
+  throw new Error(`${path} holds no checkpoint. Give the folder of a run, or leave --resume out`)
+}
