@@ -63,6 +63,12 @@ export class CeilingMeter {
     return meter
   }
 
+  /** A meter of multiply-adds alone, which measures nothing until it is asked to. */
+  static ofProducts(backend: Backend): { measure(): Promise<number>; close(): void } {
+    const meter = new CeilingMeter(backend)
+    return { measure: () => meter.#multiply(0), close: () => meter.close() }
+  }
+
   /** What was measured at first. */
   get ceilings(): Ceilings {
     return this.#first

@@ -43,4 +43,5 @@ export {
   type TextStream,
   type Tokenizer,
   tokenizerFiles,
+  tokenizerIn,
 } from "./tokenizer/index.ts"

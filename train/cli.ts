@@ -7,11 +7,14 @@ import type { BackendName } from "../backends/index.ts"
 import { CeilingMeter } from "../bench/ceiling.ts"
 import { backendOption } from "../bench/cli.ts"
 import { bold, dim } from "../bench/colour.ts"
+import { checkEmpty } from "../bench/files.ts"
 import { machine } from "../bench/machine.ts"
 import { openFor } from "../bench/open.ts"
 import { reporter } from "../bench/progress.ts"
+import { loadTokenizer, tokenizerIn } from "../model/index.ts"
 import { isObject } from "../model/json.ts"
-import { cleanRun, readRunState } from "./checkpoint.ts"
+import { averageModels } from "./average.ts"
+import { checkpointsIn, cleanRun, readRunState } from "./checkpoint.ts"
 import { parseYaml } from "./data/yaml.ts"
 import { openLog } from "./log.ts"
 import {
@@ -19,8 +22,8 @@ import {
   type Field,
   fields,
   freeFields,
+  parseValue,
   type Settings,
-  valueOf,
 } from "./settings.ts"
 import { checkpointOf, type Metrics, type RunInfo, train } from "./trainer.ts"
 
@@ -53,6 +56,24 @@ export function addTrain(program: Command): void {
     .addOption(backendOption())
     .option("--no-revectorise", "leave V8's 256-bit operations off")
     .action((flags: Flags) => run(flags, command))
+  program
+    .command("average")
+    .description("average the weights of checkpoints, as the release did")
+    .argument("<out>", "the model folder to write, new or empty")
+    .argument("<checkpoints...>", "two or more, or one run for those that it has kept")
+    .action(average)
+}
+
+async function average(out: string, given: readonly string[]): Promise<void> {
+  const [run] = given as [string]
+  const folders = given.length === 1 ? await checkpointsIn(run) : given
+  if (folders.length < 2) {
+    throw new RangeError(`${run} holds ${folders.length} checkpoints, expected two or more`)
+  }
+  checkEmpty(out)
+  const file = await tokenizerIn(folders[0] as string)
+  await averageModels(folders, out, file === undefined ? undefined : await loadTokenizer(file))
+  console.log(`${out} holds the average of ${folders.length} checkpoints: ${folders.join(", ")}`)
 }
 
 /** Settings from the configuration or the checkpoint, with the flags' values in their places. */
@@ -61,7 +82,7 @@ async function settingsOf(flags: Flags, command: Command): Promise<Settings> {
     (Object.keys(fields) as Field[]).flatMap((field) => {
       const value = flags[camel(field)]
       if (value === undefined) return []
-      return [[field, typeof value === "string" ? valueOf(value) : value]]
+      return [[field, typeof value === "string" ? parseValue(value) : value]]
     }),
   )
   if (flags.resume === undefined) {
@@ -106,9 +127,7 @@ async function run(flags: Flags, command: Command): Promise<void> {
   const settings = await settingsOf(flags, command)
   const report = reporter()
   await using backend = await openFor({ ...flags, ...threadsOf(settings) } as Flags)
-  report("measuring the machine")
-  const meter = await CeilingMeter.open(backend)
-  const ceiling = meter.over([])
+  const ceiling = CeilingMeter.ofProducts(backend)
   await cleanRun(settings.out)
   const interrupt = new AbortController()
   const onInterrupt = (): void => {
@@ -123,10 +142,11 @@ async function run(flags: Flags, command: Command): Promise<void> {
   try {
     const result = await train(settings, {
       backend,
-      measureFlops: async () => (await ceiling.measure()).flopsPerSecond,
+      measureFlops: () => ceiling.measure(),
       signal: interrupt.signal,
       ...(flags.resume === undefined ? {} : { resume: flags.resume }),
-      onStart(info) {
+      async onStart(info) {
+        await log.begin()
         report.done()
         console.log(headline(info, settings))
       },
@@ -149,7 +169,6 @@ async function run(flags: Flags, command: Command): Promise<void> {
   } finally {
     report.done()
     ceiling.close()
-    meter.close()
     process.off("SIGINT", onInterrupt).off("SIGTERM", onInterrupt)
   }
 }

@@ -8,26 +8,30 @@ import type { Settings } from "./settings.ts"
 import type { Metrics } from "./trainer.ts"
 
 export interface Log {
+  /** Makes the file, once nothing can be wrong with the settings any more. */
+  begin(): Promise<void>
   add(metrics: Metrics): Promise<void>
   /** Writes loss.svg and returns a plot for a terminal. */
   plot(): Promise<string>
 }
 
 /** Opens the log of a run; a resumed one without the lines behind its checkpoint. Throws Error for a
- *  folder that holds another run. */
+ *  folder with checkpoints of another run. */
 export async function openLog({ out }: Settings, resumed: boolean): Promise<Log> {
   const path = join(out, "metrics.jsonl")
   const last = (await checkpointsIn(out)).at(-1)
-  if (!resumed && (last !== undefined || existsSync(path))) {
+  if (!resumed && last !== undefined) {
     throw new Error(
       `${out} holds a run already. Resume it with --resume ${out}, or give another --out`,
     )
   }
-  mkdirSync(out, { recursive: true })
-  const begin = last === undefined ? 0 : (await readRunState(last)).step
-  const kept = existsSync(path) ? readMetrics(path).filter(({ step }) => step <= begin) : []
-  await writeFileWhole(path, new TextEncoder().encode(kept.map(lineOf).join("")))
   return {
+    async begin() {
+      mkdirSync(out, { recursive: true })
+      const from = last === undefined ? 0 : (await readRunState(last)).step
+      const kept = existsSync(path) ? readMetrics(path).filter(({ step }) => step <= from) : []
+      await writeFileWhole(path, new TextEncoder().encode(kept.map(lineOf).join("")))
+    },
     add: (metrics) => appendFile(path, lineOf(metrics)),
     async plot() {
       const { plotSvg, plotText } = await import("./plot.ts")

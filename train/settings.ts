@@ -160,8 +160,8 @@ function checkTogether(settings: Settings, from: string): Settings {
 }
 
 /** A flag's text as the value of a field: a number, two of them, or the text. */
-export function valueOf(text: string): number | readonly number[] | string {
+export function parseValue(text: string): number | readonly number[] | string {
   const numbers = text.split(",").map((part) => (part.trim() === "" ? Number.NaN : Number(part)))
-  if (numbers.some(Number.isNaN)) return text
+  if (numbers.some((x) => Number.isNaN(x))) return text
   return numbers.length === 1 ? (numbers[0] as number) : numbers
 }

@@ -47,7 +47,7 @@ export interface RunOptions {
   readonly signal?: AbortSignal
   /** Measures the floating-point operations per second that the machine could do now. */
   readonly measureFlops?: () => Promise<number>
-  readonly onStart?: (run: RunInfo) => void
+  readonly onStart?: (run: RunInfo) => void | Promise<void>
   readonly onMetrics?: (metrics: Metrics) => void | Promise<void>
   readonly onCheckpoint?: (path: string) => void
   /** Is told of each record or file that the data skips. */
@@ -132,7 +132,7 @@ class Run {
     const { signal, onStart } = this.#options
     const { config, parameters } = this.#model
     const begin = this.#step.steps
-    onStart?.({ config, parameters, step: begin, tokenizer: this.#tokenizer })
+    await onStart?.({ config, parameters, step: begin, tokenizer: this.#tokenizer })
     let checkpoint: string | undefined
     const due = (every: number, step: number): boolean => every > 0 && step % every === 0
     while (this.#step.steps < steps && !signal?.aborted) {
