@@ -10,6 +10,7 @@ import { benchNorms, type NormFlags, normTable } from "./norms.ts"
 import { openFor } from "./open.ts"
 import { benchOps } from "./ops.ts"
 import { paperGeneratedTokens, paperPromptTokens } from "./paper.ts"
+import { benchPerplexity, type PerplexityFlags, perplexityTable } from "./perplexity.ts"
 import { reporter } from "./progress.ts"
 import { type BenchResult, headline, table } from "./report.ts"
 import { type BenchOptions, measure, type Row } from "./throughput.ts"
@@ -76,7 +77,7 @@ export const threadsOption = () =>
 export function addBench(program: Command): void {
   const bench = program.command("bench").helpOption(false)
   bench.description(
-    "measure throughput by the paper's protocol; also: bench norms, bench train, bench ops",
+    "measure throughput by the paper's protocol; also: bench norms, bench train, bench perplexity, bench ops",
   )
   bench
     .command("throughput", { isDefault: true, hidden: true })
@@ -84,7 +85,7 @@ export function addBench(program: Command): void {
     .description("measure prompt and generation throughput as the OpenELM paper does (table 7)")
     .addHelpText(
       "after",
-      "\nAlso: elm bench norms --help, elm bench train --help, elm bench ops --help",
+      "\nAlso: elm bench norms --help, elm bench train --help, elm bench perplexity --help, elm bench ops --help",
     )
     .option("--model <names>", `sizes to measure, of ${modelNames.join(", ")}`, models, ["270M"])
     .option("--weights <dir>", "a model folder to measure instead of seeded random weights")
@@ -122,6 +123,7 @@ export function addBench(program: Command): void {
     .option("--sizes <case>", "sizes for them, as N=256,D=1280,eps=1e-6; repeatable", sizes)
     .action(benchOps)
   addTrain(bench)
+  addPerplexity(bench)
 }
 
 function addTrain(bench: Command): void {
@@ -181,6 +183,29 @@ async function finish(text: string, result: object, { json }: JsonFlag): Promise
   const line = JSON.stringify(result)
   console.log(`${text}\n${line}`)
   if (json !== undefined) await writeWhole(json, `${line}\n`)
+}
+
+function addPerplexity(bench: Command): void {
+  bench
+    .command("perplexity")
+    .description("what a text costs a model in each dtype of its weights")
+    .requiredOption("--weights <dir>", "a model folder with a tokenizer")
+    .requiredOption("--text <file>", "UTF-8 text, also .gz")
+    .option("--tokens <n>", "tokens of the text to read", whole(2), 20000)
+    .addOption(backendOption())
+    .addOption(threadsOption())
+    .option("--json <file>", "also write the result there")
+    .option("--no-revectorise", "leave V8's 256-bit operations off")
+    .action((flags: PerplexityFlags & JsonFlag) => runPerplexity(flags))
+}
+
+async function runPerplexity(flags: PerplexityFlags & JsonFlag): Promise<void> {
+  const report = reporter()
+  if (flags.json !== undefined) checkWritable(flags.json)
+  const rows = await benchPerplexity(flags, report)
+  report.done()
+  const result = { schema: "elm-bench-perplexity/1", machine: machine(), rows }
+  await finish(perplexityTable(rows), result, flags)
 }
 
 async function runTrain(flags: TrainFlags & JsonFlag): Promise<void> {
