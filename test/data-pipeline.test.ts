@@ -1,5 +1,10 @@
 // The data pipeline against what the original yields from the same files, token by token, and the
 // same samples from threads, and from any place on.
+import { spawnSync } from "node:child_process"
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { gzipSync } from "node:zlib"
 import t from "tap"
 import { fileOrder, filesOf } from "../train/data/files.ts"
 import {
@@ -153,4 +158,55 @@ t.test("ending early ends the workers, and nothing comes after", async (t) => {
   t.same(await pipeline.next(), { value: undefined, done: true })
   await using other = textPipeline(config, { workers: 1 })
   await other.next()
+})
+
+t.test("a script that ends in the middle needs not end the workers", async (t) => {
+  const script = `
+    import { textPipeline } from ${JSON.stringify(new URL("../index.js", import.meta.url).href)}
+    const pipeline = textPipeline(${JSON.stringify(config)}, { workers: 2 })
+    console.log((await pipeline.next()).value.inputs.length)`
+  const { status, stdout } = spawnSync(process.execPath, ["--input-type=module", "-e", script], {
+    timeout: 20_000,
+    encoding: "utf8",
+  })
+  t.same([status, stdout], [0, "48\n"])
+})
+
+t.test("damage that is skipped is counted once, wherever a run goes on", async (t) => {
+  const dir = mkdtempSync(join(tmpdir(), "openelm-damage-"))
+  t.teardown(() => rmSync(dir, { recursive: true }))
+  const record = (i: number): string =>
+    JSON.stringify({ text: `record ${i} and more words `.repeat(3) })
+  const lines = Array.from({ length: 12 }, (_, i) => (i % 5 === 3 ? "{" : record(i)))
+  writeFileSync(join(dir, "a.jsonl"), lines.join("\n"))
+  writeFileSync(join(dir, "b.json.gz"), gzipSync(lines.join("\n")).subarray(0, -9))
+  const wrong = Buffer.from("\n\xff\n", "latin1")
+  const text = Buffer.from("plain words of a book ".repeat(9))
+  writeFileSync(join(dir, "c.txt"), Buffer.concat([text, wrong, text, wrong, text]))
+  const shared = {
+    sources: [dir],
+    tokenizer: "byte",
+    sequence_length: 40,
+    on_error: "skip",
+  } as const
+  const small = { words_per_piece: 6, min_tokens: 0, min_characters: 0, shuffle_windows: 3 }
+  for (const pack of [false, true]) {
+    const run = async (state?: PipelineState): Promise<[Sample[], PipelineState[], number]> => {
+      const given = { ...shared, ...small, pack, workers: 0 }
+      const pipeline = textPipeline(given, { epochs: 2, ...(state ? { state } : {}) })
+      const samples: Sample[] = []
+      const states: PipelineState[] = []
+      for await (const sample of pipeline) {
+        samples.push(sample)
+        states.push(structuredClone(pipeline.state() as PipelineState))
+      }
+      return [samples, states, pipeline.skipped]
+    }
+    const [samples, states, skipped] = await run()
+    t.ok(skipped >= 12, `${skipped} skipped`)
+    for (const [i, state] of states.entries()) {
+      const [rest, , total] = await run(state)
+      t.same([rest, total], [samples.slice(i + 1), skipped], `behind sample ${i}`)
+    }
+  }
 })

@@ -48,7 +48,11 @@ export interface DataOptions {
   readonly workers?: number
   /** Samples in a row from one worker; the batch size gives the original's order. Default 1. */
   readonly interleave?: number
-  /** Which rank and worker reads what. Default "files", as the original, with `pack` "documents". */
+  /**
+   * What ranks and workers share out. "files", the default and the original's: each opens its own,
+   * and some twice where they do not come out even. "documents", with `pack` the default: each opens
+   * all and tokenises its part, a long document in runs of 64 pieces; right for few files.
+   */
   readonly shard_by?: "files" | "documents"
 }
 

@@ -14,13 +14,15 @@ export interface DataFile {
 /** Every file of the sources, in their order. Throws where a name is wrong or a file is missing. */
 export async function filesOf(config: DataConfig, split: Split): Promise<DataFile[]> {
   const { resolve } = await import("node:path")
+  const fs = await import("node:fs/promises")
+  const mayMiss = config.on_error === "skip"
   const sources = split === "train" ? config.sources : config.validation
   if (sources.length === 0) throw new RangeError("the configuration names no validation sources")
   const files: DataFile[] = []
   for (const source of sources) {
     const { text_key: key, documents } = source
     for (const name of expand(source)) {
-      for (const path of await pathsOf(resolve(config.root, name), config.on_error === "skip")) {
+      for (const path of await pathsOf(fs, resolve(config.root, name), mayMiss)) {
         files.push({ path, key, documents })
       }
     }
@@ -50,13 +52,14 @@ function expand({ file_name, file_id_range }: CheckedSource): string[] {
   )
 }
 
+type Files = typeof import("node:fs/promises")
+
 /** A file itself, or all files of a folder that can be read, by name. */
-async function pathsOf(path: string, mayMiss: boolean): Promise<string[]> {
-  const { readdir, stat } = await import("node:fs/promises")
-  const { join } = await import("node:path")
-  const there = await stat(path).catch(() => undefined)
+async function pathsOf(fs: Files, path: string, mayMiss: boolean): Promise<string[]> {
+  const there = await fs.stat(path).catch(() => undefined)
   if (there?.isDirectory()) {
-    const names = await readdir(path, { recursive: true })
+    const { join } = await import("node:path")
+    const names = await fs.readdir(path, { recursive: true })
     const known = names.filter((name) => formatOf(name) && !/(^|[/\\])\./.test(name)).sort()
     if (known.length > 0) return known.map((name) => join(path, name))
     throw new Error(`${path} holds no file of text. Expected ${formats}`)

@@ -75,8 +75,6 @@ export async function threadLane({ config, tokenizer, share, from }: LaneOptions
   // Options such as --input-type are for the main script only.
   const url = new URL("./worker.js", import.meta.url)
   const worker = new Worker(url, { workerData: start, execArgv: [] })
-  // A thread that reads ahead keeps no process alive; waiting for it does.
-  worker.unref()
   const ready: Placed[][] = []
   let batch: readonly Placed[] = []
   let used = 0
@@ -98,6 +96,8 @@ export async function threadLane({ config, tokenizer, share, from }: LaneOptions
   worker.on("exit", (code) =>
     end(closing ? "end" : new Error(`a data worker ended with code ${code}`)),
   )
+  // A thread that reads ahead keeps no process alive; waiting for it does.
+  worker.unref()
   const wait = async (): Promise<void> => {
     worker.ref()
     await new Promise<void>((resolve) => {

@@ -1,8 +1,8 @@
 // From a configuration and options to a running pipeline: the files are found, the tokenizer loaded,
 // the workers started.
 
-import { loadTokenizer, type Tokenizer } from "../../model/index.ts"
 import { checkNumber, show } from "../../model/json.ts"
+import { loadTokenizer, type Tokenizer } from "../../model/tokenizer/index.ts"
 import { type DataOptions, loadDataConfig } from "./config.ts"
 import { filesOf } from "./files.ts"
 import type { PipelineOptions } from "./index.ts"

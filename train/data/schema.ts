@@ -86,9 +86,10 @@ function explain(issue: v.BaseIssue<unknown>, from: string): Error {
   if (issue.type === "strict_object" && issue.expected === "never") {
     return new RangeError(`${from}: there is no field ${at}. Check its name`)
   }
-  const missing = issue.received === "undefined" && issue.type === "strict_object"
-  const expected = missing ? `expected ${at}` : `expected ${issue.message}`
-  const message = `${from}: ${at || "it"} is ${missing ? "missing" : show(issue.input)}, ${expected}`
+  const isMissing = issue.received === "undefined" && issue.type === "strict_object"
+  const message = isMissing
+    ? `${from}: ${at} is missing. Add it`
+    : `${from}: ${at || "the configuration"} is ${show(issue.input)}, expected ${issue.message}`
   const isKind = issue.kind === "schema" && issue.type !== "picklist"
   return isKind ? new TypeError(message) : new RangeError(message)
 }

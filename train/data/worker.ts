@@ -1,6 +1,6 @@
 // A thread that makes one worker's samples and stays a few batches ahead of who reads them.
 import { parentPort, workerData } from "node:worker_threads"
-import { parseTokenizer } from "../../model/index.ts"
+import { parseTokenizer } from "../../model/tokenizer/index.ts"
 import {
   batchesAhead,
   batchSize,
