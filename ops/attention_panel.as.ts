@@ -53,25 +53,40 @@ export function packPanel(
   }
 }
 
-/** Copies rows of E numbers to rows of E rounded up to 16, the rest zeros; returns `to`. */
-export function padRows(x: usize, rows: u32, E: u32, to: usize): usize {
+/** to = factor·x for E numbers. */
+export function scaleInto(x: usize, E: u32, factor: f32, to: usize): void {
+  const scale = f32x4.splat(factor)
+  const end = x + <usize>E * 4
+  for (; x + 32 <= end; x += 32, to += 32) {
+    const x0 = f32x4.mul(v128.load(x), scale), x1 = f32x4.mul(v128.load(x, 16), scale)
+    v128.store(to, x0)
+    v128.store(to, x1, 16)
+  }
+  for (; x < end; x += 4, to += 4) store<f32>(to, load<f32>(x) * factor)
+}
+
+/** Copies rows of E numbers, `stride` bytes apart, to rows of E rounded up to 16, times factor;
+ *  the rest is zeros. Returns `to`. */
+export function padRows(
+  x: usize, stride: usize, rows: u32, E: u32, factor: f32, to: usize,
+): usize {
   const bytes = <usize>E * 4
   const padded = paddedBytes(E)
-  for (let r: usize = 0; r < rows; r++) {
-    memory.copy(to + r * padded, x + r * bytes, bytes)
-    memory.fill(to + r * padded + bytes, 0, padded - bytes)
+  for (let r: u32 = 0, row = to; r < rows; r++, x += stride, row += padded) {
+    scaleInto(x, E, factor, row)
+    for (let e = bytes; e < padded; e += 4) store<f32>(row + e, 0)
   }
   return to
 }
 
 /** Writes the first and last key of `count` positions from t on, and their bounds; missing lanes
- *  are the last position once more. */
+ *  are the last position once more. A position sees itself whatever `starts` says. */
 export function placeKeys(starts: usize, t: u32, count: u32, firsts: usize, bounds: usize): void {
   let least: i32 = i32.MAX_VALUE
   let most: i32 = 0
   for (let lane: u32 = 0; lane < lanes; lane++) {
     const at = t + min(lane, count - 1)
-    const first = load<i32>(starts + (<usize>at << 2))
+    const first = min(load<i32>(starts + (<usize>at << 2)), <i32>at)
     store<i32>(firsts + (<usize>lane << 2), first)
     store<i32>(firsts + (<usize>lane << 2), at, 64)
     least = min(least, first)

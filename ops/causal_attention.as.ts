@@ -7,7 +7,8 @@
 // block of queries, q and y once.
 import { scratch } from "../backends/wasm/thread.as"
 import {
-  fromBothEnds, hiddenLanes, lanes, packPanel, padRows, paddedBytes, placeKeys, tileRows, zeros,
+  fromBothEnds, hiddenLanes, lanes, packPanel, padRows, paddedBytes, placeKeys, scaleInto, tileRows,
+  zeros,
 } from "./attention_panel.as"
 import { columnsProduct, rowsProduct } from "./attention_tile.as"
 import { exp2Constant, exp2Vector } from "./exp2.as"
@@ -140,10 +141,7 @@ function deliver(
   }
   for (let r: usize = 0; r < count; r++, acc += padded, y += stride) {
     const share: f32 = 1 / load<f32>(panel + r * 4, sumsAt)
-    for (let e: usize = 0; e < padded; e += 16) {
-      v128.store(acc + e, f32x4.mul(v128.load(acc + e), f32x4.splat(share)))
-    }
-    memory.copy(y, acc, bytes)
+    scaleInto(acc, E, share, y)
     store<f32>(lse + r * next, load<f32>(panel + r * 4, maximaAt))
   }
 }
@@ -173,7 +171,7 @@ function attendBlock(
   for (; first < t + count; first += blockKeys) {
     const n = min(blockKeys, t + count - first)
     let v = values + first * bytes
-    if (bytes & 63) v = padRows(v, n, E, panels + 3 * panelBytes)
+    if (bytes & 63) v = padRows(v, bytes, n, E, 1, panels + 3 * panelBytes)
     for (let p = panels; p <= last; p += panelBytes) {
       attend(p, scores, keys + first * bytes, v, first, n, E)
     }

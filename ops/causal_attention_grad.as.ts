@@ -8,7 +8,7 @@
 // queries.
 import { scratch } from "../backends/wasm/thread.as"
 import {
-  hiddenLanes, lanes, packPanel, padRows, paddedBytes, placeKeys, tileRows,
+  hiddenLanes, lanes, packPanel, padRows, paddedBytes, placeKeys, scaleInto, tileRows,
 } from "./attention_panel.as"
 import { columnsProduct, rowsProduct } from "./attention_tile.as"
 import { exp2Constant, exp2Vector } from "./exp2.as"
@@ -19,21 +19,21 @@ import { madd } from "./simd.as"
 const panels: u32 = 3
 const blockQueries: u32 = 48
 const blockKeys: u32 = 48
-const rowBytes: usize = 192 // of p and s
+const rowBytes: usize = 4 * blockQueries // of p and s
 const ln2: f32 = 0.6931471805599453
 
-// Scratch memory: p and s, then for each panel −lse / ln 2, −delta, firsts, lasts and bounds; then, with E
-// rounded up to 16 where rows are E long: Qᵀ, dYᵀ by panel, Q, dY, dQ by query, and copies of a
-// block of keys and of two sums where E is no multiple of 16.
+// Scratch memory: p and s; for each panel −lse / ln 2, −delta, firsts, lasts and bounds; Qᵀ and dYᵀ
+// by panel; then, in rows of E rounded up to 16, Q, dY and dQ by query, and copies of a block of
+// keys and of its two sums where E is no multiple of 16.
 const weightsAt: usize = 0
-const scoresAt: usize = 9216
-const panelsAt: usize = 18432
+const scoresAt: usize = blockKeys * rowBytes
+const panelsAt: usize = 2 * scoresAt
 const panelBytes: usize = 320
 const lseAt: usize = 0
 const deltaAt: usize = 64
 const firstsAt: usize = 128 // and lasts
 const boundsAt: usize = 256
-const matricesAt: usize = 19456
+const matricesAt: usize = panelsAt + panels * panelBytes
 
 // @ts-ignore: decorator
 @inline
@@ -61,27 +61,14 @@ function inner(a: usize, b: usize, E: u32): f32 {
   return sumLanes(sum) + rest
 }
 
-/** to = factor·x for `count` rows of E numbers, `stride` bytes apart in x, padded in `to`. */
-function copyRows(x: usize, stride: usize, count: u32, E: u32, factor: f32, to: usize): void {
-  const padded = paddedBytes(E)
-  const scale = f32x4.splat(factor)
-  for (let r: u32 = 0; r < count; r++, x += stride, to += padded) {
-    memory.copy(to, x, <usize>E * 4)
-    memory.fill(to + <usize>E * 4, 0, padded - <usize>E * 4)
-    for (let e: usize = 0; e < padded; e += 16) {
-      v128.store(to + e, f32x4.mul(v128.load(to + e), scale))
-    }
-  }
-}
-
 /** Brings `count` queries from position t on into scratch; the pointers are to their first rows. */
 function place(
   q: usize, y: usize, dy: usize, lse: usize, starts: usize, t: u32, count: u32, H: u32, E: u32,
   scale: f32,
 ): void {
   const stride = <usize>(H * E) * 4
-  copyRows(q, stride, count, E, scale, rowsAt(0, E))
-  copyRows(dy, stride, count, E, 1, rowsAt(1, E))
+  padRows(q, stride, count, E, scale, rowsAt(0, E))
+  padRows(dy, stride, count, E, 1, rowsAt(1, E))
   memory.fill(rowsAt(2, E), 0, blockQueries * paddedBytes(E))
   for (let p: u32 = 0; p * lanes < count; p++) {
     const panel = panelAt(p)
@@ -164,20 +151,19 @@ function panelGrad(
   }
 }
 
-/** dk and dv (m rows of E padded) += the shares of queries from `skip` to `count`. */
+/** Columns e of dk and dv (m rows of E padded) += the shares of queries from `skip` to `count`. */
+// @ts-ignore: decorator
+@inline
 function keyGrad(
-  weights: usize, m: u32, skip: u32, count: u32, dk: usize, dv: usize, E: u32,
+  wide: bool, weights: usize, m: u32, skip: u32, count: u32, dk: usize, dv: usize, e: usize,
+  E: u32,
 ): void {
-  const wide = hasWideTiles()
   const padded = paddedBytes(E)
   const n = count - skip
   const at = weights + skip * 4
-  const q = rowsAt(0, E) + skip * padded, dy = rowsAt(1, E) + skip * padded
-  for (let e: usize = 0; e < padded; e += 64) {
-    const k = dk + e, v = dv + e
-    rowsProduct(m, wide, at, rowBytes, dy + e, padded, v, padded, v, padded, n)
-    rowsProduct(m, wide, at + scoresAt, rowBytes, q + e, padded, k, padded, k, padded, n)
-  }
+  const q = rowsAt(0, E) + skip * padded + e, dy = rowsAt(1, E) + skip * padded + e
+  rowsProduct(m, wide, at, rowBytes, dy, padded, dv, padded, dv, padded, n)
+  rowsProduct(m, wide, at + scoresAt, rowBytes, q, padded, dk, padded, dk, padded, n)
 }
 
 /** Keys of a block from `first` on, n of them, against the queries in scratch. */
@@ -189,11 +175,15 @@ function blockGrad(
     const seen = keysOf(p, first, n)
     if (seen) panelGrad(p, count, k, v, rows, first, seen, E)
   }
-  for (let r: u32 = 0, p: u32 = 0; r < n; r += 6) {
-    while (keysOf(p, first, n) <= r) p++
-    const at = r * padded
-    const weights = scratch() + weightsAt + r * rowBytes
-    keyGrad(weights, min(6, n - r), p * lanes, count, dk + at, dv + at, E)
+  // Column by column, so that those of Q and dY stay in the first-level cache.
+  const wide = hasWideTiles()
+  for (let e: usize = 0; e < padded; e += 64) {
+    for (let r: u32 = 0, p: u32 = 0; r < n; r += 6) {
+      while (keysOf(p, first, n) <= r) p++
+      const at = r * padded + e
+      const weights = scratch() + weightsAt + r * rowBytes
+      keyGrad(wide, weights, min(6, n - r), p * lanes, count, dk + at, dv + at, e, E)
+    }
   }
 }
 
@@ -221,18 +211,17 @@ function queriesGrad(
       blockGrad(k + at, v + at, k + at, dk + at, dv + at, first, n, count, E)
       continue
     }
-    padRows(k + at, n, E, rowsAt(3, E))
-    padRows(dk + at, n, E, rowsAt(4, E))
-    padRows(dv + at, n, E, rowsAt(5, E))
+    padRows(k + at, bytes, n, E, 1, rowsAt(3, E))
+    padRows(dk + at, bytes, n, E, 1, rowsAt(4, E))
+    padRows(dv + at, bytes, n, E, 1, rowsAt(5, E))
     blockGrad(k + at, v + at, rowsAt(3, E), rowsAt(4, E), rowsAt(5, E), first, n, count, E)
     for (let r: usize = 0; r < n; r++) {
-      memory.copy(dk + at + r * bytes, rowsAt(4, E) + r * padded, bytes)
-      memory.copy(dv + at + r * bytes, rowsAt(5, E) + r * padded, bytes)
+      scaleInto(rowsAt(4, E) + r * padded, E, 1, dk + at + r * bytes)
+      scaleInto(rowsAt(5, E) + r * padded, E, 1, dv + at + r * bytes)
     }
   }
-  copyRows(rowsAt(2, E), padded, count, E, scale, rowsAt(2, E))
   for (let r: usize = 0; r < count; r++) {
-    memory.copy(dq + r * stride, rowsAt(2, E) + r * padded, bytes)
+    scaleInto(rowsAt(2, E) + r * padded, E, scale, dq + r * stride)
   }
 }
 

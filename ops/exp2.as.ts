@@ -3,8 +3,8 @@
 // round, and does not fuse them into 256-bit registers.
 import { madd } from "./simd.as"
 
-/** Least x, 1.5·2²³, and p(r) = 2ʳ − 1 for |r| ≤ ½ from r⁵ to r, fitted for the least relative error
- *  (9.2e-8), and 1. */
+/** Least x, 1.5·2²³, and 2ʳ for |r| ≤ ½ from the coefficient of r⁵ down to 1, fitted for the least
+ *  relative error (9.2e-8). */
 const constants = memory.data<f32>([
   -126, 12582912, 0.0013264723935216632, 0.009671512869570936, 0.055507337541149865,
   0.2402224208036284, 0.6931469775915766, 1,
