@@ -95,6 +95,14 @@ t.test("Parquet in each compression, with and without page index", async (t) => 
     itemsOf(write("i.parquet", damaged.subarray(0, 100))),
     /Cannot read .*i\.parquet: /,
   )
+  const data = texts.map((text, i) => (i % 20 === 15 ? null : text))
+  const columnData = [{ name: "text", data, type: "STRING" as const }]
+  const groups = Buffer.from(parquetWriteBuffer({ columnData, rowGroupSize: 20 }))
+  const items = textsOf(await itemsOf(write("i.parquet", groups.fill(0xee, 60, 100))))
+  t.match(items[0], /i\.parquet rows 0 to 19 are damaged: /)
+  t.same(items.slice(1, 16), texts.slice(20, 35))
+  t.match(items[16], /i\.parquet row 35: "text" is null, expected a text/)
+  t.same(items.slice(17), texts.slice(36))
 })
 
 t.test("text as one document, paragraphs or lines", async (t) => {

@@ -15,20 +15,28 @@ export async function* readParquet(
     "hyparquet"
   )
   const { compressors } = await import("hyparquet-compressors")
-  const { file, metadata } = await attempt(`Cannot read ${path}`, async () => {
-    const file = await asyncBufferFromFile(path)
-    return { file, metadata: await parquetMetadataAsync(file) }
-  })
+  const unreadable = (error: Error): never => {
+    throw new Error(`Cannot read ${path}: ${error.message}`)
+  }
+  const file = await asyncBufferFromFile(path).catch(unreadable)
+  const metadata = await parquetMetadataAsync(file).catch(unreadable)
   const names = metadata.schema.slice(1).map(({ name }) => name)
   if (!names.includes(key)) {
     throw new RangeError(`${path} has no column ${show(key)}, only ${show(names)}. Set text_key`)
   }
+  const read = { file, metadata, compressors, columns: [key], useOffsetIndex: true }
   for (const [start, end] of spans(metadata, key, rows)) {
     if (end <= from) continue
-    const read = { file, metadata, compressors, columns: [key], useOffsetIndex: true }
-    const objects = await attempt(`${path} rows ${start} to ${end - 1} are damaged`, () =>
-      parquetReadObjects({ ...read, rowStart: start, rowEnd: end }),
+    const objects = await parquetReadObjects({ ...read, rowStart: start, rowEnd: end }).catch(
+      (error: Error) => {
+        const what = `${path} rows ${start} to ${end - 1} are damaged`
+        return new SyntaxError(`${what}: ${error.message}`)
+      },
     )
+    if (objects instanceof Error) {
+      yield [{ record: start, error: objects }]
+      continue
+    }
     const items = objects.map((row, i) =>
       textItem(`${path} row ${start + i}`, start + i, row[key], key, () => names),
     )
@@ -45,13 +53,5 @@ function* spans(metadata: FileMetaData, key: string, rows: number): Generator<[n
     const step = column?.offset_index_length ? rows : end - start
     for (; start < end; start += step) yield [start, Math.min(start + step, end)]
     start = end
-  }
-}
-
-async function attempt<T>(what: string, act: () => Promise<T>): Promise<T> {
-  try {
-    return await act()
-  } catch (error) {
-    throw new Error(`${what}: ${(error as Error).message}`)
   }
 }
