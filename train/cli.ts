@@ -25,7 +25,7 @@ import {
   parseValue,
   type Settings,
 } from "./settings.ts"
-import { checkpointOf, type Metrics, type RunInfo, train } from "./trainer.ts"
+import { checkpointOf, type Metrics, type RunInfo, type RunMemory, train } from "./trainer.ts"
 
 interface Flags {
   readonly config?: string
@@ -150,6 +150,10 @@ async function run(flags: Flags, command: Command): Promise<void> {
         report.done()
         console.log(headline(info, settings))
       },
+      onMemory(memory) {
+        report.done()
+        console.log(memoryLine(memory, settings))
+      },
       async onMetrics(metrics) {
         await log.add(metrics)
         show(metrics)
@@ -186,6 +190,15 @@ function headline({ config, parameters, step }: RunInfo, settings: Settings): st
   return (
     `${bold(config.name)}: ${(parameters / 1e6).toFixed(2)} M parameters in ${dtype} (${sizes})\n` +
     `${from}${steps} updates of ${B} × ${T} tokens, into ${settings.out}; ${cpu}, ${runtime}`
+  )
+}
+
+function memoryLine(memory: RunMemory, { checkpoint_activations: on }: Settings): string {
+  const mib = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(0)} MiB`
+  const { stateBytes, activationBytes, otherActivationBytes } = memory
+  return dim(
+    `weights, moments and gradients ${mib(stateBytes)}, activations ${mib(activationBytes)} ` +
+      `(${mib(otherActivationBytes)} with${on ? "out" : ""} --checkpoint-activations)`,
   )
 }
 

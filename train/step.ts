@@ -109,6 +109,20 @@ export class TrainStep {
     return this.#ready?.arenaBytes ?? 0
   }
 
+  /** The same with activation checkpointing the other way round, from a plan that is not run. */
+  get otherActivationBytes(): number {
+    const ready = this.#ready
+    if (!ready) return 0
+    const checkpointActivations = !this.settings.checkpointActivations
+    const settings = { ...this.settings, checkpointActivations }
+    const { config, weights } = this.model
+    const { gradients } = recordStep(config, weights, ready.batch, settings)
+    const sums = this.parameters.map(
+      ({ weight, gradient }): Update => [gradient, gradients.get(weight) as Tensor],
+    )
+    return plan(sums, this.#backend).arenaBytes
+  }
+
   /** Steps of the plan, once a batch has run. */
   get planSteps(): number {
     return this.#ready?.planSteps ?? 0

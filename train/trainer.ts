@@ -48,6 +48,8 @@ export interface RunOptions {
   /** Measures the floating-point operations per second that the machine could do now. */
   readonly measureFlops?: () => Promise<number>
   readonly onStart?: (run: RunInfo) => void | Promise<void>
+  /** Called behind the first update, when the plan's memory is known. */
+  readonly onMemory?: (memory: RunMemory) => void
   readonly onMetrics?: (metrics: Metrics) => void | Promise<void>
   readonly onCheckpoint?: (path: string) => void
   /** Is told of each record or file that the data skips. */
@@ -60,6 +62,15 @@ export interface RunInfo {
   /** Updates made before. */
   readonly step: number
   readonly tokenizer: Tokenizer
+}
+
+export interface RunMemory {
+  /** Weights, masters, moments and gradients. */
+  readonly stateBytes: number
+  /** Values between the steps of the plan, as this run keeps them. */
+  readonly activationBytes: number
+  /** The same with activation checkpointing the other way round. */
+  readonly otherActivationBytes: number
 }
 
 export interface RunResult {
@@ -138,6 +149,7 @@ class Run {
     while (this.#step.steps < steps && !signal?.aborted) {
       await this.#update()
       const step = this.#step.steps
+      if (step === begin + 1) this.#options.onMemory?.(this.#memory())
       const last = step === steps
       if (due(eval_every, step) || last) await this.#evaluate()
       if (due(sample_every, step) || last) await this.#sample()
@@ -150,6 +162,15 @@ class Run {
     if (stopped && step > begin && !due(save_every, step)) checkpoint = await this.#save()
     const lastEvaluation = this.#lastEvaluation
     return { step, tokens: this.#tokens, stopped, checkpoint, lastEvaluation }
+  }
+
+  #memory(): RunMemory {
+    const { optimiserBytes, activationBytes, otherActivationBytes } = this.#step
+    return {
+      stateBytes: this.#model.weightBytes + optimiserBytes,
+      activationBytes,
+      otherActivationBytes,
+    }
   }
 
   async close(): Promise<void> {
