@@ -56,39 +56,58 @@ export async function cleanRun(run: string): Promise<void> {
   }
 }
 
-/** Writes a checkpoint of `step` into the run's folder, keeps the last `keep`, returns its path. */
+/**
+ * Writes a checkpoint of `step` into the run's folder, keeps the last `keep`, returns its path.
+ * Throws Error that says which one is the last whole one.
+ */
 export async function writeCheckpoint(
   run: string,
   step: TrainStep,
   state: Omit<RunState, "version" | "step">,
   { tokenizer, keep }: { tokenizer?: Tokenizer | undefined; keep: number },
 ): Promise<string> {
-  const { mkdir, rename } = await import("node:fs/promises")
+  const { mkdir, rename, rm } = await import("node:fs/promises")
   const { join } = await import("node:path")
   const path = join(run, folderName(step.steps))
   const temporary = join(run, `.${folderName(step.steps)}.${process.pid}.tmp`)
-  await mkdir(run, { recursive: true })
-  await cleanRun(run)
-  await mkdir(temporary)
-  await writeSafetensors(join(temporary, "optimizer.safetensors"), optimiserTensors(step))
-  const whole: RunState = { version: 1, step: step.steps, ...state }
-  await writeFileWhole(
-    join(temporary, "state.json"),
-    new TextEncoder().encode(`${JSON.stringify(whole, null, 1)}\n`),
-  )
-  const { model } = step
-  const { config, tensors, backend, dtype } = model
-  const weights = rowTensors(config, tensors, backend, dtype === "bf16" ? "bf16" : "f32")
-  await saveModel(temporary, config, weights, tokenizer)
-  await syncFolder(temporary)
-  await remove(path)
-  await rename(temporary, path)
-  await syncFolder(run)
+  try {
+    await mkdir(run, { recursive: true })
+    await cleanRun(run)
+    await mkdir(temporary)
+    await writeParts(temporary, step, { version: 1, step: step.steps, ...state }, tokenizer)
+    await remove(path)
+    await rename(temporary, path)
+    await syncFolder(run)
+  } catch (error) {
+    await rm(temporary, { recursive: true, force: true }).catch(() => {})
+    const last = (await checkpointsIn(run)).at(-1)
+    throw new Error(
+      `Cannot write a checkpoint of update ${step.steps} into ${run}: ${(error as Error).message}. ` +
+        (last ? `${last} is the last whole one; resume from it` : "There is none before it"),
+      { cause: error },
+    )
+  }
   const all = await checkpointsIn(run)
   for (const old of all.slice(0, Math.max(0, all.length - keep))) {
     if (old !== path) await remove(old)
   }
   return path
+}
+
+async function writeParts(
+  folder: string,
+  step: TrainStep,
+  state: RunState,
+  tokenizer: Tokenizer | undefined,
+): Promise<void> {
+  const { join } = await import("node:path")
+  await writeSafetensors(join(folder, "optimizer.safetensors"), optimiserTensors(step))
+  const text = `${JSON.stringify(state, null, 1)}\n`
+  await writeFileWhole(join(folder, "state.json"), new TextEncoder().encode(text))
+  const { config, tensors, backend, dtype } = step.model
+  const weights = rowTensors(config, tensors, backend, dtype === "bf16" ? "bf16" : "f32")
+  await saveModel(folder, config, weights, tokenizer)
+  await syncFolder(folder)
 }
 
 /** Moments, and masters where the weights are of fewer bits, as rows. */
