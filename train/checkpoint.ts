@@ -122,13 +122,15 @@ function optimiserTensors({ model, parameters }: TrainStep) {
       prefix,
     )
   const at = (i: number) => parameters[i] as (typeof parameters)[0]
-  const masters = parameters.some(({ weight, master }) => weight !== master)
   return new Map([
     ...rows("exp_avg.", (i) => at(i).first),
     ...rows("exp_avg_sq.", (i) => at(i).second),
-    ...(masters ? rows("master.", (i) => at(i).master) : []),
+    ...(hasMasters(parameters) ? rows("master.", (i) => at(i).master) : []),
   ])
 }
+
+const hasMasters = (parameters: TrainStep["parameters"]): boolean =>
+  parameters.some(({ weight, master }) => weight !== master)
 
 /** state.json of a checkpoint. Throws Error or SyntaxError that names the file. */
 export async function readRunState(checkpoint: string): Promise<RunState> {
@@ -152,12 +154,14 @@ export async function restoreStep(checkpoint: string, step: TrainStep): Promise<
   const file = await openSafetensors(join(checkpoint, "optimizer.safetensors"))
   try {
     const specs = specsOf(step.model.config)
-    for (const [i, { weight, master, first, second }] of step.parameters.entries()) {
+    const masters = hasMasters(step.parameters)
+    for (const [i, { master, first, second }] of step.parameters.entries()) {
       const spec = specs[i] as (typeof specs)[0]
       const parts: [string, Tensor][] = [
         [`exp_avg.${spec.name}`, first],
         [`exp_avg_sq.${spec.name}`, second],
-        ...(master === weight ? [] : [[`master.${spec.name}`, master] as [string, Tensor]]),
+        // Vectors too, which are their own masters: the model's file has them rounded.
+        ...(masters ? [[`master.${spec.name}`, master] as [string, Tensor]] : []),
       ]
       for (const [name, target] of parts) {
         const source = sourceOf(file, name, spec.shape)
