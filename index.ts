@@ -25,6 +25,7 @@ export {
   type Update,
 } from "./engine/index.ts"
 export {
+  type CacheDType,
   type ConfigSpec,
   configOf,
   type EncodeOptions,

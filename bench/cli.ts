@@ -2,7 +2,14 @@
 import { type Command, InvalidArgumentError, Option } from "commander"
 import { type BackendName, backendNames } from "../backends/index.ts"
 import { type Case, isDType } from "../engine/index.ts"
-import { configOf, modelNames, type WeightDType, weightDTypes } from "../model/index.ts"
+import {
+  type CacheDType,
+  cacheDTypes,
+  configOf,
+  modelNames,
+  type WeightDType,
+  weightDTypes,
+} from "../model/index.ts"
 import { CeilingMeter } from "./ceiling.ts"
 import { checkWritable, writeWhole } from "./files.ts"
 import { machine } from "./machine.ts"
@@ -20,6 +27,7 @@ interface Flags {
   readonly model: readonly string[]
   readonly weights?: string
   readonly dtype?: WeightDType
+  readonly cache: CacheDType
   readonly backend: BackendName
   readonly prompt: number
   readonly generate?: number
@@ -67,6 +75,10 @@ const sizes = (text: string, before: readonly Case[] = []): Case[] => {
 
 export const dtypeOption = (text: string) =>
   new Option("--dtype <name>", `dtype of the weights${text}`).choices([...weightDTypes])
+export const cacheOption = () =>
+  new Option("--cache <name>", "dtype of the key-value cache")
+    .choices([...cacheDTypes])
+    .default("f32")
 export const backendOption = () =>
   new Option("--backend <name>", "where to run").choices([...backendNames]).default("wasm")
 export const threadsOption = () =>
@@ -90,6 +102,7 @@ export function addBench(program: Command): void {
     .option("--model <names>", `sizes to measure, of ${modelNames.join(", ")}`, models, ["270M"])
     .option("--weights <dir>", "a model folder to measure instead of seeded random weights")
     .addOption(dtypeOption(", default f32 or what the folder holds"))
+    .addOption(cacheOption())
     .addOption(backendOption())
     .option("--prompt <n>", "prompt tokens", whole(1), paperPromptTokens)
     .option("--generate <n>", "tokens to generate, default 64", whole(2))
@@ -144,7 +157,7 @@ function addTrain(bench: Command): void {
 }
 
 async function run(flags: Flags): Promise<void> {
-  const { dtype, prompt, repeat, seed, weights } = flags
+  const { dtype, cache, prompt, repeat, seed, weights } = flags
   const generate = flags.generate ?? (flags.paper ? paperGeneratedTokens : 64)
   const report = reporter()
   if (flags.json !== undefined) checkWritable(flags.json)
@@ -152,7 +165,7 @@ async function run(flags: Flags): Promise<void> {
   await using backend = await openFor(flags)
   const { threads = 1, build = "float64, plain loops" } = backend
   const meter = await CeilingMeter.open(backend)
-  const options: BenchOptions = { weights, dtype, prompt, generate, repeat, seed }
+  const options: BenchOptions = { weights, dtype, cache, prompt, generate, repeat, seed }
   const rows: Row[] = []
   for (const name of weights === undefined ? flags.model : [weights]) {
     rows.push(

@@ -4,8 +4,8 @@ import { existsSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { type Command, InvalidArgumentError } from "commander"
 import type { BackendName } from "../backends/index.ts"
-import { OpenELM, type Tokenizer, type WeightDType } from "../model/index.ts"
-import { backendOption, dtypeOption, threadsOption, whole } from "./cli.ts"
+import { type CacheDType, OpenELM, type Tokenizer, type WeightDType } from "../model/index.ts"
+import { backendOption, cacheOption, dtypeOption, threadsOption, whole } from "./cli.ts"
 import { bold } from "./colour.ts"
 import { standardInput } from "./files.ts"
 import { openFor } from "./open.ts"
@@ -20,6 +20,7 @@ interface Flags {
   readonly topP: number
   readonly seed?: number
   readonly dtype?: WeightDType
+  readonly cache: CacheDType
   readonly backend: BackendName
   readonly threads?: number
   readonly revectorise: boolean
@@ -57,6 +58,7 @@ export function addGenerate(program: Command): void {
     .option("--top-p <x>", "only the likeliest tokens of this probability", probability, 0.95)
     .option("--seed <n>", "seed of the sampling, default a new one", whole(0, 0xffffffff))
     .addOption(dtypeOption(", default f32 or what the folder holds"))
+    .addOption(cacheOption())
     .addOption(backendOption())
     .addOption(threadsOption())
     .option("--no-revectorise", "leave V8's 256-bit operations off")
@@ -64,7 +66,7 @@ export function addGenerate(program: Command): void {
 }
 
 async function generate(argument: string, flags: Flags): Promise<void> {
-  const { model: folder, dtype, tokenizer } = flags
+  const { model: folder, dtype, cache, tokenizer } = flags
   if (folder === shippedModel && !existsSync(folder)) {
     throw new Error(`There is no model in ${folder}. Give one with --model FOLDER`)
   }
@@ -74,7 +76,7 @@ async function generate(argument: string, flags: Flags): Promise<void> {
   report("loading")
   try {
     await using backend = await openFor(flags)
-    await using model = await OpenELM.load(folder, { backend, dtype, tokenizer })
+    await using model = await OpenELM.load(folder, { backend, dtype, cache, tokenizer })
     report.done()
     if (!model.tokenizer) {
       throw new Error(`${folder} has no tokenizer. Give one with --tokenizer PATH`)

@@ -46,7 +46,7 @@ export function table({ rows }: BenchResult): string {
   })
   for (const row of rows) {
     out.addRow({
-      model: bold(`${row.model} ${row.dtype}`),
+      model: bold(`${row.model} ${row.dtype}${row.cache === "f32" ? "" : `, cache ${row.cache}`}`),
       "prompt tok/s": spread(row.promptSpread),
       "% mul-add": percent(row.flopsFraction),
       "generation tok/s": spread(row.generationSpread),

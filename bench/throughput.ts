@@ -3,6 +3,7 @@
 import type { OpenBackend } from "../backends/index.ts"
 import { type Tensor, uniformAt } from "../engine/index.ts"
 import {
+  type CacheDType,
   configOf,
   type ModelConfig,
   OpenELM,
@@ -20,6 +21,8 @@ export interface BenchOptions {
   readonly weights: string | undefined
   /** Default f32, or what the folder holds. */
   readonly dtype: WeightDType | undefined
+  /** How the key-value cache is kept. */
+  readonly cache: CacheDType
   readonly prompt: number
   readonly generate: number
   readonly repeat: number
@@ -30,6 +33,7 @@ export interface Row {
   readonly model: string
   readonly backend: string
   readonly dtype: string
+  readonly cache: string
   readonly threads: number
   readonly parameters: number
   readonly promptTokens: number
@@ -140,12 +144,12 @@ function load(
   options: BenchOptions,
   report: Report,
 ): Promise<OpenELM> {
-  const { dtype, seed, weights, prompt, generate } = options
+  const { dtype, cache, seed, weights, prompt, generate } = options
   const onProgress = (done: number, total: number) => report("loading", done / total)
-  if (weights !== undefined) return OpenELM.load(weights, { backend, dtype, onProgress })
+  if (weights !== undefined) return OpenELM.load(weights, { backend, dtype, cache, onProgress })
   const config = configOf(name)
   const capacity = Math.min(config.maxContext, prompt + generate)
-  return OpenELM.random(config, { backend, dtype, seed, capacity, onProgress })
+  return OpenELM.random(config, { backend, dtype, cache, seed, capacity, onProgress })
 }
 
 /** One generation through the public interface, as an application sees it. */
@@ -180,6 +184,7 @@ function summarise(model: OpenELM, options: BenchOptions, samples: readonly Samp
     model: model.config.name,
     backend: model.backend.name,
     dtype: model.dtype,
+    cache: model.cache,
     parameters: parameterCount(model.config),
     promptTokens: prompt,
     generatedTokens: generate,

@@ -37,7 +37,7 @@ export interface Op {
   readonly params: readonly string[]
   /** A view shares its input's memory and needs no step. */
   readonly view: boolean
-  /** Output name → the input whose memory it takes over. */
+  /** Output name → the input whose memory it takes over, and whose dtype it has. */
   readonly alias: Readonly<Record<string, string>>
   readonly cases: readonly Case[]
   readonly signature: readonly Slot[] | undefined
@@ -130,7 +130,10 @@ export function op<const S extends string, const P extends string>(
     record(operands, attrs) {
       const numbers = Object.entries(attrs).filter(([, v]) => typeof v === "number")
       const sizes = unify(spec.name, signature, operands, Object.fromEntries(numbers) as Sizes)
-      const results = outputs.map((slot) => resultOf(spec.name, slot, sizes, attrs))
+      const results = outputs.map((slot) => {
+        const taken = names.inputs.indexOf(self.alias[slot.name] ?? "")
+        return resultOf(spec.name, slot, sizes, operands[taken]?.dtype ?? attrs.dtype)
+      })
       addTypes(sizes, names.inputs, operands)
       addTypes(sizes, names.outputs, results)
       requireParams(self, sizes)
@@ -176,11 +179,13 @@ export function newCall(
   return call
 }
 
-function resultOf(name: string, slot: Slot, sizes: Sizes, attrs: Attrs): Operand {
+/** An output: of the dtype given where the signature leaves a choice. */
+function resultOf(name: string, slot: Slot, sizes: Sizes, given: Attrs[string] | undefined) {
   const shape = slot.dims.map((dim) => dim.value(sizes))
   const unknown = slot.dims.flatMap((dim) => dim.symbols).filter((s) => sizes[s] === undefined)
   if (unknown.length > 0) throw new TypeError(`${name}: give ${unknown.join(", ")} as attributes`)
-  const dtype = slot.dtypes === "dtype" ? attrs.dtype : slot.dtypes[0]
+  const free = slot.dtypes === "dtype" || slot.dtypes.length > 1
+  const dtype = free ? given : slot.dtypes[0]
   if (typeof dtype !== "string") throw new TypeError(`${name}: give dtype as an attribute`)
   return { shape, dtype }
 }

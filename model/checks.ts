@@ -6,12 +6,12 @@ import { checkToken, isList } from "./generate.ts"
 import { type WeightDType, weightBytes, weightDTypes } from "./layout.ts"
 import { type NormKind, type Norms, normKinds, normsOf } from "./norms.ts"
 import type { ModelOptions } from "./openelm.ts"
+import { type CacheOptions, cacheDTypes } from "./session.ts"
 
 /** Options with defaults. */
-export interface Checked {
+export interface Checked extends CacheOptions {
   readonly backend: Backend
   readonly dtype: WeightDType
-  readonly capacity: number
   readonly norms: Norms
 }
 
@@ -30,8 +30,13 @@ export function checkModelOptions(config: ModelConfig, options: ModelOptions): C
       `capacity must be a whole number from 1 to the context of ${config.maxContext}, got ${capacity}`,
     )
   }
-  const { norms = "folded", headNorms = true } = options
-  return { backend, dtype, capacity, norms: checkNorms(norms, config, headNorms) }
+  const { cache = "f32", norms = "folded", headNorms = true } = options
+  if (!cacheDTypes.includes(cache)) {
+    throw new RangeError(
+      `cache must be one of ${cacheDTypes.join(", ")}, got ${JSON.stringify(cache)}`,
+    )
+  }
+  return { backend, dtype, capacity, cache, norms: checkNorms(norms, config, headNorms) }
 }
 
 /** The dtype to load a folder in: a quantised folder has its own and no other. */

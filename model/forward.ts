@@ -2,7 +2,7 @@
 // record the same blocks; how their norms run is norms.ts, what the sizes are config.ts, where the
 // weights come from weights.ts.
 import type { Tensor } from "../engine/index.ts"
-import { attention, reshape, slice } from "../ops/index.ts"
+import { attention, cast, reshape, slice } from "../ops/index.ts"
 import type { ModelConfig } from "./config.ts"
 import type { Norms, Stream } from "./norms.ts"
 import { embedding } from "./products.ts"
@@ -72,7 +72,9 @@ export function hidden(
     const angles = weights.angles
     const { q, keys, values } = norms.heads({ qkv, qNorm, kNorm, angles, ...cache, position })
     caches.push({ keys, values })
-    for (const [name, x] of Object.entries({ q, keys, values })) trace?.(`blocks.${i}.${name}`, x)
+    for (const [name, x] of Object.entries({ q, keys, values })) {
+      trace?.(`blocks.${i}.${name}`, cast(x, "f32"))
+    }
     return attention(q, keys, values, position, { scale: config.headDim ** -0.5 }) // (B·T, H·E)
   }
   let stream = embedded(config, weights, inputs.tokens) // (B·T, D)

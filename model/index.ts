@@ -35,6 +35,7 @@ export {
   writeSafetensors,
 } from "./safetensors.ts"
 export { rowTensors, type SavedDType, saveModel, writeFileWhole } from "./saving.ts"
+export { type CacheDType, cacheDTypes } from "./session.ts"
 export type { TokenizerOption } from "./text.ts"
 export {
   type EncodeOptions,

@@ -24,7 +24,7 @@ import { Holder } from "./holder.ts"
 import type { WeightDType } from "./layout.ts"
 import type { NormKind, Norms } from "./norms.ts"
 import { rowTensors, saveModel } from "./saving.ts"
-import { allocateCaches, cacheUpdates, Session } from "./session.ts"
+import { allocateCaches, type CacheDType, cacheUpdates, Session } from "./session.ts"
 import { continuation, promptIds, type TokenizerOption, tokenizerFor } from "./text.ts"
 import type { Tokenizer } from "./tokenizer/index.ts"
 import {
@@ -42,6 +42,8 @@ export interface ModelOptions {
   readonly dtype?: WeightDType
   /** Positions that the key-value cache holds; default the model's context. */
   readonly capacity?: number
+  /** How the key-value cache is kept: f32 (default), or f16 in half the memory. */
+  readonly cache?: CacheDType
   /** How the norms run, for comparisons: the results are the same but for "none" and "layerNorm". */
   readonly norms?: NormKind
   /** False leaves the norms of queries and keys out; for models that have none. */
@@ -65,6 +67,7 @@ export class OpenELM {
   readonly backend: Backend
   readonly dtype: WeightDType
   readonly capacity: number
+  readonly cache: CacheDType
   /** Bytes of the weights on the backend. */
   readonly weightBytes: number
   /** Turns text into ids and back, where the model has one. */
@@ -87,6 +90,7 @@ export class OpenELM {
     this.backend = options.backend
     this.dtype = options.dtype
     this.capacity = options.capacity
+    this.cache = options.cache
     this.weightBytes = loaded.bytes
     this.#loaded = loaded
     this.#norms = options.norms
@@ -140,8 +144,9 @@ export class OpenELM {
   /** The same weights with the norms run another way; freed with this model. */
   withNorms(norms: NormKind, headNorms = true): OpenELM {
     this.#checkOpen()
-    const { backend, dtype, capacity, config } = this
-    const options = { backend, dtype, capacity, norms: checkNorms(norms, config, headNorms) }
+    const { backend, dtype, capacity, cache, config } = this
+    const checked = checkNorms(norms, config, headNorms)
+    const options = { backend, dtype, capacity, cache, norms: checked }
     const loaded = { ...this.#loaded, free() {} }
     const variant = new OpenELM(config, options, loaded, this.tokenizer)
     this.#variants.push(variant)
@@ -247,13 +252,9 @@ export class OpenELM {
     this.#checkOpen()
     const idle = this.#idle.pop()
     if (idle) return idle
-    const session = new Session(
-      this.config,
-      this.#loaded.weights,
-      this.backend,
-      this.#norms,
-      this.capacity,
-    )
+    const { config, backend, capacity, cache } = this
+    const { weights } = this.#loaded
+    const session = new Session(config, weights, backend, this.#norms, { capacity, cache })
     this.#sessions.add(session)
     return session
   }
@@ -265,11 +266,11 @@ export class OpenELM {
   ): Promise<Float32Array[]> {
     this.#checkOpen()
     const [B, T] = checkBatch(ids, this.config)
-    const { backend, config } = this
+    const { backend, config, cache } = this
     const { weights } = this.#loaded
     const held = new Holder(backend)
     try {
-      const caches = allocateCaches(config, weights, held, { batch: B, capacity: T })
+      const caches = allocateCaches(config, weights, held, { batch: B, capacity: T, cache })
       const tokens = held.allocate([B * T], "i32")
       const position = held.allocate([B], "i32")
       backend.write(bufferOf(tokens), Int32Array.from(ids.flatMap((row) => [...row])))

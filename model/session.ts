@@ -24,18 +24,27 @@ export interface Sampling {
   readonly seed: number
 }
 
+/** How keys and values are kept. In f16, a value beyond ±65504 is kept as that. */
+export const cacheDTypes = ["f32", "f16"] as const
+export type CacheDType = (typeof cacheDTypes)[number]
+
+/** Sizes of a key-value cache: positions in each layer, and what one number takes. */
+export interface CacheOptions {
+  readonly capacity: number
+  readonly cache: CacheDType
+}
+
 /** Memory for keys and values of `capacity` positions in every layer, close to the layer's weights. */
 export function allocateCaches(
   config: ModelConfig,
   weights: Weights,
   holder: Holder,
-  sizes: { readonly batch: number; readonly capacity: number },
+  { batch, capacity, cache }: CacheOptions & { readonly batch: number },
 ): LayerCache[] {
-  const { batch, capacity } = sizes
   return config.keyHeads.map((G, i) => {
     const shape = [batch, G, capacity, config.headDim] // (B, G, S, E)
     const near = weights.layers[i]?.qkv
-    const [keys, values] = [0, 1].map(() => holder.allocate(shape, "f32", near))
+    const [keys, values] = [0, 1].map(() => holder.allocate(shape, cache, near))
     return { keys: keys as Tensor, values: values as Tensor }
   })
 }
@@ -79,7 +88,7 @@ export class Session {
     weights: Weights,
     backend: Backend,
     norms: Norms,
-    capacity: number,
+    options: CacheOptions,
   ) {
     this.#norms = norms
     this.#config = config
@@ -88,7 +97,7 @@ export class Session {
     const held = new Holder(backend)
     this.#held = held
     try {
-      this.#caches = allocateCaches(config, weights, held, { batch: 1, capacity })
+      this.#caches = allocateCaches(config, weights, held, { batch: 1, ...options })
       this.#token = held.allocate([1], "i32")
       this.#position = held.allocate([1], "i32")
       this.#next = held.allocate([1], "i32")

@@ -38,9 +38,9 @@ export function scatterAdd(
 /** The caller sees to it that position + T stays within S. */
 export function writeRows(
   cache: usize, rows: usize, position: usize,
-  B: u32, G: u32, S: u32, E: u32, T: u32, begin: u32, end: u32,
+  B: u32, G: u32, S: u32, E: u32, T: u32, cacheType: u32, begin: u32, end: u32,
 ): void {
-  const bytes = (<usize>E) << 2
+  const bytes = <usize>E * itemBytes(cacheType)
   for (let i = begin; i < end; i++) {
     const at = load<u32>(position + ((<usize>i / G) << 2))
     memory.copy(cache + (<usize>i * S + at) * bytes, rows + <usize>i * T * bytes, <usize>T * bytes)

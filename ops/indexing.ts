@@ -9,7 +9,13 @@ import {
   op,
   type Tensor,
 } from "../engine/index.ts"
+import { less, select } from "./elementwise.ts"
 import { plain } from "./plain.ts"
+
+const largestF16 = 65504
+
+/** What a check sees beside the params: the dtypes of all inputs. */
+type Params = Readonly<Record<"cacheType", number> & Partial<Record<"rowsType", number>>>
 
 /** x[n] = w[ids[n]]; an id outside 0 … V−1 gives a row of zeros.  w (V, D), ids (N) → x (N, D) */
 export const take = op({
@@ -57,12 +63,15 @@ export const scatterAdd = op({
 })
 
 /** The cache with rows position … position + T − 1 replaced, in the cache's own memory where the
- *  old value is not needed.  cache (B, G, S, E), rows (B, G, T, E), position (B) → y (B, G, S, E) */
+ *  old value is not needed; both of one dtype.
+ *  cache (B, G, S, E), rows (B, G, T, E), position (B) → y (B, G, S, E) */
 export const writeRows = op({
   name: "writeRows",
-  sig: "cache:(B,G,S,E) rows:(B,G,T,E) position:i32(B) -> y:(B,G,S,E)",
-  params: "B G S E T",
+  sig: "cache:f32|f16(B,G,S,E) rows:f32|f16(B,G,T,E) position:i32(B) -> y:f32|f16(B,G,S,E)",
+  params: "B G S E T cacheType",
   alias: { y: "cache" },
+  check: ({ cacheType, rowsType }: Params) =>
+    cacheType === rowsType ? undefined : "cache and rows are of two dtypes",
   compute({ cache, rows, position, y }, { B, G, S, E, T }) {
     if (y !== cache) y.set(cache.subarray(0, y.length))
     for (let bg = 0; bg < B * G; bg++) {
@@ -80,6 +89,7 @@ export const writeRows = op({
   cases: [
     { B: 2, G: 3, S: 9, E: 8, T: 2 },
     { B: 1, G: 1, S: 33, E: 31, T: 1 },
+    { B: 1, G: 2, S: 9, E: 31, T: 3, cacheType: "f16", rowsType: "f16" },
   ],
   sample: (name, { S, T }) => (name === "position" ? (i) => Math.min(3 + i, S - T) : undefined),
 })
@@ -143,5 +153,13 @@ const castOp: Op = plain({
 /** x in another dtype; x itself if it has that dtype already. */
 export const cast = (x: Tensor, dtype: DType): Tensor =>
   x.dtype === dtype ? x : (castOp.record([x], { dtype }).outputs[0] as Tensor)
+
+/** x in another dtype; for f16, what is beyond its range becomes its largest number. */
+export function castFinite(x: Tensor, dtype: DType): Tensor {
+  if (dtype !== "f16") return cast(x, dtype)
+  const low = constant([-largestF16], [1])
+  const high = constant([largestF16], [1])
+  return cast(select(less(x, low), -largestF16, select(less(high, x), largestF16, x)), dtype)
+}
 
 export const indexingOps = [take.op, scatterAdd.op, writeRows.op, readRows.op, castOp]

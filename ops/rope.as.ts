@@ -1,10 +1,13 @@
 // Per head of qkv: RMSNorm over E, rotation of the pairs (j, j + E/2) by the position's row of
 // angles, y1 = x1·cos − x2·sin, y2 = x2·cos + x1·sin; queries go to q, keys and values to the
 // cache.
+// In f16 caches numbers beyond ±65504, which keys do not reach but values might, become that: an
+// infinity would make NaN of whatever attends to it.
 // Parallel plan: one head of one position per work item. Bytes: qkv and the angles read, q and the
 // new cache rows written once. The caller sees to it that position + T stays within cache and
 // table.
 import { scratch } from "../backends/wasm/thread.as"
+import { itemBytes, storeFour, storeOne } from "./half.as"
 import { rstdOf, sumSquares } from "./rmsnorm.as"
 import { madd } from "./simd.as"
 
@@ -42,10 +45,31 @@ export function rotateRow(
   }
 }
 
+/** A cache row of E numbers in the cache's dtype. */
+function writeRow(x: usize, y: usize, E: u32, cacheType: u32): void {
+  if (cacheType === 0) return memory.copy(y, x, (<usize>E) << 2)
+  const high = f32x4.splat(65504), low = f32x4.splat(-65504)
+  let e: u32 = 0
+  for (; e + 4 <= E; e += 4, x += 16, y += 8) {
+    storeFour(y, f32x4.max(f32x4.min(v128.load(x), high), low), cacheType)
+  }
+  for (; e < E; e++, x += 4, y += 2) {
+    storeOne(y, max<f32>(min<f32>(load<f32>(x), 65504), -65504), cacheType)
+  }
+}
+
+/** Normalises and rotates a key into its row of the cache. */
+function writeKey(
+  x: usize, w: usize, angles: usize, y: usize, E: u32, rstd: f32, keysType: u32, spare: usize,
+): void {
+  rotateRow(x, w, angles, keysType ? spare : y, E, rstd)
+  if (keysType) writeRow(spare, y, E, keysType)
+}
+
 export function qkNormRope(
   qkv: usize, qNorm: usize, kNorm: usize, angles: usize, keys: usize, values: usize,
   position: usize, q: usize, B: u32, T: u32, H: u32, G: u32, S: u32, E: u32, eps: f32,
-  begin: u32, end: u32,
+  keysType: u32, begin: u32, end: u32,
 ): void {
   const heads = H + 2 * G
   const bytes = (<usize>E) << 2
@@ -63,16 +87,19 @@ export function qkNormRope(
     }
     const isKey = head < H + G
     const g = b * G + head - (isKey ? H : H + G)
-    const cache = (<usize>g * S + at) * bytes
-    if (isKey) rotateRow(x, kNorm, table, keys + cache, E, rstdOf(sumSquares(x, E), E, eps))
-    else memory.copy(values + cache, x, bytes)
+    const cache = (<usize>g * S + at) * E * itemBytes(keysType)
+    if (isKey) {
+      const rstd = rstdOf(sumSquares(x, E), E, eps)
+      writeKey(x, kNorm, table, keys + cache, E, rstd, keysType, scratch())
+    } else writeRow(x, values + cache, E, keysType)
   }
 }
 
 /** The rotation alone: rotateRow with a norm that changes nothing. */
 export function ropeWrite(
   q: usize, k: usize, v: usize, angles: usize, keys: usize, values: usize, position: usize,
-  y: usize, B: u32, T: u32, H: u32, G: u32, S: u32, E: u32, begin: u32, end: u32,
+  y: usize, B: u32, T: u32, H: u32, G: u32, S: u32, E: u32, keysType: u32,
+  begin: u32, end: u32,
 ): void {
   const heads = H + 2 * G
   const bytes = (<usize>E) << 2
@@ -92,8 +119,8 @@ export function ropeWrite(
     const isKey = head < H + G
     const g = head - (isKey ? H : H + G)
     const from = (<usize>row * G + g) * bytes
-    const cache = (<usize>(b * G + g) * S + at) * bytes
-    if (isKey) rotateRow(k + from, ones, table, keys + cache, E, 1)
-    else memory.copy(values + cache, v + from, bytes)
+    const cache = (<usize>(b * G + g) * S + at) * E * itemBytes(keysType)
+    if (isKey) writeKey(k + from, ones, table, keys + cache, E, 1, keysType, ones + bytes)
+    else writeRow(v + from, values + cache, E, keysType)
   }
 }

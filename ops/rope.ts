@@ -2,7 +2,7 @@
 // the write to the cache, in one step. Kernel: rope.as.ts.
 import { constant, op, type Tensor } from "../engine/index.ts"
 import { add, mul } from "./elementwise.ts"
-import { readRows, writeRows } from "./indexing.ts"
+import { castFinite, readRows, writeRows } from "./indexing.ts"
 import { broadcast, permute, reshape, restride, slice, stridesOf } from "./movement.ts"
 import { normalise } from "./rmsnorm.ts"
 
@@ -59,8 +59,11 @@ function anglesAt(angles: Tensor, position: Tensor, B: number, T: number): Tenso
 const positionOf = (name: string, { S, T }: { S: number; T: number }) =>
   name === "position" ? (i: number) => Math.max(0, Math.min(3 + i, S - T)) : undefined
 
-const refusal = ({ E, T, S }: { E: number; T: number; S: number }): string | undefined => {
+type Checked = Readonly<Record<"E" | "T" | "S" | "keysType", number> & { valuesType?: number }>
+
+const refusal = ({ E, T, S, keysType, valuesType }: Checked): string | undefined => {
   if (E % 2) return `head size E ${E} is odd`
+  if (keysType !== valuesType) return "keys and values are of two dtypes"
   return T > S ? `${T} positions do not fit a cache of ${S}` : undefined
 }
 
@@ -74,17 +77,24 @@ const ropeCases = [
   { B: 2, T: 5, H: 4, G: 2, S: 9, E: 16, C: 31 },
   { B: 1, T: 3, H: 2, G: 1, S: 33, E: 6, C: 33 },
   { B: 1, T: 7, H: 4, G: 4, S: 11, E: 128, C: 16 },
+  { B: 1, T: 1, H: 12, G: 3, S: 64, E: 64, C: 64, keysType: "f16", valuesType: "f16" },
+  { B: 2, T: 3, H: 2, G: 1, S: 9, E: 6, C: 9, keysType: "f16", valuesType: "f16" },
 ] as const
+
+/** x (B, G, T, E) into a cache, in the cache's dtype. */
+const written = (cache: Tensor, x: Tensor, position: Tensor): Tensor =>
+  writeRows(cache, castFinite(x, cache.dtype), position)
 
 /** q = rope(rmsNorm(q)), and rope(rmsNorm(k)) and v go into the caches, at positions position[b] … +T−1.
  *  qkv (B·T, (H+2G)·E): heads of queries, then keys, then values; qNorm, kNorm (E); angles (C, E);
- *  keys, values (B, G, S, E), updated in place; position (B) → q (B·T, H·E) */
+ *  keys, values (B, G, S, E), updated in place; position (B) → q (B·T, H·E).
+ *  In f16 caches, numbers beyond ±65504 become that. */
 export const qkNormRope = op({
   name: "qkNormRope",
-  sig: `
-    qkv:(B*T,(H+2*G)*E) qNorm:(E) kNorm:(E) angles:(C,E) keys:(B,G,S,E) values:(B,G,S,E)
-    position:i32(B) -> q:(B*T,H*E) newKeys:(B,G,S,E) newValues:(B,G,S,E)`,
-  params: "B T H G S E eps",
+  sig: `qkv:(B*T,(H+2*G)*E) qNorm:(E) kNorm:(E) angles:(C,E) \
+    keys:f32|f16(B,G,S,E) values:f32|f16(B,G,S,E) position:i32(B) \
+    -> q:(B*T,H*E) newKeys:f32|f16(B,G,S,E) newValues:f32|f16(B,G,S,E)`,
+  params: "B T H G S E eps keysType",
   alias: { newKeys: "keys", newValues: "values" },
   check: refusal,
   meaning: ({ qkv, qNorm, kNorm, angles, keys, values, position }, { B, T, H, G, E, eps }) => {
@@ -94,8 +104,8 @@ export const qkNormRope = op({
     const k = rotate(normalise(part(H, G), kNorm, eps), here) // (B, G, T, E)
     return {
       q: reshape(permute(q, [0, 2, 1, 3]), [B * T, H * E]),
-      newKeys: writeRows(keys, k, position),
-      newValues: writeRows(values, part(H + G, G), position),
+      newKeys: written(keys, k, position),
+      newValues: written(values, part(H + G, G), position),
     }
   },
   rows: ({ B, T, H, G }) => B * T * (H + 2 * G),
@@ -109,10 +119,10 @@ export const qkNormRope = op({
  *  → y (B·T, H·E), the caches updated in place */
 export const ropeWrite = op({
   name: "ropeWrite",
-  sig: `
-    q:(B*T,H*E) k:(B*T,G*E) v:(B*T,G*E) angles:(C,E) keys:(B,G,S,E) values:(B,G,S,E)
-    position:i32(B) -> y:(B*T,H*E) newKeys:(B,G,S,E) newValues:(B,G,S,E)`,
-  params: "B T H G S E",
+  sig: `q:(B*T,H*E) k:(B*T,G*E) v:(B*T,G*E) angles:(C,E) \
+    keys:f32|f16(B,G,S,E) values:f32|f16(B,G,S,E) position:i32(B) \
+    -> y:(B*T,H*E) newKeys:f32|f16(B,G,S,E) newValues:f32|f16(B,G,S,E)`,
+  params: "B T H G S E keysType",
   alias: { newKeys: "keys", newValues: "values" },
   check: refusal,
   meaning: ({ q, k, v, angles, keys, values, position }, { B, T, H, G, E }) => {
@@ -121,8 +131,8 @@ export const ropeWrite = op({
     const y = rotate(split(q, H), here) // (B, H, T, E)
     return {
       y: reshape(permute(y, [0, 2, 1, 3]), [B * T, H * E]),
-      newKeys: writeRows(keys, rotate(split(k, G), here), position),
-      newValues: writeRows(values, split(v, G), position),
+      newKeys: written(keys, rotate(split(k, G), here), position),
+      newValues: written(values, split(v, G), position),
     }
   },
   rows: ({ B, T, H, G }) => B * T * (H + 2 * G),

@@ -87,6 +87,7 @@ for (const { label, open } of allBackends) {
       const caches = allocateCaches(opened.config, loaded.weights, held, {
         batch: 1,
         capacity: 32,
+        cache: "f32",
       })
       const cached: number[] = []
       const uncached: number[] = []
@@ -118,7 +119,11 @@ for (const { label, open } of allBackends) {
     const loaded = await loadWeights(opened, backend, "f32")
     opened.close()
     const held = new Holder(backend)
-    const caches = allocateCaches(config, loaded.weights, held, { batch: B, capacity: T })
+    const caches = allocateCaches(config, loaded.weights, held, {
+      batch: B,
+      capacity: T,
+      cache: "f32",
+    })
     const tokens = constant(ids.flat(), [B * T], "i32")
     const position = constant([0, 0], [B], "i32")
     const { stream } = hidden(config, loaded.weights, { tokens, position, caches }, norms)
