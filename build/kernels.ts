@@ -1,12 +1,14 @@
 // Builds the WebAssembly modules: writes the AssemblyScript entry that gives every kernel of the op
 // table a place in the function table, compiles it in four variants, and embeds each as a module of
-// JavaScript. Run after tsc: node dist/build/kernels.js
+// JavaScript; and embeds the WGSL kernels (shaders.ts). Run after tsc: node dist/build/kernels.js,
+// with --shaders for these alone.
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { dirname, join, relative } from "node:path"
 import { fileURLToPath } from "node:url"
 import asc from "assemblyscript/asc"
 import { isOwn, isWord, type Op } from "../engine/index.ts"
 import { allOps } from "../ops/index.ts"
+import { embedShaders } from "./shaders.ts"
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..", "..")
 const work = join(root, "dist", "wasm")
@@ -105,11 +107,16 @@ async function compile({ name, flags }: Variant, kernels: readonly string[]): Pr
   console.log(`kernels-${name}.js: ${kernels.length} kernels, ${bytes.length} bytes`)
 }
 
-mkdirSync(work, { recursive: true })
-mkdirSync(out, { recursive: true })
-const files = findKernels()
-const ops = allOps.filter((op) => files.has(op.name))
-writeFileSync(join(work, "entry.as.ts"), entry(ops, files))
-const names = ops.map((op) => op.name)
-for (const variant of variants) await compile(variant, names)
-rmSync(work, { recursive: true })
+async function buildModules(): Promise<void> {
+  mkdirSync(work, { recursive: true })
+  mkdirSync(out, { recursive: true })
+  const files = findKernels()
+  const ops = allOps.filter((op) => files.has(op.name))
+  writeFileSync(join(work, "entry.as.ts"), entry(ops, files))
+  const names = ops.map((op) => op.name)
+  for (const variant of variants) await compile(variant, names)
+  rmSync(work, { recursive: true })
+}
+
+embedShaders(root, allOps)
+if (!process.argv.includes("--shaders")) await buildModules()

@@ -6,7 +6,7 @@ import type { Step } from "./plan.ts"
 /** Vector loads of every backend stay inside aligned storage. */
 export const alignment = 64
 
-export const alignUp = (bytes: number): number => Math.ceil(bytes / alignment) * alignment
+export const alignUp = (bytes: number, to: number = alignment): number => Math.ceil(bytes / to) * to
 
 interface Life {
   readonly storage: Storage
@@ -14,8 +14,8 @@ interface Life {
   last: number
 }
 
-/** Sets every arena offset and returns the bytes of the arena. */
-export function layOut(steps: readonly Step[]): number {
+/** Sets every arena offset, a multiple of `to`, and returns the bytes of the arena. */
+export function layOut(steps: readonly Step[], to: number = alignment): number {
   const placed: Life[] = []
   let total = 0
   for (const life of livesOf(steps).sort((a, b) => b.storage.bytes - a.storage.bytes)) {
@@ -24,12 +24,12 @@ export function layOut(steps: readonly Step[]): number {
       .sort((a, b) => a.storage.arenaOffset - b.storage.arenaOffset)
     let offset = 0
     for (const { storage } of others) {
-      if (storage.arenaOffset >= offset + alignUp(life.storage.bytes)) break
-      offset = Math.max(offset, storage.arenaOffset + alignUp(storage.bytes))
+      if (storage.arenaOffset >= offset + alignUp(life.storage.bytes, to)) break
+      offset = Math.max(offset, storage.arenaOffset + alignUp(storage.bytes, to))
     }
     life.storage.arenaOffset = offset
     placed.push(life)
-    total = Math.max(total, offset + alignUp(life.storage.bytes))
+    total = Math.max(total, offset + alignUp(life.storage.bytes, to))
   }
   return total
 }

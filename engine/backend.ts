@@ -17,6 +17,8 @@ export interface Prepared {
 
 export interface Backend {
   readonly name: string
+  /** Bytes at whose multiples values lie in a plan's arena; default 64. */
+  readonly alignment?: number
   /** Whether this backend has a kernel of that name; other ops run as their meaning. */
   has(kernel: string): boolean
   /** Zeroed memory, if possible where a plan that uses it with `near` needs no copy.

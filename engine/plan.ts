@@ -32,7 +32,10 @@ export interface Plan {
  * Throws TypeError for a target that is not bound, RangeError for one of another shape or two that
  * overlap.
  */
-export function plan(updates: readonly Update[], backend: Pick<Backend, "name" | "has">): Plan {
+export function plan(
+  updates: readonly Update[],
+  backend: Pick<Backend, "name" | "has" | "alignment">,
+): Plan {
   updates.forEach(checkUpdate)
   updates.forEach(([target], i) => {
     if (updates.slice(0, i).some(([other]) => overlap(target, other))) {
@@ -45,7 +48,11 @@ export function plan(updates: readonly Update[], backend: Pick<Backend, "name" |
   )
   const pairs = updates.map(([target], i): Update => [target, values[i] as Tensor])
   const steps = new Placer(pairs, calls).place()
-  const result = { steps, arenaBytes: layOut(steps), toString: () => printPlan(result) }
+  const result = {
+    steps,
+    arenaBytes: layOut(steps, backend.alignment),
+    toString: () => printPlan(result),
+  }
   return result
 }
 

@@ -2,6 +2,7 @@
 import { availableParallelism } from "node:os"
 import { JsBackend } from "../backends/js/index.ts"
 import { openWasm, type WasmOptions } from "../backends/wasm/index.ts"
+import { openWebgpu } from "../backends/webgpu/index.ts"
 import type { Backend, Call, DType } from "../engine/index.ts"
 
 interface Opened {
@@ -22,10 +23,31 @@ export const wasmBackends: readonly Opened[] = [
   wasm("simd, 3 threads", { simd: "simd", threads: 3 }),
 ]
 
+const { ELM_REQUIRE_WEBGPU: required, ELM_TEST_BACKENDS: named } = process.env
+
+/** Why nothing is tested on a GPU here. With ELM_REQUIRE_WEBGPU=1 tests fail instead; 0 skips them. */
+export const noWebgpu = await (async () => {
+  if (required === "1") return undefined
+  if (required === "0") return "ELM_REQUIRE_WEBGPU is 0"
+  try {
+    const backend = await openWebgpu()
+    backend.close()
+    return undefined
+  } catch (error) {
+    return (error as Error).message
+  }
+})()
+
+export const webgpuBackends: readonly Opened[] =
+  noWebgpu === undefined ? [{ label: "webgpu", open: () => openWebgpu() }] : []
+
+const wanted = named?.split(",")
+
 export const allBackends: readonly Opened[] = [
   { label: "js", open: async () => new JsBackend() },
   ...wasmBackends,
-]
+  ...webgpuBackends,
+].filter(({ label }) => !wanted || wanted.includes(label))
 
 export const cores = availableParallelism()
 

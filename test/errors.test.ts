@@ -9,7 +9,10 @@ t.test("wrong input has one clear error", async (t) => {
     const range = (message: RegExp) => ({ name: "RangeError", message })
     const generate = (ids: string | readonly number[], options: GenerateOptions = {}) =>
       collect(model, ids, options)
-    await t.rejects(open("cuda" as never), range(/unknown backend "cuda"\. There are: wasm, js/))
+    await t.rejects(
+      open("cuda" as never),
+      range(/unknown backend "cuda"\. There are: wasm, webgpu, js/),
+    )
     await t.rejects(
       open("wasm", { threads: 0 }),
       range(/threads must be a whole number from 1 to 256, got 0/),

@@ -1,0 +1,107 @@
+// Embeds the WGSL kernels of the op table. An ops/*.wgsl holds declarations that start at the left
+// margin: functions, constants, workgroup variables, and for each op an entry point of its name,
+// @compute. The shader of an op is what its entry point reaches, in its own file first, then in the
+// others. In front of it the backend puts (backends/webgpu/prelude.ts):
+//   - a storage array of each input and each output with memory of its own, by name, in order;
+//   - `param`, with the op's parameters in order and the number of workgroups, `Groups`;
+//   - for a tensor of several dtypes `name_get`, `name_put` and the constant `nameType`.
+// Where WGSL reserves a name, the entry point is called `nameKernel`, and the parameter std deviation.
+// A comment "// groups: P * ceil(M / 8)" above an entry point says how many workgroups it takes;
+// without one there are as many as the op has rows.
+import { readdirSync, readFileSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import type { Op } from "../engine/index.ts"
+
+interface Declaration {
+  readonly name: string
+  readonly text: string
+  readonly file: string
+  readonly entry: boolean
+}
+
+const heads = /^(?:@.*)?\b(?:fn|const|struct|alias|override|var(?:<\w+>)?)\s+(\w+)/m
+
+/** The declarations of a file, each with the comments above it and the line where it begins. */
+function declarationsOf(file: string, text: string): Declaration[] {
+  const found: Declaration[] = []
+  let open: string[] = []
+  text.split("\n").forEach((line, i) => {
+    const comment = line === "" || line.startsWith("//")
+    if (comment && open.every((l) => l.startsWith("//"))) {
+      open = line === "" ? [] : [...open, line]
+      return
+    }
+    if (open.every((l) => l.startsWith("//"))) open.push(`//# ${file}:${i + 1}`)
+    open.push(line)
+    if (line !== "}" && !/^(const|var|alias|override).*;$/.test(line)) return
+    const code = open.join("\n")
+    const name = heads.exec(code)?.[1]
+    if (!name) throw new SyntaxError(`${file}:${i + 1}: cannot read this declaration`)
+    found.push({ name, text: code, file, entry: code.includes("@compute") })
+    open = []
+  })
+  if (open.some((l) => l !== "" && !l.startsWith("//"))) {
+    throw new SyntaxError(`${file}: the last declaration does not end`)
+  }
+  return found
+}
+
+/** The words of code; what `name_put` is made of counts as named there. */
+function wordsOf(text: string): string[] {
+  const words = text.replace(/\/\/.*$/gm, "").match(/\b\w+\b/g) ?? []
+  return words.some((word) => word.endsWith("_put"))
+    ? [...words, "packHalves", "packBrains"]
+    : words
+}
+
+/** Everything that an entry point reaches, itself last. */
+function reached(entry: Declaration, all: ReadonlyMap<string, Declaration[]>): Declaration[] {
+  const found = new Set<Declaration>()
+  const visit = (declaration: Declaration): void => {
+    if (found.has(declaration)) return
+    found.add(declaration)
+    for (const word of wordsOf(declaration.text)) {
+      const named = (all.get(word) ?? []).filter((d) => !d.entry)
+      const here = named.find((d) => d.file === declaration.file) ?? named[0]
+      if (here && named.length > 1 && here.file !== declaration.file) {
+        throw new SyntaxError(`${declaration.file}: ${word} is in ${named.map((d) => d.file)}`)
+      }
+      if (here) visit(here)
+    }
+  }
+  visit(entry)
+  return [...found].reverse()
+}
+
+/** The op's entry of the embedded table, as JavaScript. */
+function entryOf(op: Op, entry: Declaration, all: ReadonlyMap<string, Declaration[]>): string {
+  const code = reached(entry, all)
+    .map((d) => d.text)
+    .join("\n")
+  const groups = /^\/\/ groups: (.*)$/m.exec(entry.text)?.[1]
+  const sizes = op.params.filter((name) => groups?.match(/\b\w+\b/g)?.includes(name)).join(", ")
+  const formula = groups?.replaceAll("ceil(", "Math.ceil(").replaceAll("min(", "Math.min(")
+  const count = formula ? `, groups: ({ ${sizes} }) => ${formula}` : ""
+  return `  ${op.name}: { entry: "${entry.name}", code: ${JSON.stringify(code)}${count} },`
+}
+
+/** Writes kernels.js with the shader of every op that has an entry point under `root`/ops. */
+export function embedShaders(root: string, ops: readonly Op[]): void {
+  const folder = join(root, "ops")
+  const files = readdirSync(folder).filter((name) => name.endsWith(".wgsl"))
+  const all = new Map<string, Declaration[]>()
+  for (const file of files.sort()) {
+    const text = readFileSync(join(folder, file), "utf8")
+    for (const declaration of declarationsOf(`ops/${file}`, text)) {
+      all.set(declaration.name, [...(all.get(declaration.name) ?? []), declaration])
+    }
+  }
+  const entries = ops.flatMap((op) => {
+    const named = [...(all.get(op.name) ?? []), ...(all.get(`${op.name}Kernel`) ?? [])]
+    const entry = named.find((d) => d.entry)
+    return entry ? [entryOf(op, entry, all)] : []
+  })
+  const text = `export const kernels = {\n${entries.join("\n")}\n}\n`
+  writeFileSync(join(root, "dist", "backends", "webgpu", "kernels.js"), text)
+  console.log(`webgpu/kernels.js: ${entries.length} kernels, ${text.length} bytes`)
+}

@@ -1,0 +1,59 @@
+// Plain ops that read or write places known only when the plan runs, and conversions of dtype.
+// Parallel plan: a workgroup a row, a row of the result, or 1024 elements. Bytes: each side once;
+// scatterAdd reads all ids for every row of its result.
+
+@compute @workgroup_size(256)
+fn take(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let n = rowOf(group);
+  if (n >= param.N) { return; }
+  let id = ids[n];
+  for (var d = lane; d < param.D; d += 256u) {
+    if (id >= 0 && u32(id) < param.V) {
+      x[n * param.D + d] = w[u32(id) * param.D + d];
+    } else {
+      x[n * param.D + d] = 0.0;
+    }
+  }
+}
+
+@compute @workgroup_size(256)
+fn scatterAdd(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let id = rowOf(group);
+  if (id >= param.V) { return; }
+  for (var d = lane; d < param.D; d += 256u) {
+    var total = 0.0;
+    for (var n = 0u; n < param.N; n++) {
+      if (ids[n] == i32(id)) { total += g[n * param.D + d]; }
+    }
+    y[id * param.D + d] = total;
+  }
+}
+
+@compute @workgroup_size(256)
+fn writeRows(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let bg = rowOf(group);
+  if (bg >= param.B * param.G) { return; }
+  let at = (bg * param.S + u32(position[bg / param.G])) * param.E;
+  let count = param.T * param.E;
+  for (var i = lane; i < count; i += 256u) { cache[at + i] = rows[bg * count + i]; }
+}
+
+@compute @workgroup_size(256)
+fn readRows(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let bg = rowOf(group);
+  if (bg >= param.B * param.G) { return; }
+  let at = (bg * param.S + u32(position[bg / param.G])) * param.E;
+  let count = param.T * param.E;
+  for (var i = lane; i < count; i += 256u) { y[bg * count + i] = cache[at + i]; }
+}
+
+// Two elements a lane at a time, which make a word of 16-bit numbers.
+@compute @workgroup_size(256)
+fn castKernel(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let first = rowOf(group) * 512u;
+  for (var i = first + lane; i < min((param.N + 1u) / 2u, first + 512u); i += 256u) {
+    var pair = vec2f(x_get(2u * i), 0.0);
+    if (2u * i + 1u < param.N) { pair.y = x_get(2u * i + 1u); }
+    y_put(i, pair, param.N);
+  }
+}

@@ -1,0 +1,99 @@
+// What the webgpu backend does beside computing: places of tensors that a binding cannot reach as
+// they are, bits of random numbers, counting, features left off, errors.
+import t, { type Test } from "tap"
+import { openWebgpu, type WebgpuBackend } from "../backends/webgpu/index.ts"
+import {
+  allocate,
+  type Backend,
+  bound,
+  bufferOf,
+  constant,
+  runOnce,
+  type Tensor,
+} from "../engine/index.ts"
+import { add, cast, copy, mul, randomUniform, sub } from "../ops/index.ts"
+import { noWebgpu, wasmBackends } from "./backends.ts"
+
+const test = (name: string, body: (t: Test, backend: WebgpuBackend) => Promise<void>): void => {
+  t.test(name, noWebgpu ? { skip: noWebgpu } : {}, async (t) => {
+    const backend = await openWebgpu()
+    await body(t, backend)
+    t.equal(backend.liveCount, 0, "everything is freed")
+    backend.close()
+  })
+}
+
+const numbers = (n: number, from = 0) => Float32Array.from({ length: n }, (_, i) => from + i)
+
+test("tensors at any offset are read and written where they are", async (t, backend) => {
+  const whole = allocate(backend, [40])
+  const buffer = bufferOf(whole)
+  backend.write(buffer, numbers(40))
+  const part = (n: number, at: number) => bound(buffer, [n], "f32", 4 * at)
+  await runOnce(backend, [
+    [part(3, 1), add(part(3, 10), part(3, 11))],
+    [part(2, 30), mul(part(2, 20), part(2, 20))],
+  ])
+  const got = [...(await whole.read(backend))]
+  const want = [...numbers(40)]
+  want.splice(1, 3, 21, 23, 25)
+  want.splice(30, 2, 400, 441)
+  t.same(got, want)
+  buffer.free()
+})
+
+test("numbers of 16 bits keep their neighbours", async (t, backend) => {
+  const whole = allocate(backend, [9], "bf16")
+  const buffer = bufferOf(whole)
+  backend.write(buffer, Float64Array.from(numbers(9)))
+  const part = (n: number, at: number) => bound(buffer, [n], "bf16", 2 * at)
+  const changed = cast(mul(cast(part(3, 5), "f32"), constant([2], [1])), "bf16")
+  await runOnce(backend, [
+    [part(3, 1), changed],
+    [part(1, 8), copy(part(1, 0))],
+  ])
+  const got = await cast(whole, "f32").read(backend)
+  t.same([...got], [0, 10, 12, 14, 4, 5, 6, 7, 0])
+  buffer.free()
+})
+
+test("one tensor in several places of a call", async (t, backend) => {
+  const x = constant([1, 2, 3], [3])
+  const doubled = add(x, x)
+  const got = await mul(doubled, sub(doubled, x)).read(backend)
+  t.same([...got], [2, 8, 18])
+  t.same([...(await mul(doubled, doubled).read(backend))], [4, 16, 36])
+})
+
+test("uniform numbers have the bits of the wasm backend", async (t, backend) => {
+  const draw = (on: Backend): Promise<ArrayLike<number>> => {
+    const seed = constant([-5], [1], "i32")
+    const streams = constant([3, -1, 2 ** 31 - 1], [3], "i32")
+    return (randomUniform(seed, streams, { K: 1000 }) as Tensor).read(on)
+  }
+  const wasm = await (wasmBackends[0] as { open(): Promise<Backend> }).open()
+  t.same(await draw(backend), await draw(wasm))
+  wasm.close()
+})
+
+test("sizes are checked", async (t, backend) => {
+  const buffer = backend.alloc(8)
+  t.throws(() => backend.write(buffer, numbers(3)), /do not fit/)
+  t.throws(() => backend.write(buffer, new Uint8Array(1), 1), /whole words/)
+  await t.rejects(backend.read(buffer, 16), /lie outside/)
+  t.throws(() => backend.alloc(2 ** 50), { name: "RangeError", message: /do not fit/ })
+  buffer.free()
+  buffer.free()
+})
+
+t.test("features can be left off", noWebgpu ? { skip: noWebgpu } : {}, async (t) => {
+  const backend = await openWebgpu({ without: ["subgroups", "shader-f16", "timestamp-query"] })
+  t.equal(backend.features.size, 0)
+  t.same([...(await add(constant([1], [1]), constant([2], [1])).read(backend))], [3])
+  backend.close()
+  t.throws(() => backend.alloc(4), /closed/)
+  await t.rejects(openWebgpu({ without: ["speed" as never] }), {
+    name: "RangeError",
+    message: /speed/,
+  })
+})
