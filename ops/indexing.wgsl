@@ -29,13 +29,33 @@ fn scatterAdd(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_ind
   }
 }
 
+// In f16 words are copied, two numbers each. Rows of odd length share words: one lane writes them
+// all, one after the other.
 @compute @workgroup_size(256)
 fn writeRows(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let bg = rowOf(group);
   if (bg >= param.B * param.G) { return; }
-  let at = (bg * param.S + u32(position[bg / param.G])) * param.E;
-  let count = param.T * param.E;
+  let half = select(0u, 1u, cacheType == 1u);
+  if ((param.E & half) != 0u) {
+    if (bg == 0u && lane == 0u) { writeOddRows(); }
+    return;
+  }
+  let at = ((bg * param.S + u32(position[bg / param.G])) * param.E) >> half;
+  let count = (param.T * param.E) >> half;
   for (var i = lane; i < count; i += 256u) { cache[at + i] = rows[bg * count + i]; }
+}
+
+fn writeOddRows() {
+  let count = param.T * param.E;
+  for (var bg = 0u; bg < param.B * param.G; bg++) {
+    let at = (bg * param.S + u32(position[bg / param.G])) * param.E;
+    for (var i = 0u; i < count; i++) {
+      let place = at + i;
+      var pair = vec2f(cache_get(place & ~1u), cache_get(place | 1u));
+      pair[place & 1u] = rows_get(bg * count + i);
+      cache_put(place / 2u, pair, place + 2u);
+    }
+  }
 }
 
 @compute @workgroup_size(256)
