@@ -135,7 +135,7 @@ export async function* run(
 }
 
 /** Lets timers, signals and input have their turn: steps run without one. */
-function nextTurn(): Promise<void> {
+export function nextTurn(): Promise<void> {
   if (typeof setImmediate === "function") return new Promise((resolve) => setImmediate(resolve))
   const { port1, port2 } = new MessageChannel()
   return new Promise((resolve) => {

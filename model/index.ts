@@ -20,7 +20,7 @@ export {
   type Pass,
   type Weights,
 } from "./forward.ts"
-export type { GenerateOptions, Token } from "./generate.ts"
+export { type GenerateOptions, nextTurn, type Token } from "./generate.ts"
 export { Holder } from "./holder.ts"
 export { type Spec, specsOf, type WeightDType, weightBytes, weightDTypes } from "./layout.ts"
 export { type LossOptions, type LossTerms, lossTerms } from "./loss.ts"

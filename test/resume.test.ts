@@ -4,9 +4,14 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import t from "tap"
+import { openWasm } from "../backends/wasm/index.ts"
 import { uniformAt } from "../engine/index.ts"
 import { open } from "../index.ts"
-import { checkSettings } from "../train/settings.ts"
+import { byteTokenizer } from "../model/tokenizer/bytes.ts"
+import { checkpointsIn } from "../train/checkpoint.ts"
+import { openLog } from "../train/log.ts"
+import { dataSection } from "../train/parts.ts"
+import { checkSettings, parseValue } from "../train/settings.ts"
 import { type RunOptions, train } from "../train/trainer.ts"
 
 const dir = mkdtempSync(join(tmpdir(), "openelm-resume-"))
@@ -90,3 +95,69 @@ for (const [kind, changes] of Object.entries(kinds)) {
     t.equal(third.tokens, whole.tokens)
   })
 }
+
+t.test("samples of text never end a run", async (t) => {
+  const samples = { steps: 4, sample_every: 1, sample_tokens: 20, save_every: 0 }
+  const kinds = {
+    "last seed": { seed: 2 ** 32 - 1 },
+    "rows without a piece": { vocab_size: 400 },
+    "no room": { sequence_length: 1, batch_size: 64 },
+    "empty prompt": { prompt: "" },
+  }
+  for (const [kind, changes] of Object.entries(kinds)) {
+    const { step } = await run(kind.replaceAll(" ", "-"), { ...samples, ...changes })
+    t.equal(step, 4, kind)
+  }
+})
+
+t.test("a run takes its tokenizer along, and frees what it held when it fails", async (t) => {
+  const tokenizer = join(dir, "bytes.json")
+  writeFileSync(tokenizer, byteTokenizer().file.bytes)
+  const changes = { tokenizer, steps: 8 }
+  await run("moved", changes, {}, 4)
+  rmSync(tokenizer)
+  const resume = join(dir, "moved")
+  const { step, checkpoint } = await run("moved", changes, { resume })
+  t.equal(step, 8)
+  const backend = await openWasm({ threads: 1 })
+  const before = backend.usedBytes
+  writeFileSync(join(checkpoint as string, "optimizer.safetensors"), "{}")
+  const settings = settingsOf("moved", changes)
+  await t.rejects(train(settings, { backend, resume }), /optimizer\.safetensors/)
+  t.equal(backend.usedBytes, before)
+  backend.close()
+})
+
+t.test("flags are read by their fields; paths count from the working folder", (t) => {
+  t.equal(parseValue("prompt", "5"), "5")
+  t.equal(parseValue("out", "1,2"), "1,2")
+  t.equal(parseValue("steps", "5"), 5)
+  t.same(parseValue("alpha", "0.5,1"), [0.5, 1])
+  t.equal(parseValue("dtype", "bf16"), "bf16")
+  const refused = (changes: object, message: RegExp) =>
+    t.throws(() => settingsOf("refused", changes), message)
+  refused({ min_lr: 0.1 }, /min_lr 0\.1 exceeds the lr of 0\.01/)
+  refused({ init: dir }, /init brings its own sizes. Leave layers out/)
+  t.end()
+})
+
+t.test("the log goes on from the checkpoint that is resumed, in no other's folder", async (t) => {
+  const changes = { steps: 8 }
+  await run("log", changes)
+  const [first, last] = (await checkpointsIn(join(dir, "log"))) as [string, string]
+  const settings = settingsOf("log", changes)
+  await t.rejects(openLog(settings), /holds a run already/)
+  await t.rejects(openLog(settings, first), /step-00000008, and .*step-00000004 is to be resumed/)
+  await openLog(settings, last)
+  const lines = [4, 6].map((step) => `${JSON.stringify({ step, loss: 1 })}\n`)
+  writeFileSync(join(dir, "log", "metrics.jsonl"), lines.join(""))
+  const other = settingsOf("other", changes)
+  const log = await openLog(other, first)
+  await log.begin()
+  t.equal(readFileSync(join(dir, "other", "metrics.jsonl"), "utf8"), lines[0])
+})
+
+t.test("a text given as data is packed", async (t) => {
+  const { pack } = await dataSection(settingsOf("text", { data: documents }))
+  t.equal(pack, true)
+})

@@ -167,7 +167,11 @@ t.test("a gradient that is not finite is an error, and nothing has moved", async
   const { loss: value } = await step(input_ids, targets, { lr: 1e-3 })
   t.ok(value < expected.loss.f64.total_loss, `goes on with loss ${value}`)
   const ignored = targets.map((row: number[]) => row.map(() => loss.ignoreIndex))
-  await t.rejects(step(input_ids, ignored, { lr: 1e-3 }), /not finite/, "no target counts")
+  await t.rejects(step(input_ids, ignored, { lr: 1e-3 }), /every id is the ignored/)
+  const running = step(input_ids, targets, { lr: 1e-3 })
+  await t.rejects(step(input_ids, targets, { lr: 1e-3 }), /under way. Await it/)
+  await running
+  t.equal(step.state.steps, 3)
   step.close()
   model.close()
   backend.close()
@@ -235,7 +239,12 @@ t.test("refused: options and batches that cannot be", async (t) => {
     step([[1], [2]], [[2], [3]], { lr, starts: [[0], [1]] }),
     /starts\[1\]\[0\] must be from 0 to 0, got 1/,
   )
+  const { ignoreIndex } = loss
+  await t.rejects(step([[1], [2]], [[2], [ignoreIndex]], { lr }), /every id of micro-batch 1 is/)
+  await refused({ ignoreIndex: 2 ** 40 }, /ignoreIndex must be a whole number from/)
   step.close()
+  step.close()
+  await t.rejects(step([[1], [2]], [[2], [3]], { lr }), /is closed. Create another/)
   model.close()
   backend.close()
 })

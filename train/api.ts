@@ -34,7 +34,7 @@ export async function lossAndGradients(
   { starts, ...options }: LossOptions = {},
 ): Promise<LossAndGradients> {
   const { config, backend, weights, tensors } = model
-  const settings = checkTrainOptions(model, options)
+  const settings = checkTrainOptions(model, { ...options, accumulation: 1 })
   const { B, T, parts } = checkBatch(config, settings, inputs, targets, starts)
   const held = new Holder(backend)
   try {

@@ -60,6 +60,16 @@ export function checkBatch(
   return { B, T, parts }
 }
 
+/** Throws RangeError for a part whose targets are all ignored: the mean of nothing is no loss. */
+export function checkCounted(parts: readonly Part[], ignoreIndex: number): void {
+  const at = parts.findIndex(({ targets }) => targets.every((id) => id === ignoreIndex))
+  if (at < 0) return
+  const where = parts.length === 1 ? "" : ` of micro-batch ${at}`
+  throw new RangeError(
+    `targets: every id${where} is the ignored ${ignoreIndex}, so nothing is learnt`,
+  )
+}
+
 function sizesOf(name: string, batch: Batch): [B: number, T: number] {
   if (!Array.isArray(batch)) {
     throw new TypeError(`${name}: expected an array of rows of token ids, such as [[1, 2, 3]]`)

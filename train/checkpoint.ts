@@ -47,6 +47,16 @@ export async function checkpointsIn(run: string): Promise<string[]> {
     .map((name) => join(run, name))
 }
 
+/** The last checkpoint of a run, or the checkpoint itself. */
+export async function checkpointOf(path: string): Promise<string> {
+  const { existsSync } = await import("node:fs")
+  const { join } = await import("node:path")
+  const found = (await checkpointsIn(path)).at(-1)
+  if (found !== undefined) return found
+  if (existsSync(join(path, "state.json"))) return path
+  throw new Error(`${path} holds no checkpoint. Give the folder of a run, or leave --resume out`)
+}
+
 /** Removes what an interrupted write or removal has left. */
 export async function cleanRun(run: string): Promise<void> {
   const { readdir, rm } = await import("node:fs/promises")

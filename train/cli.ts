@@ -14,7 +14,7 @@ import { reporter } from "../bench/progress.ts"
 import { loadTokenizer, tokenizerIn } from "../model/index.ts"
 import { isObject } from "../model/json.ts"
 import { averageModels } from "./average.ts"
-import { checkpointsIn, cleanRun, readRunState } from "./checkpoint.ts"
+import { checkpointOf, checkpointsIn, cleanRun, readRunState } from "./checkpoint.ts"
 import { parseYaml } from "./data/yaml.ts"
 import { openLog } from "./log.ts"
 import {
@@ -24,8 +24,9 @@ import {
   freeFields,
   parseValue,
   type Settings,
+  sizeFields,
 } from "./settings.ts"
-import { checkpointOf, type Metrics, type RunInfo, type RunMemory, train } from "./trainer.ts"
+import { type Metrics, type RunInfo, type RunMemory, train } from "./trainer.ts"
 
 interface Flags {
   readonly config?: string
@@ -51,6 +52,7 @@ export function addTrain(program: Command): void {
     const name = field.replaceAll("_", "-")
     const isFlag = field === "checkpoint_activations"
     command.addOption(new Option(isFlag ? `--${name}` : `--${name} <value>`, text))
+    if (isFlag) command.addOption(new Option(`--no-${name}`, "where a configuration has it"))
   }
   command
     .addOption(backendOption())
@@ -82,18 +84,28 @@ async function settingsOf(flags: Flags, command: Command): Promise<Settings> {
     (Object.keys(fields) as Field[]).flatMap((field) => {
       const value = flags[camel(field)]
       if (value === undefined) return []
-      return [[field, typeof value === "string" ? parseValue(value) : value]]
+      return [[field, typeof value === "string" ? parseFlag(field, value) : value]]
     }),
   )
   if (flags.resume === undefined) {
     const [path, base] = await readConfig(flags.config as string)
+    if (typeof given.init === "string") {
+      // First weights bring their sizes, and where they have one, their tokenizer.
+      for (const field of sizeFields) delete base[field]
+      if (existsSync(given.init) && (await tokenizerIn(given.init))) delete base.tokenizer
+    }
     return checkSettings({ ...base, ...given }, Object.keys(given).length > 0 ? "settings" : path)
   }
   if (command.getOptionValueSource("config") === "cli") {
     throw new RangeError("--resume takes the settings of its run; leave --config out")
   }
-  const { settings } = await readRunState(await checkpointOf(flags.resume))
-  const before = isObject(settings) ? settings : {}
+  const checkpoint = await checkpointOf(flags.resume)
+  const { settings } = await readRunState(checkpoint)
+  // A run that was moved goes on where it is now.
+  const before: Record<string, unknown> = {
+    ...(isObject(settings) ? settings : {}),
+    out: dirname(checkpoint),
+  }
   for (const [field, value] of Object.entries(given)) {
     if (freeFields.includes(field as Field)) continue
     if (JSON.stringify(before[field]) === JSON.stringify(value)) continue
@@ -103,6 +115,13 @@ async function settingsOf(flags: Flags, command: Command): Promise<Settings> {
     )
   }
   return checkSettings({ ...before, ...given }, flags.resume)
+}
+
+/** A flag's value; its paths count from the working folder, now and when the run is resumed. */
+function parseFlag(field: Field, text: string): unknown {
+  const value = parseValue(field, text)
+  const isPath = field === "data" || field === "init" || field === "tokenizer"
+  return isPath && value !== "byte" ? resolve(text) : value
 }
 
 /** A configuration file's path and fields; paths in it count from its folder. */
@@ -137,7 +156,13 @@ async function run(flags: Flags, command: Command): Promise<void> {
     interrupt.abort()
   }
   process.on("SIGINT", onInterrupt).on("SIGTERM", onInterrupt)
-  const log = await openLog(settings, flags.resume !== undefined)
+  // No one reads any more, as behind `| head`: saves and ends.
+  const onClosed = (error: NodeJS.ErrnoException): void => {
+    if (error.code !== "EPIPE") throw error
+    interrupt.abort()
+  }
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", onClosed)
+  const log = await openLog(settings, flags.resume && (await checkpointOf(flags.resume)))
   const show = display(settings, report)
   try {
     const result = await train(settings, {

@@ -1,7 +1,7 @@
 // The record of a run: metrics.jsonl, a line per entry, and the plot of its losses.
 import { existsSync, mkdirSync, readFileSync } from "node:fs"
 import { appendFile } from "node:fs/promises"
-import { join } from "node:path"
+import { dirname, join, resolve } from "node:path"
 import { writeFileWhole } from "../model/index.ts"
 import { checkpointsIn, readRunState } from "./checkpoint.ts"
 import type { Settings } from "./settings.ts"
@@ -15,21 +15,25 @@ export interface Log {
   plot(): Promise<string>
 }
 
-/** Opens the log of a run; a resumed one without the lines behind its checkpoint. Throws Error for a
- *  folder with checkpoints of another run. */
-export async function openLog({ out }: Settings, resumed: boolean): Promise<Log> {
+/** Opens the log of a run; one that goes on from a checkpoint has the lines up to there. Throws
+ *  Error for a folder with other or later checkpoints. */
+export async function openLog({ out }: Settings, from?: string): Promise<Log> {
   const path = join(out, "metrics.jsonl")
+  const before = from === undefined ? path : join(dirname(from), "metrics.jsonl")
   const last = (await checkpointsIn(out)).at(-1)
-  if (!resumed && last !== undefined) {
+  if (last !== undefined && from === undefined) {
     throw new Error(
       `${out} holds a run already. Resume it with --resume ${out}, or give another --out`,
     )
   }
+  if (last !== undefined && resolve(last) !== resolve(from as string)) {
+    throw new Error(`${out} holds ${last}, and ${from} is to be resumed. Give another --out`)
+  }
   return {
     async begin() {
       mkdirSync(out, { recursive: true })
-      const from = last === undefined ? 0 : (await readRunState(last)).step
-      const kept = existsSync(path) ? readMetrics(path).filter(({ step }) => step <= from) : []
+      const end = from === undefined ? 0 : (await readRunState(from)).step
+      const kept = existsSync(before) ? readMetrics(before).filter(({ step }) => step <= end) : []
       await writeFileWhole(path, new TextEncoder().encode(kept.map(lineOf).join("")))
     },
     add: (metrics) => appendFile(path, lineOf(metrics)),

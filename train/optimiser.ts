@@ -119,3 +119,19 @@ function clipScale(norm: Tensor, clip: number): Tensor {
 export function ratesOf(lr: number, t: number, [beta1, beta2]: readonly [number, number]) {
   return Float32Array.of(lr, lr / (1 - beta1 ** t), 1 / Math.sqrt(1 - beta2 ** t))
 }
+
+/** The error of an update whose gradient is not finite, by the report of the step. */
+export function notFinite(
+  update: number,
+  { loss, gradNorm }: { readonly loss: number; readonly gradNorm: number },
+  parameters: readonly Parameter[],
+  report: ArrayLike<number>,
+): Error {
+  const square = (i: number): number => report[reportHead.norm + 1 + i] as number
+  const bad = parameters.filter((_, i) => !(square(i) < Number.POSITIVE_INFINITY))
+  const where = bad.length === 0 ? "all of them together" : bad.map(({ name }) => name).join(", ")
+  return new Error(
+    `update ${update}: the gradient is not finite (norm ${gradNorm}, loss ${loss}) in ` +
+      `${where}. Nothing was changed; lower the learning rate, or look at this batch`,
+  )
+}

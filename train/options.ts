@@ -55,7 +55,9 @@ export function checkTrainOptions(
   check("clip", clip, clip > 0, "above 0", true)
   check("zLoss", zLoss, zLoss >= 0, "0 or more")
   check("labelSmoothing", labelSmoothing, labelSmoothing >= 0 && labelSmoothing < 1, "from 0 to 1")
-  check("ignoreIndex", ignoreIndex, Number.isInteger(ignoreIndex), "a whole number")
+  // Targets are compared as f32, which holds these numbers.
+  const exact = Number.isInteger(ignoreIndex) && Math.abs(ignoreIndex) <= 2 ** 24
+  check("ignoreIndex", ignoreIndex, exact, "a whole number from -16777216 to 16777216")
   const whole = Number.isInteger(accumulation) && accumulation > 0
   check("accumulation", accumulation, whole, "a whole number from 1")
   if (accumulate !== "sum" && accumulate !== "mean") {

@@ -22,16 +22,21 @@ export async function dataSection({
   if (data === undefined) {
     throw new RangeError("give data: a text file, a folder, or a YAML file of sources")
   }
-  const own = typeof data === "string" ? { sources: [data] } : data
+  // Of one long text, which is all that many have, the release's way would use a small part.
+  const own = typeof data === "string" ? { sources: [data], pack: true } : data
   if (typeof data === "string" && /\.ya?ml$/i.test(data)) {
     return { ...(await loadDataConfig(data)), sequence_length }
   }
   return { interleave: batch_size, seed, ...own, sequence_length } as DataOptions
 }
 
-/** The tokenizer of the settings, or else that of the data or of the folder of first weights. */
-export async function tokenizerOf(settings: Settings, data: DataOptions): Promise<Tokenizer> {
-  const path = settings.tokenizer ?? data.tokenizer ?? settings.init
+/** A checkpoint's tokenizer; else that of the settings, of the data, of the first weights' folder. */
+export async function tokenizerOf(
+  settings: Settings,
+  data: DataOptions,
+  checkpoint: string | undefined,
+): Promise<Tokenizer> {
+  const path = checkpoint ?? settings.tokenizer ?? data.tokenizer ?? settings.init
   if (path !== undefined) return loadTokenizer(path)
   throw new RangeError(
     'give tokenizer: a tokenizer.model, a tokenizer.json, their folder, or "byte"',
@@ -123,4 +128,22 @@ export async function validationSamples(
   throw new RangeError(
     `the validation sources give ${samples.length} samples, fewer than one batch of ${batch_size}`,
   )
+}
+
+/** The prompt and what follows it, with the same seed at the same step; undefined where the context
+ *  or an empty prompt leaves nothing to begin with. */
+export async function sampleOf(
+  { prompt, sample_tokens, seed }: Settings,
+  model: OpenELM,
+  tokenizer: Tokenizer,
+  step: number,
+): Promise<string | undefined> {
+  const { capacity } = model
+  const ids = tokenizer.encode(prompt, { bos: tokenizer.bosId >= 0 }).slice(0, capacity - 1)
+  if (ids.length === 0) return undefined
+  const maxNewTokens = Math.min(sample_tokens, capacity - ids.length)
+  const sampling = { maxNewTokens, temperature: 0.8, topP: 0.95, seed: (seed + step) % 2 ** 32 }
+  let sample = tokenizer.decode(ids)
+  for await (const { text } of model.generate(ids, sampling)) sample += text
+  return sample
 }

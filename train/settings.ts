@@ -81,7 +81,7 @@ export const fields: Readonly<Record<Field, string>> = {
   ffn_divisor: "feed-forward widths are multiples of this",
   queries_per_key: "query heads that share a key/value head",
   vocab_size: "rows of the embedding; default what the tokenizer has",
-  data: "text file, folder or YAML file of sources; in a YAML file also the sources themselves",
+  data: "text file or folder, packed, or YAML file of sources; in a YAML file also the sources",
   tokenizer: 'tokenizer.model, tokenizer.json, their folder, or "byte"',
   sequence_length: "positions of a sample",
   batch_size: "samples of one update",
@@ -127,6 +127,19 @@ export const freeFields: readonly Field[] = [
   "threads",
 ]
 
+/** Fields of the sizes of a model, which first weights have already. */
+export const sizeFields: readonly Field[] = [
+  "model",
+  "layers",
+  "dim",
+  "head_dim",
+  "alpha",
+  "beta",
+  "ffn_divisor",
+  "queries_per_key",
+  "vocab_size",
+]
+
 /** Settings with defaults. Throws TypeError or RangeError that names the field and `from`. */
 export function checkSettings(json: unknown, from: string): Settings {
   const result = v.safeParse(schema, json)
@@ -143,7 +156,7 @@ export function checkSettings(json: unknown, from: string): Settings {
 }
 
 function checkTogether(settings: Settings, from: string): Settings {
-  const { batch_size, accumulation, steps, warmup_steps } = settings
+  const { batch_size, accumulation, steps, warmup_steps, lr, min_lr = 0 } = settings
   const { model, layers, dim, init } = settings
   if (batch_size % accumulation !== 0) {
     throw new RangeError(
@@ -153,14 +166,22 @@ function checkTogether(settings: Settings, from: string): Settings {
   if (warmup_steps > steps) {
     throw new RangeError(`${from}: warmup_steps ${warmup_steps} exceed the ${steps} steps`)
   }
+  if (min_lr > lr) throw new RangeError(`${from}: min_lr ${min_lr} exceeds the lr of ${lr}`)
+  const size = sizeFields.find((field) => settings[field] !== undefined)
+  if (init !== undefined && size !== undefined) {
+    throw new RangeError(`${from}: init brings its own sizes. Leave ${size} out`)
+  }
   if (model === undefined && init === undefined && (layers === undefined || dim === undefined)) {
     throw new RangeError(`${from}: give model, or init, or layers and dim`)
   }
   return settings
 }
 
+const textFields: readonly Field[] = ["model", "init", "data", "tokenizer", "prompt", "out"]
+
 /** A flag's text as the value of a field: a number, two of them, or the text. */
-export function parseValue(text: string): number | readonly number[] | string {
+export function parseValue(field: Field, text: string): number | readonly number[] | string {
+  if (textFields.includes(field)) return text
   const numbers = text.split(",").map((part) => (part.trim() === "" ? Number.NaN : Number(part)))
   if (numbers.some((x) => Number.isNaN(x))) return text
   return numbers.length === 1 ? (numbers[0] as number) : numbers

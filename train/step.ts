@@ -3,7 +3,6 @@
 import {
   type Backend,
   bufferOf,
-  type Plan,
   type Prepared,
   plan,
   readBound,
@@ -11,12 +10,14 @@ import {
   type Tensor,
   type Update,
 } from "../engine/index.ts"
-import { Holder, type OpenELM } from "../model/index.ts"
+import { Holder, nextTurn, type OpenELM } from "../model/index.ts"
 import { accumulate, cast, reshape } from "../ops/index.ts"
-import { type Batch, checkBatch, type Part } from "./batch.ts"
+import { type Batch, checkBatch, checkCounted, type Part } from "./batch.ts"
+import { compile } from "./compile.ts"
 import { type BatchTensors, recordStep } from "./graph.ts"
 import {
   allocateReport,
+  notFinite,
   optimiserUpdates,
   type Parameter,
   parametersOf,
@@ -78,6 +79,8 @@ export class TrainStep {
   readonly #held: Holder
   readonly #rates: Tensor
   #ready: Ready | undefined
+  #running = false
+  #closed = false
 
   private constructor(model: OpenELM, settings: TrainSettings) {
     this.model = model
@@ -97,10 +100,11 @@ export class TrainStep {
   static async create(model: OpenELM, options: TrainOptions = {}): Promise<TrainStep> {
     const step = new TrainStep(model, checkTrainOptions(model, options))
     const masters = step.parameters.filter(({ weight, master }) => weight !== master)
-    await runOnce(
-      model.backend,
-      masters.map(({ weight, master }) => [master, cast(weight, "f32")]),
-    )
+    const filled = masters.map(({ weight, master }): Update => [master, cast(weight, "f32")])
+    await runOnce(model.backend, filled).catch((error: unknown) => {
+      step.close()
+      throw error
+    })
     return step
   }
 
@@ -146,17 +150,41 @@ export class TrainStep {
    * rows of unequal length; Error naming the parameter when a gradient is not finite, and then
    * nothing has changed.
    */
-  async run(inputs: Batch, targets: Batch, { lr, starts }: StepOptions): Promise<StepResult> {
+  run(inputs: Batch, targets: Batch, options: StepOptions): Promise<StepResult> {
+    return this.#alone(() => this.#run(inputs, targets, options))
+  }
+
+  /**
+   * Cross-entropy of a batch (B, T) in nats, the mean of the `count` targets that are not ignored.
+   * Nothing moves. Throws as `run` does.
+   */
+  evaluate(inputs: Batch, targets: Batch, starts?: Batch): Promise<Evaluation> {
+    return this.#alone(() => this.#evaluate(inputs, targets, starts))
+  }
+
+  /** One call at a time: they share the plan's memory. */
+  async #alone<T>(call: () => Promise<T>): Promise<T> {
+    if (this.#closed) throw new Error("this training step is closed. Create another one")
+    if (this.#running) throw new Error("this training step is under way. Await it before the next")
+    this.#running = true
+    return call().finally(() => {
+      this.#running = false
+    })
+  }
+
+  async #run(inputs: Batch, targets: Batch, { lr, starts }: StepOptions): Promise<StepResult> {
     const { accumulation } = this.settings
     const { B, T, parts } = checkBatch(this.model.config, this.settings, inputs, targets, starts)
     if (!(lr >= 0 && lr < Number.POSITIVE_INFINITY)) {
       throw new RangeError(`lr must be a number from 0, got ${lr}`)
     }
+    checkCounted(parts, this.settings.ignoreIndex)
     const ready = this.#prepare(B / accumulation, T)
     const rates = ratesOf(lr, this.steps + 1, this.settings.betas)
     this.#backend.write(bufferOf(this.#rates), rates)
     const losses = [0, 0, 0]
     for (const [i, part] of parts.entries()) {
+      if (i > 0) await nextTurn()
       this.#upload(ready, part)
       await (i === 0 ? ready.first : (ready.more as Prepared)).run()
       if (parts.length === 1) break
@@ -174,16 +202,12 @@ export class TrainStep {
       gradNorm: numbers[reportHead.norm] as number,
     }
     // What adamW itself went by: the norm on the device.
-    if (!(result.gradNorm < 3e38)) throw this.#notFinite(result, numbers)
+    if (!(result.gradNorm < 3e38)) throw notFinite(this.steps + 1, result, this.parameters, numbers)
     this.steps++
     return result
   }
 
-  /**
-   * Cross-entropy of a batch (B, T) in nats, the mean of the `count` targets that are not ignored.
-   * Nothing moves. Throws as `run` does.
-   */
-  async evaluate(inputs: Batch, targets: Batch, starts?: Batch): Promise<Evaluation> {
+  async #evaluate(inputs: Batch, targets: Batch, starts?: Batch): Promise<Evaluation> {
     const { accumulation, ignoreIndex } = this.settings
     const { B, T, parts } = checkBatch(this.model.config, this.settings, inputs, targets, starts)
     const ready = this.#prepare(B / accumulation, T)
@@ -192,6 +216,7 @@ export class TrainStep {
     for (const part of parts) {
       const counted = part.targets.filter((id) => id !== ignoreIndex).length
       if (counted === 0) continue
+      await nextTurn()
       this.#upload(ready, part)
       await ready.evaluation.run()
       const numbers = await readBound(ready.report, this.#backend)
@@ -208,6 +233,7 @@ export class TrainStep {
   }
 
   close(): void {
+    this.#closed = true
     this.#free()
     this.#held.free()
   }
@@ -251,7 +277,8 @@ export class TrainStep {
     const set = [...sums].map(([w, sum]): Update => [sum, gradients.get(w) as Tensor])
     if (settings.accumulation === 1) {
       const updates = optimiserUpdates(parameters, gradients, place, settings)
-      return { ...all, ...this.#compile({ first: [...losses, ...set, ...updates] }) }
+      const first = [...losses, ...set, ...updates]
+      return { ...all, ...compile(this.#backend, 1, { first }) }
     }
     const share = settings.accumulate === "mean" ? 1 / settings.accumulation : 1
     const added = [...sums].map(([weight, sum]): Update => {
@@ -261,44 +288,11 @@ export class TrainStep {
     })
     return {
       ...all,
-      ...this.#compile({
+      ...compile(this.#backend, settings.accumulation, {
         first: [...losses, ...set],
         more: [...losses, ...added],
         update: optimiserUpdates(parameters, sums, { ...place, share }, settings),
       }),
     }
   }
-
-  #compile<K extends string>(updates: Record<K, readonly Update[]>) {
-    const again = this.settings.accumulation - 1
-    const plans = Object.entries<readonly Update[]>(updates).map(
-      ([name, list]) => [name, plan(list, this.#backend)] as const,
-    )
-    const arenaBytes = Math.max(...plans.map(([, each]) => each.arenaBytes))
-    const total = (of: (each: Plan) => number) =>
-      plans.reduce((sum, [name, each]) => sum + of(each) * (name === "more" ? again : 1), 0)
-    const counts = { planSteps: total(({ steps }) => steps.length), flops: total(flopsOf) }
-    const prepared = plans.map(([name, each]) => [name, this.#backend.prepare(each)] as const)
-    return { arenaBytes, ...counts, ...(Object.fromEntries(prepared) as Record<K, Prepared>) }
-  }
-
-  #notFinite({ loss, gradNorm }: StepResult, numbers: ArrayLike<number>): Error {
-    const squares = this.parameters.map((_, i) => numbers[reportHead.norm + 1 + i] as number)
-    const bad = this.parameters.filter(
-      (_, i) => !((squares[i] as number) < Number.POSITIVE_INFINITY),
-    )
-    const where = bad.length === 0 ? "all of them together" : bad.map(({ name }) => name).join(", ")
-    return new Error(
-      `update ${this.steps + 1}: the gradient is not finite (norm ${gradNorm}, loss ${loss}) in ` +
-        `${where}. Nothing was changed; lower the learning rate, or look at this batch`,
-    )
-  }
 }
-
-const heavy = /^(matmul|causalAttention)/
-
-const flopsOf = ({ steps }: Plan): number =>
-  steps.reduce(
-    (sum, { op, call }) => sum + (heavy.test(op.name) ? op.cost(call.params).flops : 0),
-    0,
-  )

@@ -1,10 +1,17 @@
 // A training run: data, steps, validation, samples of text, checkpoints. What a person sees of it is
 // the command's matter (cli.ts); it calls back.
 import type { Backend } from "../engine/index.ts"
-import type { ModelConfig, OpenELM, Tokenizer } from "../model/index.ts"
-import { checkpointsIn, readRunState, restoreStep, writeCheckpoint } from "./checkpoint.ts"
+import { type ModelConfig, nextTurn, type OpenELM, type Tokenizer } from "../model/index.ts"
+import { checkpointOf, readRunState, restoreStep, writeCheckpoint } from "./checkpoint.ts"
 import { type PipelineState, type Sample, type TextPipeline, textPipeline } from "./data/index.ts"
-import { dataSection, modelOf, stepOptions, tokenizerOf, validationSamples } from "./parts.ts"
+import {
+  dataSection,
+  modelOf,
+  sampleOf,
+  stepOptions,
+  tokenizerOf,
+  validationSamples,
+} from "./parts.ts"
 import { learningRate } from "./schedule.ts"
 import type { Settings } from "./settings.ts"
 import { TrainStep } from "./step.ts"
@@ -120,11 +127,12 @@ class Run {
     const { backend, onSkip } = options
     const from = options.resume === undefined ? undefined : await checkpointOf(options.resume)
     const dataOptions = await dataSection(settings)
-    const tokenizer = await tokenizerOf(settings, dataOptions)
+    const tokenizer = await tokenizerOf(settings, dataOptions, from)
     const state = from === undefined ? undefined : await readRunState(from)
     const model = await modelOf(settings, tokenizer, backend, from)
+    let step: TrainStep | undefined
     try {
-      const step = await TrainStep.create(model, stepOptions(settings, tokenizer))
+      step = await TrainStep.create(model, stepOptions(settings, tokenizer))
       if (from !== undefined) await restoreStep(from, step)
       const resumed = state?.data ? { state: state.data as PipelineState } : {}
       const told = onSkip ? { onSkip } : {}
@@ -133,6 +141,7 @@ class Run {
       const tokens = state?.tokens ?? 0
       return new Run({ settings, options, tokenizer, model, step, data, validation, tokens })
     } catch (error) {
+      step?.close()
       model.close()
       throw error
     }
@@ -155,7 +164,7 @@ class Run {
       if (due(sample_every, step) || last) await this.#sample()
       if (due(save_every, step) || last) checkpoint = await this.#save()
       // Lets signals and the data's threads be heard.
-      await new Promise((resolve) => setImmediate(resolve))
+      await nextTurn()
     }
     const step = this.#step.steps
     const stopped = step < steps
@@ -235,17 +244,10 @@ class Run {
     await this.#options.onMetrics?.(this.#lastEvaluation)
   }
 
-  /** A continuation of the prompt, with the same seed at the same step. */
   async #sample(): Promise<void> {
-    const { prompt, sample_tokens, seed } = this.#settings
-    const { capacity } = this.#model
-    const ids = [this.#tokenizer.bosId, ...this.#tokenizer.encode(prompt)].slice(0, capacity - 1)
-    const maxNewTokens = Math.min(sample_tokens, capacity - ids.length)
-    const sampling = { maxNewTokens, temperature: 0.8, topP: 0.95, seed: seed + this.#step.steps }
-    const all = [...ids]
-    for await (const { id } of this.#model.generate(ids, sampling)) all.push(id)
-    const sample = this.#tokenizer.decode(all)
-    await this.#options.onMetrics?.({ step: this.#step.steps, sample })
+    const step = this.#step.steps
+    const sample = await sampleOf(this.#settings, this.#model, this.#tokenizer, step)
+    if (sample !== undefined) await this.#options.onMetrics?.({ step, sample })
   }
 
   async #save(): Promise<string> {
@@ -290,13 +292,3 @@ export const scheduleOf = ({ lr, min_lr, warmup_steps, warmup_init_lr, steps }: 
   warmupSteps: warmup_steps,
   maxSteps: Math.max(warmup_steps, steps - 1),
 })
-
-/** The last checkpoint of a run, or the checkpoint itself. */
-export async function checkpointOf(path: string): Promise<string> {
-  const { existsSync } = await import("node:fs")
-  const { join } = await import("node:path")
-  const found = (await checkpointsIn(path)).at(-1)
-  if (found !== undefined) return found
-  if (existsSync(join(path, "state.json"))) return path
-  throw new Error(`${path} holds no checkpoint. Give the folder of a run, or leave --resume out`)
-}

@@ -1,0 +1,36 @@
+// The plans of a training step, made ready to run, and what they take.
+import { type Backend, type Plan, type Prepared, plan, type Update } from "../engine/index.ts"
+
+/** Prepares the plan of each list of updates; `more` runs once for each micro-batch but the first. */
+export function compile<K extends string>(
+  backend: Backend,
+  accumulation: number,
+  updates: Record<K, readonly Update[]>,
+) {
+  const plans = Object.entries<readonly Update[]>(updates).map(
+    ([name, list]) => [name, plan(list, backend)] as const,
+  )
+  const arenaBytes = Math.max(...plans.map(([, each]) => each.arenaBytes))
+  const total = (of: (each: Plan) => number) =>
+    plans.reduce(
+      (sum, [name, each]) => sum + of(each) * (name === "more" ? accumulation - 1 : 1),
+      0,
+    )
+  const counts = { planSteps: total(({ steps }) => steps.length), flops: total(flopsOf) }
+  const prepared: [string, Prepared][] = []
+  try {
+    for (const [name, each] of plans) prepared.push([name, backend.prepare(each)])
+  } catch (error) {
+    for (const [, each] of prepared) each.close()
+    throw error
+  }
+  return { arenaBytes, ...counts, ...(Object.fromEntries(prepared) as Record<K, Prepared>) }
+}
+
+const heavy = /^(matmul|causalAttention)/
+
+const flopsOf = ({ steps }: Plan): number =>
+  steps.reduce(
+    (sum, { op, call }) => sum + (heavy.test(op.name) ? op.cost(call.params).flops : 0),
+    0,
+  )
