@@ -108,6 +108,9 @@ t.test("short documents are left out where limits say so", async (t) => {
     all({ min_characters: 5000 }),
     /no sample: .* min_characters 5000 or min_tokens 0/,
   )
+  const empty = join(dir, "empty.txt")
+  writeFileSync(empty, "")
+  await t.rejects(all({ sources: [empty] }), /no sample/, "an empty file")
 })
 
 t.test("a book is one text, in one share or in several", async (t) => {

@@ -183,7 +183,7 @@ async function* runsOf(
     } else {
       yield run
     }
-    isEmpty = false
+    if (run.ids.length > 0) isEmpty = false
   }
 }
 
