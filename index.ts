@@ -40,6 +40,7 @@ export {
   parseTokenizer,
   type RandomOptions,
   scaledConfig,
+  shippedModel,
   type TextStream,
   type Token,
   type Tokenizer,

@@ -1,10 +1,15 @@
 // `elm generate`: writes the prompt and what a model makes of it to the standard output, as it
 // comes, and on the standard error how fast that was.
 import { existsSync } from "node:fs"
-import { fileURLToPath } from "node:url"
 import { type Command, InvalidArgumentError } from "commander"
 import type { BackendName } from "../backends/index.ts"
-import { type CacheDType, OpenELM, type Tokenizer, type WeightDType } from "../model/index.ts"
+import {
+  type CacheDType,
+  OpenELM,
+  shippedModel,
+  type Tokenizer,
+  type WeightDType,
+} from "../model/index.ts"
 import { backendOption, cacheOption, dtypeOption, threadsOption, whole } from "./cli.ts"
 import { bold } from "./colour.ts"
 import { standardInput } from "./files.ts"
@@ -27,7 +32,7 @@ interface Flags {
 }
 
 /** The model that comes with the package. */
-const shippedModel = fileURLToPath(new URL("../../models/small", import.meta.url))
+const packageModel = await shippedModel()
 
 const defaultNewTokens = 256
 /** What a shell expects of a command that Ctrl-C ended. */
@@ -50,7 +55,7 @@ export function addGenerate(program: Command): void {
     .command("generate")
     .description("continue a text with a model")
     .argument("<prompt>", 'the text to continue, or "-" to read it from the standard input')
-    .option("--model <folder>", "a model folder, default the model of this package", shippedModel)
+    .option("--model <folder>", "a model folder, default the model of this package", packageModel)
     .option("--tokenizer <path>", 'another tokenizer than the folder\'s: a path, or "byte"')
     .option("--max-new-tokens <n>", most, whole(1))
     .option("--temperature <x>", "0 takes the likeliest token", positive, 0.8)
@@ -67,7 +72,7 @@ export function addGenerate(program: Command): void {
 
 async function generate(argument: string, flags: Flags): Promise<void> {
   const { model: folder, dtype, cache, tokenizer } = flags
-  if (folder === shippedModel && !existsSync(folder)) {
+  if (folder === packageModel && !existsSync(folder)) {
     throw new Error(`There is no model in ${folder}. Give one with --model FOLDER`)
   }
   // The line break that ends a file or an `echo` is no part of the text.

@@ -36,6 +36,7 @@ export {
 } from "./safetensors.ts"
 export { rowTensors, type SavedDType, saveModel, writeFileWhole } from "./saving.ts"
 export { type CacheDType, cacheDTypes } from "./session.ts"
+export { shippedModel } from "./shipped.ts"
 export type { TokenizerOption } from "./text.ts"
 export {
   type EncodeOptions,

@@ -36,7 +36,10 @@ export async function openLog({ out }: Settings, from?: string): Promise<Log> {
       const kept = existsSync(before) ? readMetrics(before).filter(({ step }) => step <= end) : []
       await writeFileWhole(path, new TextEncoder().encode(kept.map(lineOf).join("")))
     },
-    add: (metrics) => appendFile(path, lineOf(metrics)),
+    add: (metrics) =>
+      appendFile(path, lineOf(metrics)).catch((error: Error) => {
+        throw new Error(`Cannot write ${path}: ${error.message}`, { cause: error })
+      }),
     async plot() {
       const { plotSvg, plotText } = await import("./plot.ts")
       const metrics = readMetrics(path)
