@@ -117,10 +117,10 @@ fn keyGrad(item: u32, lane: u32) {
   let r = (item / param.T) % param.R;
   let head = item / (param.T * param.R);
   let b = head / param.G;
-  let from = (head * param.T + j) * param.E;
+  let first = (head * param.T + j) * param.E;
   for (var e = lane; e < param.E; e += 256u) {
-    own[e] = keys[from + e];
-    other[e] = values[from + e];
+    own[e] = keys[first + e];
+    other[e] = values[first + e];
     mixed[e] = 0.0;
     mixedToo[e] = 0.0;
   }

@@ -16,27 +16,27 @@ fn qkNormRopeTrain(@builtin(workgroup_id) group: vec3u, @builtin(local_invocatio
   let head = item % heads();
   let b = row / param.T;
   let t = row % param.T;
-  let from = item * param.E;
+  let first = item * param.E;
   let half = param.E / 2u;
   let isValue = head >= param.H + param.G;
   var part = 0.0;
-  for (var e = lane; e < param.E; e += 256u) { part += qkv[from + e] * qkv[from + e]; }
+  for (var e = lane; e < param.E; e += 256u) { part += qkv[first + e] * qkv[first + e]; }
   let rstd = 1.0 / sqrt(groupSum(part, lane) / f32(param.E) + param.eps);
   for (var e = lane; e < param.E; e += 256u) {
     if (isValue) {
-      values[((b * param.G + head - param.H - param.G) * param.T + t) * param.E + e] = qkv[from + e];
+      values[((b * param.G + head - param.H - param.G) * param.T + t) * param.E + e] = qkv[first + e];
       continue;
     }
     let j = e % half;
-    let other = select(e - half, e + half, e < half);
+    let pair = select(e - half, e + half, e < half);
     let cosine = angles[t * param.E + j];
     let sine = angles[t * param.E + half + j];
-    let turn = select(sine, -sine, e < half);
+    let slant = select(sine, -sine, e < half);
     if (head < param.H) {
-      let y = qkv[from + e] * qNorm[e] * cosine + qkv[from + other] * qNorm[other] * turn;
+      let y = qkv[first + e] * qNorm[e] * cosine + qkv[first + pair] * qNorm[pair] * slant;
       q[(row * param.H + head) * param.E + e] = y * rstd;
     } else {
-      let y = qkv[from + e] * kNorm[e] * cosine + qkv[from + other] * kNorm[other] * turn;
+      let y = qkv[first + e] * kNorm[e] * cosine + qkv[first + pair] * kNorm[pair] * slant;
       keys[((b * param.G + head - param.H) * param.T + t) * param.E + e] = y * rstd;
     }
   }
@@ -56,13 +56,13 @@ fn unrotated(row: u32, head: u32, e: u32) -> f32 {
   let half = param.E / 2u;
   let t = row % param.T;
   let j = e % half;
-  let other = select(e - half, e + half, e < half);
+  let pair = select(e - half, e + half, e < half);
   let cosine = angles[t * param.E + j];
   let sine = angles[t * param.E + half + j];
-  let turn = select(-sine, sine, e < half);
+  let slant = select(-sine, sine, e < half);
   let at = cotangentAt(row, head);
-  if (head < param.H) { return dq[at + e] * cosine + dq[at + other] * turn; }
-  return dKeys[at + e] * cosine + dKeys[at + other] * turn;
+  if (head < param.H) { return dq[at + e] * cosine + dq[at + pair] * slant; }
+  return dKeys[at + e] * cosine + dKeys[at + pair] * slant;
 }
 
 fn weightOf(head: u32, e: u32) -> f32 {
@@ -81,16 +81,16 @@ fn qkNormRopeTrainGrad(@builtin(workgroup_id) group: vec3u, @builtin(local_invoc
   let end = min(param.B * param.T, 16u * r + 16u);
   for (var row = 16u * r; row < end; row++) {
     for (var head = 0u; head < heads(); head++) {
-      let from = (row * heads() + head) * param.E;
+      let first = (row * heads() + head) * param.E;
       if (head >= param.H + param.G) {
         let at = cotangentAt(row, head);
-        for (var e = lane; e < param.E; e += 256u) { dqkv[from + e] = dValues[at + e]; }
+        for (var e = lane; e < param.E; e += 256u) { dqkv[first + e] = dValues[at + e]; }
         continue;
       }
       var square = 0.0;
       var part = 0.0;
       for (var e = lane; e < param.E; e += 256u) {
-        let x = qkv[from + e];
+        let x = qkv[first + e];
         square += x * x;
         part += unrotated(row, head, e) * weightOf(head, e) * x;
       }
@@ -98,8 +98,8 @@ fn qkNormRopeTrainGrad(@builtin(workgroup_id) group: vec3u, @builtin(local_invoc
       let mean = groupSum(part, lane) * rstd / f32(param.E);
       for (var e = lane; e < param.E; e += 256u) {
         let d = unrotated(row, head, e);
-        let unit = qkv[from + e] * rstd;
-        dqkv[from + e] = rstd * (d * weightOf(head, e) - unit * mean);
+        let unit = qkv[first + e] * rstd;
+        dqkv[first + e] = rstd * (d * weightOf(head, e) - unit * mean);
         if (head < param.H) {
           dqParts[r * param.E + e] += d * unit;
         } else {
