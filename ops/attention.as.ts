@@ -4,7 +4,9 @@
 // Parallel plan: a work item is one query head of one position. Items next to each other come as
 // tiles of queries that share a key head, positions taken from the front and the back of T in turn,
 // so that equal shares of the items are equal work. Queries go in fours through a block of keys that
-// the L1 cache holds; what happens to a query does not depend on its neighbours.
+// the L1 cache holds; what happens to a query does not depend on its neighbours. Where few queries
+// read a block, it comes from memory: then its lines are touched first, front to back, since the
+// products jump between rows in a way that no prefetcher follows.
 // Bytes: keys and values once per tile (16 queries or more where T allows), q and y once.
 import { scratch } from "../backends/wasm/thread.as"
 import { f16Scale, mixBlock, scoreBlock } from "./attention_block.as"
@@ -13,6 +15,8 @@ import { hasWideTiles } from "./matmul.as"
 
 /** Most queries in a tile; more heads than that share a key head in several tiles. */
 const mostRows: u32 = 32
+/** Positions up to which a call is taken for decoding, whose cache lies in memory. */
+const mostCold: u32 = 8
 const ln2: f32 = 0.6931471805599453
 const lowest: f32 = -3.4028234663852886e38
 
@@ -126,6 +130,16 @@ function writeRow(state: usize, row: u32, y: usize, E: u32, spare: usize): void 
   if (E & 15) memory.copy(y, spare, <usize>E << 2)
 }
 
+/** Brings whole lines into the cache, four at a time; `spare` keeps the loads alive. */
+function touch(p: usize, bytes: usize, spare: usize): void {
+  let a = i32x4.splat(0), b = a, c = a, d = a
+  for (const end = p + (bytes & ~255); p < end; p += 256) {
+    a = v128.or(a, v128.load(p)); b = v128.or(b, v128.load(p, 64))
+    c = v128.or(c, v128.load(p, 128)); d = v128.or(d, v128.load(p, 192))
+  }
+  v128.store(spare, v128.or(v128.or(a, b), v128.or(c, d)))
+}
+
 /** Copies rows of `bytes` to rows of `padded`, the rest zeros; returns `to`. */
 function padRows(x: usize, rows: u32, bytes: usize, padded: usize, to: usize): usize {
   for (let r: usize = 0; r < rows; r++) {
@@ -135,11 +149,32 @@ function padRows(x: usize, rows: u32, bytes: usize, padded: usize, to: usize): u
   return to
 }
 
+/** Runs the four rows from r on over the block of keys first, first + 1, … that it holds. */
+function attendFour(
+  state: usize, r: u32, rows: u32, k: usize, v: usize, stride: usize, first: u32, block: u32,
+  E: u32, half: bool,
+): void {
+  const limits = state + limitsAt + (r << 2)
+  const a = load<i32>(limits), b = load<i32>(limits, 4)
+  const c = load<i32>(limits, 8), d = load<i32>(limits, 12)
+  const least = min(min(a, b), min(c, d))
+  const most = max(max(a, b), max(c, d))
+  if (<i32>first > most) return
+  const n = min(block, <u32>most + 1 - first)
+  const wide = hasWideTiles()
+  const queries = state + queriesAt + <usize>(r >> 2) * 32 * E
+  const scores = state + scoresAt
+  scoreBlock(rows - r, wide, half, queries, k, stride, n, E, scores, state + partsAt)
+  if (<i32>(first + n) > least + 1) hide(scores, scores + (n << 4), first, v128.load(limits))
+  weighBlock(state, r << 2, n, half ? f16Scale * f16Scale : 1)
+  const acc = queries + 16 * E
+  mixBlock(rows - r, wide, half, scores, state + correctionAt, v, stride, n, E, acc)
+}
+
 /** Runs the placed rows, four at a time, over keys 0 … their limit. */
 function attend(
-  state: usize, rows: u32, k: usize, v: usize, E: u32, half: bool, spare: usize,
+  state: usize, rows: u32, k: usize, v: usize, E: u32, half: bool, cold: bool, spare: usize,
 ): void {
-  const wide = hasWideTiles()
   const item: usize = half ? 2 : 4
   const bytes = <usize>E * item
   const width = paddedOf(E)
@@ -149,27 +184,17 @@ function attend(
   for (let r: u32 = 0; r < rows; r++) last = max(last, load<i32>(state + limitsAt + (r << 2)))
   for (let first: u32 = 0; first <= <u32>last; first += block) {
     let from = k + <usize>first * bytes, mixed = v + <usize>first * bytes
+    const n = min(block, <u32>last + 1 - first)
+    if (cold) {
+      touch(from, n * bytes, spare)
+      touch(mixed, n * bytes, spare)
+    }
     if (E & 15) {
-      const n = min(block, <u32>last + 1 - first)
       from = padRows(from, n, bytes, padded, spare)
       mixed = padRows(mixed, n, bytes, padded, spare + <usize>block * padded)
     }
     for (let r: u32 = 0; r < rows; r += 4) {
-      const limits = state + limitsAt + (r << 2)
-      const a = load<i32>(limits), b = load<i32>(limits, 4)
-      const c = load<i32>(limits, 8), d = load<i32>(limits, 12)
-      const least = min(min(a, b), min(c, d))
-      const most = max(max(a, b), max(c, d))
-      if (<i32>first > most) continue
-      const n = min(block, <u32>most + 1 - first)
-      const count = rows - r
-      const queries = state + queriesAt + <usize>(r >> 2) * 32 * width
-      const scores = state + scoresAt, corrections = state + correctionAt
-      scoreBlock(count, wide, half, queries, from, padded, n, width, scores, state + partsAt)
-      if (<i32>(first + n) > least + 1) hide(scores, scores + (n << 4), first, v128.load(limits))
-      weighBlock(state, r << 2, n, half ? f16Scale * f16Scale : 1)
-      const acc = queries + 16 * width
-      mixBlock(count, wide, half, scores, corrections, mixed, padded, n, width, acc)
+      attendFour(state, r, rows, from, mixed, padded, first, block, width, half)
     }
   }
 }
@@ -210,7 +235,7 @@ export function attention(
       const query = q + (<usize>(b * T + t) * H + head) * bytes
       placeRow(state, r, query, past + <i32>t, E, factor, spare)
     }
-    attend(state, rows, keys + cache, values + cache, E, half, spare)
+    attend(state, rows, keys + cache, values + cache, E, half, T <= mostCold, spare)
     for (let r: u32 = 0; r < rows; r++) {
       const i = first + r
       const t = positionOf(i / share, span, T)
