@@ -4,8 +4,10 @@ import { createRequire, syncBuiltinESMExports } from "node:module"
 import { setTimeout as sleep } from "node:timers/promises"
 import type { Worker } from "node:worker_threads"
 import t from "tap"
-import { openWasm } from "../backends/wasm/index.ts"
+import { openWasm, type WasmBackend } from "../backends/wasm/index.ts"
+import { allocate, plan } from "../engine/index.ts"
 import { OpenELM, open } from "../index.ts"
+import { affine } from "../ops/index.ts"
 import { cores } from "./backends.ts"
 import { collect, config, prompt } from "./small.ts"
 
@@ -39,7 +41,8 @@ t.test("more threads than cores are slower, but not stuck", async (t) => {
   t.ok(performance.now() - start < 30_000)
 })
 
-t.test("a worker that dies is reported", async (t) => {
+/** A backend of three threads, and its workers. */
+async function openWithWorkers(): Promise<{ backend: WasmBackend; workers: Worker[] }> {
   const threads = createRequire(import.meta.url)("node:worker_threads")
   const original = threads.Worker
   const workers: Worker[] = []
@@ -53,6 +56,11 @@ t.test("a worker that dies is reported", async (t) => {
   const backend = await openWasm({ threads: 3 })
   threads.Worker = original
   syncBuiltinESMExports()
+  return { backend, workers }
+}
+
+t.test("a worker that dies is reported", async (t) => {
+  const { backend, workers } = await openWithWorkers()
   const model = await OpenELM.random(config, { backend })
   t.equal(workers.length, 2)
   await workers[1]?.terminate()
@@ -62,3 +70,20 @@ t.test("a worker that dies is reported", async (t) => {
   })
   backend.close()
 })
+
+t.test(
+  "a worker that dies while a plan waits for it is missed soon",
+  { skip: process.platform !== "linux" && "other systems do not say which threads exist" },
+  async (t) => {
+    const { backend, workers } = await openWithWorkers()
+    const y = allocate(backend, [64])
+    const prepared = backend.prepare(plan([[y, affine(y, 1, 1)]], backend))
+    void workers[0]?.terminate()
+    // Events wait as well: only whoever runs a plan can tell.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 500)
+    const start = performance.now()
+    t.throws(() => prepared.run(), { message: "wasm: thread 1 failed while running a plan" })
+    t.ok(performance.now() - start < 20_000, "long before the minute that a slow thread gets")
+    backend.close()
+  },
+)

@@ -20,7 +20,8 @@ export class Bank {
     const memory = new WebAssembly.Memory({ initial: 32, maximum: 65536, shared: threads > 1 })
     this.heap = new Heap(memory, addressSpace)
     this.#threads = threads
-    const instance = new WebAssembly.Instance(module, { env: { memory } })
+    const missing = (): number => this.#pool?.missing() ?? 0
+    const instance = new WebAssembly.Instance(module, { env: { memory, missing } })
     this.#exports = instance.exports as unknown as Exports
     this.#exports.useRelaxedDot(relaxedDot ? 1 : 0)
     this.#exports.setScratch(this.heap.alloc(scratchBytes))

@@ -11,7 +11,16 @@ export interface WorkerStart {
 }
 
 export interface Pool {
+  /** 1 + the number of a thread that no longer exists; 0 where none is missing, or nobody knows.
+   *  Unlike events, this can be asked while the caller waits in a plan. */
+  missing(): number
   close(): void
+}
+
+/** What a worker says when it is ready to serve. */
+export interface WorkerReady {
+  /** Where Linux lists the thread for as long as it lives. */
+  readonly entry: string | undefined
 }
 
 /** Exports of the module that every thread's instance offers. */
@@ -31,8 +40,10 @@ export async function startPool(
   starts: readonly WorkerStart[],
   fail: (error: Error) => void,
 ): Promise<Pool> {
-  if (starts.length === 0) return { close() {} }
+  if (starts.length === 0) return { missing: () => 0, close() {} }
   const { Worker } = await import("node:worker_threads")
+  const { existsSync } = await import("node:fs")
+  const entries: (string | undefined)[] = []
   let closing = false
   const workers = await Promise.all(
     starts.map(
@@ -41,7 +52,8 @@ export async function startPool(
           // Options such as --input-type are for the main script only.
           const options = { workerData: start, execArgv: [] }
           const worker = new Worker(new URL("./worker.js", import.meta.url), options)
-          worker.once("message", () => {
+          worker.once("message", ({ entry }: WorkerReady) => {
+            entries[start.thread] = entry
             worker.unref()
             resolve(worker)
           })
@@ -57,6 +69,7 @@ export async function startPool(
     ),
   )
   return {
+    missing: () => 1 + entries.findIndex((entry) => entry !== undefined && !existsSync(entry)),
     close() {
       closing = true
       for (const worker of workers) void worker.terminate()

@@ -26,8 +26,15 @@ const idleSpins: u32 = 200000
 const nap: i64 = 100000000
 /** Naps at one barrier after which whoever is missing counts as dead: 60 seconds. */
 const patience: u32 = 600
+/** Naps at one barrier after which the system is asked whether all threads still exist: a second. */
+const doubt: u32 = 10
 /** In place of a thread's number where it is not known which one failed. */
 const unknown: i32 = 256
+
+/** 1 + the number of a thread that no longer exists; 0 where none is missing, or nobody knows. */
+// @ts-ignore: decorator
+@external("env", "missing")
+declare function missing(): i32
 
 /** Waits until the word at `address` is no longer `old`; false when a thread has failed. With
  *  `bounded`, a word that stays the same for too long is a failure too. */
@@ -39,8 +46,11 @@ function waitWhile(address: usize, old: i32, spins: u32, bounded: bool): bool {
   atomic.add<i32>(sleepers, 1)
   while (atomic.load<i32>(address) == old && atomic.load<i32>(failed) == 0) {
     // 2: the time ran out.
-    if (atomic.wait<i32>(address, old, nap) == 2) naps++
-    if (bounded && naps == patience) atomic.store<i32>(failed, unknown + 1)
+    if (atomic.wait<i32>(address, old, nap) != 2 || !bounded) continue
+    naps++
+    const gone = naps % doubt == 0 ? missing() : 0
+    if (gone != 0) atomic.store<i32>(failed, gone)
+    else if (naps == patience) atomic.store<i32>(failed, unknown + 1)
   }
   atomic.sub<i32>(sleepers, 1)
   return atomic.load<i32>(address) != old
