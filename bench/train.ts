@@ -85,7 +85,12 @@ async function measureTraining(
 ): Promise<TrainRow> {
   resetPeakMemory()
   report(`${config.name}: weights`)
-  const model = await OpenELM.random(config, { backend, dtype, seed: 0, room: 3 })
+  const model = await OpenELM.random(config, {
+    backend,
+    dtype,
+    seed: 0,
+    room: dtype === "f32" ? 3 : 4,
+  })
   const step = await createTrainStep(model, { checkpointActivations })
   const rows = (seed: number) =>
     Array.from({ length: B }, (_, b) =>

@@ -11,7 +11,7 @@ import { byteTokenizer } from "../model/tokenizer/bytes.ts"
 import { checkpointsIn } from "../train/checkpoint.ts"
 import { openLog } from "../train/log.ts"
 import { dataSection } from "../train/parts.ts"
-import { checkSettings, parseValue } from "../train/settings.ts"
+import { checkSettings } from "../train/settings.ts"
 import { type RunOptions, train } from "../train/trainer.ts"
 
 const dir = mkdtempSync(join(tmpdir(), "openelm-resume-"))
@@ -126,19 +126,6 @@ t.test("a run takes its tokenizer along, and frees what it held when it fails", 
   await t.rejects(train(settings, { backend, resume }), /optimizer\.safetensors/)
   t.equal(backend.usedBytes, before)
   backend.close()
-})
-
-t.test("flags are read by their fields; paths count from the working folder", (t) => {
-  t.equal(parseValue("prompt", "5"), "5")
-  t.equal(parseValue("out", "1,2"), "1,2")
-  t.equal(parseValue("steps", "5"), 5)
-  t.same(parseValue("alpha", "0.5,1"), [0.5, 1])
-  t.equal(parseValue("dtype", "bf16"), "bf16")
-  const refused = (changes: object, message: RegExp) =>
-    t.throws(() => settingsOf("refused", changes), message)
-  refused({ min_lr: 0.1 }, /min_lr 0\.1 exceeds the lr of 0\.01/)
-  refused({ init: dir }, /init brings its own sizes. Leave layers out/)
-  t.end()
 })
 
 t.test("the log goes on from the checkpoint that is resumed, in no other's folder", async (t) => {

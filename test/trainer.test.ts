@@ -19,10 +19,7 @@ import { uniformAt } from "../engine/index.ts"
 import { openModelFolder, openSafetensors } from "../model/index.ts"
 import { averaged, averageModels } from "../train/average.ts"
 import { checkpointsIn, readRunState } from "../train/checkpoint.ts"
-import { parseYaml } from "../train/data/yaml.ts"
-import { checkSettings } from "../train/settings.ts"
-import { scheduleOf } from "../train/trainer.ts"
-import { fixture, fixtureJson, golden, goldenOf } from "./fixtures.ts"
+import { fixture, golden, goldenOf } from "./fixtures.ts"
 
 const elm = fileURLToPath(new URL("../elm.js", import.meta.url))
 const dir = mkdtempSync(join(tmpdir(), "openelm-train-"))
@@ -256,35 +253,6 @@ t.test("settings that cannot be are one message", async (t) => {
   writeFileSync(join(damaged, "step-00000040", "optimizer.safetensors"), "{}")
   await refused(["--resume", damaged], /optimizer\.safetensors/)
 })
-
-t.test(
-  "every configuration of the package is one, and the release's are the release's",
-  async (t) => {
-    const folder = fileURLToPath(new URL("../../train/configs", import.meta.url))
-    const names = readdirSync(folder).filter((name) => name.endsWith(".yaml"))
-    t.ok(names.length >= 7, names.join(" "))
-    for (const name of names) {
-      const path = join(folder, name)
-      t.doesNotThrow(
-        async () => checkSettings(await parseYaml(readFileSync(path, "utf8"), name), name),
-        name,
-      )
-    }
-    const { schedules } = fixtureJson("ops/lr_schedule.json")
-    for (const size of ["270M", "450M", "1_1B", "3B"]) {
-      const path = join(folder, `openelm-${size.toLowerCase()}.yaml`)
-      const settings = checkSettings(await parseYaml(readFileSync(path, "utf8"), path), path)
-      const wanted = schedules[`pretrain_${size}`]
-      t.match(scheduleOf(settings), {
-        maxLr: wanted.max_lr,
-        minLr: wanted.min_lr,
-        warmupInitLr: wanted.warmup_init_lr,
-        warmupSteps: wanted.warmup_iterations,
-        maxSteps: wanted.max_iterations,
-      })
-    }
-  },
-)
 
 t.test("averages are the original's, to the bit", async (t) => {
   const files = await Promise.all(

@@ -24,7 +24,7 @@ import {
   freeFields,
   parseValue,
   type Settings,
-  sizeFields,
+  withFlags,
 } from "./settings.ts"
 import { type Metrics, type RunInfo, type RunMemory, train } from "./trainer.ts"
 
@@ -89,12 +89,12 @@ async function settingsOf(flags: Flags, command: Command): Promise<Settings> {
   )
   if (flags.resume === undefined) {
     const [path, base] = await readConfig(flags.config as string)
-    if (typeof given.init === "string") {
-      // First weights bring their sizes, and where they have one, their tokenizer.
-      for (const field of sizeFields) delete base[field]
-      if (existsSync(given.init) && (await tokenizerIn(given.init))) delete base.tokenizer
+    const { init } = given
+    if (typeof init === "string" && existsSync(init) && (await tokenizerIn(init))) {
+      delete base.tokenizer
     }
-    return checkSettings({ ...base, ...given }, Object.keys(given).length > 0 ? "settings" : path)
+    const from = Object.keys(given).length > 0 ? "settings" : path
+    return checkSettings(withFlags(base, given), from)
   }
   if (command.getOptionValueSource("config") === "cli") {
     throw new RangeError("--resume takes the settings of its run; leave --config out")

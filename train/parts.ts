@@ -88,12 +88,11 @@ export async function modelOf(
     return OpenELM.random(configFor(settings, tokenizer), { ...options, seed })
   }
   const model = await OpenELM.load(folder, options)
-  const { maxContext, vocabSize } = model.config
-  if (sequence_length <= maxContext && tokenizer.vocabSize <= vocabSize) return model
+  const { maxContext } = model.config
+  if (sequence_length <= maxContext) return model
   model.close()
   throw new RangeError(
-    `${folder} has a context of ${maxContext} and a vocabulary of ${vocabSize}, less than the ` +
-      `sequence_length ${sequence_length} or the tokenizer's ${tokenizer.vocabSize} pieces`,
+    `${folder} has a context of ${maxContext}, less than the sequence_length ${sequence_length}`,
   )
 }
 

@@ -128,7 +128,7 @@ export const freeFields: readonly Field[] = [
 ]
 
 /** Fields of the sizes of a model, which first weights have already. */
-export const sizeFields: readonly Field[] = [
+const sizeFields: readonly Field[] = [
   "model",
   "layers",
   "dim",
@@ -139,6 +139,17 @@ export const sizeFields: readonly Field[] = [
   "queries_per_key",
   "vocab_size",
 ]
+
+type Fields = Readonly<Record<string, unknown>>
+
+/** A configuration's fields with flags in their places. A named size stands for all sizes of the
+ *  configuration but the vocabulary's, first weights for all. */
+export function withFlags(base: Fields, flags: Fields): Fields {
+  if (flags.init === undefined && flags.model === undefined) return { ...base, ...flags }
+  const isKept = (field: string): boolean =>
+    !sizeFields.includes(field as Field) || (field === "vocab_size" && flags.init === undefined)
+  return { ...Object.fromEntries(Object.entries(base).filter(([f]) => isKept(f))), ...flags }
+}
 
 /** Settings with defaults. Throws TypeError or RangeError that names the field and `from`. */
 export function checkSettings(json: unknown, from: string): Settings {

@@ -1,0 +1,55 @@
+// Settings of training: the configurations of the package, flags, and what cannot be together.
+import { readdirSync, readFileSync } from "node:fs"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import t from "tap"
+import { parseYaml } from "../train/data/yaml.ts"
+import { checkSettings, parseValue, withFlags } from "../train/settings.ts"
+import { scheduleOf } from "../train/trainer.ts"
+import { fixtureJson } from "./fixtures.ts"
+
+const folder = fileURLToPath(new URL("../../train/configs", import.meta.url))
+const settingsIn = async (name: string) =>
+  checkSettings(await parseYaml(readFileSync(join(folder, name), "utf8"), name), name)
+
+t.test("every configuration of the package is one", async (t) => {
+  const names = readdirSync(folder).filter((name) => name.endsWith(".yaml"))
+  t.ok(names.length >= 7, names.join(" "))
+  for (const name of names) await t.resolves(settingsIn(name), name)
+})
+
+t.test("the release's configurations have the release's schedules", async (t) => {
+  const { schedules } = fixtureJson("ops/lr_schedule.json")
+  for (const size of ["270M", "450M", "1_1B", "3B"]) {
+    const wanted = schedules[`pretrain_${size}`]
+    t.match(scheduleOf(await settingsIn(`openelm-${size.toLowerCase()}.yaml`)), {
+      maxLr: wanted.max_lr,
+      minLr: wanted.min_lr,
+      warmupInitLr: wanted.warmup_init_lr,
+      warmupSteps: wanted.warmup_iterations,
+      maxSteps: wanted.max_iterations,
+    })
+  }
+})
+
+t.test("flags are read by their fields", (t) => {
+  t.equal(parseValue("prompt", "5"), "5")
+  t.equal(parseValue("out", "1,2"), "1,2")
+  t.equal(parseValue("steps", "5"), 5)
+  t.same(parseValue("alpha", "0.5,1"), [0.5, 1])
+  t.equal(parseValue("dtype", "bf16"), "bf16")
+  t.end()
+})
+
+t.test("a named size or first weights stand for a configuration's sizes", (t) => {
+  const base = { layers: 4, dim: 32, vocab_size: 300, lr: 0.01 }
+  const seen = (flags: object) => withFlags(base, { ...flags })
+  t.same(seen({ layers: 2 }), { ...base, layers: 2 })
+  t.same(seen({ model: "270M", dim: 64 }), { model: "270M", dim: 64, vocab_size: 300, lr: 0.01 })
+  t.same(seen({ init: "folder" }), { init: "folder", lr: 0.01 })
+  const refused = (changes: object, message: RegExp) =>
+    t.throws(() => checkSettings({ ...base, ...changes }, "these"), message)
+  refused({ min_lr: 0.1 }, /min_lr 0\.1 exceeds the lr of 0\.01/)
+  refused({ init: "folder" }, /init brings its own sizes. Leave layers out/)
+  t.end()
+})
