@@ -189,6 +189,9 @@ async function run(flags: Flags, command: Command): Promise<void> {
     if (result.stopped) console.log(`Stopped after update ${result.step}`)
     console.log(await log.plot())
     const { checkpoint } = result
+    if (!checkpoint && !result.stopped) {
+      console.log(`There was nothing left to do: the run ended with update ${result.step}`)
+    }
     if (checkpoint) {
       console.log(
         `${checkpoint} holds the model: elm generate "${settings.prompt}" --model ${checkpoint}`,
