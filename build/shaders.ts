@@ -6,8 +6,10 @@
 //   - `param`, with the op's parameters in order and the number of workgroups, `Groups`;
 //   - for a tensor of several dtypes `name_get`, `name_put` and the constant `nameType`.
 // Where WGSL reserves a name, the entry point is called `nameKernel`, and the parameter std deviation.
-// A comment "// groups: P * ceil(M / 8)" above an entry point says how many workgroups it takes;
-// without one there are as many as the op has rows.
+// Comments above an entry point:
+//   // groups: P * ceil(M / 8)     how many workgroups it takes; else as many as the op has rows
+//   // scalars: w                  tensors in panels that it takes number by number, not by fours
+//   // instead of matmul: M > 1    this entry point serves the op where the parameters are such
 import { readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import type { Op } from "../engine/index.ts"
@@ -73,16 +75,39 @@ function reached(entry: Declaration, all: ReadonlyMap<string, Declaration[]>): D
   return [...found].reverse()
 }
 
-/** The op's entry of the embedded table, as JavaScript. */
-function entryOf(op: Op, entry: Declaration, all: ReadonlyMap<string, Declaration[]>): string {
+const directive = (text: string, name: string): string | undefined =>
+  new RegExp(`^// ${name}: (.*)$`, "m").exec(text)?.[1]
+
+/** A formula over an op's parameters as a JavaScript function. */
+function functionOf(op: Op, formula: string): string {
+  const words = new Set(formula.match(/\b\w+\b/g))
+  const sizes = op.params.filter((name) => words.has(name)).join(", ")
+  return `({ ${sizes} }) => ${formula.replace(/\b(ceil|min|max)\(/g, "Math.$1(")}`
+}
+
+/** An entry point as JavaScript: its name, its shader, and what its comments say. */
+function kernelOf(op: Op, entry: Declaration, all: ReadonlyMap<string, Declaration[]>): string {
   const code = reached(entry, all)
     .map((d) => d.text)
     .join("\n")
-  const groups = /^\/\/ groups: (.*)$/m.exec(entry.text)?.[1]
-  const sizes = op.params.filter((name) => groups?.match(/\b\w+\b/g)?.includes(name)).join(", ")
-  const formula = groups?.replaceAll("ceil(", "Math.ceil(").replaceAll("min(", "Math.min(")
-  const count = formula ? `, groups: ({ ${sizes} }) => ${formula}` : ""
-  return `  ${op.name}: { entry: "${entry.name}", code: ${JSON.stringify(code)}${count} },`
+  const groups = directive(entry.text, "groups")
+  const scalars = directive(entry.text, "scalars")?.split(" ") ?? []
+  const condition = directive(entry.text, `instead of ${op.name}`)
+  const fields = [
+    `entry: "${entry.name}"`,
+    `code: ${JSON.stringify(code)}`,
+    `scalars: ${JSON.stringify(scalars)}`,
+    ...(groups ? [`groups: ${functionOf(op, groups)}`] : []),
+    ...(condition ? [`when: ${functionOf(op, condition)}`] : []),
+  ]
+  return `{ ${fields.join(", ")} }`
+}
+
+/** The entry points of an op: those for some parameters first, the one of its name last. */
+function entriesOf(op: Op, all: ReadonlyMap<string, Declaration[]>): Declaration[] {
+  const entries = [...all.values()].flat().filter((d) => d.entry)
+  const named = entries.find((d) => d.name === op.name || d.name === `${op.name}Kernel`)
+  return named ? [...entries.filter((d) => directive(d.text, `instead of ${op.name}`)), named] : []
 }
 
 /** Writes kernels.js with the shader of every op that has an entry point under `root`/ops. */
@@ -97,9 +122,8 @@ export function embedShaders(root: string, ops: readonly Op[]): void {
     }
   }
   const entries = ops.flatMap((op) => {
-    const named = [...(all.get(op.name) ?? []), ...(all.get(`${op.name}Kernel`) ?? [])]
-    const entry = named.find((d) => d.entry)
-    return entry ? [entryOf(op, entry, all)] : []
+    const found = entriesOf(op, all).map((entry) => kernelOf(op, entry, all))
+    return found.length > 0 ? [`  ${op.name}: [${found.join(", ")}],`] : []
   })
   const text = `export const kernels = {\n${entries.join("\n")}\n}\n`
   writeFileSync(join(root, "dist", "backends", "webgpu", "kernels.js"), text)

@@ -1,6 +1,7 @@
 // The tensors that a step's kernel binds: where they lie, which are written, which are the same one.
 import { isOwn, isWord, type Op, type Place, type Step } from "../../engine/index.ts"
 import { roundUp } from "./buffer.ts"
+import type { Kernel } from "./kernels.js"
 import { type Argument, elementOf, fieldsOf, slotsOf } from "./prelude.ts"
 
 /** Part of a buffer, from a multiple of the binding alignment on. */
@@ -19,8 +20,12 @@ export interface Bound {
 }
 
 /** The arguments of a step: inputs, then outputs with memory of their own. */
-export function boundOf({ op, inputs, outputs }: Step, rangeOf: (place: Place) => Range): Bound[] {
-  const slots = slotsOf(op)
+export function boundOf(
+  { op, inputs, outputs }: Step,
+  { scalars }: Kernel,
+  rangeOf: (place: Place) => Range,
+): Bound[] {
+  const slots = slotsOf(op, scalars)
   const places = [...inputs, ...outputs.filter((_, i) => isOwn(op, op.outputs[i] as string))]
   const taken = Object.values(op.alias)
   return places.map((place, i) => {

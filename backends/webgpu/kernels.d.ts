@@ -1,11 +1,16 @@
 // Made by build/shaders.ts.
-export declare const kernels: Readonly<
-  Record<
-    string,
-    {
-      readonly entry: string
-      readonly code: string
-      readonly groups?: (params: Readonly<Record<string, number>>) => number
-    }
-  >
->
+type Params = Readonly<Record<string, number>>
+
+export interface Kernel {
+  readonly entry: string
+  readonly code: string
+  /** Tensors in panels that are bound number by number. */
+  readonly scalars: readonly string[]
+  /** Workgroups; absent: the op's rows. */
+  readonly groups?: (params: Params) => number
+  /** Whether this one serves; absent: always. */
+  readonly when?: (params: Params) => boolean
+}
+
+/** By op: the first that serves is taken. */
+export declare const kernels: Readonly<Record<string, readonly Kernel[]>>

@@ -1,7 +1,7 @@
 // The compute pipelines of a device: each is compiled once, when a plan first needs it, and all of a
 // plan at the same time. Errors of a shader name the file, the line and the generated source.
 import type { Op } from "../../engine/index.ts"
-import { kernels } from "./kernels.js"
+import type { Kernel } from "./kernels.js"
 import { type Argument, preludeOf } from "./prelude.ts"
 
 export interface Pipeline {
@@ -28,12 +28,14 @@ export class Pipelines {
   }
 
   /** The pipeline of an op for arguments of these dtypes, written or not, shared or not. */
-  of(op: Op, args: readonly Argument[]): Pipeline {
-    const key = [op.name, ...args.map((a) => `${a.dtype}${a.writable ? "!" : ""}${a.same ?? ""}`)]
-    const kernel = kernels[op.name]
-    if (!kernel) throw new Error(`webgpu: there is no kernel ${op.name}`)
+  of(op: Op, kernel: Kernel, args: readonly Argument[]): Pipeline {
+    const key = [
+      kernel.entry,
+      op.name,
+      ...args.map((a) => `${a.dtype}${a.writable ? "!" : ""}${a.same ?? ""}`),
+    ]
     return this.#get(key.join(" "), args, kernel.entry, () => {
-      const prelude = preludeOf(op, args, kernel.code, this.#subgroups)
+      const prelude = preludeOf(op, args, kernel, this.#subgroups)
       return `${prelude}${withShared(kernel.code, args)}\n`
     })
   }

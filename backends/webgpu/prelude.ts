@@ -1,6 +1,7 @@
 // What stands in front of a kernel's text: its bindings and parameters by name, and how numbers of
 // 16 bits are read and written. Kernels compute in f32; f16, bf16 and u8 are bound as 32-bit words.
 import { type DType, isOwn, isWord, type Op } from "../../engine/index.ts"
+import type { Kernel } from "./kernels.js"
 
 /** How a step uses one of its tensors. */
 export interface Argument {
@@ -16,25 +17,18 @@ export interface Shape {
   readonly name: string
   /** Elements are bound four at a time: panels, whose last axis is a multiple of 16. */
   readonly vectors: boolean
-  /** The slot takes several dtypes. */
-  readonly mixed: boolean
 }
 
 /** Names of WGSL's reserved words that parameters have. */
 const reserved: Readonly<Record<string, string>> = { std: "deviation" }
 
 /** The tensors that an op's kernel binds: inputs, then outputs with memory of their own. */
-export function slotsOf(op: Op): Shape[] {
+export function slotsOf(op: Op, scalars: readonly string[] = []): Shape[] {
   const outputs = op.outputs.filter((name) => isOwn(op, name))
-  const text = op.text.replace(/\s+/g, " ")
   return [...op.inputs, ...outputs].map((name) => {
-    const declared = new RegExp(`(?:^| )${name}:([\\w|]*)\\((.*?)\\)(?: |$)`).exec(text)
-    const types = op.signature ? (declared?.[1] ?? "") : "dtype"
-    return {
-      name,
-      vectors: op.signature !== undefined && /(^|,)(16|32\*P)$/.test(declared?.[2] ?? ""),
-      mixed: types.includes("|") || types === "float" || types === "dtype",
-    }
+    const dims = new RegExp(`(?:^| )${name}:[\\w|]*\\((.*?)\\)(?: |$)`).exec(op.text)?.[1] ?? ""
+    const panels = op.signature !== undefined && /(^|,)(16|32\*P)$/.test(dims)
+    return { name, vectors: panels && !scalars.includes(name) }
   })
 }
 
@@ -45,10 +39,10 @@ export const fieldsOf = (op: Op): string[] => op.params.filter((name) => !name.e
 export function preludeOf(
   op: Op,
   args: readonly Argument[],
-  code: string,
+  { code, scalars }: Kernel,
   subgroups: boolean,
 ): string {
-  const slots = slotsOf(op)
+  const slots = slotsOf(op, scalars)
   const fields = fieldsOf(op).map(
     (name) => `  ${reserved[name] ?? name}: ${isWord(name) ? "u32" : "f32"},`,
   )
@@ -57,7 +51,7 @@ export function preludeOf(
     const slot = slots[i] as Shape
     const text = arg.same === undefined ? [declare(arg, slot, binding++)] : []
     const used = access(arg, slot).filter(([name]) => code.includes(name))
-    return [...text, ...(slot.mixed ? used.map(([, line]) => line) : [])]
+    return [...text, ...used.map(([, line]) => line)]
   })
   return [
     ...(subgroups ? ["enable subgroups;"] : []),

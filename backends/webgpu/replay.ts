@@ -17,7 +17,7 @@ import {
   type Range,
 } from "./arguments.ts"
 import { roundUp, usage, type WebgpuBuffer } from "./buffer.ts"
-import { kernels } from "./kernels.js"
+import { type Kernel, kernels } from "./kernels.js"
 import type { Pipeline, Pipelines } from "./pipelines.ts"
 import { stageArguments, stageCode, stageWords } from "./stage.ts"
 
@@ -127,7 +127,7 @@ export class Replay {
   /** Room for the tensors of the step that moves most. */
   #stagingFor(plan: Plan): GPUBuffer | undefined {
     const sizes = plan.steps.map((step) =>
-      this.#movedOf(boundOf(step, this.#rangeOf))
+      this.#movedOf(boundOf(step, kernelOf(step), this.#rangeOf))
         .map(({ range }) => roundUp(range.bytes, bindingAlignment))
         .reduce((a, b) => a + b, 0),
     )
@@ -138,7 +138,8 @@ export class Replay {
   #addStep(step: Step): void {
     const { op, call } = step
     if (step.outputs.every(({ tensor }) => tensor.size === 0)) return
-    const bound = boundOf(step, this.#rangeOf)
+    const kernel = kernelOf(step)
+    const bound = boundOf(step, kernel, this.#rangeOf)
     const before: Dispatch[] = []
     const after: Dispatch[] = []
     let used = 0
@@ -150,11 +151,11 @@ export class Replay {
       if (b.written) after.push(this.#copy(b.range, home, b.place.tensor.bytes))
     }
     const args = argumentsOf(bound)
-    const groups = kernels[op.name]?.groups?.(call.params) ?? op.rows(call.params)
+    const groups = kernel.groups?.(call.params) ?? op.rows(call.params)
     const ranges = bound.filter((_, i) => args[i]?.same === undefined).map((b) => b.range)
     for (const range of ranges) this.#checkSize(op, range)
     const parameters = parametersOf(op, call.params, groups)
-    const pipeline = this.#pipelines.of(op, args)
+    const pipeline = this.#pipelines.of(op, kernel, args)
     this.#dispatches.push(
       ...before,
       { pipeline, ranges, parameters, groups, group: null },
@@ -239,4 +240,11 @@ export class Replay {
       })
     })
   }
+}
+
+/** The kernel for the parameters of a step. */
+function kernelOf({ op, call }: Step): Kernel {
+  const found = kernels[op.name]?.find(({ when }) => when?.(call.params) ?? true)
+  if (found) return found
+  throw new Error(`webgpu: there is no kernel ${op.name}`)
 }
