@@ -14,7 +14,7 @@ import {
   type Tensor,
   vjp,
 } from "../engine/index.ts"
-import { allOps, fusedOps, plainOps, rmsNorm } from "../ops/index.ts"
+import { allOps, copy, fusedOps, plainOps, rmsNorm } from "../ops/index.ts"
 import { limitOf, noWebgpu, relativeError, wasmBackends, webgpuBackends } from "./backends.ts"
 import { cotangentsOf, oracle, outputsOn } from "./cases.ts"
 
@@ -44,6 +44,23 @@ for (const { label, open } of [...wasmBackends, ...webgpuBackends]) {
         .flatMap((y, i) => report(op.outputs[i], got[i], want[i], limitOf(call, y.dtype)))
         .join()
     }
+  })
+}
+
+for (const { label, open } of webgpuBackends) {
+  t.test(`kernels on ${label} also read what they may write beside`, async (t) => {
+    const backend = await open()
+    for (const op of ops.filter((o) => !o.view && backend.has(o.name))) {
+      const call = recordCase(op, op.cases[0] as Case)
+      // Copies lie in the arena, as the outputs do, so that everything is bound for writing.
+      const moved = op.record(call.inputs.map(copy), call.attrs)
+      const [want, got] = [await oracle(call.outputs), await outputsOn(backend, moved)]
+      const wrong = call.outputs.flatMap((y, i) =>
+        report(op.outputs[i], got[i], want[i], limitOf(call, y.dtype)),
+      )
+      t.equal(wrong.join(), "", op.name)
+    }
+    backend.close()
   })
 }
 
