@@ -56,13 +56,20 @@ function wordsOf(text: string): string[] {
     : words
 }
 
+/** Names that a function gives to parameters and variables, which stand before those of others. */
+const localsOf = ({ text }: Declaration): Set<string> =>
+  new Set(
+    [...text.matchAll(/(?:\b(?:let|var) +(\w+))|(?:(\w+): )/g)].map(([, a, b]) => a ?? b ?? ""),
+  )
+
 /** Everything that an entry point reaches, itself last. */
 function reached(entry: Declaration, all: ReadonlyMap<string, Declaration[]>): Declaration[] {
   const found = new Set<Declaration>()
   const visit = (declaration: Declaration): void => {
     if (found.has(declaration)) return
     found.add(declaration)
-    for (const word of wordsOf(declaration.text)) {
+    const own = localsOf(declaration)
+    for (const word of wordsOf(declaration.text).filter((word) => !own.has(word))) {
       const named = (all.get(word) ?? []).filter((d) => !d.entry)
       const here = named.find((d) => d.file === declaration.file) ?? named[0]
       if (here && named.length > 1 && here.file !== declaration.file) {

@@ -80,25 +80,3 @@ fn groupMax(value: f32, lane: u32) -> f32 {
   workgroupBarrier();
   return most;
 }
-
-// Sum over the 64 lanes of a workgroup of that size, given to all.
-fn smallSum(value: f32, lane: u32) -> f32 {
-  lanes[lane] = value;
-  workgroupBarrier();
-  for (var span = 32u; span > 0u; span >>= 1u) {
-    if (lane < span) { lanes[lane] += lanes[lane + span]; }
-    workgroupBarrier();
-  }
-  let total = lanes[0];
-  workgroupBarrier();
-  return total;
-}
-
-var<workgroup> agreed: u32;
-
-// A value that is the same in all lanes, in a form that the compiler believes: a barrier may then
-// stand behind a condition on it, wherever in memory it came from.
-fn uniformOf(value: u32, lane: u32) -> u32 {
-  if (lane == 0u) { agreed = value; }
-  return workgroupUniformLoad(&agreed);
-}
