@@ -92,7 +92,7 @@ export class CeilingMeter {
     const prepared = this.#backend.prepare(plan(updates, this.#backend))
     const measure = async (): Promise<Ceilings> => {
       const large = bytes >= leastStreamBytes
-      const seconds = large ? await medianSeconds(prepared, 0) : 0
+      const seconds = large ? await this.#seconds(prepared, 0, outputs.at(-1) as Tensor) : 0
       const bytesPerSecond = large ? bytes / seconds : this.#first.bytesPerSecond
       return { bytesPerSecond, flopsPerSecond: await this.#multiply(0) }
     }
@@ -111,7 +111,7 @@ export class CeilingMeter {
   async #stream(x: Tensor, leastMs: number): Promise<number> {
     const y = this.#held[1] as Tensor
     const prepared = this.#backend.prepare(plan([[y, streamSum(x)]], this.#backend))
-    const seconds = await medianSeconds(prepared, leastMs)
+    const seconds = await this.#seconds(prepared, leastMs, y)
     prepared.close()
     return x.bytes / seconds
   }
@@ -120,21 +120,22 @@ export class CeilingMeter {
   async #multiply(leastMs: number): Promise<number> {
     const rates: number[] = []
     for (const { prepared, flops } of this.#lanes) {
-      rates.push(flops / (await medianSeconds(prepared, leastMs)))
+      rates.push(flops / (await this.#seconds(prepared, leastMs, this.#held[1] as Tensor)))
     }
     return Math.max(...rates)
   }
-}
 
-/** Median time of a run, after `leastMs` of warming up. */
-async function medianSeconds(prepared: Prepared, leastMs: number): Promise<number> {
-  const times: number[] = []
-  const begin = performance.now()
-  while (times.length < tries) {
-    const start = performance.now()
-    await prepared.run()
-    const end = performance.now()
-    if (end - begin > leastMs) times.push(end - start)
+  /** Median time of a run, until a result is there, after `leastMs` of warming up. */
+  async #seconds(prepared: Prepared, leastMs: number, result: Tensor): Promise<number> {
+    const times: number[] = []
+    const begin = performance.now()
+    while (times.length < tries) {
+      const start = performance.now()
+      await prepared.run()
+      await this.#backend.read(bufferOf(result), 4)
+      const end = performance.now()
+      if (end - begin > leastMs) times.push(end - start)
+    }
+    return spreadOf(times).median / 1000
   }
-  return spreadOf(times).median / 1000
 }

@@ -11,8 +11,20 @@ import {
   runOnce,
   type Tensor,
 } from "../engine/index.ts"
-import { add, cast, copy, mul, randomUniform, sub } from "../ops/index.ts"
-import { noWebgpu, wasmBackends } from "./backends.ts"
+import {
+  add,
+  cast,
+  copy,
+  matmul,
+  mul,
+  pack,
+  panelsOf,
+  randomUniform,
+  sub,
+  unpack,
+} from "../ops/index.ts"
+import { noWebgpu, relativeError, wasmBackends } from "./backends.ts"
+import { oracle } from "./cases.ts"
 
 const test = (name: string, body: (t: Test, backend: WebgpuBackend) => Promise<void>): void => {
   t.test(name, noWebgpu ? { skip: noWebgpu } : {}, async (t) => {
@@ -96,4 +108,27 @@ t.test("features can be left off", noWebgpu ? { skip: noWebgpu } : {}, async (t)
     name: "RangeError",
     message: /speed/,
   })
+})
+
+t.test("tensors larger than a binding", noWebgpu ? { skip: noWebgpu } : {}, async (t) => {
+  const backend = await openWebgpu({ bindingBytes: 1280 })
+  for (const dtype of ["f32", "bf16"] as const) {
+    const [N, K, M] = [33, 31, 7]
+    const matrix = constant(numbers(N * K, -500), [N, K])
+    const x = constant(
+      Float32Array.from({ length: M * K }, (_, i) => (i % 5) - 2),
+      [M, K],
+    )
+    const { w } = pack(matrix, { P: panelsOf(N), Halves: 1, dtype })
+    const results = [matmul(x, w, { N }), unpack(w, { N, Halves: 1, dtype: "f32" })]
+    const wanted = await oracle(results)
+    for (const [i, y] of results.entries()) {
+      const error = relativeError(await y.read(backend), wanted[i] ?? [])
+      t.ok(error < 1e-5, `${dtype} ${i}: ${error}`)
+    }
+  }
+  const long = constant(numbers(400), [400])
+  await t.rejects(add(long, long).read(backend), { name: "RangeError", message: /binds at once/ })
+  t.equal(backend.liveCount, 0)
+  backend.close()
 })

@@ -59,14 +59,19 @@ const alike = (a: Bound, b: Bound): boolean =>
   a.type === b.type &&
   a.place.tensor.dtype === b.place.tensor.dtype
 
-/** Buffers that a step writes are bound writable throughout, and equal tensors in them once. */
-export function argumentsOf(bound: readonly Bound[]): Argument[] {
+/** Buffers that a step writes are bound writable throughout, and equal tensors in them once. What is
+ *  larger than `most` bytes is bound in windows. */
+export function argumentsOf(bound: readonly Bound[], most: number): Argument[] {
   const buffers = new Set(bound.filter((b) => b.written).map((b) => b.range.buffer))
   return bound.map((b, i) => {
     const writable = buffers.has(b.range.buffer)
     const first = bound.slice(0, i).find((o) => writable && alike(o, b))
     const { name, place } = b
-    const common = { name, dtype: place.tensor.dtype, writable }
+    const windows =
+      b.range.bytes > most
+        ? { windows: { count: Math.ceil(b.range.bytes / most), bytes: most } }
+        : {}
+    const common = { name, dtype: place.tensor.dtype, writable, ...windows }
     return first ? { ...common, same: first.name } : common
   })
 }
@@ -82,4 +87,13 @@ export function parametersOf(op: Op, params: Step["call"]["params"], groups: num
   })
   view.setUint32(4 * names.length, groups, true)
   return view.buffer as ArrayBuffer
+}
+
+/** The parts of a range that its windows have. */
+export function windowsOf({ buffer, offset, bytes }: Range, { windows }: Argument): Range[] {
+  if (!windows) return [{ buffer, offset, bytes }]
+  return Array.from({ length: windows.count }, (_, i) => {
+    const start = i * windows.bytes
+    return { buffer, offset: offset + start, bytes: Math.min(windows.bytes, bytes - start) }
+  })
 }

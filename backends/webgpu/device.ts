@@ -7,12 +7,17 @@ export type Feature = (typeof features)[number]
 export interface WebgpuOptions {
   /** Optional features to leave off although the GPU has them. */
   readonly without?: readonly Feature[]
+  /** Most bytes that a kernel gets in one piece; default what the GPU allows. Larger tensors are
+   *  bound in several. */
+  readonly bindingBytes?: number
 }
 
 export interface OpenDevice {
   readonly device: GPUDevice
   /** The optional features in use. */
   readonly features: ReadonlySet<Feature>
+  /** Most bytes of one binding: a multiple of 256. */
+  readonly bindingBytes: number
   /** What the GPU calls itself. */
   readonly description: string
 }
@@ -31,7 +36,11 @@ const raised = [
 let dawn: GPU | undefined
 
 /** Opens a device of its own. Throws RangeError for an unknown feature, Error where there is no GPU. */
-export async function openDevice({ without = [] }: WebgpuOptions): Promise<OpenDevice> {
+export async function openDevice(options: WebgpuOptions): Promise<OpenDevice> {
+  const { without = [], bindingBytes = Number.POSITIVE_INFINITY } = options
+  if (!(bindingBytes >= 256)) {
+    throw new RangeError(`webgpu: bindingBytes must be at least 256, got ${bindingBytes}`)
+  }
   const unknown = without.find((name) => !features.includes(name))
   if (unknown !== undefined) {
     throw new RangeError(
@@ -49,7 +58,13 @@ export async function openDevice({ without = [] }: WebgpuOptions): Promise<OpenD
   })
   const { vendor, architecture, device: model, description } = adapter.info
   const names = [description || [vendor, architecture, model].filter(Boolean).join(" ")]
-  return { device, features: new Set(wanted), description: names[0] || "an unnamed GPU" }
+  const most = Math.min(bindingBytes, device.limits.maxStorageBufferBindingSize)
+  return {
+    device,
+    features: new Set(wanted),
+    bindingBytes: most - (most % 256),
+    description: names[0] || "an unnamed GPU",
+  }
 }
 
 async function findGpu(): Promise<GPU> {

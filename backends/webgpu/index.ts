@@ -30,6 +30,7 @@ export class WebgpuBackend implements Backend, AsyncDisposable {
   readonly build: string
   readonly features: ReadonlySet<Feature>
   readonly #device: GPUDevice
+  readonly #bindingBytes: number
   readonly #pipelines: Pipelines
   readonly #kernels: ReadonlySet<string>
   readonly #live = new Set<WebgpuBuffer>()
@@ -37,7 +38,8 @@ export class WebgpuBackend implements Backend, AsyncDisposable {
   #failure: Error | undefined
   #closed = false
 
-  constructor({ device, features, description }: OpenDevice) {
+  constructor({ device, features, bindingBytes, description }: OpenDevice) {
+    this.#bindingBytes = bindingBytes
     this.#device = device
     this.features = features
     this.build = [description, ...features].join(", ")
@@ -137,7 +139,7 @@ export class WebgpuBackend implements Backend, AsyncDisposable {
         if (storage.buffer) this.#own(storage.buffer)
       }
     }
-    const replay = new Replay(plan, this.#device, this.#pipelines)
+    const replay = new Replay(plan, this.#device, this.#pipelines, this.#bindingBytes)
     this.#replays.add(replay)
     const run = () => {
       this.#check()

@@ -32,7 +32,10 @@ export class Pipelines {
     const key = [
       kernel.entry,
       op.name,
-      ...args.map((a) => `${a.dtype}${a.writable ? "!" : ""}${a.same ?? ""}`),
+      ...args.map(
+        ({ dtype, writable, same = "", windows }) =>
+          `${dtype}${writable ? "!" : ""}${same}:${windows?.count ?? 1}`,
+      ),
     ]
     return this.#get(key.join(" "), args, kernel.entry, () => {
       const prelude = preludeOf(op, args, kernel, this.#subgroups)
@@ -48,7 +51,11 @@ export class Pipelines {
   #get(key: string, args: readonly Argument[], entry: string, code: () => string): Pipeline {
     const known = this.#all.get(key)
     if (known) return known
-    const layout = this.#layoutOf(args.filter((a) => a.same === undefined).map((a) => a.writable))
+    const layout = this.#layoutOf(
+      args
+        .filter((a) => a.same === undefined)
+        .flatMap(({ writable, windows }) => Array<boolean>(windows?.count ?? 1).fill(writable)),
+    )
     const made: Pipeline = { layout, pipeline: undefined, ready: Promise.resolve() }
     const ready = this.#compile(code(), entry, layout).then((pipeline) => {
       made.pipeline = pipeline

@@ -11,6 +11,8 @@ export interface Argument {
   readonly writable: boolean
   /** The argument whose binding it shares, because it is the same tensor. */
   readonly same?: string
+  /** Bindings that it takes where one does not reach, and the bytes that each of them has. */
+  readonly windows?: { readonly count: number; readonly bytes: number }
 }
 
 export interface Shape {
@@ -49,7 +51,8 @@ export function preludeOf(
   let binding = 0
   const lines = args.flatMap((arg, i) => {
     const slot = slots[i] as Shape
-    const text = arg.same === undefined ? [declare(arg, slot, binding++)] : []
+    const text = arg.same === undefined ? declare(arg, slot, binding) : []
+    if (arg.same === undefined) binding += arg.windows?.count ?? 1
     const used = access(arg, slot).filter(([name]) => code.includes(name))
     return [...text, ...used.map(([, line]) => line)]
   })
@@ -72,22 +75,50 @@ export function elementOf(dtype: DType, vectors: boolean): string {
   return vectors && dtype !== "u8" ? "vec2u" : "u32"
 }
 
-function declare({ name, dtype, writable }: Argument, { vectors }: Shape, binding: number): string {
+/** Bytes of one element as it is bound. */
+const elementBytes: Readonly<Record<string, number>> = { vec4f: 16, vec4i: 16, vec2u: 8 }
+
+/** The array of an argument; with several windows also what reads and writes across them. */
+function declare(arg: Argument, { vectors }: Shape, binding: number): string[] {
+  const { name, dtype, writable, windows } = arg
   const mode = writable ? "read_write" : "read"
   const type = elementOf(dtype, vectors)
-  return `@group(0) @binding(${binding}) var<storage, ${mode}> ${name}: array<${type}>;`
+  const array = (name: string, i: number): string =>
+    `@group(0) @binding(${binding + i}) var<storage, ${mode}> ${name}: array<${type}>;`
+  if (!windows) return [array(name, 0)]
+  const each = windows.bytes / (elementBytes[type] ?? 4)
+  const numbers = Array.from({ length: windows.count }, (_, i) => i)
+  const read = numbers.map((n) => `case ${n}u: { return ${name}_${n}[i % ${each}u]; }`)
+  const write = numbers.map((n) => `case ${n}u: { ${name}_${n}[i % ${each}u] = v; }`)
+  return [
+    ...numbers.map((n) => array(`${name}_${n}`, n)),
+    `fn ${name}_read(i: u32) -> ${type} { switch (i / ${each}u) { ${read.join(" ")} default: {} }`,
+    `  return ${type}();`,
+    "}",
+    ...(writable
+      ? [
+          `fn ${name}_write(i: u32, v: ${type}) { switch (i / ${each}u) {`,
+          `  ${write.join(" ")} default: {} } }`,
+        ]
+      : []),
+  ]
 }
 
 const codes: Record<DType, number> = { f32: 0, f16: 1, bf16: 2, i32: 3, u8: 4 }
 
+type At = (index: string) => string
+type Set = (index: string, value: string) => string
+
 /** Reading and writing numbers of any dtype as f32, by name: one at a time, or vectors by fours. */
 function access(arg: Argument, { vectors }: Shape): [name: string, text: string][] {
-  const { name, dtype, same = name } = arg
+  const { name, dtype, same = name, windows } = arg
   const number = vectors ? "vec4f" : "f32"
-  const value = vectors ? vectorGet(same, dtype) : scalarGet(same, dtype)
+  const at: At = (i) => (windows ? `${same}_read(${i})` : `${same}[${i}]`)
+  const set: Set = (i, v) => (windows ? `${same}_write(${i}, ${v});` : `${same}[${i}] = ${v};`)
+  const value = vectors ? vectorGet(at, dtype) : scalarGet(at, dtype)
   const put = vectors
-    ? `fn ${name}_put(i: u32, v: vec4f) { ${same}[i] = ${vectorPut(dtype)}; }`
-    : `fn ${name}_put(i: u32, v: vec2f, count: u32) { ${pairPut(same, dtype)} }`
+    ? `fn ${name}_put(i: u32, v: vec4f) { ${set("i", vectorPut(dtype))} }`
+    : `fn ${name}_put(i: u32, v: vec2f, count: u32) { ${pairPut(set, dtype)} }`
   return [
     [`${name}Type`, `const ${name}Type = ${codes[dtype]}u;`],
     [`${name}_get`, `fn ${name}_get(i: u32) -> ${number} { return ${value}; }`],
@@ -95,16 +126,17 @@ function access(arg: Argument, { vectors }: Shape): [name: string, text: string]
   ]
 }
 
-function scalarGet(name: string, dtype: DType): string {
-  if (dtype === "f32") return `${name}[i]`
-  if (dtype === "f16") return `unpack2x16float(${name}[i >> 1u])[i & 1u]`
-  if (dtype === "bf16") return `bitcast<f32>((${name}[i >> 1u] >> (16u * (i & 1u))) << 16u)`
-  return dtype === "i32" ? `f32(${name}[i])` : `f32((${name}[i >> 2u] >> (8u * (i & 3u))) & 255u)`
+function scalarGet(at: At, dtype: DType): string {
+  if (dtype === "f32") return at("i")
+  if (dtype === "i32") return `f32(${at("i")})`
+  if (dtype === "f16") return `unpack2x16float(${at("i >> 1u")})[i & 1u]`
+  if (dtype === "u8") return `f32((${at("i >> 2u")} >> (8u * (i & 3u))) & 255u)`
+  return `bitcast<f32>((${at("i >> 1u")} >> (16u * (i & 1u))) << 16u)`
 }
 
-function vectorGet(name: string, dtype: DType): string {
-  if (dtype === "f32") return `${name}[i]`
-  const [a, b] = [`${name}[i].x`, `${name}[i].y`]
+function vectorGet(at: At, dtype: DType): string {
+  if (dtype === "f32") return at("i")
+  const [a, b] = [`${at("i")}.x`, `${at("i")}.y`]
   if (dtype === "f16") return `vec4f(unpack2x16float(${a}), unpack2x16float(${b}))`
   return `bitcast<vec4f>(vec4u(${a} << 16u, ${a} & ${high}, ${b} << 16u, ${b} & ${high}))`
 }
@@ -118,10 +150,10 @@ function vectorPut(dtype: DType): string {
 }
 
 /** Writes elements 2i and 2i + 1, the second if it is below count. */
-function pairPut(name: string, dtype: DType): string {
-  if (dtype === "f16") return `${name}[i] = packHalves(v);`
-  if (dtype === "bf16") return `${name}[i] = packBrains(v);`
+function pairPut(set: Set, dtype: DType): string {
+  if (dtype === "f16") return set("i", "packHalves(v)")
+  if (dtype === "bf16") return set("i", "packBrains(v)")
   const as = dtype === "i32" ? "i32" : "f32"
-  const second = `if (2u * i + 1u < count) { ${name}[2u * i + 1u] = ${as}(v.y); }`
-  return `${name}[2u * i] = ${as}(v.x); ${second}`
+  const second = `if (2u * i + 1u < count) { ${set("2u * i + 1u", `${as}(v.y)`)} }`
+  return `${set("2u * i", `${as}(v.x)`)} ${second}`
 }

@@ -15,10 +15,12 @@ import {
   clashesOf,
   parametersOf,
   type Range,
+  windowsOf,
 } from "./arguments.ts"
 import { roundUp, usage, type WebgpuBuffer } from "./buffer.ts"
 import { type Kernel, kernels } from "./kernels.js"
 import type { Pipeline, Pipelines } from "./pipelines.ts"
+import type { Argument } from "./prelude.ts"
 import { stageArguments, stageCode, stageWords } from "./stage.ts"
 
 /** Offsets of bindings and of the parameters of a step. */
@@ -40,13 +42,16 @@ export class Replay {
   readonly #dispatches: Dispatch[] = []
   readonly #constants = new Map<Storage, Range>()
   readonly #arena: GPUBuffer
+  /** Most bytes of one binding. */
+  readonly #most: number
   #staging: GPUBuffer | undefined
   /** Settles when every pipeline is compiled. */
   readonly ready: Promise<unknown>
   compiled = false
 
-  constructor(plan: Plan, device: GPUDevice, pipelines: Pipelines) {
+  constructor(plan: Plan, device: GPUDevice, pipelines: Pipelines, bindingBytes: number) {
     this.#device = device
+    this.#most = bindingBytes
     this.#pipelines = pipelines
     try {
       this.#arena = this.#buffer(plan.arenaBytes, usage.storage)
@@ -150,10 +155,12 @@ export class Replay {
       before.push(this.#copy(home, b.range, b.place.tensor.bytes))
       if (b.written) after.push(this.#copy(b.range, home, b.place.tensor.bytes))
     }
-    const args = argumentsOf(bound)
+    const args = argumentsOf(bound, this.#most)
+    this.#checkWindows(op, kernel, args)
     const groups = kernel.groups?.(call.params) ?? op.rows(call.params)
-    const ranges = bound.filter((_, i) => args[i]?.same === undefined).map((b) => b.range)
-    for (const range of ranges) this.#checkSize(op, range)
+    const ranges = args.flatMap((arg, i) =>
+      arg.same === undefined ? windowsOf((bound[i] as Bound).range, arg) : [],
+    )
     const parameters = parametersOf(op, call.params, groups)
     const pipeline = this.#pipelines.of(op, kernel, args)
     this.#dispatches.push(
@@ -207,12 +214,14 @@ export class Replay {
     }
   }
 
-  #checkSize({ name }: Op, { bytes }: Range): void {
-    const { maxStorageBufferBindingSize } = this.#device.limits
-    if (bytes <= maxStorageBufferBindingSize) return
+  /** Windows are for tensors that the kernel reads and writes by functions only. */
+  #checkWindows({ name }: Op, { code }: Kernel, args: readonly Argument[]): void {
+    const direct = args.find((arg) => arg.windows && new RegExp(`\\b${arg.name}\\[`).test(code))
+    const bindings = args.reduce((sum, { windows }) => sum + (windows?.count ?? 1), 0)
+    if (!direct && bindings <= this.#device.limits.maxStorageBuffersPerShaderStage) return
     throw new RangeError(
-      `webgpu: ${name} reads or writes ${bytes} bytes at once, this GPU takes ` +
-        `${maxStorageBufferBindingSize}. Use a smaller dtype, or --backend wasm`,
+      `webgpu: ${name} has a tensor${direct ? ` ${direct.name}` : ""} larger than the ` +
+        `${this.#most} bytes that this GPU binds at once. Use a smaller dtype, or --backend wasm`,
     )
   }
 
