@@ -4,8 +4,8 @@
 
 const keysAtATime = 256u;
 var<workgroup> weights: array<f32, 256>;
-var<workgroup> own: array<f32, 512>;
-var<workgroup> mixed: array<f32, 512>;
+var<workgroup> own: array<f32, 1024>;
+var<workgroup> mixed: array<f32, 1024>;
 var<workgroup> firstPosition: u32;
 
 // groups: B * T * H
