@@ -60,16 +60,20 @@ export const trainCases = (): TrainCase[] => [
   { name: "270M", config: configOf("270M"), B: 1, T: 256 },
 ]
 
+function casesOf(only: string | undefined): TrainCase[] {
+  const all = trainCases()
+  if (only === undefined) return all
+  return only.split(",").map((wanted) => {
+    const found = all.find(({ name }) => name === wanted)
+    if (found) return found
+    throw new RangeError(`unknown ${wanted}. There are: ${all.map(({ name }) => name).join(", ")}`)
+  })
+}
+
 export async function benchTrain(flags: TrainFlags, report: Report): Promise<TrainRow[]> {
   await using backend = await openFor(flags)
   const meter = await CeilingMeter.open(backend)
-  const chosen = trainCases().filter(
-    ({ name }) => !flags.only || flags.only.split(",").includes(name),
-  )
-  if (chosen.length === 0) {
-    const names = trainCases().map(({ name }) => name)
-    throw new RangeError(`nothing to measure in ${flags.only}. There are: ${names.join(", ")}`)
-  }
+  const chosen = casesOf(flags.only)
   const rows: TrainRow[] = []
   for (const each of chosen) rows.push(await measureTraining(each, backend, meter, flags, report))
   meter.close()

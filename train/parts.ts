@@ -25,7 +25,10 @@ export async function dataSection({
   // Of one long text, which is all that many have, the release's way would use a small part.
   const own = typeof data === "string" ? { sources: [data], pack: true } : data
   if (typeof data === "string" && /\.ya?ml$/i.test(data)) {
-    return { ...(await loadDataConfig(data)), sequence_length }
+    // A file of data has an order of its own, which the run's seed moves on.
+    const file = await loadDataConfig(data)
+    const interleave = file.interleave === 1 ? batch_size : file.interleave
+    return { ...file, sequence_length, seed: file.seed + seed, interleave }
   }
   return { interleave: batch_size, seed, ...own, sequence_length } as DataOptions
 }
