@@ -97,7 +97,7 @@ t.test("wrong usage exits with 2, other errors with 1, each with one message", a
   const cases: readonly [string[], number, RegExp][] = [
     [["bench", "--model", "7B"], 2, /7B.*270M/s],
     [["bench", "--dtype", "int3"], 2, /int3.*Allowed choices are f32, f16, bf16/],
-    [["bench", "--backend", "cuda"], 2, /cuda.*Allowed choices are wasm, js/],
+    [["bench", "--backend", "cuda"], 2, /cuda.*Allowed choices are wasm, webgpu, js/],
     [["bench", "--threads", "0"], 2, /whole number from 1/],
     [["bench", "--threads", "two"], 2, /whole number from 1/],
     [["bench", "--prompt", "0"], 2, /whole number from 1/],
