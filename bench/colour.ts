@@ -6,6 +6,8 @@ const { FORCE_COLOR, NO_COLOR, TERM } = process.env
 const asked = FORCE_COLOR !== undefined && FORCE_COLOR !== "" && FORCE_COLOR !== "0"
 
 /** Whether the standard output takes colours. */
-export const inColour = !NO_COLOR && (asked || (process.stdout.isTTY && TERM !== "dumb"))
+// A pipe's isTTY is not false but undefined, for which createColors would look at CI.
+export const inColour: boolean =
+  !NO_COLOR && (asked || (process.stdout.isTTY === true && TERM !== "dumb"))
 
 export const { bold, dim } = pc.createColors(inColour)
