@@ -1,10 +1,11 @@
 // Sources on disk: every format gives its documents in order, from any record on; what is damaged
 // is an error that names the file and the place, or is skipped and counted.
+import { execFileSync } from "node:child_process"
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { fileURLToPath } from "node:url"
 import zlib from "node:zlib"
-import { parquetWriteBuffer } from "hyparquet-writer"
 import t from "tap"
 import { type DataOptions, textPipeline } from "../train/data/index.ts"
 import { type Item, readItems } from "../train/data/readers.ts"
@@ -15,6 +16,20 @@ t.teardown(() => rmSync(dir, { recursive: true }))
 const texts = Array.from({ length: 50 }, (_, i) => `document ${i}: ${"né “a” ".repeat(i % 7)}`)
 const json = texts.map((text, id) => `${JSON.stringify({ id, text })}\n`).join("")
 const hasZstd = "zstdCompressSync" in zlib
+
+/** A Parquet file's bytes, written in a process of its own: the test runner's loaders, which children
+ *  inherit by NODE_OPTIONS, do not resolve the writer's imports. */
+function parquetWriteBuffer(options: object): Buffer {
+  const script = `import { readFileSync } from "node:fs"
+    import { parquetWriteBuffer } from "hyparquet-writer"
+    const bytes = parquetWriteBuffer(JSON.parse(readFileSync(0, "utf8")))
+    process.stdout.write(Buffer.from(bytes))`
+  return execFileSync(process.execPath, ["--input-type=module", "-e", script], {
+    cwd: fileURLToPath(new URL("../..", import.meta.url)),
+    input: JSON.stringify(options),
+    env: { ...process.env, NODE_OPTIONS: "" },
+  })
+}
 
 const at = (name: string): string => join(dir, name)
 function write(name: string, content: string | Uint8Array): string {
