@@ -3,10 +3,10 @@
 // (scores carry 1/ln 2, so that weights are powers of two).
 // Parallel plan: a work item is one query head of one position. Items next to each other come as
 // tiles of queries that share a key head, positions taken from the front and the back of T in turn,
-// so that equal shares of the items are equal work. Queries go in fours through a block of keys that
-// the L1 cache holds; what happens to a query does not depend on its neighbours. Where few queries
-// read a block, it comes from memory: then its lines are touched first, front to back, since the
-// products jump between rows in a way that no prefetcher follows.
+// so that equal shares of the items are equal work. Queries go in fours through a block of keys
+// that the L1 cache holds; what happens to a query does not depend on its neighbours. Where few
+// queries read a block, it comes from memory: then its lines are touched first, front to back,
+// since the products jump between rows in a way that no prefetcher follows.
 // Bytes: keys and values once per tile (16 queries or more where T allows), q and y once.
 import { scratch } from "../backends/wasm/thread.as"
 import { f16Scale, mixBlock, scoreBlock } from "./attention_block.as"

@@ -1,9 +1,9 @@
 // Attention's two products with a block of keys or values, rows `stride` bytes apart, for four
 // queries or two: scores = q·kᵀ, and acc = acc·correction + weights·v. Keys and values are f32, or
-// f16 widened in registers; E is a multiple of 16. What a query gets is the same to the bit in every
-// variant. Adjacent pairs of 128-bit operations, sums loaded from memory and stored back on one
-// path: V8 fuses such pairs into 256-bit operations. Eight pairs then fill the registers; without
-// that, four do.
+// f16 widened in registers; E is a multiple of 16. What a query gets is the same to the bit in
+// every variant. Adjacent pairs of 128-bit operations, sums loaded from memory and stored back on
+// one path: V8 fuses such pairs into 256-bit operations. Eight pairs then fill the registers;
+// without that, four do.
 import { madd } from "./simd.as"
 
 /** In memory, not in the code: V8 makes constants anew in every round, and does not pair them. */
@@ -44,8 +44,8 @@ function sumEach(p: usize, rows: u32): v128 {
   return f32x4.add(v128.shuffle<f32>(ab, cd, 0, 1, 4, 5), v128.shuffle<f32>(ab, cd, 2, 3, 6, 7))
 }
 
-/** sums (keys, rows, 4) of q (E/4, 4, 4) with 8, 4 or 2 keys from k on, `last` the last of them that
- *  there is. `rows` 4 or 2, `wide` and `half` are constants where this is inlined. */
+/** sums (keys, rows, 4) of q (E/4, 4, 4) with 8, 4 or 2 keys from k on, of which `last` is the last
+ *  one. `rows` 4 or 2, `wide` and `half` are constants where this is inlined. */
 // @ts-ignore: decorator
 @inline
 function products(
@@ -130,28 +130,44 @@ function scores(
   }
 }
 
-function wide4F32Scores(q: usize, k: usize, s: usize, n: u32, E: u32, out: usize, at: usize): void {
+function wide4F32Scores(
+  q: usize, k: usize, s: usize, n: u32, E: u32, out: usize, at: usize,
+): void {
   scores(4, true, false, q, k, s, n, E, out, at)
 }
-function wide4F16Scores(q: usize, k: usize, s: usize, n: u32, E: u32, out: usize, at: usize): void {
+function wide4F16Scores(
+  q: usize, k: usize, s: usize, n: u32, E: u32, out: usize, at: usize,
+): void {
   scores(4, true, true, q, k, s, n, E, out, at)
 }
-function narrow4F32Scores(q: usize, k: usize, s: usize, n: u32, E: u32, out: usize, at: usize): void {
+function narrow4F32Scores(
+  q: usize, k: usize, s: usize, n: u32, E: u32, out: usize, at: usize,
+): void {
   scores(4, false, false, q, k, s, n, E, out, at)
 }
-function narrow4F16Scores(q: usize, k: usize, s: usize, n: u32, E: u32, out: usize, at: usize): void {
+function narrow4F16Scores(
+  q: usize, k: usize, s: usize, n: u32, E: u32, out: usize, at: usize,
+): void {
   scores(4, false, true, q, k, s, n, E, out, at)
 }
-function wide2F32Scores(q: usize, k: usize, s: usize, n: u32, E: u32, out: usize, at: usize): void {
+function wide2F32Scores(
+  q: usize, k: usize, s: usize, n: u32, E: u32, out: usize, at: usize,
+): void {
   scores(2, true, false, q, k, s, n, E, out, at)
 }
-function wide2F16Scores(q: usize, k: usize, s: usize, n: u32, E: u32, out: usize, at: usize): void {
+function wide2F16Scores(
+  q: usize, k: usize, s: usize, n: u32, E: u32, out: usize, at: usize,
+): void {
   scores(2, true, true, q, k, s, n, E, out, at)
 }
-function narrow2F32Scores(q: usize, k: usize, s: usize, n: u32, E: u32, out: usize, at: usize): void {
+function narrow2F32Scores(
+  q: usize, k: usize, s: usize, n: u32, E: u32, out: usize, at: usize,
+): void {
   scores(2, false, false, q, k, s, n, E, out, at)
 }
-function narrow2F16Scores(q: usize, k: usize, s: usize, n: u32, E: u32, out: usize, at: usize): void {
+function narrow2F16Scores(
+  q: usize, k: usize, s: usize, n: u32, E: u32, out: usize, at: usize,
+): void {
   scores(2, false, true, q, k, s, n, E, out, at)
 }
 

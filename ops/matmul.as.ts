@@ -12,6 +12,7 @@ import { rowProduct } from "./matmul_row.as"
 import { tileProduct } from "./matmul_tile.as"
 import { itemBytes } from "./half.as"
 import { rstdOf, sumSquares } from "./rmsnorm.as"
+import { lookUntil } from "./stream.as"
 
 /** Numbers of x kept in scratch at a time: 640 KiB, within a core's second-level cache. */
 const blockNumbers: u32 = 163840
@@ -115,9 +116,12 @@ export function blockProduct(
   }
 }
 
-/** c (rows, 16) += kept x (rows, depth) · w (depth, 16), block by block of the depth. */
-function panelProduct(w: usize, c: usize, stride: usize, rows: u32, depth: u32, wType: u32): void {
-  if (rows === 1) return rowProduct(kept(), w, c, depth, wType, sums() + 128)
+/** c (rows, 16) += kept x (rows, depth) · w (depth, 16), block by block of the depth; `until`: of
+ *  the weights that the caller goes through (stream.as.ts). */
+function panelProduct(
+  w: usize, until: usize, c: usize, stride: usize, rows: u32, depth: u32, wType: u32,
+): void {
+  if (rows === 1) return rowProduct(kept(), w, c, depth, wType, until, sums() + 128)
   for (let k: u32 = 0; k < depth; k += blockDepth) {
     const b = w + <usize>k * 16 * itemBytes(wType)
     blockProduct(b, c, stride, rows, depth, k, min(blockDepth, depth - k), wType)
@@ -161,6 +165,7 @@ function product(
 ): void {
   const most = M === 1 ? blockNumbers : keptDepth
   const rowBytes = <usize>K * 16 * itemBytes(wType)
+  const until = lookUntil(w + <usize>end * rowBytes)
   const stride = <usize>N * 4
   const block = blockRows(M, min(K, most))
   for (let m: u32 = 0; m < M; m += block) {
@@ -172,7 +177,7 @@ function product(
         const from = w + p * rowBytes + <usize>k * 16 * itemBytes(wType)
         const to = y + (<usize>m * N + p * 16) * 4
         clear(sums(), <usize>rows * 64)
-        panelProduct(from, sums(), 64, rows, depth, wType)
+        panelProduct(from, until, sums(), 64, rows, depth, wType)
         deliver(to, stride, rows, min(N - p * 16, 16), scaleOf(wType), more || k > 0)
       }
     }
@@ -232,6 +237,7 @@ function gatedProduct(
 ): void {
   const most = M === 1 ? blockNumbers : blockNumbers / 6
   const kBytes = 16 * itemBytes(wType)
+  const until = lookUntil(w + 2 * <usize>end * K * kBytes)
   const block = blockRows(M, min(K, most))
   for (let m: u32 = 0; m < M; m += block) {
     const rows = min(block, M - m)
@@ -243,8 +249,9 @@ function gatedProduct(
         const depth = min(most, K - k)
         if (K > most) keep(from, norm, K, k, rows, depth, eps, wType)
         const panel = w + (<usize>(2 * p) * K + k) * kBytes
-        panelProduct(panel, sums(), 128, rows, depth, wType)
-        panelProduct(panel + <usize>K * kBytes, sums() + 64, 128, rows, depth, wType)
+        panelProduct(panel, until, sums(), 128, rows, depth, wType)
+        const next = panel + <usize>K * kBytes
+        panelProduct(next, until, sums() + 64, 128, rows, depth, wType)
       }
       const to = y + (<usize>m * F + p * 16) * 4
       gate(to, <usize>F * 4, rows, min(F - p * 16, 16), scaleOf(wType))

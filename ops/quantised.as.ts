@@ -10,6 +10,7 @@ import {
 import { expandBlock } from "./quantised_block.as"
 import { roundedProduct, roundRow } from "./quantised_row.as"
 import { rstdOf, sumSquares } from "./rmsnorm.as"
+import { lookUntil } from "./stream.as"
 
 /** Scratch that ops/matmul.as.ts leaves: widened weights. */
 // @ts-ignore: decorator
@@ -44,10 +45,11 @@ function product(
 ): void {
   const panelBytes = <usize>C * Z
   if (M === 1) {
+    const until = lookUntil(w + end * panelBytes)
     keepRounded(x, norm, K, Z, eps)
     for (let p = begin; p < end; p++) {
       clear(sums(), 64)
-      roundedProduct(kept(), w + p * panelBytes, sums(), C, Z)
+      roundedProduct(kept(), w + p * panelBytes, until, sums(), C, Z)
       deliver(y + <usize>p * 64, 0, 1, min(N - p * 16, 16), 1, more)
     }
     return
@@ -99,12 +101,13 @@ function gatedProduct(
 ): void {
   const panelBytes = <usize>C * Z
   if (M === 1) {
+    const until = lookUntil(w + 2 * end * panelBytes)
     keepRounded(x, norm, K, Z, eps)
     for (let p = begin; p < end; p++) {
       const panel = w + 2 * p * panelBytes
       clear(sums(), 128)
-      roundedProduct(kept(), panel, sums(), C, Z)
-      roundedProduct(kept(), panel + panelBytes, sums() + 64, C, Z)
+      roundedProduct(kept(), panel, until, sums(), C, Z)
+      roundedProduct(kept(), panel + panelBytes, until, sums() + 64, C, Z)
       gate(y + <usize>p * 64, 0, 1, min(F - p * 16, 16), 1)
     }
     return

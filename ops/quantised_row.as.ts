@@ -5,6 +5,7 @@
 // q4 uses the dot product of 8-bit numbers by 7-bit ones where the build has it: the half bytes 0 …
 // 15 are the 7-bit numbers, the sum starts at −8·Σx. Elsewhere 16-bit ones give the same integers.
 import { madd } from "./simd.as"
+import { isFirstInPage, lookAhead } from "./stream.as"
 
 /** In memory, not in the code: V8 makes constants anew in every round, and does not pair them. */
 const masks = memory.data<u32>([0x0f0f0f0f, 0x000f000f])
@@ -104,11 +105,14 @@ export function roundRow(
   roundBlock(room - (K & 31) * 4, to, Z)
 }
 
-/** c (16) += the row of records at a · w (blocks, Z). */
-export function roundedProduct(a: usize, w: usize, c: usize, blocks: u32, Z: u32): void {
-  if (Z === 544) row8(a, w, c, blocks)
-  else if (relaxedDot()) row4(a, w, c, blocks)
-  else row4Exact(a, w, c, blocks)
+/** c (16) += the row of records at a · w (blocks, Z). `until`: of all weights that are about to be
+ *  read (stream.as.ts); four bytes 128 behind c are overwritten. */
+export function roundedProduct(
+  a: usize, w: usize, until: usize, c: usize, blocks: u32, Z: u32,
+): void {
+  if (Z === 544) row8(a, w, until, c, blocks)
+  else if (relaxedDot()) row4(a, w, until, c, blocks)
+  else row4Exact(a, w, until, c, blocks)
 }
 
 /** sum + integers · both scales. */
@@ -125,10 +129,11 @@ function dot(sum: v128, w: v128, x: v128): v128 {
   return i32x4.add(sum, i32x4.dot_i16x8_s(w, x))
 }
 
-function row8(a: usize, w: usize, c: usize, blocks: u32): void {
+function row8(a: usize, w: usize, until: usize, c: usize, blocks: u32): void {
   const end = w + <usize>blocks * 544
   let s0 = v128.load(c), s1 = v128.load(c, 16), s2 = v128.load(c, 32), s3 = v128.load(c, 48)
   while (w < end) {
+    if (isFirstInPage(w, 544)) lookAhead(w, until, c + 128)
     let x = v128.load32_splat(a)
     let i0 = i32x4.dot_i16x8_s(v128.load8x8_s(w), x)
     let i1 = i32x4.dot_i16x8_s(v128.load8x8_s(w, 8), x)
@@ -202,11 +207,12 @@ function upper(u: v128, mask: v128): v128 {
   return v128.and(i32x4.shr_u(u, 4), mask)
 }
 
-function row4(a: usize, w: usize, c: usize, blocks: u32): void {
+function row4(a: usize, w: usize, until: usize, c: usize, blocks: u32): void {
   const end = w + <usize>blocks * 288
   const mask = v128.load32_splat(masks)
   let s0 = v128.load(c), s1 = v128.load(c, 16), s2 = v128.load(c, 32), s3 = v128.load(c, 48)
   while (w < end) {
+    if (isFirstInPage(w, 288)) lookAhead(w, until, c + 128)
     const start = v128.load32_splat(a, 36)
     let i0 = start, i1 = start, i2 = start, i3 = start
     let x = v128.load32_splat(a), y = v128.load32_splat(a, 4)
@@ -245,11 +251,12 @@ function row4(a: usize, w: usize, c: usize, blocks: u32): void {
 }
 
 // Lanes of 16 bits hold numbers k, k + 4, k + 1, k + 5 of an output, or as many from k + 2 on.
-function row4Exact(a: usize, w: usize, c: usize, blocks: u32): void {
+function row4Exact(a: usize, w: usize, until: usize, c: usize, blocks: u32): void {
   const end = w + <usize>blocks * 288
   const mask = v128.load32_splat(masks, 4)
   let s0 = v128.load(c), s1 = v128.load(c, 16), s2 = v128.load(c, 32), s3 = v128.load(c, 48)
   while (w < end) {
+    if (isFirstInPage(w, 288)) lookAhead(w, until, c + 128)
     const start = v128.load32_splat(a, 68)
     let i0 = start, i1 = start, i2 = start, i3 = start
     for (const last = w + 256; w < last; w += 64, a += 16) {
