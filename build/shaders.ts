@@ -10,8 +10,13 @@
 //   // groups: P * ceil(M / 8)     how many workgroups it takes; else as many as the op has rows
 //   // scalars: w                  tensors in panels that it takes number by number, not by fours
 //   // instead of matmul: M > 1    this entry point serves the op where the parameters are such
+//   // instead of matmul           it serves the op always, or where `with` says so
+//   // with: subgroups shader-f16  only where the GPU has these features and they are in use
+// Of those that serve, one with a condition goes before one without, then one with more features.
+// A function, too, may say `with`: then it stands for the one of its name without where it can.
 import { readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { features } from "../backends/webgpu/device.ts"
 import type { Op } from "../engine/index.ts"
 
 interface Declaration {
@@ -19,6 +24,7 @@ interface Declaration {
   readonly text: string
   readonly file: string
   readonly entry: boolean
+  readonly features: readonly string[]
 }
 
 const heads = /^(?:@.*)?\b(?:fn|const|struct|alias|override|var(?:<\w+>)?)\s+(\w+)/m
@@ -39,13 +45,25 @@ function declarationsOf(file: string, text: string): Declaration[] {
     const code = open.join("\n")
     const name = heads.exec(code)?.[1]
     if (!name) throw new SyntaxError(`${file}:${i + 1}: cannot read this declaration`)
-    found.push({ name, text: code, file, entry: code.includes("@compute") })
+    const features = featuresOf(code, `${file}:${i + 1}`)
+    found.push({ name, text: code, file, entry: code.includes("@compute"), features })
     open = []
   })
   if (open.some((l) => l !== "" && !l.startsWith("//"))) {
     throw new SyntaxError(`${file}: the last declaration does not end`)
   }
   return found
+}
+
+const directive = (text: string, name: string): string | undefined =>
+  new RegExp(`^// ${name}: (.*)$`, "m").exec(text)?.[1]
+
+/** What a declaration says that it needs. */
+function featuresOf(text: string, place: string): string[] {
+  const needed = directive(text, "with")?.split(" ") ?? []
+  const unknown = needed.find((name) => !features.some((f) => f === name))
+  if (unknown === undefined) return needed
+  throw new SyntaxError(`${place}: no feature ${unknown}. There are: ${features.join(", ")}`)
 }
 
 /** The words of code; what `name_put` is made of counts as named there. */
@@ -62,15 +80,20 @@ const localsOf = ({ text }: Declaration): Set<string> =>
     [...text.matchAll(/(?:\b(?:let|var) +(\w+))|(?:(\w+): )/g)].map(([, a, b]) => a ?? b ?? ""),
   )
 
-/** Everything that an entry point reaches, itself last. */
-function reached(entry: Declaration, all: ReadonlyMap<string, Declaration[]>): Declaration[] {
+/** Everything that an entry point reaches with these features beside its own, itself last. */
+function reached(
+  entry: Declaration,
+  all: ReadonlyMap<string, Declaration[]>,
+  using: readonly string[],
+): Declaration[] {
+  const usable = new Set([...entry.features, ...using])
   const found = new Set<Declaration>()
   const visit = (declaration: Declaration): void => {
     if (found.has(declaration)) return
     found.add(declaration)
     const own = localsOf(declaration)
     for (const word of wordsOf(declaration.text).filter((word) => !own.has(word))) {
-      const named = (all.get(word) ?? []).filter((d) => !d.entry)
+      const named = bestOf((all.get(word) ?? []).filter((d) => !d.entry && fits(d, usable)))
       const here = named.find((d) => d.file === declaration.file) ?? named[0]
       if (here && named.length > 1 && here.file !== declaration.file) {
         throw new SyntaxError(`${declaration.file}: ${word} is in ${named.map((d) => d.file)}`)
@@ -82,8 +105,23 @@ function reached(entry: Declaration, all: ReadonlyMap<string, Declaration[]>): D
   return [...found].reverse()
 }
 
-const directive = (text: string, name: string): string | undefined =>
-  new RegExp(`^// ${name}: (.*)$`, "m").exec(text)?.[1]
+const fits = ({ features }: Declaration, usable: ReadonlySet<string>): boolean =>
+  features.every((name) => usable.has(name))
+
+/** Those with the most features. */
+function bestOf(named: readonly Declaration[]): Declaration[] {
+  const most = Math.max(...named.map(({ features }) => features.length))
+  return named.filter(({ features }) => features.length === most)
+}
+
+/** Every choice of features that make an entry point reach something else, the most first. */
+function choicesOf(entry: Declaration, all: ReadonlyMap<string, Declaration[]>): string[][] {
+  const every = reached(entry, all, features).flatMap((d) => d.features)
+  const optional = [...new Set(every)].filter((name) => !entry.features.includes(name))
+  const choices: string[][] = [[]]
+  for (const name of optional) choices.push(...choices.map((set) => [...set, name]))
+  return choices.sort((a, b) => b.length - a.length)
+}
 
 /** A formula over an op's parameters as a JavaScript function. */
 function functionOf(op: Op, formula: string): string {
@@ -93,8 +131,13 @@ function functionOf(op: Op, formula: string): string {
 }
 
 /** An entry point as JavaScript: its name, its shader, and what its comments say. */
-function kernelOf(op: Op, entry: Declaration, all: ReadonlyMap<string, Declaration[]>): string {
-  const code = reached(entry, all)
+function kernelOf(
+  op: Op,
+  entry: Declaration,
+  all: ReadonlyMap<string, Declaration[]>,
+  using: readonly string[],
+): string {
+  const code = reached(entry, all, using)
     .map((d) => d.text)
     .join("\n")
   const groups = directive(entry.text, "groups")
@@ -104,17 +147,24 @@ function kernelOf(op: Op, entry: Declaration, all: ReadonlyMap<string, Declarati
     `entry: "${entry.name}"`,
     `code: ${JSON.stringify(code)}`,
     `scalars: ${JSON.stringify(scalars)}`,
+    `features: ${JSON.stringify([...entry.features, ...using])}`,
     ...(groups ? [`groups: ${functionOf(op, groups)}`] : []),
     ...(condition ? [`when: ${functionOf(op, condition)}`] : []),
   ]
   return `{ ${fields.join(", ")} }`
 }
 
-/** The entry points of an op: those for some parameters first, the one of its name last. */
+const standsFor = (op: Op, { text }: Declaration): boolean =>
+  new RegExp(`^// instead of ${op.name}(:|$)`, "m").test(text)
+
+/** The entry points of an op in the order in which they are tried, the one of its name last. */
 function entriesOf(op: Op, all: ReadonlyMap<string, Declaration[]>): Declaration[] {
   const entries = [...all.values()].flat().filter((d) => d.entry)
   const named = entries.find((d) => d.name === op.name || d.name === `${op.name}Kernel`)
-  return named ? [...entries.filter((d) => directive(d.text, `instead of ${op.name}`)), named] : []
+  const rank = ({ text, features }: Declaration): number =>
+    features.length + (directive(text, `instead of ${op.name}`) ? 100 : 0)
+  const others = entries.filter((d) => standsFor(op, d)).sort((a, b) => rank(b) - rank(a))
+  return named ? [...others, named] : []
 }
 
 /** Writes kernels.js with the shader of every op that has an entry point under `root`/ops. */
@@ -129,7 +179,9 @@ export function embedShaders(root: string, ops: readonly Op[]): void {
     }
   }
   const entries = ops.flatMap((op) => {
-    const found = entriesOf(op, all).map((entry) => kernelOf(op, entry, all))
+    const found = entriesOf(op, all).flatMap((entry) =>
+      choicesOf(entry, all).map((using) => kernelOf(op, entry, all, using)),
+    )
     return found.length > 0 ? [`  ${op.name}: [${found.join(", ")}],`] : []
   })
   const text = `export const kernels = {\n${entries.join("\n")}\n}\n`

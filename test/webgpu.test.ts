@@ -1,7 +1,7 @@
 // What the webgpu backend does beside computing: places of tensors that a binding cannot reach as
 // they are, bits of random numbers, counting, features left off, errors.
 import t, { type Test } from "tap"
-import { openWebgpu, type WebgpuBackend } from "../backends/webgpu/index.ts"
+import { features, openWebgpu, type WebgpuBackend } from "../backends/webgpu/index.ts"
 import {
   allocate,
   type Backend,
@@ -99,7 +99,7 @@ test("sizes are checked", async (t, backend) => {
 })
 
 t.test("features can be left off", noWebgpu ? { skip: noWebgpu } : {}, async (t) => {
-  const backend = await openWebgpu({ without: ["subgroups", "shader-f16", "timestamp-query"] })
+  const backend = await openWebgpu({ without: features })
   t.equal(backend.features.size, 0)
   t.same([...(await add(constant([1], [1]), constant([2], [1])).read(backend))], [3])
   backend.close()

@@ -1,8 +1,24 @@
 // Opens a GPU: the browser's own, or Dawn's through the package `webgpu` in Node. Which optional
 // features are used is chosen here, once.
 
-export const features = ["shader-f16", "subgroups", "timestamp-query"] as const
+export const features = [
+  "shader-f16",
+  "subgroups",
+  "subgroup-matrix",
+  "packed-dot",
+  "timestamp-query",
+] as const
 export type Feature = (typeof features)[number]
+
+/** Where the GPU calls a feature by another name. */
+const otherNames: Readonly<Partial<Record<Feature, string>>> = {
+  "subgroup-matrix": "chromium-experimental-subgroup-matrix",
+}
+
+/** Those that are part of the language of shaders, not of the device. */
+const ofLanguage: Readonly<Partial<Record<Feature, string>>> = {
+  "packed-dot": "packed_4x8_integer_dot_product",
+}
 
 export interface WebgpuOptions {
   /** Optional features to leave off although the GPU has them. */
@@ -10,6 +26,8 @@ export interface WebgpuOptions {
   /** Most bytes that a kernel gets in one piece; default what the GPU allows. Larger tensors are
    *  bound in several. */
   readonly bindingBytes?: number
+  /** In Node: Dawn's driver that computes nothing, to compile shaders and to time the rest. */
+  readonly driver?: "null"
 }
 
 export interface OpenDevice {
@@ -32,8 +50,8 @@ const raised = [
   "maxComputeWorkgroupStorageSize",
 ] as const
 
-// Dawn's instance has to outlive every device that comes from it.
-let dawn: GPU | undefined
+// Dawn's instances, by driver: they have to outlive every device that comes from them.
+const dawn = new Map<string | undefined, GPU>()
 
 /** Opens a device of its own. Throws RangeError for an unknown feature, Error where there is no GPU. */
 export async function openDevice(options: WebgpuOptions): Promise<OpenDevice> {
@@ -47,13 +65,15 @@ export async function openDevice(options: WebgpuOptions): Promise<OpenDevice> {
       `webgpu: without lists ${JSON.stringify(unknown)}. There are: ${features.join(", ")}`,
     )
   }
-  const gpu = await findGpu()
+  const gpu = await findGpu(options.driver)
   const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" })
   if (!adapter) throw new Error(noAdapter)
-  const wanted = features.filter((name) => adapter.features.has(name) && !without.includes(name))
+  const wanted = features.filter((name) => isIn(gpu, adapter, name) && !without.includes(name))
   const limits = raised.map((name) => [name, adapter.limits[name]])
   const device = await adapter.requestDevice({
-    requiredFeatures: wanted,
+    requiredFeatures: wanted
+      .filter((name) => !ofLanguage[name])
+      .map((name) => (otherNames[name] ?? name) as GPUFeatureName),
     requiredLimits: Object.fromEntries(limits),
   })
   const { vendor, architecture, device: model, description } = adapter.info
@@ -67,16 +87,30 @@ export async function openDevice(options: WebgpuOptions): Promise<OpenDevice> {
   }
 }
 
-async function findGpu(): Promise<GPU> {
-  if (typeof navigator !== "undefined" && navigator.gpu) return navigator.gpu
+function isIn(gpu: GPU, adapter: GPUAdapter, name: Feature): boolean {
+  const word = ofLanguage[name]
+  if (word) return gpu.wgslLanguageFeatures.has(word)
+  return adapter.features.has(otherNames[name] ?? name)
+}
+
+async function findGpu(driver: "null" | undefined): Promise<GPU> {
+  if (driver === undefined && typeof navigator !== "undefined" && navigator.gpu) {
+    return navigator.gpu
+  }
   if (typeof process === "undefined" || process.versions?.node === undefined) {
     throw new Error(
       "Cannot open webgpu: this browser has no WebGPU here. It needs a recent browser and a page " +
         'served by https or from localhost; or use "wasm"',
     )
   }
-  dawn ??= (await loadDawn()).create([])
-  return dawn
+  const known = dawn.get(driver)
+  if (known) return known
+  // Experimental features are among the unsafe ones.
+  const flags = ["enable-dawn-features=allow_unsafe_apis"]
+  const { create } = await loadDawn()
+  const made = create(driver ? [...flags, `backend=${driver}`] : flags)
+  dawn.set(driver, made)
+  return made
 }
 
 async function loadDawn(): Promise<{ create(flags: string[]): GPU }> {

@@ -43,7 +43,7 @@ export class WebgpuBackend implements Backend, AsyncDisposable {
     this.#device = device
     this.features = features
     this.build = [description, ...features].join(", ")
-    this.#pipelines = new Pipelines(device, features.has("subgroups"))
+    this.#pipelines = new Pipelines(device, features)
     const most = device.limits.maxStorageBuffersPerShaderStage
     const fitting = allOps.filter((op) => kernels[op.name] && slotsOf(op).length <= most)
     this.#kernels = new Set(fitting.map((op) => op.name))

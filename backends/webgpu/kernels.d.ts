@@ -1,4 +1,6 @@
 // Made by build/shaders.ts.
+import type { Feature } from "./device.ts"
+
 type Params = Readonly<Record<string, number>>
 
 export interface Kernel {
@@ -6,6 +8,8 @@ export interface Kernel {
   readonly code: string
   /** Tensors in panels that are bound number by number. */
   readonly scalars: readonly string[]
+  /** Optional features that have to be in use. */
+  readonly features: readonly Feature[]
   /** Workgroups; absent: the op's rows. */
   readonly groups?: (params: Params) => number
   /** Whether this one serves; absent: always. */

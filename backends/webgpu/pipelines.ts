@@ -1,7 +1,8 @@
 // The compute pipelines of a device: each is compiled once, when a plan first needs it, and all of a
 // plan at the same time. Errors of a shader name the file, the line and the generated source.
-import type { Op } from "../../engine/index.ts"
-import type { Kernel } from "./kernels.js"
+import type { Op, Step } from "../../engine/index.ts"
+import type { Feature } from "./device.ts"
+import { type Kernel, kernels } from "./kernels.js"
 import { type Argument, preludeOf } from "./prelude.ts"
 
 export interface Pipeline {
@@ -13,18 +14,28 @@ export interface Pipeline {
 
 export class Pipelines {
   readonly #device: GPUDevice
-  readonly #subgroups: boolean
+  readonly #features: ReadonlySet<Feature>
   readonly #all = new Map<string, Pipeline>()
   readonly #layouts = new Map<string, GPUBindGroupLayout>()
 
-  constructor(device: GPUDevice, subgroups: boolean) {
+  constructor(device: GPUDevice, features: ReadonlySet<Feature>) {
     this.#device = device
-    this.#subgroups = subgroups
+    this.#features = features
   }
 
   /** Pipelines compiled so far. */
   get count(): number {
     return this.#all.size
+  }
+
+  /** The kernel for the parameters of a step: the first that serves with the features in use. */
+  kernelOf({ op, call }: Step): Kernel {
+    const found = kernels[op.name]?.find(
+      ({ when, features }) =>
+        features.every((name) => this.#features.has(name)) && (when?.(call.params) ?? true),
+    )
+    if (found) return found
+    throw new Error(`webgpu: there is no kernel ${op.name}`)
   }
 
   /** The pipeline of an op for arguments of these dtypes, written or not, shared or not. */
@@ -38,7 +49,7 @@ export class Pipelines {
       ),
     ]
     return this.#get(key.join(" "), args, kernel.entry, () => {
-      const prelude = preludeOf(op, args, kernel, this.#subgroups)
+      const prelude = preludeOf(op, args, kernel)
       return `${prelude}${withShared(kernel.code, args)}\n`
     })
   }

@@ -1,6 +1,7 @@
 // What stands in front of a kernel's text: its bindings and parameters by name, and how numbers of
 // 16 bits are read and written. Kernels compute in f32; f16, bf16 and u8 are bound as 32-bit words.
 import { type DType, isOwn, isWord, type Op } from "../../engine/index.ts"
+import type { Feature } from "./device.ts"
 import type { Kernel } from "./kernels.js"
 
 /** How a step uses one of its tensors. */
@@ -37,12 +38,19 @@ export function slotsOf(op: Op, scalars: readonly string[] = []): Shape[] {
 /** Parameters that the kernel gets from memory; the dtypes are part of the shader. */
 export const fieldsOf = (op: Op): string[] => op.params.filter((name) => !name.endsWith("Type"))
 
+/** What a shader says in order to use an optional feature. */
+const directives: Readonly<Partial<Record<Feature, string>>> = {
+  "shader-f16": "enable f16;",
+  subgroups: "enable subgroups;",
+  "subgroup-matrix": "enable chromium_experimental_subgroup_matrix;",
+  "packed-dot": "requires packed_4x8_integer_dot_product;",
+}
+
 /** The text in front of a kernel's code for these arguments. */
 export function preludeOf(
   op: Op,
   args: readonly Argument[],
-  { code, scalars }: Kernel,
-  subgroups: boolean,
+  { code, scalars, features }: Kernel,
 ): string {
   const slots = slotsOf(op, scalars)
   const fields = fieldsOf(op).map(
@@ -57,7 +65,7 @@ export function preludeOf(
     return [...text, ...used.map(([, line]) => line)]
   })
   return [
-    ...(subgroups ? ["enable subgroups;"] : []),
+    ...features.flatMap((name) => directives[name] ?? []),
     "struct Parameters {",
     ...fields,
     "  Groups: u32,",

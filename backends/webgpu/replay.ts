@@ -18,7 +18,7 @@ import {
   windowsOf,
 } from "./arguments.ts"
 import { roundUp, usage, type WebgpuBuffer } from "./buffer.ts"
-import { type Kernel, kernels } from "./kernels.js"
+import type { Kernel } from "./kernels.js"
 import type { Pipeline, Pipelines } from "./pipelines.ts"
 import type { Argument } from "./prelude.ts"
 import { stageArguments, stageCode, stageWords } from "./stage.ts"
@@ -132,7 +132,7 @@ export class Replay {
   /** Room for the tensors of the step that moves most. */
   #stagingFor(plan: Plan): GPUBuffer | undefined {
     const sizes = plan.steps.map((step) =>
-      this.#movedOf(boundOf(step, kernelOf(step), this.#rangeOf))
+      this.#movedOf(boundOf(step, this.#pipelines.kernelOf(step), this.#rangeOf))
         .map(({ range }) => roundUp(range.bytes, bindingAlignment))
         .reduce((a, b) => a + b, 0),
     )
@@ -143,7 +143,7 @@ export class Replay {
   #addStep(step: Step): void {
     const { op, call } = step
     if (step.outputs.every(({ tensor }) => tensor.size === 0)) return
-    const kernel = kernelOf(step)
+    const kernel = this.#pipelines.kernelOf(step)
     const bound = boundOf(step, kernel, this.#rangeOf)
     const before: Dispatch[] = []
     const after: Dispatch[] = []
@@ -249,11 +249,4 @@ export class Replay {
       })
     })
   }
-}
-
-/** The kernel for the parameters of a step. */
-function kernelOf({ op, call }: Step): Kernel {
-  const found = kernels[op.name]?.find(({ when }) => when?.(call.params) ?? true)
-  if (found) return found
-  throw new Error(`webgpu: there is no kernel ${op.name}`)
 }
