@@ -1,4 +1,5 @@
-// What a backend is to the rest: seven members. Memory, and the replay of plans; no mathematics.
+// What a backend is to the rest: seven members. Memory, and the replay of plans; no mathematics. A
+// device apart from the processor says two things more: how far runs may go ahead, how it is replaced.
 import type { DType } from "./dtype.ts"
 import type { Plan } from "./plan.ts"
 
@@ -30,4 +31,16 @@ export interface Backend {
   read(buffer: Buffer, bytes?: number, offset?: number): Promise<ArrayBuffer>
   prepare(plan: Plan): Prepared
   close(): void
+  /** Runs that may wait in line behind the one whose result is read next; default 0. A run has then
+   *  been put in line when `run` returns, and a read is of what the runs before it leave. */
+  readonly ahead?: number
+  /** Puts another device in the place of one that was lost, with the same buffers, zeroed, and the
+   *  same plans; nothing where none was lost. Returns how many were lost so far.
+   *  Throws Error when no device comes back. */
+  recover?(): Promise<number>
+}
+
+/** A device is gone, and what was in its memory. `Backend.recover` gets another one. */
+export class DeviceLostError extends Error {
+  override readonly name = "DeviceLostError"
 }

@@ -1,6 +1,6 @@
 // The engine: tensors, the call graph, gradients, plans, and what a backend must offer.
 export { alignment, alignUp } from "./arena.ts"
-export type { Backend, Buffer, Prepared } from "./backend.ts"
+export { type Backend, type Buffer, DeviceLostError, type Prepared } from "./backend.ts"
 export {
   type DType,
   decode,

@@ -106,7 +106,8 @@ export function checkToken(id: number, { vocabSize }: ModelConfig): void {
   throw new RangeError(`token ids lie in 0 … ${vocabSize - 1}, got ${id}`)
 }
 
-/** Runs a checked generation on a session that no one else uses meanwhile. */
+/** Runs a checked generation on a session that no one else uses meanwhile. Ids are read in arrears
+ *  where the backend takes several steps at once; steps beyond the end are not looked at. */
 export async function* run(
   session: Session,
   prompt: readonly number[],
@@ -117,20 +118,39 @@ export async function* run(
   signal?.throwIfAborted()
   if (maxNewTokens === 0) return
   session.setSampling(options)
+  await prefill(session, prompt, signal)
+  const inFlight: Promise<number>[] = []
+  const begin = (step: Promise<number>): void => {
+    // Whoever ends early does not wait for it.
+    step.catch(() => undefined)
+    inFlight.push(step)
+  }
+  begin(session.token())
+  for (let begun = 1, n = 1; ; n++) {
+    const id = (await inFlight.shift()) as number
+    const isLast = n === maxNewTokens || stop.includes(id)
+    // The first step prepares what the others need.
+    const most = n === 1 ? 0 : session.ahead
+    for (; !isLast && begun < maxNewTokens && inFlight.length < most; begun++) {
+      begin(session.decode())
+    }
+    yield { id, text: textOf(id, isLast) }
+    if (isLast) return
+    await nextTurn()
+    signal?.throwIfAborted()
+    if (inFlight.length === 0) {
+      begin(session.decode())
+      begun++
+    }
+  }
+}
+
+async function prefill(session: Session, prompt: readonly number[], signal?: AbortSignal) {
   for (let start = 0; start < prompt.length; start += prefillChunk) {
     const chunk = prompt.slice(start, start + prefillChunk)
     await session.prefill(chunk, start, start + chunk.length === prompt.length)
     await nextTurn()
     signal?.throwIfAborted()
-  }
-  for (let n = 1; ; n++) {
-    const id = await session.token()
-    const isLast = n === maxNewTokens || stop.includes(id)
-    yield { id, text: textOf(id, isLast) }
-    if (isLast) return
-    await nextTurn()
-    signal?.throwIfAborted()
-    await session.decode(prompt.length + n - 1)
   }
 }
 

@@ -1,30 +1,23 @@
 // A model on a backend: loading, logits, generation.
-import {
-  type Backend,
-  bufferOf,
-  type Plan,
-  readBound,
-  runOnce,
-  type Tensor,
-} from "../engine/index.ts"
-import {
-  type Checked,
-  checkBatch,
-  checkModelOptions,
-  checkNorms,
-  dtypeFor,
-  explained,
-} from "./checks.ts"
+import type { Backend, Plan, Tensor } from "../engine/index.ts"
+import { type Checked, checkModelOptions, checkNorms, dtypeFor, explained } from "./checks.ts"
 import { configOf, type ModelConfig, parameterCount } from "./config.ts"
+import { evaluate } from "./evaluate.ts"
 import { openModelFolder } from "./folder.ts"
 import { isQuantised } from "./format.ts"
-import { head, hidden, type Trace, type Weights } from "./forward.ts"
-import { checkOptions, type GenerateOptions, run, type Token } from "./generate.ts"
-import { Holder } from "./holder.ts"
+import type { Trace, Weights } from "./forward.ts"
+import {
+  type Checked as CheckedOptions,
+  checkOptions,
+  type GenerateOptions,
+  run,
+  type Token,
+} from "./generate.ts"
 import type { WeightDType } from "./layout.ts"
 import type { NormKind, Norms } from "./norms.ts"
+import { lostDevices, Residence, surviving } from "./restore.ts"
 import { rowTensors, saveModel } from "./saving.ts"
-import { allocateCaches, type CacheDType, cacheUpdates, Session } from "./session.ts"
+import { type CacheDType, Session } from "./session.ts"
 import { continuation, promptIds, type TokenizerOption, tokenizerFor } from "./text.ts"
 import type { Tokenizer } from "./tokenizer/index.ts"
 import {
@@ -78,6 +71,7 @@ export class OpenELM {
   readonly #idle: Session[] = []
   readonly #sessions = new Set<Session>()
   readonly #variants: OpenELM[] = []
+  readonly #residence: Residence
   #closed = false
 
   private constructor(
@@ -85,7 +79,9 @@ export class OpenELM {
     options: Checked,
     loaded: LoadedWeights,
     tokenizer: Tokenizer | undefined,
+    lost: number,
   ) {
+    this.#residence = new Residence(options.backend, loaded.refill, lost)
     this.config = config
     this.backend = options.backend
     this.dtype = options.dtype
@@ -135,7 +131,8 @@ export class OpenELM {
   ): Promise<OpenELM> {
     const checked = checkModelOptions(config, options)
     try {
-      return new OpenELM(config, checked, await load(checked), tokenizer)
+      const lost = await lostDevices(checked.backend)
+      return new OpenELM(config, checked, await load(checked), tokenizer, lost)
     } catch (error) {
       throw explained(error, config, checked.dtype)
     }
@@ -147,8 +144,8 @@ export class OpenELM {
     const { backend, dtype, capacity, cache, config } = this
     const checked = checkNorms(norms, config, headNorms)
     const options = { backend, dtype, capacity, cache, norms: checked }
-    const loaded = { ...this.#loaded, free() {} }
-    const variant = new OpenELM(config, options, loaded, this.tokenizer)
+    const loaded = { ...this.#loaded, refill: () => this.#residence.restored(), free() {} }
+    const variant = new OpenELM(config, options, loaded, this.tokenizer, this.#residence.lost)
     this.#variants.push(variant)
     return variant
   }
@@ -179,7 +176,7 @@ export class OpenELM {
    * Throws RangeError for ids outside the vocabulary, rows of unequal length, or T beyond the context.
    */
   async logits(ids: readonly (readonly number[])[]): Promise<Float32Array> {
-    const [values] = await this.#evaluate(ids, () => [])
+    const [values] = await this.#evaluate(ids)
     return values as Float32Array
   }
 
@@ -211,12 +208,30 @@ export class OpenELM {
     const { tokenizer } = this
     const ids = promptIds(prompt, tokenizer)
     const checked = checkOptions(ids, options, this.config, this.capacity, tokenizer)
+    const textOf = continuation(ids, tokenizer)
+    yield* surviving((told) => this.#generateFrom(ids, checked, textOf, told))
+  }
+
+  /** Goes on behind the tokens told before. */
+  async *#generateFrom(
+    prompt: readonly number[],
+    options: CheckedOptions,
+    textOf: (id: number, isLast: boolean) => string,
+    told: readonly number[],
+  ): AsyncGenerator<Token, void, undefined> {
+    await this.#residence.restored()
     const session = this.#acquire()
     try {
-      yield* run(session, ids, checked, continuation(ids, tokenizer))
+      const maxNewTokens = options.maxNewTokens - told.length
+      yield* run(session, [...prompt, ...told], { ...options, maxNewTokens }, textOf)
     } finally {
       if (!this.#closed) this.#idle.push(session)
     }
+  }
+
+  /** Says that the weights are being trained: those that were loaded are not to come back. */
+  markTrained(): void {
+    this.#residence.markTrained()
   }
 
   /**
@@ -261,28 +276,13 @@ export class OpenELM {
 
   async #evaluate(
     ids: readonly (readonly number[])[],
-    more: () => readonly Tensor[],
+    more?: () => readonly Tensor[],
     trace?: Trace,
   ): Promise<Float32Array[]> {
     this.#checkOpen()
-    const [B, T] = checkBatch(ids, this.config)
-    const { backend, config, cache } = this
-    const { weights } = this.#loaded
-    const held = new Holder(backend)
-    try {
-      const caches = allocateCaches(config, weights, held, { batch: B, capacity: T, cache })
-      const tokens = held.allocate([B * T], "i32")
-      const position = held.allocate([B], "i32")
-      backend.write(bufferOf(tokens), Int32Array.from(ids.flatMap((row) => [...row])))
-      const result = hidden(config, weights, { tokens, position, caches }, this.#norms, trace)
-      const wanted = [head(config, weights, result.stream, this.#norms, trace), ...more()]
-      const targets = wanted.map((x) => held.allocate(x.shape, x.dtype))
-      const updates = targets.map((target, i) => [target, wanted[i] as Tensor] as const)
-      await runOnce(backend, trace ? updates : [...updates, ...cacheUpdates(caches, result.caches)])
-      return (await Promise.all(targets.map((x) => readBound(x, backend)))) as Float32Array[]
-    } finally {
-      held.free()
-    }
+    await this.#residence.restored()
+    const { config, backend, cache, weights } = this
+    return evaluate({ config, weights, backend, norms: this.#norms, cache }, ids, more, trace)
   }
 
   #checkOpen(): void {

@@ -11,7 +11,7 @@ import {
   type Tensor,
   type Update,
 } from "../engine/index.ts"
-import { sample } from "../ops/index.ts"
+import { advance, sample } from "../ops/index.ts"
 import type { ModelConfig } from "./config.ts"
 import { head, hidden, type LayerCache, lastRows, type Weights } from "./forward.ts"
 import { Holder } from "./holder.ts"
@@ -72,6 +72,7 @@ export class Session {
   readonly #held: Holder
   readonly #caches: readonly LayerCache[]
   readonly #token: Tensor // i32 (1): the last token chosen, the next to be read
+  // Both move on by themselves behind every run that chooses a token.
   readonly #position: Tensor // i32 (1): of the first token that a run reads
   readonly #next: Tensor // i32 (1): of the token that a run chooses
   readonly #controls: Tensor // (3)
@@ -122,13 +123,18 @@ export class Session {
     this.#checkOpen()
     const ready = this.#readyFor(tokens.length, choose)
     this.#backend.write(bufferOf(ready.tokens), Int32Array.from(tokens))
-    await this.#run(ready, position)
+    this.#backend.write(bufferOf(this.#position), Int32Array.of(position))
+    this.#backend.write(bufferOf(this.#next), Int32Array.of(position + tokens.length))
+    await ready.prepared.run()
   }
 
-  /** Reads the chosen token into the cache at `position` and chooses the next. */
-  async decode(position: number): Promise<void> {
+  /** Reads the chosen token into the cache and chooses the next, whose id is the result. Once a first
+   *  step is done, further ones may begin before it is known: nothing but the device orders them. */
+  async decode(): Promise<number> {
     this.#checkOpen()
-    await this.#run(this.#decode, position)
+    const running = this.#decode.prepared.run()
+    if (running) await running
+    return this.token()
   }
 
   /** The token chosen last. */
@@ -136,6 +142,11 @@ export class Session {
     this.#checkOpen()
     const [id] = await readBound(this.#token, this.#backend)
     return id as number
+  }
+
+  /** Decode steps that may begin before the result of the first of them is known. */
+  get ahead(): number {
+    return this.#backend.ahead ?? 0
   }
 
   close(): void {
@@ -147,12 +158,6 @@ export class Session {
 
   #checkOpen(): void {
     if (this.#closed) throw new Error("the model was closed during this generation")
-  }
-
-  #run({ tokens, prepared }: Ready, position: number): void | Promise<void> {
-    this.#backend.write(bufferOf(this.#position), Int32Array.of(position))
-    this.#backend.write(bufferOf(this.#next), Int32Array.of(position + tokens.size))
-    return prepared.run()
   }
 
   #readyFor(count: number, choose: boolean): Ready {
@@ -191,6 +196,7 @@ export class Session {
     if (!choose) return updates
     const logits = head(this.#config, this.#weights, lastRows(stream, 1), this.#norms) // (1, V)
     const token = sample(logits, this.#controls, this.#seed, this.#next) // i32 (1)
-    return [...updates, [this.#token, token]]
+    const { last, after } = advance(this.#position, this.#next) // i32 (1), i32 (1)
+    return [...updates, [this.#token, token], [this.#position, last], [this.#next, after]]
   }
 }

@@ -3,7 +3,7 @@
 import { allocate, type Backend, bufferOf, runOnce, type Tensor } from "../engine/index.ts"
 import { randomNormal, randomPanels, ropeAngles, ropeFrequencies } from "../ops/index.ts"
 import type { ModelConfig } from "./config.ts"
-import type { ModelFolder } from "./folder.ts"
+import { type ModelFolder, openModelFolder } from "./folder.ts"
 import { isQuantised } from "./format.ts"
 import type { LayerWeights, Weights } from "./forward.ts"
 import { Holder } from "./holder.ts"
@@ -19,8 +19,13 @@ export interface LoadedWeights {
   readonly tensors: ReadonlyMap<string, Tensor>
   /** Bytes of all weights on the backend. */
   readonly bytes: number
+  /** Writes all values once more, after their memory was lost. */
+  refill(): Promise<void>
   free(): void
 }
+
+/** Memory of weights, before there are values in it. */
+type Outline = Omit<LoadedWeights, "refill">
 
 /** Standard deviation of each matrix at the start of training: 1/√in, and for the two projections
  *  that write to the residual stream 1/√(D·2L). */
@@ -38,7 +43,7 @@ export function randomWeights(
   { room, progress }: Filling = {},
 ): Promise<LoadedWeights> {
   const outline = outlineWeights(config, backend, dtype, room)
-  return fillWeights(config, outline, progress, async (spec, target) => {
+  const fill: Fill = async (spec, target) => {
     if (!spec.matrix) return backend.write(bufferOf(target), new Float32Array(target.size).fill(1))
     const [N, K] = spec.shape as [number, number]
     const draw = { N, K, Seed: seed, Stream: spec.index, std: initialStd(spec, config) }
@@ -47,10 +52,12 @@ export function randomWeights(
       ? packed(randomNormal(draw), spec.halves, dtype, 0).w
       : randomPanels({ ...draw, ...sizes, dtype })
     await runOnce(backend, [[target, w]])
-  })
+  }
+  const fillAll = (told?: Progress) => fillWeights(config, backend, outline, told, fill)
+  return filled(outline, fillAll(progress), fillAll)
 }
 
-/** The weights of an open folder; those of a quantised one only in its own format.
+/** The weights of a folder; those of a quantised one only in its own format.
  *  Throws RangeError naming the tensor that holds NaN or infinity. */
 export function loadWeights(
   folder: ModelFolder,
@@ -59,12 +66,18 @@ export function loadWeights(
   { room, progress }: Filling = {},
 ): Promise<LoadedWeights> {
   const outline = outlineWeights(folder.config, backend, dtype, room)
-  return fillWeights(folder.config, outline, progress, async (spec, target) => {
-    const source = folder.source(spec.name)
-    if (!spec.matrix) return loadVector(source, spec, target, backend)
-    if (folder.format) return loadPanels(source, spec, target, backend)
-    return loadMatrix(source, spec, target, backend, dtype)
-  })
+  const fillFrom = (open: ModelFolder, told?: Progress): Promise<void> =>
+    fillWeights(open.config, backend, outline, told, async (spec, target) => {
+      const source = open.source(spec.name)
+      if (!spec.matrix) return loadVector(source, spec, target, backend)
+      if (open.format) return loadPanels(source, spec, target, backend)
+      return loadMatrix(source, spec, target, backend, dtype)
+    })
+  const refill = async (): Promise<void> => {
+    const open = await openModelFolder(folder.path)
+    await fillFrom(open).finally(() => open.close())
+  }
+  return filled(outline, fillFrom(folder, progress), refill)
 }
 
 type Fill = (spec: Spec, target: Tensor) => Promise<void>
@@ -83,13 +96,11 @@ export function outlineWeights(
   backend: Backend,
   dtype: WeightDType,
   room = 0,
-): LoadedWeights {
+): Outline {
   const held = new Holder(backend)
   const spare = new Holder(backend)
   try {
     const angles = held.allocate([config.maxContext, config.headDim])
-    const frequencies = ropeFrequencies(config.headDim, config.ropeBase)
-    backend.write(bufferOf(angles), ropeAngles(config.maxContext, frequencies))
     const tensors = new Map<string, Tensor>()
     for (const spec of specsOf(config)) {
       const { shape, dtype: kept } = stored(spec, dtype)
@@ -115,24 +126,35 @@ function placeFor(shape: readonly number[], count: number, backend: Backend): Te
   return place
 }
 
-async function fillWeights(
-  config: ModelConfig,
-  outline: LoadedWeights,
-  progress: Progress | undefined,
-  fill: Fill,
+async function filled(
+  outline: Outline,
+  filling: Promise<void>,
+  refill: () => Promise<void>,
 ): Promise<LoadedWeights> {
-  let done = 0
   try {
-    for (const spec of specsOf(config)) {
-      const target = outline.tensors.get(spec.name) as Tensor
-      await fill(spec, target)
-      done += target.bytes
-      progress?.(done, outline.bytes)
-    }
-    return outline
+    await filling
+    return { ...outline, refill }
   } catch (error) {
     outline.free()
     throw error
+  }
+}
+
+async function fillWeights(
+  config: ModelConfig,
+  backend: Backend,
+  { weights, tensors, bytes }: Outline,
+  progress: Progress | undefined,
+  fill: Fill,
+): Promise<void> {
+  const frequencies = ropeFrequencies(config.headDim, config.ropeBase)
+  backend.write(bufferOf(weights.angles), ropeAngles(config.maxContext, frequencies))
+  let done = 0
+  for (const spec of specsOf(config)) {
+    const target = tensors.get(spec.name) as Tensor
+    await fill(spec, target)
+    done += target.bytes
+    progress?.(done, bytes)
   }
 }
 

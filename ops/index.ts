@@ -14,6 +14,7 @@ import { matmulGradOps } from "./matmul_grad.ts"
 import { movementOps } from "./movement.ts"
 import { packOps } from "./pack.ts"
 import { sumParts } from "./parts.ts"
+import { advance } from "./position.ts"
 import { quantisedOps } from "./quantised.ts"
 import { quantisedPackOps } from "./quantised_pack.ts"
 import { randomOps } from "./random.ts"
@@ -60,6 +61,7 @@ export { broadcast, copy, permute, reshape, restride, slice, spreadInto } from "
 export { pack, randomPanels, unpack } from "./pack.ts"
 export { panelsOf, panelWidth, unpanel } from "./panels.ts"
 export { sumParts } from "./parts.ts"
+export { advance } from "./position.ts"
 export {
   embedQuantised,
   matmulAddQuantised,
@@ -87,6 +89,7 @@ export const plainOps: readonly Op[] = [
   ...indexingOps,
   ...randomOps,
   ...quantisedPackOps,
+  advance.op,
 ]
 
 /** Ops with a meaning in plain ops, and kernels of their own where a backend has them. */

@@ -99,6 +99,7 @@ export class TrainStep {
   /** Moments of zeros, masters from the weights. Throws RangeError or TypeError naming an option. */
   static async create(model: OpenELM, options: TrainOptions = {}): Promise<TrainStep> {
     const step = new TrainStep(model, checkTrainOptions(model, options))
+    model.markTrained()
     const masters = step.parameters.filter(({ weight, master }) => weight !== master)
     const filled = masters.map(({ weight, master }): Update => [master, cast(weight, "f32")])
     await runOnce(model.backend, filled).catch((error: unknown) => {

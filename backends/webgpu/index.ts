@@ -3,60 +3,82 @@
 import {
   type Backend,
   type Buffer,
+  DeviceLostError,
   type DType,
   encode,
   type Plan,
   type Prepared,
 } from "../../engine/index.ts"
 import { allOps } from "../../ops/index.ts"
-import { roundUp, usage, WebgpuBuffer } from "./buffer.ts"
+import { roundUp, WebgpuBuffer } from "./buffer.ts"
 import { type Feature, type OpenDevice, openDevice, type WebgpuOptions } from "./device.ts"
 import { kernels } from "./kernels.js"
+import { type Counts, Line, noCounts } from "./line.ts"
 import { Pipelines } from "./pipelines.ts"
 import { slotsOf } from "./prelude.ts"
+import { type Profile, profile } from "./profile.ts"
 import { bindingAlignment, Replay } from "./replay.ts"
 
 export { type Feature, features, type WebgpuOptions } from "./device.ts"
+export type { Counts } from "./line.ts"
+export type { Profile } from "./profile.ts"
 
 /** Opens the backend. Throws RangeError for a bad option, Error with the next action where it cannot. */
 export async function openWebgpu(options: WebgpuOptions = {}): Promise<WebgpuBackend> {
-  return new WebgpuBackend(await openDevice(options))
+  return new WebgpuBackend(options, await openDevice(options))
 }
+
+/** A plan, made ready for the device there is. */
+interface Ready {
+  readonly plan: Plan
+  replay: Replay
+}
+
+/** Time that the system gives notice in when results stop coming. */
+const noticeMs = 2000
 
 export class WebgpuBackend implements Backend, AsyncDisposable {
   readonly name = "webgpu"
   readonly alignment = bindingAlignment
-  /** What runs, in words. */
-  readonly build: string
-  readonly features: ReadonlySet<Feature>
-  readonly #device: GPUDevice
-  readonly #bindingBytes: number
-  readonly #pipelines: Pipelines
+  readonly ahead = 4
+  /** What was handed to the device so far. */
+  readonly counts: Counts = noCounts()
+  readonly #options: WebgpuOptions
   readonly #kernels: ReadonlySet<string>
   readonly #live = new Set<WebgpuBuffer>()
-  readonly #replays = new Set<Replay>()
+  readonly #ready = new Set<Ready>()
+  #open: OpenDevice
+  #pipelines: Pipelines
+  #line: Line
   #failure: Error | undefined
+  #lost = 0
+  #recovering: Promise<number> | undefined
   #closed = false
 
-  constructor({ device, features, bindingBytes, description }: OpenDevice) {
-    this.#bindingBytes = bindingBytes
-    this.#device = device
-    this.features = features
-    this.build = [description, ...features].join(", ")
-    this.#pipelines = new Pipelines(device, features)
-    const most = device.limits.maxStorageBuffersPerShaderStage
+  constructor(options: WebgpuOptions, opened: OpenDevice) {
+    this.#options = options
+    const most = opened.device.limits.maxStorageBuffersPerShaderStage
     const fitting = allOps.filter((op) => kernels[op.name] && slotsOf(op).length <= most)
     this.#kernels = new Set(fitting.map((op) => op.name))
-    device.addEventListener("uncapturederror", (event) => {
-      this.#failure ??= new Error(`webgpu: ${event.error.message}`)
-    })
-    void device.lost.then(({ message, reason }) => {
-      if (this.#closed) return
-      const error = new Error(
-        `webgpu: the device is lost (${reason}: ${message}). Close this backend and open another one`,
-      )
-      this.#failure ??= error
-    })
+    this.#open = opened
+    this.#pipelines = this.#pipelinesOf(opened)
+    this.#line = new Line(opened.device, this.counts)
+    this.#watch(opened.device)
+  }
+
+  /** What runs, in words. */
+  get build(): string {
+    const { description, features } = this.#open
+    return [description, ...features].join(", ")
+  }
+
+  get features(): ReadonlySet<Feature> {
+    return this.#open.features
+  }
+
+  /** The device itself, for those who measure it or take it away. */
+  get device(): GPUDevice {
+    return this.#open.device
   }
 
   /** Bytes given out and not yet freed. */
@@ -66,7 +88,7 @@ export class WebgpuBackend implements Backend, AsyncDisposable {
 
   /** Buffers given out and plans prepared that are not yet freed or closed. */
   get liveCount(): number {
-    return this.#live.size + this.#replays.size
+    return this.#live.size + this.#ready.size
   }
 
   has(kernel: string): boolean {
@@ -75,14 +97,14 @@ export class WebgpuBackend implements Backend, AsyncDisposable {
 
   alloc(bytes: number, dtype: DType = "f32"): Buffer {
     this.#check()
-    const { maxBufferSize } = this.#device.limits
+    const { maxBufferSize } = this.device.limits
     if (bytes > maxBufferSize) {
       throw new RangeError(
         `webgpu: ${bytes} bytes do not fit: one buffer holds at most ${maxBufferSize}, ` +
           `${this.usedBytes} are in use. Close a model, or use a smaller dtype`,
       )
     }
-    return new WebgpuBuffer(this.#device, this.#live, bytes, dtype)
+    return new WebgpuBuffer(this.device, this.#live, bytes, dtype)
   }
 
   write(buffer: Buffer, data: ArrayBufferView, offset = 0): void {
@@ -105,7 +127,7 @@ export class WebgpuBackend implements Backend, AsyncDisposable {
       padded.set(words)
       words = padded
     }
-    this.#device.queue.writeBuffer(gpu, offset, words)
+    this.#line.write(gpu, offset, words)
   }
 
   async read(buffer: Buffer, bytes = buffer.bytes, offset = 0): Promise<ArrayBuffer> {
@@ -115,21 +137,11 @@ export class WebgpuBackend implements Backend, AsyncDisposable {
     }
     if (bytes === 0) return new ArrayBuffer(0)
     const start = offset - (offset % 4)
-    const size = roundUp(offset + bytes - start, 4)
-    const copy = this.#device.createBuffer({ size, usage: usage.mapRead | usage.copyTarget })
-    try {
-      const encoder = this.#device.createCommandEncoder()
-      encoder.copyBufferToBuffer(own.gpu, start, copy, 0, size)
-      this.#device.queue.submit([encoder.finish()])
-      await copy.mapAsync(1).catch((cause: unknown) => {
-        this.#check()
-        throw new Error("webgpu: the GPU gave no result", { cause })
-      })
-      this.#check()
-      return copy.getMappedRange().slice(offset - start, offset - start + bytes)
-    } finally {
-      copy.destroy()
-    }
+    const { device } = this
+    const result = this.#line.read(own.gpu, start, roundUp(offset + bytes - start, 4))
+    const words = await result.catch((cause: unknown) => this.#explain(device, cause))
+    this.#check()
+    return words.slice(offset - start, offset - start + bytes)
   }
 
   prepare(plan: Plan): Prepared {
@@ -139,31 +151,111 @@ export class WebgpuBackend implements Backend, AsyncDisposable {
         if (storage.buffer) this.#own(storage.buffer)
       }
     }
-    const replay = new Replay(plan, this.#device, this.#pipelines, this.#bindingBytes)
-    this.#replays.add(replay)
-    const run = () => {
+    const ready: Ready = { plan, replay: this.#replayOf(plan) }
+    this.#ready.add(ready)
+    const run = (): void => {
       this.#check()
-      replay.run()
+      const { replay } = ready
+      this.#line.pass((pass) => replay.encode(pass), replay.dispatches.length)
     }
     return {
-      run: () => (replay.compiled ? run() : replay.ready.then(run)),
+      run: () => (ready.replay.compiled ? run() : ready.replay.ready.then(run)),
       close: () => {
-        if (this.#replays.delete(replay)) replay.close()
+        if (!this.#ready.delete(ready)) return
+        this.#line.flush()
+        ready.replay.close()
       },
     }
+  }
+
+  /** Runs a plan as often as `repeat` says and returns what each of its dispatches took. */
+  async profile(plan: Plan, repeat: number): Promise<Profile[]> {
+    this.#check()
+    const replay = this.#replayOf(plan)
+    try {
+      await replay.ready
+      this.#line.flush()
+      return await profile(this.device, replay, this.features.has("timestamp-query"), repeat)
+    } finally {
+      replay.close()
+    }
+  }
+
+  recover(): Promise<number> {
+    if (this.#closed || !(this.#failure instanceof DeviceLostError)) {
+      return Promise.resolve(this.#lost)
+    }
+    this.#recovering ??= this.#reopen().finally(() => {
+      this.#recovering = undefined
+    })
+    return this.#recovering
   }
 
   close(): void {
     if (this.#closed) return
     this.#closed = true
-    for (const replay of this.#replays) replay.close()
-    this.#replays.clear()
+    this.#line.close()
+    for (const { replay } of this.#ready) replay.close()
+    this.#ready.clear()
     for (const buffer of this.#live) buffer.free()
-    this.#device.destroy()
+    this.device.destroy()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.close()
+  }
+
+  /** Another device with the buffers and plans of the one that was lost. */
+  async #reopen(): Promise<number> {
+    const opened = await openDevice(this.#options).catch((cause: unknown) => {
+      throw new Error(
+        `webgpu: the device was lost and no other came in its place (${String(cause)}). ` +
+          "Close this backend and open another one",
+        { cause },
+      )
+    })
+    for (const { replay } of this.#ready) replay.close()
+    this.#line.close()
+    this.#open = opened
+    this.#pipelines = this.#pipelinesOf(opened)
+    this.#line = new Line(opened.device, this.counts)
+    for (const buffer of this.#live) buffer.renew(opened.device)
+    for (const ready of this.#ready) ready.replay = this.#replayOf(ready.plan)
+    this.#failure = undefined
+    this.#watch(opened.device)
+    return ++this.#lost
+  }
+
+  #pipelinesOf({ device, features }: OpenDevice): Pipelines {
+    return new Pipelines(device, features)
+  }
+
+  #replayOf(plan: Plan): Replay {
+    const { device, bindingBytes } = this.#open
+    return new Replay(plan, device, this.#pipelines, bindingBytes, this.counts)
+  }
+
+  #watch(device: GPUDevice): void {
+    device.addEventListener("uncapturederror", (event) => {
+      this.#failure ??= new Error(`webgpu: ${event.error.message}`)
+    })
+    void device.lost.then(({ message, reason }) => {
+      if (this.#closed || device !== this.device) return
+      this.#failure = new DeviceLostError(`webgpu: the device is lost (${reason}: ${message})`)
+    })
+  }
+
+  /** Throws why there is no result: often the loss of the device, which may be told a little later. */
+  async #explain(device: GPUDevice, cause: unknown): Promise<never> {
+    let timer: ReturnType<typeof setTimeout> | undefined
+    const notice = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, noticeMs)
+    })
+    await Promise.race([device.lost, notice])
+    clearTimeout(timer)
+    if (device !== this.device) throw new DeviceLostError("webgpu: the device is lost")
+    this.#check()
+    throw new Error("webgpu: the GPU gave no result", { cause })
   }
 
   #own(buffer: Buffer): WebgpuBuffer {

@@ -6,6 +6,7 @@ import { type Kernel, kernels } from "./kernels.js"
 import { type Argument, preludeOf } from "./prelude.ts"
 
 export interface Pipeline {
+  readonly entry: string
   readonly layout: GPUBindGroupLayout
   /** Set when `ready` has settled. */
   pipeline: GPUComputePipeline | undefined
@@ -67,7 +68,7 @@ export class Pipelines {
         .filter((a) => a.same === undefined)
         .flatMap(({ writable, windows }) => Array<boolean>(windows?.count ?? 1).fill(writable)),
     )
-    const made: Pipeline = { layout, pipeline: undefined, ready: Promise.resolve() }
+    const made: Pipeline = { entry, layout, pipeline: undefined, ready: Promise.resolve() }
     const ready = this.#compile(code(), entry, layout).then((pipeline) => {
       made.pipeline = pipeline
     })

@@ -19,6 +19,7 @@ import {
 } from "./arguments.ts"
 import { roundUp, usage, type WebgpuBuffer } from "./buffer.ts"
 import type { Kernel } from "./kernels.js"
+import type { Counts } from "./line.ts"
 import type { Pipeline, Pipelines } from "./pipelines.ts"
 import type { Argument } from "./prelude.ts"
 import { stageArguments, stageCode, stageWords } from "./stage.ts"
@@ -27,7 +28,9 @@ import { stageArguments, stageCode, stageWords } from "./stage.ts"
 export const bindingAlignment = 256
 const mostGroups = 65535
 
-interface Dispatch {
+export interface Dispatch {
+  /** The step of the plan that it belongs to. */
+  readonly step: number
   readonly pipeline: Pipeline
   readonly ranges: readonly Range[]
   readonly parameters: ArrayBuffer
@@ -39,7 +42,9 @@ export class Replay {
   readonly #device: GPUDevice
   readonly #pipelines: Pipelines
   readonly #own: GPUBuffer[] = []
-  readonly #dispatches: Dispatch[] = []
+  readonly #counts: Counts
+  /** In the order of a run. */
+  readonly dispatches: Dispatch[] = []
   readonly #constants = new Map<Storage, Range>()
   readonly #arena: GPUBuffer
   /** Most bytes of one binding. */
@@ -49,7 +54,14 @@ export class Replay {
   readonly ready: Promise<unknown>
   compiled = false
 
-  constructor(plan: Plan, device: GPUDevice, pipelines: Pipelines, bindingBytes: number) {
+  constructor(
+    plan: Plan,
+    device: GPUDevice,
+    pipelines: Pipelines,
+    bindingBytes: number,
+    counts: Counts,
+  ) {
+    this.#counts = counts
     this.#device = device
     this.#most = bindingBytes
     this.#pipelines = pipelines
@@ -57,35 +69,29 @@ export class Replay {
       this.#arena = this.#buffer(plan.arenaBytes, usage.storage)
       this.#uploadConstants(plan)
       this.#staging = this.#stagingFor(plan)
-      for (const step of plan.steps) this.#addStep(step)
+      plan.steps.forEach((step, i) => {
+        this.#addStep(step, i)
+      })
       this.#bind()
     } catch (error) {
       this.close()
       throw error
     }
-    this.ready = Promise.all(this.#dispatches.map((d) => d.pipeline.ready)).then(() => {
+    this.ready = Promise.all(this.dispatches.map((d) => d.pipeline.ready)).then(() => {
       this.compiled = true
     })
     this.ready.catch(() => undefined)
   }
 
-  /** Dispatches of one run. */
-  get dispatches(): number {
-    return this.#dispatches.length
-  }
-
-  run(): void {
-    const encoder = this.#device.createCommandEncoder()
-    const pass = encoder.beginComputePass()
+  encode(pass: GPUComputePassEncoder): void {
     let last: Pipeline | undefined
-    for (const { pipeline, group, groups } of this.#dispatches) {
-      if (pipeline !== last) pass.setPipeline(pipeline.pipeline as GPUComputePipeline)
-      last = pipeline
-      pass.setBindGroup(0, group)
-      pass.dispatchWorkgroups(Math.min(groups, mostGroups), Math.ceil(groups / mostGroups))
+    for (const dispatch of this.dispatches) {
+      if (dispatch.pipeline !== last) {
+        last = dispatch.pipeline
+        pass.setPipeline(last.pipeline as GPUComputePipeline)
+      }
+      encodeOne(pass, dispatch)
     }
-    pass.end()
-    this.#device.queue.submit([encoder.finish()])
   }
 
   close(): void {
@@ -140,7 +146,7 @@ export class Replay {
     return most > 0 ? this.#buffer(most, usage.storage) : undefined
   }
 
-  #addStep(step: Step): void {
+  #addStep(step: Step, index: number): void {
     const { op, call } = step
     if (step.outputs.every(({ tensor }) => tensor.size === 0)) return
     const kernel = this.#pipelines.kernelOf(step)
@@ -152,8 +158,8 @@ export class Replay {
       const home = b.range
       b.range = { buffer: this.#staging as GPUBuffer, offset: used, bytes: home.bytes }
       used += roundUp(home.bytes, bindingAlignment)
-      before.push(this.#copy(home, b.range, b.place.tensor.bytes))
-      if (b.written) after.push(this.#copy(b.range, home, b.place.tensor.bytes))
+      before.push(this.#copy(index, home, b.range, b.place.tensor.bytes))
+      if (b.written) after.push(this.#copy(index, b.range, home, b.place.tensor.bytes))
     }
     const args = argumentsOf(bound, this.#most)
     this.#checkWindows(op, kernel, args)
@@ -163,9 +169,9 @@ export class Replay {
     )
     const parameters = parametersOf(op, call.params, groups)
     const pipeline = this.#pipelines.of(op, kernel, args)
-    this.#dispatches.push(
+    this.dispatches.push(
       ...before,
-      { pipeline, ranges, parameters, groups, group: null },
+      { step: index, pipeline, ranges, parameters, groups, group: null },
       ...after,
     )
   }
@@ -197,7 +203,7 @@ export class Replay {
   }
 
   /** A dispatch that copies bytes from the start of one range to that of another. */
-  #copy(from: Range, to: Range, bytes: number): Dispatch {
+  #copy(step: number, from: Range, to: Range, bytes: number): Dispatch {
     const [fromByte, toByte] = [from.offset % bindingAlignment, to.offset % bindingAlignment]
     const align = (range: Range, rest: number): Range => ({
       buffer: range.buffer,
@@ -206,6 +212,7 @@ export class Replay {
     })
     const ranges = [align(from, fromByte), align(to, toByte)]
     return {
+      step,
       pipeline: this.#pipelines.own("stage", stageArguments, stageCode),
       ranges,
       parameters: new Uint32Array([fromByte, toByte, bytes]).buffer,
@@ -227,18 +234,19 @@ export class Replay {
 
   /** The parameter block and the bind groups of all dispatches. */
   #bind(): void {
-    const slots = this.#dispatches.map(({ parameters }) => parameters.byteLength)
+    const slots = this.dispatches.map(({ parameters }) => parameters.byteLength)
     if (slots.some((bytes) => bytes > bindingAlignment)) {
       throw new RangeError(`webgpu: a kernel has more than ${bindingAlignment / 4} parameters`)
     }
     const block = new Uint8Array(slots.length * bindingAlignment)
-    this.#dispatches.forEach(({ parameters }, i) => {
+    this.dispatches.forEach(({ parameters }, i) => {
       block.set(new Uint8Array(parameters), i * bindingAlignment)
     })
     const buffer = this.#buffer(block.length, usage.uniform)
     if (block.length > 0) this.#device.queue.writeBuffer(buffer, 0, block)
-    this.#dispatches.forEach((dispatch, i) => {
+    this.dispatches.forEach((dispatch, i) => {
       const { ranges, pipeline } = dispatch
+      this.#counts.bindGroups++
       const parameters = { buffer, offset: i * bindingAlignment, bytes: slots[i] as number }
       dispatch.group = this.#device.createBindGroup({
         layout: pipeline.layout,
@@ -249,4 +257,10 @@ export class Replay {
       })
     })
   }
+}
+
+/** A dispatch whose pipeline is set. */
+export function encodeOne(pass: GPUComputePassEncoder, { group, groups }: Dispatch): void {
+  pass.setBindGroup(0, group)
+  pass.dispatchWorkgroups(Math.min(groups, mostGroups), Math.ceil(groups / mostGroups))
 }
