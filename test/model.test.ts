@@ -192,7 +192,7 @@ t.test("ways to run the norms give one result, in fewer and fewer steps", async 
       [...steps].sort((a, b) => b - a),
       steps.join(),
     )
-    t.equal(steps.at(-1), 6 * 3 + 3)
+    t.equal(steps.at(-1), 6 * 3 + 4)
   })
 })
 
@@ -213,8 +213,8 @@ t.test("a token of 270M takes at most eight steps a layer and four", (t) => {
     [logits, head(config, weights, stream, norms)] as const,
   ]
   const { length } = plan(updates, paper).steps
-  t.equal(length, 6 * 16 + 2, "and the choice of the token makes three")
-  t.ok(length + 1 <= 8 * 16 + 4)
+  t.equal(length, 6 * 16 + 2, "and the choice of the token and the next place make four")
+  t.ok(length + 2 <= 8 * 16 + 4)
   t.end()
 })
 

@@ -43,7 +43,8 @@ export class WebgpuBackend implements Backend, AsyncDisposable {
   readonly ahead = 4
   /** What was handed to the device so far. */
   readonly counts: Counts = noCounts()
-  readonly #options: WebgpuOptions
+  /** Gets a device like the first one. */
+  reopen: () => Promise<OpenDevice>
   readonly #kernels: ReadonlySet<string>
   readonly #live = new Set<WebgpuBuffer>()
   readonly #ready = new Set<Ready>()
@@ -56,7 +57,7 @@ export class WebgpuBackend implements Backend, AsyncDisposable {
   #closed = false
 
   constructor(options: WebgpuOptions, opened: OpenDevice) {
-    this.#options = options
+    this.reopen = () => openDevice(options)
     const most = opened.device.limits.maxStorageBuffersPerShaderStage
     const fitting = allOps.filter((op) => kernels[op.name] && slotsOf(op).length <= most)
     this.#kernels = new Set(fitting.map((op) => op.name))
@@ -207,7 +208,7 @@ export class WebgpuBackend implements Backend, AsyncDisposable {
 
   /** Another device with the buffers and plans of the one that was lost. */
   async #reopen(): Promise<number> {
-    const opened = await openDevice(this.#options).catch((cause: unknown) => {
+    const opened = await this.reopen().catch((cause: unknown) => {
       throw new Error(
         `webgpu: the device was lost and no other came in its place (${String(cause)}). ` +
           "Close this backend and open another one",
