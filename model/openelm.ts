@@ -144,7 +144,7 @@ export class OpenELM {
     const { backend, dtype, capacity, cache, config } = this
     const checked = checkNorms(norms, config, headNorms)
     const options = { backend, dtype, capacity, cache, norms: checked }
-    const loaded = { ...this.#loaded, refill: () => this.#residence.restored(), free() {} }
+    const loaded = { ...this.#loaded, refill: () => this.resident(), free() {} }
     const variant = new OpenELM(config, options, loaded, this.tokenizer, this.#residence.lost)
     this.#variants.push(variant)
     return variant
@@ -219,7 +219,7 @@ export class OpenELM {
     textOf: (id: number, isLast: boolean) => string,
     told: readonly number[],
   ): AsyncGenerator<Token, void, undefined> {
-    await this.#residence.restored()
+    await this.resident()
     const session = this.#acquire()
     try {
       const maxNewTokens = options.maxNewTokens - told.length
@@ -232,6 +232,11 @@ export class OpenELM {
   /** Says that the weights are being trained: those that were loaded are not to come back. */
   markTrained(): void {
     this.#residence.markTrained()
+  }
+
+  /** Returns when the weights are in memory, after the loss of a device on another one. */
+  resident(): Promise<void> {
+    return this.#residence.restored()
   }
 
   /**
@@ -280,7 +285,7 @@ export class OpenELM {
     trace?: Trace,
   ): Promise<Float32Array[]> {
     this.#checkOpen()
-    await this.#residence.restored()
+    await this.resident()
     const { config, backend, cache, weights } = this
     return evaluate({ config, weights, backend, norms: this.#norms, cache }, ids, more, trace)
   }

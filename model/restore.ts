@@ -28,12 +28,12 @@ export class Residence {
   }
 
   /** Returns when the weights are there, on another device if theirs was lost. Throws Error when
-   *  none comes back, or when the weights that were lost had been trained. */
+   *  none comes back, DeviceLostError when the weights that were lost had been trained. */
   async restored(): Promise<void> {
     const lost = await lostDevices(this.#backend)
     if (lost === this.#lost) return
     if (this.#trained) {
-      throw new Error(
+      throw new DeviceLostError(
         "the device was lost with the weights that were trained on it. Load the last checkpoint",
       )
     }

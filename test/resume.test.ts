@@ -140,7 +140,7 @@ t.test("the log goes on from the checkpoint that is resumed, in no other's folde
   writeFileSync(join(dir, "log", "metrics.jsonl"), lines.join(""))
   const other = settingsOf("other", changes)
   const log = await openLog(other, first)
-  await log.begin()
+  await log.begin(4)
   t.equal(readFileSync(join(dir, "other", "metrics.jsonl"), "utf8"), lines[0])
 })
 

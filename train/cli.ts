@@ -17,6 +17,7 @@ import { averageModels } from "./average.ts"
 import { checkpointOf, checkpointsIn, cleanRun, readRunState } from "./checkpoint.ts"
 import { parseYaml } from "./data/yaml.ts"
 import { openLog } from "./log.ts"
+import type { Metrics } from "./metrics.ts"
 import {
   checkSettings,
   type Field,
@@ -26,7 +27,7 @@ import {
   type Settings,
   withFlags,
 } from "./settings.ts"
-import { type Metrics, type RunInfo, type RunMemory, train } from "./trainer.ts"
+import { type RunInfo, type RunMemory, train } from "./trainer.ts"
 
 interface Flags {
   readonly config?: string
@@ -171,7 +172,7 @@ async function run(flags: Flags, command: Command): Promise<void> {
       signal: interrupt.signal,
       ...(flags.resume === undefined ? {} : { resume: flags.resume }),
       async onStart(info) {
-        await log.begin()
+        await log.begin(info.step)
         report.done()
         console.log(headline(info, settings))
       },
@@ -182,6 +183,10 @@ async function run(flags: Flags, command: Command): Promise<void> {
       async onMetrics(metrics) {
         await log.add(metrics)
         show(metrics)
+      },
+      onDeviceLost(message) {
+        report.done()
+        console.error(`${message}. Going on from the last checkpoint with another one`)
       },
       onSkip: (message) => console.error(`skipped: ${message}`),
     })

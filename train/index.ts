@@ -18,21 +18,12 @@ export {
   type TextPipeline,
   textPipeline,
 } from "./data/index.ts"
+export type { EvaluationMetrics, Metrics, SampleMetrics, StepMetrics } from "./metrics.ts"
 export type { TrainOptions } from "./options.ts"
 export { learningRate, type Schedule } from "./schedule.ts"
 export type { Settings } from "./settings.ts"
 export { type StepOptions, type StepResult, TrainStep } from "./step.ts"
-export {
-  type EvaluationMetrics,
-  type Metrics,
-  type RunInfo,
-  type RunMemory,
-  type RunOptions,
-  type RunResult,
-  type SampleMetrics,
-  type StepMetrics,
-  train,
-} from "./trainer.ts"
+export { type RunInfo, type RunMemory, type RunOptions, type RunResult, train } from "./trainer.ts"
 
 /** Settings of a run with their defaults, as `train` takes them. Throws naming the field. */
 export async function trainingSettings(fields: object) {

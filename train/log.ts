@@ -3,13 +3,14 @@ import { existsSync, mkdirSync, readFileSync } from "node:fs"
 import { appendFile } from "node:fs/promises"
 import { dirname, join, resolve } from "node:path"
 import { writeFileWhole } from "../model/index.ts"
-import { checkpointsIn, readRunState } from "./checkpoint.ts"
+import { checkpointsIn } from "./checkpoint.ts"
+import type { Metrics } from "./metrics.ts"
 import type { Settings } from "./settings.ts"
-import type { Metrics } from "./trainer.ts"
 
 export interface Log {
-  /** Makes the file, once nothing can be wrong with the settings any more. */
-  begin(): Promise<void>
+  /** Makes the file, once nothing can be wrong with the settings any more: with the lines up to that
+   *  step that the run it goes on from has, and when called again those of its own. */
+  begin(step: number): Promise<void>
   add(metrics: Metrics): Promise<void>
   /** Writes loss.svg and returns a plot for a terminal. */
   plot(): Promise<string>
@@ -19,7 +20,7 @@ export interface Log {
  *  Error for a folder with other or later checkpoints. */
 export async function openLog({ out }: Settings, from?: string): Promise<Log> {
   const path = join(out, "metrics.jsonl")
-  const before = from === undefined ? path : join(dirname(from), "metrics.jsonl")
+  let before = from === undefined ? path : join(dirname(from), "metrics.jsonl")
   const last = (await checkpointsIn(out)).at(-1)
   if (last !== undefined && from === undefined) {
     throw new Error(
@@ -30,11 +31,11 @@ export async function openLog({ out }: Settings, from?: string): Promise<Log> {
     throw new Error(`${out} holds ${last}, and ${from} is to be resumed. Give another --out`)
   }
   return {
-    async begin() {
+    async begin(end) {
       mkdirSync(out, { recursive: true })
-      const end = from === undefined ? 0 : (await readRunState(from)).step
       const kept = existsSync(before) ? readMetrics(before).filter(({ step }) => step <= end) : []
       await writeFileWhole(path, new TextEncoder().encode(kept.map(lineOf).join("")))
+      before = path
     },
     add: (metrics) =>
       appendFile(path, lineOf(metrics)).catch((error: Error) => {

@@ -1,5 +1,5 @@
 // The losses of a run as a picture (Vega, without a browser) and as text for a terminal.
-import type { Metrics } from "./trainer.ts"
+import type { Metrics } from "./metrics.ts"
 
 interface Point {
   readonly step: number

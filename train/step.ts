@@ -168,7 +168,8 @@ export class TrainStep {
     if (this.#closed) throw new Error("this training step is closed. Create another one")
     if (this.#running) throw new Error("this training step is under way. Await it before the next")
     this.#running = true
-    return call().finally(() => {
+    const called = this.model.resident().then(call)
+    return called.finally(() => {
       this.#running = false
     })
   }

@@ -1,9 +1,10 @@
 // A training run: data, steps, validation, samples of text, checkpoints. What a person sees of it is
 // the command's matter (cli.ts); it calls back.
-import type { Backend } from "../engine/index.ts"
+import { type Backend, DeviceLostError } from "../engine/index.ts"
 import { type ModelConfig, nextTurn, type OpenELM, type Tokenizer } from "../model/index.ts"
 import { checkpointOf, readRunState, restoreStep, writeCheckpoint } from "./checkpoint.ts"
 import { type PipelineState, type Sample, type TextPipeline, textPipeline } from "./data/index.ts"
+import type { EvaluationMetrics, Metrics } from "./metrics.ts"
 import {
   dataSection,
   modelOf,
@@ -15,36 +16,6 @@ import {
 import { learningRate } from "./schedule.ts"
 import type { Settings } from "./settings.ts"
 import { TrainStep } from "./step.ts"
-
-/** One line of metrics. */
-export interface StepMetrics {
-  readonly step: number
-  readonly loss: number
-  readonly ce: number
-  readonly z: number
-  readonly lr: number
-  readonly grad_norm: number
-  /** Targets that carried a loss, so far. */
-  readonly tokens: number
-  /** Positions, ignored ones too, per second since the line before. */
-  readonly tokens_per_second: number
-  /** Products and attention, as a part of the machine's multiply-add rate, where that is known. */
-  readonly mul_add_fraction?: number
-}
-
-export interface EvaluationMetrics {
-  readonly step: number
-  readonly validation_loss: number
-  readonly validation_perplexity: number
-  readonly validation_tokens: number
-}
-
-export interface SampleMetrics {
-  readonly step: number
-  readonly sample: string
-}
-
-export type Metrics = StepMetrics | EvaluationMetrics | SampleMetrics
 
 export interface RunOptions {
   readonly backend: Backend
@@ -59,6 +30,8 @@ export interface RunOptions {
   readonly onMemory?: (memory: RunMemory) => void
   readonly onMetrics?: (metrics: Metrics) => void | Promise<void>
   readonly onCheckpoint?: (path: string) => void
+  /** Is told when a run goes on with another device; `onStart` follows. */
+  readonly onDeviceLost?: (message: string) => void
   /** Is told of each record or file that the data skips. */
   readonly onSkip?: (message: string) => void
 }
@@ -89,13 +62,23 @@ export interface RunResult {
   readonly lastEvaluation: EvaluationMetrics | undefined
 }
 
-/** Trains as the settings say. Throws Error for files, RangeError for settings that do not fit. */
+/**
+ * Trains as the settings say; where a device is lost, on another one from the last checkpoint of this
+ * run. Throws Error for files, RangeError for settings that do not fit.
+ */
 export async function train(settings: Settings, options: RunOptions): Promise<RunResult> {
-  const run = await Run.open(settings, options)
-  try {
-    return await run.train()
-  } finally {
-    await run.close()
+  for (let { resume } = options, lostAt = -1; ; ) {
+    const run = await Run.open(settings, { ...options, ...(resume && { resume }) })
+    try {
+      return await run.train()
+    } catch (error) {
+      if (!(error instanceof DeviceLostError) || run.step <= lostAt) throw error
+      lostAt = run.step
+      resume = run.checkpoint ?? resume
+      options.onDeviceLost?.(error.message)
+    } finally {
+      await run.close()
+    }
   }
 }
 
@@ -107,6 +90,8 @@ class Run {
   readonly #step: TrainStep
   readonly #data: TextPipeline
   readonly #validation: readonly Sample[]
+  /** The last that this run wrote. */
+  checkpoint: string | undefined
   #tokens = 0
   #lastEvaluation: EvaluationMetrics | undefined
   /** Positions trained on and milliseconds spent in steps since the last line. */
@@ -153,7 +138,6 @@ class Run {
     const { config, parameters } = this.#model
     const begin = this.#step.steps
     await onStart?.({ config, parameters, step: begin, tokenizer: this.#tokenizer })
-    let checkpoint: string | undefined
     const due = (every: number, step: number): boolean => every > 0 && step % every === 0
     while (this.#step.steps < steps && !signal?.aborted) {
       await this.#update()
@@ -162,15 +146,21 @@ class Run {
       const last = step === steps
       if (due(eval_every, step) || last) await this.#evaluate()
       if (due(sample_every, step) || last) await this.#sample()
-      if (due(save_every, step) || last) checkpoint = await this.#save()
+      if (due(save_every, step) || last) await this.#save()
       // Lets signals and the data's threads be heard.
       await nextTurn()
     }
     const step = this.#step.steps
     const stopped = step < steps
-    if (stopped && step > begin && !due(save_every, step)) checkpoint = await this.#save()
+    if (stopped && step > begin && !due(save_every, step)) await this.#save()
+    const { checkpoint } = this
     const lastEvaluation = this.#lastEvaluation
     return { step, tokens: this.#tokens, stopped, checkpoint, lastEvaluation }
+  }
+
+  /** Updates made. */
+  get step(): number {
+    return this.#step.steps
   }
 
   #memory(): RunMemory {
@@ -250,7 +240,7 @@ class Run {
     if (sample !== undefined) await this.#options.onMetrics?.({ step, sample })
   }
 
-  async #save(): Promise<string> {
+  async #save(): Promise<void> {
     const { out, keep } = this.#settings
     const state = {
       tokens: this.#tokens,
@@ -258,9 +248,8 @@ class Run {
       data: this.#data.state() ?? null,
     }
     const tokenizer = this.#tokenizer
-    const path = await writeCheckpoint(out, this.#step, state, { tokenizer, keep })
-    this.#options.onCheckpoint?.(path)
-    return path
+    this.checkpoint = await writeCheckpoint(out, this.#step, state, { tokenizer, keep })
+    this.#options.onCheckpoint?.(this.checkpoint)
   }
 }
 
