@@ -9,6 +9,7 @@
 // Comments above an entry point:
 //   // groups: P * ceil(M / 8)     how many workgroups it takes; else as many as the op has rows
 //   // scalars: w                  tensors in panels that it takes number by number, not by fours
+//   // fours: x y                 tensors that it takes by fours though they are not in panels
 //   // instead of matmul: M > 1    this entry point serves the op where the parameters are such
 //   // instead of matmul           it serves the op always, or where `with` says so
 //   // with: subgroups shader-f16  only where the GPU has these features and they are in use
@@ -141,12 +142,15 @@ function kernelOf(
     .map((d) => d.text)
     .join("\n")
   const groups = directive(entry.text, "groups")
-  const scalars = directive(entry.text, "scalars")?.split(" ") ?? []
+  const [scalars, fours] = ["scalars", "fours"].map((name) =>
+    JSON.stringify(directive(entry.text, name)?.split(" ") ?? []),
+  )
   const condition = directive(entry.text, `instead of ${op.name}`)
   const fields = [
     `entry: "${entry.name}"`,
     `code: ${JSON.stringify(code)}`,
-    `scalars: ${JSON.stringify(scalars)}`,
+    `scalars: ${scalars}`,
+    `fours: ${fours}`,
     `features: ${JSON.stringify([...entry.features, ...using])}`,
     ...(groups ? [`groups: ${functionOf(op, groups)}`] : []),
     ...(condition ? [`when: ${functionOf(op, condition)}`] : []),

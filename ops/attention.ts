@@ -60,6 +60,7 @@ export const attention = op({
     { B: 3, T: 1, H: 20, G: 5, S: 70, E: 64, scale: 0.125 },
     { B: 1, T: 1, H: 6, G: 6, S: 45, E: 33, scale: 0.2 },
     { B: 1, T: 2, H: 70, G: 2, S: 35, E: 16, scale: 0.25 },
+    { B: 2, T: 45, H: 8, G: 2, S: 70, E: 36, scale: 0.2 },
     { B: 1, T: 1, H: 12, G: 3, S: 300, E: 64, scale: 0.125, ...f16 },
     { B: 2, T: 5, H: 4, G: 2, S: 9, E: 16, scale: 0.25, ...f16 },
     { B: 1, T: 31, H: 2, G: 1, S: 33, E: 7, scale: 0.4, ...f16 },

@@ -22,10 +22,10 @@ export interface Bound {
 /** The arguments of a step: inputs, then outputs with memory of their own. */
 export function boundOf(
   { op, inputs, outputs }: Step,
-  { scalars }: Kernel,
+  kernel: Kernel,
   rangeOf: (place: Place) => Range,
 ): Bound[] {
-  const slots = slotsOf(op, scalars)
+  const slots = slotsOf(op, kernel)
   const places = [...inputs, ...outputs.filter((_, i) => isOwn(op, op.outputs[i] as string))]
   const taken = Object.values(op.alias)
   return places.map((place, i) => {

@@ -8,6 +8,8 @@ export interface Kernel {
   readonly code: string
   /** Tensors in panels that are bound number by number. */
   readonly scalars: readonly string[]
+  /** Other tensors that are bound by fours: their last axis has to be a multiple of 4. */
+  readonly fours: readonly string[]
   /** Optional features that have to be in use. */
   readonly features: readonly Feature[]
   /** Workgroups; absent: the op's rows. */

@@ -26,12 +26,13 @@ export interface Shape {
 const reserved: Readonly<Record<string, string>> = { std: "deviation" }
 
 /** The tensors that an op's kernel binds: inputs, then outputs with memory of their own. */
-export function slotsOf(op: Op, scalars: readonly string[] = []): Shape[] {
+export function slotsOf(op: Op, kernel?: Pick<Kernel, "scalars" | "fours">): Shape[] {
   const outputs = op.outputs.filter((name) => isOwn(op, name))
   return [...op.inputs, ...outputs].map((name) => {
     const dims = new RegExp(`(?:^| )${name}:[\\w|]*\\((.*?)\\)(?: |$)`).exec(op.text)?.[1] ?? ""
     const panels = op.signature !== undefined && /(^|,)(16|32\*P)$/.test(dims)
-    return { name, vectors: panels && !scalars.includes(name) }
+    const vectors = panels ? !kernel?.scalars.includes(name) : kernel?.fours.includes(name)
+    return { name, vectors: vectors ?? false }
   })
 }
 
@@ -47,12 +48,9 @@ const directives: Readonly<Partial<Record<Feature, string>>> = {
 }
 
 /** The text in front of a kernel's code for these arguments. */
-export function preludeOf(
-  op: Op,
-  args: readonly Argument[],
-  { code, scalars, features }: Kernel,
-): string {
-  const slots = slotsOf(op, scalars)
+export function preludeOf(op: Op, args: readonly Argument[], kernel: Kernel): string {
+  const { code, features } = kernel
+  const slots = slotsOf(op, kernel)
   const fields = fieldsOf(op).map(
     (name) => `  ${reserved[name] ?? name}: ${isWord(name) ? "u32" : "f32"},`,
   )
