@@ -1,5 +1,6 @@
 // A model folder: config.json with model.safetensors, or with shards and their index. Checks every
 // tensor's name, shape and dtype against the config when it is opened; reads rows when asked.
+import { fromNode } from "../engine/index.ts"
 import { type ModelConfig, parseConfig, tensorShapes } from "./config.ts"
 import { formatOf, markOf, type QuantisedFormat } from "./format.ts"
 import { isObject, parseJson, show } from "./json.ts"
@@ -41,7 +42,7 @@ const indexLimit = 16 << 20
  * Throws SyntaxError, TypeError or RangeError that names the file and what is wrong with it.
  */
 export async function openModelFolder(path: string): Promise<ModelFolder> {
-  const { join } = await import("node:path")
+  const { join } = fromNode("node:path")
   const configPath = join(path, "config.json")
   const json = parseJson(await readFile(configPath, configLimit), configPath)
   const config = parseConfig(json, configPath)
@@ -69,7 +70,7 @@ export async function openModelFolder(path: string): Promise<ModelFolder> {
 }
 
 async function readFile(path: string, limit: number): Promise<Uint8Array> {
-  const fs = await import("node:fs/promises")
+  const fs = fromNode("node:fs/promises")
   const found = await fs.stat(path).catch(() => undefined)
   if (!found?.isFile()) throw new Error(`Cannot open ${path}: no such file. Check the folder`)
   if (found.size <= limit) return fs.readFile(path)
@@ -80,8 +81,8 @@ async function readFile(path: string, limit: number): Promise<Uint8Array> {
 
 /** Adds the one file, or every shard, to `files`, which the caller closes. */
 async function openFiles(folder: string, files: SafetensorsFile[]): Promise<void> {
-  const { existsSync } = await import("node:fs")
-  const { join } = await import("node:path")
+  const { existsSync } = fromNode("node:fs")
+  const { join } = fromNode("node:path")
   const single = join(folder, "model.safetensors")
   const index = join(folder, "model.safetensors.index.json")
   if (existsSync(single)) {

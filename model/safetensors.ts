@@ -1,6 +1,7 @@
 // Reads and writes safetensors files piece by piece, never a whole file in memory. Files are not
 // trusted: header.ts checks what they claim. Which tensors a model needs is left to folder.ts.
 import type { FileHandle } from "node:fs/promises"
+import { fromNode } from "../engine/index.ts"
 import {
   bytesOf,
   encodeHeader,
@@ -37,7 +38,7 @@ const maxReadBytes = 1 << 30
  * Throws SyntaxError for a malformed file, Error for one that cannot be opened.
  */
 export async function openSafetensors(path: string): Promise<SafetensorsFile> {
-  const fs = await import("node:fs")
+  const fs = fromNode("node:fs")
   let open: number | undefined = openFile(fs, path)
   const { size } = fs.fstatSync(open)
   const readAt = (position: number, target: Uint8Array): void => {
@@ -102,7 +103,7 @@ export async function writeSafetensors(
   tensors: ReadonlyMap<string, TensorData>,
   metadata?: Readonly<Record<string, string>>,
 ): Promise<void> {
-  const fs = await import("node:fs/promises")
+  const fs = fromNode("node:fs/promises")
   const ordered = [...tensors].sort(([, a], [, b]) => itemBytes[b.dtype] - itemBytes[a.dtype])
   const header = encodeHeader(path, ordered, metadata)
   const unique = Math.random().toString(36).slice(2, 10)
@@ -150,8 +151,8 @@ async function writeAll(file: FileHandle, data: Uint8Array): Promise<void> {
 /** Makes the new name itself durable. Windows cannot open folders and needs no such step. */
 async function syncFolder(path: string): Promise<void> {
   if (process.platform === "win32") return
-  const fs = await import("node:fs/promises")
-  const { dirname } = await import("node:path")
+  const fs = fromNode("node:fs/promises")
+  const { dirname } = fromNode("node:path")
   const folder = await fs.open(dirname(path), "r")
   await folder.sync().finally(() => folder.close())
 }

@@ -5,6 +5,7 @@ import {
   type Backend,
   bufferOf,
   type DType,
+  fromNode,
   runOnce,
   type Tensor,
 } from "../engine/index.ts"
@@ -68,8 +69,8 @@ export async function saveModel(
   tensors: ReadonlyMap<string, TensorData>,
   tokenizer?: Tokenizer,
 ): Promise<void> {
-  const { mkdir } = await import("node:fs/promises")
-  const { join } = await import("node:path")
+  const { mkdir } = fromNode("node:fs/promises")
+  const { join } = fromNode("node:path")
   await mkdir(folder, { recursive: true })
   await writeSafetensors(join(folder, "model.safetensors"), tensors, { format: "pt" })
   if (tokenizer) await writeFileWhole(join(folder, tokenizer.file.name), tokenizer.file.bytes)
@@ -79,7 +80,7 @@ export async function saveModel(
 
 /** To a temporary name beside it, synced, then renamed. */
 export async function writeFileWhole(path: string, bytes: Uint8Array): Promise<void> {
-  const { open, rename, rm } = await import("node:fs/promises")
+  const { open, rename, rm } = fromNode("node:fs/promises")
   const temporary = `${path}.${Math.random().toString(36).slice(2, 10)}.tmp`
   try {
     const file = await open(temporary, "wx")

@@ -1,6 +1,6 @@
 // The average of checkpoints, as the release made its models: tensor by tensor, summed in float64,
 // in the dtype of the first.
-import { type DType, decode, encode, viewOf } from "../engine/index.ts"
+import { type DType, decode, encode, fromNode, viewOf } from "../engine/index.ts"
 import {
   openSafetensors,
   parseConfig,
@@ -25,8 +25,8 @@ export async function averageModels(
   out: string,
   tokenizer?: Tokenizer,
 ): Promise<void> {
-  const { readFile } = await import("node:fs/promises")
-  const { join } = await import("node:path")
+  const { readFile } = fromNode("node:fs/promises")
+  const { join } = fromNode("node:path")
   if (folders.length < 2) throw new RangeError("average: give two or more model folders")
   const files: SafetensorsFile[] = []
   try {

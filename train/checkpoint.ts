@@ -1,7 +1,7 @@
 // Checkpoints: a folder `step-00001000` with the weights as other tools read them, and beside them
 // all that training needs to go on to the bit. A folder of that name is always whole: it is written
 // under another name, synced, then renamed; it is removed the same way.
-import type { Tensor } from "../engine/index.ts"
+import { fromNode, type Tensor } from "../engine/index.ts"
 import {
   loadMatrix,
   loadVector,
@@ -37,8 +37,8 @@ const leftover = /^\.(step-\d+|old)\./
 
 /** Complete checkpoints of a run, oldest first. A folder that is not there has none. */
 export async function checkpointsIn(run: string): Promise<string[]> {
-  const { readdir } = await import("node:fs/promises")
-  const { join } = await import("node:path")
+  const { readdir } = fromNode("node:fs/promises")
+  const { join } = fromNode("node:path")
   const names = await readdir(run).catch(() => [])
   const step = (name: string): number => Number(named.exec(name)?.[1])
   return names
@@ -49,8 +49,8 @@ export async function checkpointsIn(run: string): Promise<string[]> {
 
 /** The last checkpoint of a run, or the checkpoint itself. */
 export async function checkpointOf(path: string): Promise<string> {
-  const { existsSync } = await import("node:fs")
-  const { join } = await import("node:path")
+  const { existsSync } = fromNode("node:fs")
+  const { join } = fromNode("node:path")
   const found = (await checkpointsIn(path)).at(-1)
   if (found !== undefined) return found
   if (existsSync(join(path, "state.json"))) return path
@@ -59,8 +59,8 @@ export async function checkpointOf(path: string): Promise<string> {
 
 /** Removes what an interrupted write or removal has left. */
 export async function cleanRun(run: string): Promise<void> {
-  const { readdir, rm } = await import("node:fs/promises")
-  const { join } = await import("node:path")
+  const { readdir, rm } = fromNode("node:fs/promises")
+  const { join } = fromNode("node:path")
   for (const name of await readdir(run).catch(() => [])) {
     if (leftover.test(name)) await rm(join(run, name), { recursive: true, force: true })
   }
@@ -76,8 +76,8 @@ export async function writeCheckpoint(
   state: Omit<RunState, "version" | "step">,
   { tokenizer, keep }: { tokenizer?: Tokenizer | undefined; keep: number },
 ): Promise<string> {
-  const { mkdir, rename, rm } = await import("node:fs/promises")
-  const { join } = await import("node:path")
+  const { mkdir, rename, rm } = fromNode("node:fs/promises")
+  const { join } = fromNode("node:path")
   const path = join(run, folderName(step.steps))
   const temporary = join(run, `.${folderName(step.steps)}.${process.pid}.tmp`)
   try {
@@ -110,7 +110,7 @@ async function writeParts(
   state: RunState,
   tokenizer: Tokenizer | undefined,
 ): Promise<void> {
-  const { join } = await import("node:path")
+  const { join } = fromNode("node:path")
   await writeSafetensors(join(folder, "optimizer.safetensors"), optimiserTensors(step))
   const text = `${JSON.stringify(state, null, 1)}\n`
   await writeFileWhole(join(folder, "state.json"), new TextEncoder().encode(text))
@@ -144,8 +144,8 @@ const hasMasters = (parameters: TrainStep["parameters"]): boolean =>
 
 /** state.json of a checkpoint. Throws Error or SyntaxError that names the file. */
 export async function readRunState(checkpoint: string): Promise<RunState> {
-  const { readFile } = await import("node:fs/promises")
-  const { join } = await import("node:path")
+  const { readFile } = fromNode("node:fs/promises")
+  const { join } = fromNode("node:path")
   const path = join(checkpoint, "state.json")
   const bytes = await readFile(path).catch((error: Error) => {
     throw new Error(`Cannot open ${path}: ${error.message}. Give the folder of a checkpoint`)
@@ -159,7 +159,7 @@ export async function readRunState(checkpoint: string): Promise<RunState> {
 
 /** Fills moments and masters, and the count of updates. The weights are the model's already. */
 export async function restoreStep(checkpoint: string, step: TrainStep): Promise<RunState> {
-  const { join } = await import("node:path")
+  const { join } = fromNode("node:path")
   const state = await readRunState(checkpoint)
   const file = await openSafetensors(join(checkpoint, "optimizer.safetensors"))
   try {
@@ -207,8 +207,8 @@ function sourceOf(file: SafetensorsFile, name: string, shape: readonly number[])
 
 /** Renamed first, so that what is left of an interrupted removal is no checkpoint. */
 async function remove(path: string): Promise<void> {
-  const { rename, rm } = await import("node:fs/promises")
-  const { basename, dirname, join } = await import("node:path")
+  const { rename, rm } = fromNode("node:fs/promises")
+  const { basename, dirname, join } = fromNode("node:path")
   const old = join(dirname(path), `.old.${basename(path)}.${process.pid}`)
   const there = await rename(path, old).then(
     () => true,
@@ -223,7 +223,7 @@ async function remove(path: string): Promise<void> {
 /** Windows cannot open folders and needs no such step. */
 async function syncFolder(path: string): Promise<void> {
   if (process.platform === "win32") return
-  const { open } = await import("node:fs/promises")
+  const { open } = fromNode("node:fs/promises")
   const folder = await open(path, "r")
   await folder.sync().finally(() => folder.close())
 }

@@ -3,6 +3,7 @@
 import { Heap } from "./memory.ts"
 import type { LoadedKernels } from "./module.ts"
 import { type Exports, type Pool, startPool } from "./pool.ts"
+import { mayWait } from "./system.ts"
 import { scratchBytes } from "./thread.ts"
 
 export class Bank {
@@ -11,6 +12,8 @@ export class Bank {
   readonly #exports: Exports
   #pool: Pool | undefined
   #failure: Error | undefined
+  /** Whether the caller is one of the threads; where it may not wait, a worker leads them. */
+  readonly takesPart: boolean
   /** Settles when every thread serves. */
   readonly ready: Promise<void>
   /** Whether `ready` has settled: then a run need not wait. */
@@ -20,25 +23,28 @@ export class Bank {
     const memory = new WebAssembly.Memory({ initial: 32, maximum: 65536, shared: threads > 1 })
     this.heap = new Heap(memory, addressSpace)
     this.#threads = threads
+    this.takesPart = threads === 1 || mayWait()
     const missing = (): number => this.#pool?.missing() ?? 0
     const instance = new WebAssembly.Instance(module, { env: { memory, missing } })
     this.#exports = instance.exports as unknown as Exports
     this.#exports.useRelaxedDot(relaxedDot ? 1 : 0)
-    this.#exports.setScratch(this.heap.alloc(scratchBytes))
-    this.ready = this.#start(module, memory)
+    const scratch = this.heap.alloc(scratchBytes)
+    this.#exports.setScratch(scratch)
+    this.ready = this.#start(module, memory, scratch)
     // Whoever runs a plan hears of it; nobody else has to listen.
     this.ready.catch(() => undefined)
   }
 
-  async #start(module: WebAssembly.Module, memory: WebAssembly.Memory): Promise<void> {
+  async #start(
+    module: WebAssembly.Module,
+    memory: WebAssembly.Memory,
+    callers: number,
+  ): Promise<void> {
     const threads = this.#threads
-    const starts = Array.from({ length: threads - 1 }, (_, i) => ({
-      module,
-      memory,
-      thread: i + 1,
-      threads,
-      scratch: this.heap.alloc(scratchBytes),
-    }))
+    const starts = Array.from({ length: threads }, (_, thread) => {
+      const scratch = thread === 0 ? callers : this.heap.alloc(scratchBytes)
+      return { module, memory, thread, threads, scratch }
+    }).slice(this.takesPart ? 1 : 0)
     this.#pool = await startPool(starts, (error) => {
       this.#failure ??= error
     })
@@ -54,8 +60,12 @@ export class Bank {
     this.#exports.useWideTiles(on ? 1 : 0)
   }
 
-  /** Runs `count` steps, described from address `steps` on, on all threads. */
-  run(steps: number, count: number): void {
+  /** Runs `count` steps, described from address `steps` on, on all threads; a promise where the
+   *  caller does not take part. */
+  run(steps: number, count: number): void | Promise<void> {
+    if (!this.takesPart) {
+      return (this.#pool as Pool).lead(steps, count).then((failed) => this.#settle(failed))
+    }
     let failed: number
     try {
       failed = this.#exports.runPlan(steps, count, this.#threads)
@@ -64,11 +74,14 @@ export class Bank {
       this.#failure = error as Error
       throw error
     }
-    if (failed !== 0) {
-      const who = failed > 256 ? "a worker thread stopped" : `thread ${failed - 1} failed`
-      this.#failure ??= new Error(`wasm: ${who} while running a plan`)
-      throw this.#failure
-    }
+    this.#settle(failed)
+  }
+
+  #settle(failed: number): void {
+    if (failed === 0) return
+    const who = failed > 256 ? "a worker thread stopped" : `thread ${failed - 1} failed`
+    this.#failure ??= new Error(`wasm: ${who} while running a plan`)
+    throw this.#failure
   }
 
   /** Throws when a thread has failed. */

@@ -14,7 +14,7 @@ import { addressSpace } from "./memory.ts"
 import { type Build, chooseBuild, type LoadedKernels, loadKernels } from "./module.ts"
 import { Replay } from "./replay.ts"
 import { switchOnRevectorise, wideTilesPay } from "./revectorise.ts"
-import { availableThreads, memoryLimit } from "./system.ts"
+import { availableThreads, isolated, memoryLimit } from "./system.ts"
 import { scratchBytes } from "./thread.ts"
 
 export interface WasmOptions {
@@ -34,8 +34,8 @@ export interface WasmOptions {
 
 /** Opens the backend. Throws RangeError for a bad option, Error where the runtime lacks SIMD. */
 export async function openWasm(options: WasmOptions = {}): Promise<WasmBackend> {
-  const { bankBytes = addressSpace, memoryBytes = await memoryLimit() } = options
-  const threads = options.threads ?? (await availableThreads())
+  const { bankBytes = addressSpace, memoryBytes = memoryLimit() } = options
+  const threads = options.threads ?? availableThreads()
   if (!Number.isInteger(threads) || threads < 1 || threads > 256) {
     throw new RangeError(`wasm: threads must be a whole number from 1 to 256, got ${threads}`)
   }
@@ -46,7 +46,7 @@ export async function openWasm(options: WasmOptions = {}): Promise<WasmBackend> 
   if (!(memoryBytes >= least)) {
     throw new RangeError(`wasm: memoryBytes must be at least ${least}, got ${memoryBytes}`)
   }
-  const revectorise = (options.revectorise ?? false) && (await switchOnRevectorise())
+  const revectorise = (options.revectorise ?? false) && switchOnRevectorise()
   const build = await chooseBuild(options.simd, threads)
   const kernels = await loadKernels(build)
   const backend = new WasmBackend(build, threads, kernels, { bankBytes, limit: memoryBytes })
@@ -72,6 +72,8 @@ export class WasmBackend implements Backend, AsyncDisposable {
   readonly #table: ReadonlyMap<string, number>
   #wide = false
   #closed = false
+  /** The last plan, where it runs without the caller. */
+  #running: Promise<unknown> | undefined
 
   constructor(build: Build, threads: number, kernels: LoadedKernels, limits: Limits) {
     this.#build = build
@@ -85,7 +87,8 @@ export class WasmBackend implements Backend, AsyncDisposable {
   /** What runs, in words. */
   get build(): string {
     const bits = this.#wide ? ", 256-bit tiles" : ""
-    return `${this.#build.simd === "relaxed" ? "relaxed SIMD" : "SIMD"}${bits}`
+    const alone = isolated ? "" : ", 1 thread: the page is not cross-origin isolated"
+    return `${this.#build.simd === "relaxed" ? "relaxed SIMD" : "SIMD"}${bits}${alone}`
   }
 
   /** Whether products use the tile for 256-bit registers. */
@@ -144,6 +147,7 @@ export class WasmBackend implements Backend, AsyncDisposable {
 
   async read(buffer: Buffer, bytes = buffer.bytes, offset = 0): Promise<ArrayBuffer> {
     const own = this.#own(buffer)
+    await this.#running
     if (offset < 0 || offset + bytes > own.bytes) {
       throw new RangeError(`read: ${bytes} bytes at ${offset} lie outside ${own.bytes}`)
     }
@@ -160,7 +164,9 @@ export class WasmBackend implements Backend, AsyncDisposable {
     const { banks } = replay
     const run = () => {
       this.#checkOpen()
-      replay.run()
+      const running = replay.run()
+      this.#running = running?.catch(() => undefined)
+      return running
     }
     return {
       run: () => {

@@ -1,5 +1,6 @@
 // Chooses the build of the kernels that this runtime can run, and compiles it.
 import { relaxedSimd, threads as sharedMemory, simd } from "wasm-feature-detect"
+import { fromNode } from "../../engine/index.ts"
 
 export interface Build {
   readonly simd: "relaxed" | "simd"
@@ -21,7 +22,7 @@ export async function chooseBuild(
   }
   if (!(await simd())) {
     throw new Error(
-      "Cannot open wasm: this runtime has no WebAssembly SIMD. Use Node 20.19 or later",
+      "Cannot open wasm: this runtime has no WebAssembly SIMD. Use Node 20.19 or later, or a current browser",
     )
   }
   if (threads > 1 && !(await sharedMemory())) {
@@ -30,7 +31,7 @@ export async function chooseBuild(
         "(COOP and COEP headers), or use { threads: 1 }",
     )
   }
-  await enableRelaxedOnNode20()
+  enableRelaxedOnNode20()
   const relaxed = await relaxedSimd()
   if (wanted === "relaxed" && !relaxed) {
     throw new Error('Cannot open wasm: this runtime has no relaxed SIMD. Use { simd: "simd" }')
@@ -39,9 +40,9 @@ export async function chooseBuild(
 }
 
 /** Node 20 has relaxed SIMD behind a flag that later versions no longer know. */
-async function enableRelaxedOnNode20(): Promise<void> {
+function enableRelaxedOnNode20(): void {
   if (!isNode20) return
-  const { setFlagsFromString } = await import("node:v8")
+  const { setFlagsFromString } = fromNode("node:v8")
   setFlagsFromString("--experimental-wasm-relaxed-simd")
 }
 

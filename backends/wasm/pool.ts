@@ -1,10 +1,12 @@
 // Worker threads that share one memory and serve plans until the backend closes. They never keep
-// the process alive.
+// the process alive. Where the caller may not wait, in a page, a worker leads in its place.
+import { fromNode, isNode } from "../../engine/index.ts"
 
 /** What a worker is born with. */
 export interface WorkerStart {
   readonly module: WebAssembly.Module
   readonly memory: WebAssembly.Memory
+  /** Thread 0 is the caller, or a worker that leads in its place. */
   readonly thread: number
   readonly threads: number
   readonly scratch: number
@@ -14,6 +16,8 @@ export interface Pool {
   /** 1 + the number of a thread that no longer exists; 0 where none is missing, or nobody knows.
    *  Unlike events, this can be asked while the caller waits in a plan. */
   missing(): number
+  /** Has the leader run steps, and settles with what `runPlan` returns. */
+  lead(steps: number, count: number): Promise<number>
   close(): void
 }
 
@@ -22,6 +26,9 @@ export interface WorkerReady {
   /** Where Linux lists the thread for as long as it lives. */
   readonly entry: string | undefined
 }
+
+/** Steps for a leader to run: their address and number. */
+export type Job = readonly [steps: number, count: number]
 
 /** Exports of the module that every thread's instance offers. */
 export interface Exports {
@@ -35,44 +42,94 @@ export interface Exports {
   tableIndex(kernel: number): number
 }
 
-/** Starts threads 1 … threads − 1 and returns when all are ready to run. */
-export async function startPool(
-  starts: readonly WorkerStart[],
-  fail: (error: Error) => void,
-): Promise<Pool> {
-  if (starts.length === 0) return { missing: () => 0, close() {} }
-  const { Worker } = await import("node:worker_threads")
-  const { existsSync } = await import("node:fs")
-  const entries: (string | undefined)[] = []
-  let closing = false
-  const workers = await Promise.all(
-    starts.map(
-      (start) =>
-        new Promise<InstanceType<typeof Worker>>((resolve, reject) => {
-          // Options such as --input-type are for the main script only.
-          const options = { workerData: start, execArgv: [] }
-          const worker = new Worker(new URL("./worker.js", import.meta.url), options)
-          worker.once("message", ({ entry }: WorkerReady) => {
-            entries[start.thread] = entry
-            worker.unref()
-            resolve(worker)
-          })
-          worker.once("error", (error) => {
-            reject(error)
-            fail(error instanceof Error ? error : new Error(String(error)))
-          })
-          worker.once("exit", (code) => {
-            if (!closing)
-              fail(new Error(`wasm: worker thread ${start.thread} ended with code ${code}`))
-          })
-        }),
-    ),
-  )
+/** A worker that serves. */
+interface Thread {
+  readonly entry: string | undefined
+  /** Gives a leader its next job. */
+  send(job: Job): void
+  /** Ends the thread, which is then no failure. */
+  end(): void
+}
+
+type Fail = (error: Error) => void
+
+/** Starts a thread for each of `starts` and returns when all are ready to run. A leader's results
+ *  come in the order of its jobs. */
+export async function startPool(starts: readonly WorkerStart[], fail: Fail): Promise<Pool> {
+  const jobs: { resolve(failed: number): void; reject: Fail }[] = []
+  const failed: Fail = (error) => {
+    fail(error)
+    for (const { reject } of jobs.splice(0)) reject(error)
+  }
+  const start = isNode ? startInNode : startInPage
+  const done = (result: number): void => jobs.shift()?.resolve(result)
+  const workers = await Promise.all(starts.map((each) => start(each, failed, done)))
+  const entries = new Map(starts.map(({ thread }, i) => [thread, workers[i]?.entry]))
   return {
-    missing: () => 1 + entries.findIndex((entry) => entry !== undefined && !existsSync(entry)),
+    missing() {
+      const gone = [...entries].find(([, entry]) => entry && !fromNode("node:fs").existsSync(entry))
+      return gone ? 1 + gone[0] : 0
+    },
+    lead: (steps, count) =>
+      new Promise((resolve, reject) => {
+        jobs.push({ resolve, reject })
+        workers[0]?.send([steps, count])
+      }),
     close() {
-      closing = true
-      for (const worker of workers) void worker.terminate()
+      for (const worker of workers) worker.end()
+      const closed = new Error("wasm: the backend was closed while it ran a plan")
+      for (const { reject } of jobs.splice(0)) reject(closed)
     },
   }
+}
+
+function startInNode(start: WorkerStart, fail: Fail): Promise<Thread> {
+  const { Worker } = fromNode("node:worker_threads")
+  return new Promise((resolve, reject) => {
+    let ending = false
+    // Options such as --input-type are for the main script only.
+    const options = { workerData: start, execArgv: [] }
+    const worker = new Worker(new URL("./worker.js", import.meta.url), options)
+    const end = (): void => {
+      ending = true
+      void worker.terminate()
+    }
+    worker.once("message", ({ entry }: WorkerReady) => {
+      worker.unref()
+      resolve({ entry, send: (job) => worker.postMessage(job), end })
+    })
+    worker.once("error", (error) => {
+      reject(error)
+      fail(error instanceof Error ? error : new Error(String(error)))
+    })
+    worker.once("exit", (code) => {
+      if (!ending) fail(new Error(`wasm: worker thread ${start.thread} ended with code ${code}`))
+    })
+  })
+}
+
+function startInPage(
+  start: WorkerStart,
+  fail: Fail,
+  done: (result: number) => void,
+): Promise<Thread> {
+  return new Promise((resolve, reject) => {
+    // In one expression, which bundlers know.
+    const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" })
+    worker.onerror = ({ message }) => {
+      const reason = message || "its script worker.js did not load: serve it beside the bundle"
+      const error = new Error(`wasm: worker thread ${start.thread} failed: ${reason}`)
+      reject(error)
+      fail(error)
+    }
+    worker.onmessage = () => {
+      worker.onmessage = ({ data }: MessageEvent<number>) => done(data)
+      resolve({
+        entry: undefined,
+        send: (job) => worker.postMessage(job),
+        end: () => worker.terminate(),
+      })
+    }
+    worker.postMessage(start)
+  })
 }

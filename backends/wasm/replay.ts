@@ -67,10 +67,20 @@ export class Replay {
     return [...new Set(this.#segments.map((s) => s.bank))]
   }
 
-  run(): void {
+  /** A promise where the caller is none of the threads. */
+  run(): void | Promise<void> {
+    if (this.#segments.some(({ bank }) => !bank.takesPart)) return this.#runElsewhere()
     for (const { bank, before, after, words, steps } of this.#segments) {
       for (const copy of before) move(copy)
       bank.run(steps, words.length)
+      for (const copy of after) move(copy)
+    }
+  }
+
+  async #runElsewhere(): Promise<void> {
+    for (const { bank, before, after, words, steps } of this.#segments) {
+      for (const copy of before) move(copy)
+      await bank.run(steps, words.length)
       for (const copy of after) move(copy)
     }
   }

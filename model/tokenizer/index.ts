@@ -1,5 +1,6 @@
 // Text to token ids and back: SentencePiece's tokenizer.model, the Llama family's tokenizer.json,
 // or plain bytes.
+import { fromNode } from "../../engine/index.ts"
 import { isObject, parseJson } from "../json.ts"
 import { encoderOf } from "./bpe.ts"
 import { byteModelType, byteTokenizer, checkText, decodeWith } from "./bytes.ts"
@@ -50,7 +51,7 @@ export async function loadTokenizer(path: string): Promise<Tokenizer> {
     throw new TypeError(`loadTokenizer: expected a path or "byte", got ${typeof path}`)
   }
   if (path === "byte") return byteTokenizer()
-  const fs = await import("node:fs/promises")
+  const fs = fromNode("node:fs/promises")
   const file = await tokenizerIn(path)
   const found = await fs.stat(file ?? path).catch(() => undefined)
   if (!file || !found?.isFile()) {
@@ -68,8 +69,8 @@ export async function loadTokenizer(path: string): Promise<Tokenizer> {
 
 /** The tokenizer file of a folder, undefined where it has none; other paths as they are. */
 export async function tokenizerIn(path: string): Promise<string | undefined> {
-  const fs = await import("node:fs/promises")
-  const { join } = await import("node:path")
+  const fs = fromNode("node:fs/promises")
+  const { join } = fromNode("node:path")
   const isFolder = async (path: string) =>
     (await fs.stat(path).catch(() => undefined))?.isDirectory()
   if (!(await isFolder(path))) return path

@@ -1,4 +1,5 @@
 // A file's text in blocks of whole lines. Never more than a block, or one line, is in memory.
+import { fromNode } from "../../engine/index.ts"
 import { unpacked } from "./unpack.ts"
 
 /** Bytes of a line that may be a record; a string could hold twice as much. */
@@ -20,7 +21,7 @@ export interface Block {
  * Throws Error or SyntaxError naming the file and the line where reading it fails.
  */
 export async function* readBlocks(path: string, cut: boolean): AsyncGenerator<Block> {
-  const { Buffer, isUtf8 } = await import("node:buffer")
+  const { Buffer, isUtf8 } = fromNode("node:buffer")
   let line = 1
   let waiting: Buffer[] = []
   let waitingBytes = 0

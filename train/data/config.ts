@@ -1,5 +1,6 @@
 // What a pipeline reads and how: the fields of a YAML file or an object, their defaults and checks.
 // The release's own YAML layout is read too. Which files the sources name is left to files.ts.
+import { fromNode } from "../../engine/index.ts"
 import type { Normalisation } from "./normalise.ts"
 
 /** One file, a folder of files, or files numbered by a template. */
@@ -70,10 +71,10 @@ export type CheckedSource = Required<Omit<Source, "file_id_range">> & Pick<Sourc
  * Throws TypeError, RangeError or SyntaxError that names the field.
  */
 export async function loadDataConfig(input: string | DataOptions): Promise<DataConfig> {
-  const { dirname, resolve } = await import("node:path")
+  const { dirname, resolve } = fromNode("node:path")
   if (typeof input !== "string") return checkConfig(input, "data", resolve("."))
   if (!/\.ya?ml$/i.test(input)) return checkConfig({ sources: [input] }, "data", resolve("."))
-  const { readFile } = await import("node:fs/promises")
+  const { readFile } = fromNode("node:fs/promises")
   const text = await readFile(input, "utf8").catch((error: Error) => {
     throw new Error(`Cannot read ${input}: ${error.message}`)
   })
@@ -84,7 +85,7 @@ export async function loadDataConfig(input: string | DataOptions): Promise<DataC
 async function checkConfig(json: unknown, from: string, root: string): Promise<DataConfig> {
   const { checkFields } = await import("./schema.ts")
   const fields = checkFields(json, from)
-  const { resolve } = await import("node:path")
+  const { resolve } = fromNode("node:path")
   const { pack, tokenizer } = fields
   return {
     ...fields,

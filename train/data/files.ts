@@ -1,5 +1,6 @@
 // The files that sources name, and which of them a rank and worker reads in which order: the
 // original's shuffles to the bit. What a file holds is left to readers.ts.
+import { fromNode } from "../../engine/index.ts"
 import { show } from "../../model/json.ts"
 import type { CheckedSource, DataConfig } from "./config.ts"
 import { PythonRandom } from "./random.ts"
@@ -13,8 +14,8 @@ export interface DataFile {
 
 /** Every file of the sources, in their order. Throws where a name is wrong or a file is missing. */
 export async function filesOf(config: DataConfig, split: Split): Promise<DataFile[]> {
-  const { resolve } = await import("node:path")
-  const fs = await import("node:fs/promises")
+  const { resolve } = fromNode("node:path")
+  const fs = fromNode("node:fs/promises")
   const mayMiss = config.on_error === "skip"
   const sources = split === "train" ? config.sources : config.validation
   if (sources.length === 0) throw new RangeError("the configuration names no validation sources")
@@ -58,7 +59,7 @@ type Files = typeof import("node:fs/promises")
 async function pathsOf(fs: Files, path: string, mayMiss: boolean): Promise<string[]> {
   const there = await fs.stat(path).catch(() => undefined)
   if (there?.isDirectory()) {
-    const { join } = await import("node:path")
+    const { join } = fromNode("node:path")
     const names = await fs.readdir(path, { recursive: true })
     const known = names.filter((name) => formatOf(name) && !/(^|[/\\])\./.test(name)).sort()
     if (known.length > 0) return known.map((name) => join(path, name))

@@ -1,5 +1,6 @@
 // One worker's samples, made in the calling thread or in a thread of its own that reads ahead a
 // little; either way the same samples in the same order.
+import { fromNode } from "../../engine/index.ts"
 import type { Tokenizer } from "../../model/index.ts"
 import type { DataConfig } from "./config.ts"
 import { packedSamples } from "./pack.ts"
@@ -69,7 +70,7 @@ export const buffersOf = (batch: readonly Placed[]): ArrayBuffer[] =>
   )
 
 export async function threadLane({ config, tokenizer, share, from }: LaneOptions): Promise<Lane> {
-  const { Worker } = await import("node:worker_threads")
+  const { Worker } = fromNode("node:worker_threads")
   const { skip, ...sendable } = share
   const start: LaneStart = { config, tokenizer: tokenizer.file, share: sendable, from }
   // Options such as --input-type are for the main script only.

@@ -1,15 +1,16 @@
 // The bytes of a file, unpacked as they are read: plain, gzip (.gz) and Zstandard (.zst).
 import type { Readable, Transform } from "node:stream"
+import { fromNode } from "../../engine/index.ts"
 
 const bufferBytes = 1 << 18
 
 /** Chunks of a file's content. Throws what the file system and the unpacking throw. */
 export async function* unpacked(path: string): AsyncGenerator<Buffer> {
-  const { createReadStream } = await import("node:fs")
+  const { createReadStream } = fromNode("node:fs")
   const open = (start: number): Readable =>
     createReadStream(path, { start, highWaterMark: bufferBytes })
   if (path.endsWith(".gz")) {
-    const { createGunzip } = await import("node:zlib")
+    const { createGunzip } = fromNode("node:zlib")
     yield* through(open(0), createGunzip({ chunkSize: bufferBytes }))
   } else if (path.endsWith(".zst")) {
     yield* zstandard(path, open)
@@ -20,8 +21,8 @@ export async function* unpacked(path: string): AsyncGenerator<Buffer> {
 
 /** Frame by frame: Node's decompressor stops at the end of the first and drops what follows. */
 async function* zstandard(path: string, open: (start: number) => Readable) {
-  const { constants, createZstdDecompress } = await import("node:zlib")
-  const { stat } = await import("node:fs/promises")
+  const { constants, createZstdDecompress } = fromNode("node:zlib")
+  const { stat } = fromNode("node:fs/promises")
   if (!createZstdDecompress) {
     throw new Error(
       `this version of Node (${process.version}) has no Zstandard. ` +

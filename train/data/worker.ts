@@ -1,5 +1,5 @@
 // A thread that makes one worker's samples and stays a few batches ahead of who reads them.
-import { parentPort, workerData } from "node:worker_threads"
+import { fromNode } from "../../engine/index.ts"
 import { parseTokenizer } from "../../model/tokenizer/index.ts"
 import {
   batchesAhead,
@@ -11,6 +11,7 @@ import {
 } from "./lanes.ts"
 import type { Placed } from "./samples.ts"
 
+const { parentPort, workerData } = fromNode("node:worker_threads")
 if (!parentPort) throw new Error("a data worker is started by textPipeline only")
 const port = parentPort
 const { config, tokenizer: file, share, from } = workerData as LaneStart

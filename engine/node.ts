@@ -1,0 +1,26 @@
+// Modules of Node, which Deno and Bun have too: asked for by name while running, so that no bundler
+// follows them into a page.
+
+interface NodeModules {
+  readonly "node:buffer": typeof import("node:buffer")
+  readonly "node:fs": typeof import("node:fs")
+  readonly "node:fs/promises": typeof import("node:fs/promises")
+  readonly "node:os": typeof import("node:os")
+  readonly "node:path": typeof import("node:path")
+  readonly "node:url": typeof import("node:url")
+  readonly "node:v8": typeof import("node:v8")
+  readonly "node:worker_threads": typeof import("node:worker_threads")
+  readonly "node:zlib": typeof import("node:zlib")
+}
+
+/** Whether they are there. */
+export const isNode = typeof globalThis.process?.getBuiltinModule === "function"
+
+/** One of them. Throws Error in a browser. */
+export function fromNode<Name extends keyof NodeModules>(name: Name): NodeModules[Name] {
+  if (isNode) return process.getBuiltinModule<keyof NodeModules>(name) as NodeModules[Name]
+  throw new Error(
+    `A browser has no ${name}: it has no folders to read or write. Give an http or https URL, ` +
+      "or run this in Node, Deno or Bun",
+  )
+}
