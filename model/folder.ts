@@ -1,7 +1,7 @@
 // A model folder: config.json with model.safetensors, or with shards and their index. Checks every
 // tensor's name, shape and dtype against the config when it is opened; reads rows when asked.
-import { fromNode } from "../engine/index.ts"
 import { type ModelConfig, parseConfig, tensorShapes } from "./config.ts"
+import { fileIn, isThere, readFile } from "./files.ts"
 import { formatOf, markOf, type QuantisedFormat } from "./format.ts"
 import { isObject, parseJson, show } from "./json.ts"
 import { specsOf, stored as storedForm } from "./layout.ts"
@@ -14,7 +14,7 @@ export interface TensorSource {
   readonly shape: readonly number[]
   /** Fills `target` with rows [start, start + count); a row of a vector is one number, one of
    *  panels a panel. */
-  readRows(start: number, count: number, target: Uint8Array): void
+  readRows(start: number, count: number, target: Uint8Array): void | Promise<void>
 }
 
 export interface ModelFolder {
@@ -38,12 +38,11 @@ const configLimit = 1 << 20
 const indexLimit = 16 << 20
 
 /**
- * Opens a folder in the Hugging Face layout; tensor names may begin with `transformer.`.
+ * Opens a folder in the Hugging Face layout, by its path or its http or https URL; tensor names may begin with `transformer.`.
  * Throws SyntaxError, TypeError or RangeError that names the file and what is wrong with it.
  */
 export async function openModelFolder(path: string): Promise<ModelFolder> {
-  const { join } = fromNode("node:path")
-  const configPath = join(path, "config.json")
+  const configPath = fileIn(path, "config.json")
   const json = parseJson(await readFile(configPath, configLimit), configPath)
   const config = parseConfig(json, configPath)
   const format = isObject(json) ? formatOf(json, configPath) : undefined
@@ -69,27 +68,17 @@ export async function openModelFolder(path: string): Promise<ModelFolder> {
   }
 }
 
-async function readFile(path: string, limit: number): Promise<Uint8Array> {
-  const fs = fromNode("node:fs/promises")
-  const found = await fs.stat(path).catch(() => undefined)
-  if (!found?.isFile()) throw new Error(`Cannot open ${path}: no such file. Check the folder`)
-  if (found.size <= limit) return fs.readFile(path)
-  throw new RangeError(`${path} has ${found.size} bytes, expected at most ${limit}. Check the file`)
-}
-
 // ---- Files --------------------------------------------------------------------------------------
 
 /** Adds the one file, or every shard, to `files`, which the caller closes. */
 async function openFiles(folder: string, files: SafetensorsFile[]): Promise<void> {
-  const { existsSync } = fromNode("node:fs")
-  const { join } = fromNode("node:path")
-  const single = join(folder, "model.safetensors")
-  const index = join(folder, "model.safetensors.index.json")
-  if (existsSync(single)) {
+  const single = fileIn(folder, "model.safetensors")
+  const index = fileIn(folder, "model.safetensors.index.json")
+  if (await isThere(single)) {
     files.push(await openSafetensors(single))
     return
   }
-  if (!existsSync(index)) {
+  if (!(await isThere(index))) {
     throw new Error(
       `${folder} has neither model.safetensors nor model.safetensors.index.json. ` +
         "Download the weights, or convert them to safetensors",
@@ -98,10 +87,10 @@ async function openFiles(folder: string, files: SafetensorsFile[]): Promise<void
   const shardOf = parseIndex(parseJson(await readFile(index, indexLimit), index), index)
   const opened = new Map<string, SafetensorsFile>()
   for (const shard of new Set(shardOf.values())) {
-    if (!existsSync(join(folder, shard))) {
+    if (!(await isThere(fileIn(folder, shard)))) {
       throw new Error(`${index} names ${show(shard)}, which is missing. Download it`)
     }
-    const file = await openSafetensors(join(folder, shard))
+    const file = await openSafetensors(fileIn(folder, shard))
     files.push(file)
     opened.set(shard, file)
   }
@@ -260,7 +249,7 @@ function sourceOf(
     throw new TypeError(`${at} is ${entry.dtype}, expected ${expected}. Convert the model`)
   }
   const rowBytes = entry.bytes / storedRows
-  const readRows = (start: number, count: number, target: Uint8Array): void => {
+  const readRows = (start: number, count: number, target: Uint8Array): void | Promise<void> => {
     const inside = Number.isInteger(start) && start >= 0 && Number.isInteger(count) && count >= 0
     if (!inside || start + count > rows || target.length !== count * rowBytes) {
       throw new RangeError(
@@ -268,7 +257,7 @@ function sourceOf(
           `${target.length} bytes, each takes ${rowBytes}`,
       )
     }
-    file.read(name, start * rowBytes, target)
+    return file.read(name, start * rowBytes, target)
   }
   return { dtype, shape, readRows }
 }

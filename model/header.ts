@@ -1,5 +1,6 @@
 // The safetensors header: 8 bytes little-endian length, then JSON that gives every tensor a dtype,
 // a shape and a range of the data that follows. Reading bytes is left to safetensors.ts.
+import type { OpenFile } from "./files.ts"
 import { isObject, parseJson, show } from "./json.ts"
 
 export const itemBytes = {
@@ -33,8 +34,6 @@ export interface TensorEntry {
 
 const maxHeaderBytes = 100_000_000
 
-type ReadAt = (position: number, target: Uint8Array) => void
-
 function refuse(path: string, reason: string): SyntaxError {
   return new SyntaxError(
     `${path} is not a valid safetensors file: ${reason}. Download or write it again`,
@@ -42,13 +41,13 @@ function refuse(path: string, reason: string): SyntaxError {
 }
 
 /**
- * Checks everything that a file of `size` bytes claims about its tensors, before any is read.
+ * Checks everything that a file claims about its tensors, before any is read.
  * Throws SyntaxError that names the path and the tensor.
  */
-export function readHeader(path: string, size: number, readAt: ReadAt) {
+export async function readHeader(path: string, { size, readAt }: OpenFile) {
   if (size < 10) throw refuse(path, `it has ${size} bytes, too few for a header`)
   const first = new Uint8Array(9)
-  readAt(0, first)
+  await readAt(0, first)
   const length = Number(new DataView(first.buffer).getBigUint64(0, true))
   if (length > maxHeaderBytes) {
     throw refuse(path, `a header of ${length} bytes, at most ${maxHeaderBytes} are allowed`)
@@ -58,7 +57,7 @@ export function readHeader(path: string, size: number, readAt: ReadAt) {
   }
   if (length < 2 || first[8] !== 123) throw refuse(path, "the header does not begin with {")
   const text = new Uint8Array(length)
-  readAt(8, text)
+  await readAt(8, text)
   const header = parseJson(text, `Header of ${path}`, 4)
   if (!isObject(header)) throw refuse(path, "the header is not a JSON object")
   const tensors = new Map<string, TensorEntry>()

@@ -3,6 +3,7 @@ import type { Backend, Plan, Tensor } from "../engine/index.ts"
 import { type Checked, checkModelOptions, checkNorms, dtypeFor, explained } from "./checks.ts"
 import { configOf, type ModelConfig, parameterCount } from "./config.ts"
 import { evaluate } from "./evaluate.ts"
+import { pathOf } from "./files.ts"
 import { openModelFolder } from "./folder.ts"
 import { isQuantised } from "./format.ts"
 import type { Trace, Weights } from "./forward.ts"
@@ -94,14 +95,15 @@ export class OpenELM {
   }
 
   /**
-   * Reads a Hugging Face style folder: config.json and model.safetensors, or shards with an index.
-   * Throws SyntaxError for files that do not parse, RangeError for sizes and values out of range.
+   * Reads a Hugging Face style folder by its path or its http or https URL: config.json and
+   * model.safetensors, or shards with an index. Throws Error for files that are not there,
+   * SyntaxError for those that do not parse, RangeError for sizes and values out of range.
    */
-  static async load(folder: string, options: ModelOptions): Promise<OpenELM> {
-    const opened = await openModelFolder(folder)
+  static async load(folder: string | URL, options: ModelOptions): Promise<OpenELM> {
+    const opened = await openModelFolder(pathOf(folder))
     try {
       const dtype = dtypeFor(opened, options.dtype) ?? "f32"
-      const tokenizer = await tokenizerFor(options.tokenizer, opened.config, folder)
+      const tokenizer = await tokenizerFor(options.tokenizer, opened.config, opened.path)
       return await OpenELM.#build(opened.config, { ...options, dtype }, tokenizer, (checked) =>
         loadWeights(opened, checked.backend, checked.dtype, fillingOf(options)),
       )

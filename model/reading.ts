@@ -34,7 +34,7 @@ export async function loadVector(
   const [D] = spec.shape as [number]
   const dtype = dtypeOf[source.dtype]
   const raw = new Uint8Array(D * itemBytes(dtype))
-  source.readRows(0, D, raw)
+  await source.readRows(0, D, raw)
   const values = decode(dtype, viewOf(dtype, raw.buffer))
   const bad = values.filter((x) => !Number.isFinite(x)).length
   if (bad > 0) throw notFinite(spec.name, bad, D, dtype)
@@ -64,7 +64,7 @@ export async function loadMatrix(
       const count = Math.min(most, half - start)
       for (let h = 0; h < halves; h++) {
         const at = h * count * rowBytes
-        source.readRows(h * half + start, count, raw.subarray(at, at + count * rowBytes))
+        await source.readRows(h * half + start, count, raw.subarray(at, at + count * rowBytes))
       }
       backend.write(staging, raw.subarray(0, halves * count * rowBytes))
       const x = bound(staging, [halves * count, K], dtype)
@@ -103,14 +103,19 @@ async function packInto(
 }
 
 /** Panels of a quantised file, as they are. Throws RangeError for scales that are not finite. */
-export function loadPanels(source: TensorSource, spec: Spec, target: Tensor, backend: Backend) {
+export async function loadPanels(
+  source: TensorSource,
+  spec: Spec,
+  target: Tensor,
+  backend: Backend,
+): Promise<void> {
   const [P, C, Z] = target.shape as [number, number, number]
   const most = Math.min(P, Math.max(1, Math.floor(stagingBytes / (C * Z))))
   const raw = new Uint8Array(most * C * Z)
   for (let start = 0; start < P; start += most) {
     const count = Math.min(most, P - start)
     const panels = raw.subarray(0, count * C * Z)
-    source.readRows(start, count, panels)
+    await source.readRows(start, count, panels)
     const bad = badScales(panels, Z)
     if (bad > 0) {
       throw new RangeError(

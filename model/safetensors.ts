@@ -2,6 +2,7 @@
 // trusted: header.ts checks what they claim. Which tensors a model needs is left to folder.ts.
 import type { FileHandle } from "node:fs/promises"
 import { fromNode } from "../engine/index.ts"
+import { cannot, maxReadBytes, openFile } from "./files.ts"
 import {
   bytesOf,
   encodeHeader,
@@ -19,7 +20,7 @@ export interface SafetensorsFile {
   readonly tensors: ReadonlyMap<string, TensorEntry>
   readonly metadata: ReadonlyMap<string, string>
   /** Fills `target` from byte `start` of a tensor. Throws RangeError outside of the tensor. */
-  read(name: string, start: number, target: Uint8Array): void
+  read(name: string, start: number, target: Uint8Array): void | Promise<void>
   close(): void
 }
 
@@ -30,60 +31,28 @@ export interface TensorData {
   readonly data: ArrayBufferView | Iterable<ArrayBufferView> | AsyncIterable<ArrayBufferView>
 }
 
-/** Longest single read: the system's own limit is just under 2 GiB. */
-const maxReadBytes = 1 << 30
-
 /**
  * Opens a safetensors file and checks its whole header; data is read later, piece by piece.
  * Throws SyntaxError for a malformed file, Error for one that cannot be opened.
  */
 export async function openSafetensors(path: string): Promise<SafetensorsFile> {
-  const fs = fromNode("node:fs")
-  let open: number | undefined = openFile(fs, path)
-  const { size } = fs.fstatSync(open)
-  const readAt = (position: number, target: Uint8Array): void => {
-    if (open === undefined) throw new Error(`${path} is closed. Open it again`)
-    for (let done = 0; done < target.length; ) {
-      const length = Math.min(target.length - done, maxReadBytes)
-      const count = fs.readSync(open, target, done, length, position + done)
-      if (count === 0) throw new Error(`${path} ended early: it changed while open. Open it again`)
-      done += count
-    }
-  }
-  const close = (): void => {
-    if (open !== undefined) fs.closeSync(open)
-    open = undefined
-  }
+  const file = await openFile(path)
   try {
-    const { tensors, metadata } = readHeader(path, size, readAt)
-    const read = (name: string, start: number, target: Uint8Array): void => {
+    const { tensors, metadata } = await readHeader(path, file)
+    const read = (name: string, start: number, target: Uint8Array): void | Promise<void> => {
       const { offset, bytes } = entryOf(path, tensors, name)
       if (!Number.isSafeInteger(start) || start < 0 || start + target.length > bytes) {
         const asked = `asked for ${target.length} from ${show(start)}`
         throw new RangeError(`${path}: ${show(name)} has ${bytes} bytes, ${asked}`)
       }
-      readAt(offset + start, target)
+      return file.readAt(offset + start, target)
     }
-    return { path, tensors, metadata, read, close }
+    return { path, tensors, metadata, read, close: file.close }
   } catch (error) {
-    close()
+    file.close()
     throw error
   }
 }
-
-function openFile(fs: typeof import("node:fs"), path: string): number {
-  try {
-    // Looked at before it is opened: opening a pipe would wait for a writer.
-    const found = fs.statSync(path)
-    if (found.isFile()) return fs.openSync(path, "r")
-    throw new Error(found.isDirectory() ? "it is a folder" : "it is not a plain file")
-  } catch (error) {
-    throw cannot("open", path, error)
-  }
-}
-
-const cannot = (act: string, path: string, error: unknown): Error =>
-  new Error(`Cannot ${act} ${path}: ${(error as Error).message}. Check the path`, { cause: error })
 
 function entryOf(path: string, tensors: ReadonlyMap<string, TensorEntry>, name: string) {
   const entry = tensors.get(name)

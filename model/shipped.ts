@@ -1,8 +1,12 @@
 // The model that comes with the package.
-import { fromNode } from "../engine/index.ts"
+import { pathOf } from "./files.ts"
 
-/** Its folder, for `OpenELM.load`: five million parameters, trained on English of 1611 to 1885. */
+/**
+ * Its folder, for `OpenELM.load`: five million parameters, trained on English of 1611 to 1885. In a
+ * browser a URL beside the package, which holds as long as no bundler has moved this file.
+ */
 export async function shippedModel(): Promise<string> {
-  const { fileURLToPath } = fromNode("node:url")
-  return fileURLToPath(new URL("../../models/small", import.meta.url))
+  // Not in one expression, which bundlers take for the address of a file.
+  const folder = "../../models/small"
+  return pathOf(new URL(folder, import.meta.url))
 }

@@ -1,7 +1,9 @@
 // Text to token ids and back: SentencePiece's tokenizer.model, the Llama family's tokenizer.json,
 // or plain bytes.
 import { fromNode } from "../../engine/index.ts"
+import { fileIn, isThere, readFile } from "../files.ts"
 import { isObject, parseJson } from "../json.ts"
+import { isRemote } from "../remote.ts"
 import { encoderOf } from "./bpe.ts"
 import { byteModelType, byteTokenizer, checkText, decodeWith } from "./bytes.ts"
 import { pieceStreamOf, type TextStream } from "./decode.ts"
@@ -51,32 +53,33 @@ export async function loadTokenizer(path: string): Promise<Tokenizer> {
     throw new TypeError(`loadTokenizer: expected a path or "byte", got ${typeof path}`)
   }
   if (path === "byte") return byteTokenizer()
-  const fs = fromNode("node:fs/promises")
   const file = await tokenizerIn(path)
-  const found = await fs.stat(file ?? path).catch(() => undefined)
-  if (!file || !found?.isFile()) {
+  if (!file || !(await isThere(file))) {
     const reason = file ? "no such file" : `it has no ${tokenizerFiles.join(" or ")}`
     throw new Error(
       `Cannot open ${file ?? path}: ${reason}. Give a ${tokenizerFiles.join(", a ")}, ` +
         'a folder with one, or "byte"',
     )
   }
-  if (found.size > maxBytes) {
-    throw new RangeError(`${file} has ${found.size} bytes, expected at most ${maxBytes}`)
-  }
-  return parseTokenizer(new Uint8Array(await fs.readFile(file)), file)
+  return parseTokenizer(await readFile(file, maxBytes), file)
 }
 
-/** The tokenizer file of a folder, undefined where it has none; other paths as they are. */
+/** The tokenizer file of a folder, undefined where it has none; other paths as they are. Of a URL,
+ *  whatever does not end like such a file is a folder. */
 export async function tokenizerIn(path: string): Promise<string | undefined> {
-  const fs = fromNode("node:fs/promises")
-  const { join } = fromNode("node:path")
-  const isFolder = async (path: string) =>
-    (await fs.stat(path).catch(() => undefined))?.isDirectory()
   if (!(await isFolder(path))) return path
-  const names = await fs.readdir(path)
-  const name = tokenizerFiles.find((name) => names.includes(name))
-  return name === undefined ? undefined : join(path, name)
+  for (const name of tokenizerFiles) {
+    if (await isThere(fileIn(path, name))) return fileIn(path, name)
+  }
+  return undefined
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  if (isRemote(path)) return !/\.(model|json)$/.test(new URL(path).pathname)
+  const found = await fromNode("node:fs/promises")
+    .stat(path)
+    .catch(() => undefined)
+  return found?.isDirectory() ?? false
 }
 
 /** A tokenizer from the bytes of its file, of either format; `source` names it in messages. */

@@ -1,0 +1,89 @@
+// Files of a model: in a folder, or behind an http or https URL (remote.ts). A path that begins with
+// http:// or https:// is a URL wherever a path is taken.
+import { fromNode } from "../engine/index.ts"
+import { isRemote, openRemote, remoteFileIn, remoteIsThere } from "./remote.ts"
+
+/** A file that is open, to be read anywhere in it. */
+export interface OpenFile {
+  readonly size: number
+  /** Fills `target` from a position; at once from a disk, later from a server. */
+  readAt(position: number, target: Uint8Array): void | Promise<void>
+  close(): void
+}
+
+/** Longest single read: the system's own limit is just under 2 GiB. */
+export const maxReadBytes = 1 << 30
+
+/** A folder given as path or URL, as a path. Throws TypeError for what is neither. */
+export function pathOf(folder: string | URL): string {
+  if (typeof folder === "string") return folder
+  if (!(folder instanceof URL)) {
+    throw new TypeError(`expected the path or the URL of a folder, got ${typeof folder}`)
+  }
+  return folder.protocol === "file:" ? fromNode("node:url").fileURLToPath(folder) : folder.href
+}
+
+export const fileIn = (folder: string, name: string): string =>
+  isRemote(folder) ? remoteFileIn(folder, name) : fromNode("node:path").join(folder, name)
+
+/** Whether there is such a file. Throws Error where a server cannot tell. */
+export async function isThere(path: string): Promise<boolean> {
+  return isRemote(path) ? remoteIsThere(path) : fromNode("node:fs").existsSync(path)
+}
+
+/** A small file as a whole. Throws Error where it is missing, RangeError beyond `limit` bytes. */
+export async function readFile(path: string, limit: number): Promise<Uint8Array> {
+  const file = await openFile(path)
+  try {
+    if (file.size > limit) {
+      throw new RangeError(
+        `${path} has ${file.size} bytes, expected at most ${limit}. Check the file`,
+      )
+    }
+    const bytes = new Uint8Array(file.size)
+    await file.readAt(0, bytes)
+    return bytes
+  } finally {
+    file.close()
+  }
+}
+
+/** Opens a file for reading. Throws Error that names it where that fails. */
+export async function openFile(path: string): Promise<OpenFile> {
+  if (isRemote(path)) return openRemote(path)
+  const fs = fromNode("node:fs")
+  let open: number | undefined = descriptorOf(path)
+  return {
+    size: fs.fstatSync(open).size,
+    readAt(position, target) {
+      if (open === undefined) throw new Error(`${path} is closed. Open it again`)
+      for (let done = 0; done < target.length; ) {
+        const length = Math.min(target.length - done, maxReadBytes)
+        const count = fs.readSync(open, target, done, length, position + done)
+        if (count === 0)
+          throw new Error(`${path} ended early: it changed while open. Open it again`)
+        done += count
+      }
+    },
+    close() {
+      if (open !== undefined) fs.closeSync(open)
+      open = undefined
+    },
+  }
+}
+
+function descriptorOf(path: string): number {
+  const fs = fromNode("node:fs")
+  try {
+    // Looked at before it is opened: opening a pipe would wait for a writer.
+    const found = fs.statSync(path, { throwIfNoEntry: false })
+    if (!found) throw new Error("no such file")
+    if (found.isFile()) return fs.openSync(path, "r")
+    throw new Error(found.isDirectory() ? "it is a folder" : "it is not a plain file")
+  } catch (error) {
+    throw cannot("open", path, error)
+  }
+}
+
+export const cannot = (act: string, path: string, error: unknown): Error =>
+  new Error(`Cannot ${act} ${path}: ${(error as Error).message}. Check the path`, { cause: error })
