@@ -10,7 +10,7 @@ import {
   type Tensor,
   type Update,
 } from "../engine/index.ts"
-import { multiplyAdd, streamSum } from "../ops/index.ts"
+import { lanes, multiplyAdd, streamSum } from "../ops/index.ts"
 import { spreadOf } from "./statistics.ts"
 
 export interface Ceilings {
@@ -18,12 +18,37 @@ export interface Ceilings {
   readonly flopsPerSecond: number
 }
 
-/** Larger than the last-level cache that a desktop, or a virtual machine, has to itself. */
-const streamBytes = 256 << 20
+/** How much work shows what a kind of machine can do. */
+interface Load {
+  /** Larger than the last-level cache that a desktop, or a virtual machine, has to itself. */
+  readonly streamBytes: number
+  readonly parts: number
+  /** Of multiplyAdd; the fastest form counts. */
+  readonly lanes: readonly number[]
+  /** Multiply-adds in a row that the first measurement begins with. */
+  readonly rounds: number
+  /** A run that takes less is made longer, or put in line several times. */
+  readonly leastMs: number
+}
+
+const processor: Load = {
+  streamBytes: 256 << 20,
+  parts: 64,
+  lanes: [lanes.narrow, lanes.wide],
+  rounds: (1 << 20) / 64,
+  leastMs: 0,
+}
+/** One binding has at least 128 MiB; results take a while to come back. */
+const gpu: Load = {
+  streamBytes: 128 << 20,
+  parts: 2048,
+  lanes: [lanes.gpu],
+  rounds: 1,
+  leastMs: 10,
+}
+
 /** Weights smaller than this may come from a cache and show nothing of the memory. */
 const leastStreamBytes = 64 << 20
-const parts = 64
-const rounds = 1 << 20
 /** Code has to run for a while before the runtime optimises it. */
 const warmUpMs = 400
 const tries = 5
@@ -34,25 +59,21 @@ const tries = 5
  */
 export class CeilingMeter {
   readonly #backend: Backend
-  readonly #lanes: readonly { readonly prepared: Prepared; readonly flops: number }[]
+  readonly #load: Load
+  #products: { readonly prepared: Prepared; readonly flops: number }[] = []
   readonly #held: Tensor[]
   #first: Ceilings = { bytesPerSecond: 0, flopsPerSecond: 0 }
 
   private constructor(backend: Backend) {
     this.#backend = backend
-    const x = allocate(backend, [parts])
-    const y = allocate(backend, [parts])
-    this.#held = [x, y]
-    this.#lanes = [0, 1].map((Wide) => {
-      const recorded = plan([[y, multiplyAdd(x, { Count: rounds / parts, Wide })]], backend)
-      const flops = recorded.steps.reduce((sum, s) => sum + s.op.cost(s.call.params).flops, 0)
-      return { prepared: backend.prepare(recorded), flops }
-    })
+    this.#load = backend.ahead ? gpu : processor
+    this.#held = [0, 1].map(() => allocate(backend, [this.#load.parts]))
   }
 
   /** Measures both ceilings thoroughly, with a buffer of 256 MiB that is freed again. */
   static async open(backend: Backend): Promise<CeilingMeter> {
     const meter = new CeilingMeter(backend)
+    const { streamBytes, parts } = meter.#load
     const x = allocate(backend, [parts, streamBytes / 4 / parts])
     // Pages never written would all be one page of zeros, in the cache.
     const block = new Float32Array(x.size / parts).fill(1)
@@ -80,6 +101,7 @@ export class CeilingMeter {
    * the first measurement stands.
    */
   over(matrices: readonly Tensor[]): { measure(): Promise<Ceilings>; close(): void } {
+    const { parts } = this.#load
     const parted = matrices.map((w) => {
       const columns = Math.floor(w.bytes / 4 / parts / 64) * 64
       return bound(bufferOf(w), [parts, columns])
@@ -104,7 +126,7 @@ export class CeilingMeter {
   }
 
   close(): void {
-    for (const { prepared } of this.#lanes) prepared.close()
+    for (const { prepared } of this.#products) prepared.close()
     for (const tensor of this.#held) bufferOf(tensor).free()
   }
 
@@ -116,26 +138,52 @@ export class CeilingMeter {
     return x.bytes / seconds
   }
 
-  /** The better of the two forms: which one that is depends on the width of registers. */
+  /** The better of the forms: which one that is depends on the width of registers. */
   async #multiply(leastMs: number): Promise<number> {
+    if (this.#products.length === 0) await this.#prepareProducts()
     const rates: number[] = []
-    for (const { prepared, flops } of this.#lanes) {
+    for (const { prepared, flops } of this.#products) {
       rates.push(flops / (await this.#seconds(prepared, leastMs, this.#held[1] as Tensor)))
     }
     return Math.max(...rates)
   }
 
-  /** Median time of a run, until a result is there, after `leastMs` of warming up. */
+  /** With as many rounds as take long enough to be measured. */
+  async #prepareProducts(): Promise<void> {
+    const [x, y] = this.#held as [Tensor, Tensor]
+    for (const Lanes of this.#load.lanes) {
+      for (let Count = this.#load.rounds; ; Count *= 4) {
+        const recorded = plan([[y, multiplyAdd(x, { Count, Lanes })]], this.#backend)
+        const prepared = this.#backend.prepare(recorded)
+        await this.#time(prepared, y, 1)
+        if ((await this.#time(prepared, y, 1)) >= this.#load.leastMs) {
+          const flops = recorded.steps.reduce((sum, s) => sum + s.op.cost(s.call.params).flops, 0)
+          this.#products.push({ prepared, flops })
+          break
+        }
+        prepared.close()
+      }
+    }
+  }
+
+  /** Median time of a run, until a result is there, after `leastMs` of warming up; of several runs
+   *  in line where one is over too soon. */
   async #seconds(prepared: Prepared, leastMs: number, result: Tensor): Promise<number> {
     const times: number[] = []
     const begin = performance.now()
+    let runs = 1
     while (times.length < tries) {
-      const start = performance.now()
-      await prepared.run()
-      await this.#backend.read(bufferOf(result), 4)
-      const end = performance.now()
-      if (end - begin > leastMs) times.push(end - start)
+      const took = await this.#time(prepared, result, runs)
+      if (took < this.#load.leastMs) runs *= 2
+      else if (performance.now() - begin > leastMs) times.push(took / runs)
     }
     return spreadOf(times).median / 1000
+  }
+
+  async #time(prepared: Prepared, result: Tensor, runs: number): Promise<number> {
+    const start = performance.now()
+    for (let i = 0; i < runs; i++) await prepared.run()
+    await this.#backend.read(bufferOf(result), 4)
+    return performance.now() - start
   }
 }

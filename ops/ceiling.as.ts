@@ -41,26 +41,25 @@ function addPart(x: usize, bytes: usize, at: usize): void {
   v128.store(at, e, 64); v128.store(at, f, 80); v128.store(at, g, 96); v128.store(at, h, 112)
 }
 
-/** Registers that hold lanes: 12, or 20 where V8 fuses them in pairs. */
-// @ts-ignore: decorator
-@inline
-function registers(Wide: u32): usize {
-  return Wide ? 20 : 12
-}
-
-/** x (R) → y (R) */
+/** x (R) → y (R): lanes by twenties of registers, where V8 fuses them in pairs, or by twelves. */
 export function multiplyAdd(
-  x: usize, y: usize, R: u32, Count: u32, Wide: u32, begin: u32, end: u32,
+  x: usize, y: usize, R: u32, Count: u32, Lanes: u32, begin: u32, end: u32,
 ): void {
   const at = scratch()
+  const isWide = Lanes % 80 === 0
+  const registers: usize = isWide ? 20 : 12
   for (let r = begin; r < end; r++) {
     const start = v128.load32_splat(x + <usize>r * 4)
-    for (let i: usize = 0; i < registers(Wide); i++) v128.store(at + 16 * i, start)
     store<f32>(at, 0.5, 512)
     store<f32>(at, f32x4.extract_lane(start, 0), 516)
-    if (Wide) rounds20(at, Count)
-    else rounds12(at, Count)
-    store<f32>(y + <usize>r * 4, totalOf(at, registers(Wide)))
+    let total: f32 = 0
+    for (let done: usize = 0; done < Lanes; done += 4 * registers) {
+      for (let i: usize = 0; i < registers; i++) v128.store(at + 16 * i, start)
+      if (isWide) rounds20(at, Count)
+      else rounds12(at, Count)
+      total += totalOf(at, registers)
+    }
+    store<f32>(y + <usize>r * 4, total)
   }
 }
 

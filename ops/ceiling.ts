@@ -20,20 +20,26 @@ export const streamSum = op({
   ],
 })
 
-/** Lanes that multiplyAdd keeps in registers: 12 vectors of 4, or 20 where pairs run as one of 8. */
-export const lanes = (wide: number): number => (wide ? 80 : 48)
+/** Lanes that a processor's registers hold: 12 vectors of 4, or 20 where pairs run as one of 8; and
+ *  as many as keep a workgroup of a GPU busy. */
+export const lanes = { narrow: 48, wide: 80, gpu: 5120 } as const
 
-/** Count rounds of a ← a/2 + x from a = x, in every lane of every register; y = the sum of the lanes
- *  = lanes·x·(2 − 2^-Count): the multiply-add rate of the build.  x (R) → y (R) */
+/** Count rounds of a ← a/2 + x from a = x, in every one of Lanes; y = the sum of the lanes
+ *  = Lanes·x·(2 − 2^-Count): the multiply-add rate of the build.  x (R) → y (R) */
 export const multiplyAdd = op({
   name: "multiplyAdd",
   sig: "x:(R) -> y:(R)",
-  params: "R Count Wide",
-  meaning: ({ x }, { Count, Wide }) => affine(x, lanes(Wide) * (2 - 2 ** -Count), 0),
+  params: "R Count Lanes",
+  check: ({ Lanes }) =>
+    Lanes % lanes.narrow && Lanes % lanes.wide
+      ? `Lanes ${Lanes} is a multiple of neither ${lanes.narrow} nor ${lanes.wide}`
+      : undefined,
+  meaning: ({ x }, { Count, Lanes }) => affine(x, Lanes * (2 - 2 ** -Count), 0),
   rows: ({ R }) => R,
-  cost: ({ R, Count, Wide }) => ({ bytes: 8 * R, flops: 2 * lanes(Wide) * R * Count }),
+  cost: ({ R, Count, Lanes }) => ({ bytes: 8 * R, flops: 2 * Lanes * R * Count }),
   cases: [
-    { R: 2, Count: 3, Wide: 0 },
-    { R: 3, Count: 5, Wide: 1 },
+    { R: 2, Count: 3, Lanes: lanes.narrow },
+    { R: 3, Count: 5, Lanes: lanes.wide },
+    { R: 2, Count: 4, Lanes: lanes.gpu },
   ],
 })

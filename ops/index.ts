@@ -30,7 +30,7 @@ import { swiglu, swigluPanels, swigluPanelsGrad } from "./swiglu.ts"
 export { accumulate, adamW, squareSums, squaresPerPart } from "./adamw.ts"
 export { attention } from "./attention.ts"
 export { causalAttention } from "./causal_attention.ts"
-export { multiplyAdd, streamSum } from "./ceiling.ts"
+export { lanes, multiplyAdd, streamSum } from "./ceiling.ts"
 export { crossEntropy, crossEntropyGrad } from "./crossentropy.ts"
 export {
   add,
