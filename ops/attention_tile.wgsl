@@ -103,7 +103,9 @@ fn addMixed(mixed: ptr<private, array<vec4f, 4>>, lane: u32) {
 }
 
 // Columns 32 c … of the values of 32 keys from j on, the head's beginning at `base`.
-fn mixColumns(mixed: ptr<private, array<vec4f, 4>>, shrink: vec4f, base: u32, j: u32, c: u32, lane: u32) {
+fn mixColumns(
+  mixed: ptr<private, array<vec4f, 4>>, shrink: vec4f, base: u32, j: u32, c: u32, lane: u32,
+) {
   if (32u * c >= param.E) { return; }
   let row = lane / 8u * 4u;
   for (var i = 0u; i < 4u; i++) {
@@ -205,7 +207,9 @@ fn attentionTile(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_
 // groups: B * G * ceil(T * H / G / 32)
 // fours: q keys values y
 @compute @workgroup_size(64)
-fn causalAttentionTile(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn causalAttentionTile(
+  @builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32,
+) {
   let item = rowOf(group);
   if (item >= param.Groups) { return; }
   let b = item % (param.B * param.G) / param.G;
