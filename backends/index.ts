@@ -4,7 +4,7 @@ import type { WasmOptions } from "./wasm/index.ts"
 import type { WebgpuOptions } from "./webgpu/device.ts"
 
 export type { WasmOptions } from "./wasm/index.ts"
-export type { WebgpuOptions } from "./webgpu/device.ts"
+export { type Feature, features, type WebgpuOptions } from "./webgpu/device.ts"
 
 export const backendNames = ["wasm", "webgpu", "js"] as const
 export type BackendName = (typeof backendNames)[number]

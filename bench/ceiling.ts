@@ -41,9 +41,9 @@ const processor: Load = {
 /** One binding has at least 128 MiB; results take a while to come back. */
 const gpu: Load = {
   streamBytes: 128 << 20,
-  parts: 2048,
+  parts: 1024,
   lanes: [lanes.gpu],
-  rounds: 1,
+  rounds: 16,
   leastMs: 10,
 }
 
@@ -74,7 +74,7 @@ export class CeilingMeter {
   static async open(backend: Backend): Promise<CeilingMeter> {
     const meter = new CeilingMeter(backend)
     const { streamBytes, parts } = meter.#load
-    const x = allocate(backend, [parts, streamBytes / 4 / parts])
+    const x = allocate(backend, [parts, streamBytes / 64 / parts, 16])
     // Pages never written would all be one page of zeros, in the cache.
     const block = new Float32Array(x.size / parts).fill(1)
     for (let i = 0; i < parts; i++) backend.write(bufferOf(x), block, i * block.byteLength)
@@ -103,8 +103,8 @@ export class CeilingMeter {
   over(matrices: readonly Tensor[]): { measure(): Promise<Ceilings>; close(): void } {
     const { parts } = this.#load
     const parted = matrices.map((w) => {
-      const columns = Math.floor(w.bytes / 4 / parts / 64) * 64
-      return bound(bufferOf(w), [parts, columns])
+      const columns = Math.floor(w.bytes / 64 / parts / 4) * 4
+      return bound(bufferOf(w), [parts, columns, 16])
     })
     const bytes = parted.reduce((sum, x) => sum + x.bytes, 0)
     const outputs = parted.map(() => allocate(this.#backend, [parts]))
@@ -148,19 +148,23 @@ export class CeilingMeter {
     return Math.max(...rates)
   }
 
-  /** With as many rounds as take long enough to be measured. */
+  /** With as many rounds as take long enough to be measured, and hide the rest of a run. */
   async #prepareProducts(): Promise<void> {
     const [x, y] = this.#held as [Tensor, Tensor]
-    for (const Lanes of this.#load.lanes) {
-      for (let Count = this.#load.rounds; ; Count *= 4) {
+    const { lanes, rounds, leastMs } = this.#load
+    for (const Lanes of lanes) {
+      let before = 0
+      for (let Count = rounds; ; Count *= 4) {
         const recorded = plan([[y, multiplyAdd(x, { Count, Lanes })]], this.#backend)
         const prepared = this.#backend.prepare(recorded)
+        const flops = recorded.steps.reduce((sum, s) => sum + s.op.cost(s.call.params).flops, 0)
         await this.#time(prepared, y, 1)
-        if ((await this.#time(prepared, y, 1)) >= this.#load.leastMs) {
-          const flops = recorded.steps.reduce((sum, s) => sum + s.op.cost(s.call.params).flops, 0)
+        const tookMs = await this.#time(prepared, y, 1)
+        if (leastMs === 0 || (tookMs >= leastMs && flops / tookMs < 1.2 * before)) {
           this.#products.push({ prepared, flops })
           break
         }
+        before = flops / tookMs
         prepared.close()
       }
     }

@@ -1,6 +1,6 @@
 // `elm bench`: measures the machine's ceilings, then each model, prints the table and one JSON line.
 import { type Command, InvalidArgumentError, Option } from "commander"
-import { type BackendName, backendNames } from "../backends/index.ts"
+import { backendNames, type Feature, features } from "../backends/index.ts"
 import { type Case, isDType } from "../engine/index.ts"
 import {
   type CacheDType,
@@ -11,10 +11,11 @@ import {
   weightDTypes,
 } from "../model/index.ts"
 import { CeilingMeter } from "./ceiling.ts"
+import { stepsTable } from "./explain.ts"
 import { checkWritable, writeWhole } from "./files.ts"
 import { machine } from "./machine.ts"
 import { benchNorms, type NormFlags, normTable } from "./norms.ts"
-import { openFor } from "./open.ts"
+import { type BackendFlags, openFor } from "./open.ts"
 import { benchOps } from "./ops.ts"
 import { paperGeneratedTokens, paperPromptTokens } from "./paper.ts"
 import { benchPerplexity, type PerplexityFlags, perplexityTable } from "./perplexity.ts"
@@ -23,20 +24,18 @@ import { type BenchResult, headline, table } from "./report.ts"
 import { type BenchOptions, measure, type Row } from "./throughput.ts"
 import { benchTrain, type TrainFlags, trainTable } from "./train.ts"
 
-interface Flags {
+interface Flags extends BackendFlags {
   readonly model: readonly string[]
   readonly weights?: string
   readonly dtype?: WeightDType
   readonly cache: CacheDType
-  readonly backend: BackendName
   readonly prompt: number
   readonly generate?: number
   readonly repeat: number
   readonly seed: number
-  readonly threads?: number
   readonly paper?: boolean
+  readonly explain?: boolean
   readonly json?: string
-  readonly revectorise: boolean
 }
 
 /** A whole number of at least `least`, or a usage error. */
@@ -60,6 +59,13 @@ const models = (text: string): string[] => {
   return names
 }
 
+const featuresOf = (text: string): Feature[] =>
+  text.split(",").map((name) => {
+    const feature = features.find((known) => known === name)
+    if (feature) return feature
+    throw new InvalidArgumentError(`There are: ${features.join(", ")}.`)
+  })
+
 /** One more case of sizes, attributes and dtypes by name. */
 const sizes = (text: string, before: readonly Case[] = []): Case[] => {
   const entries = text.split(",").map((part) => {
@@ -81,6 +87,11 @@ export const cacheOption = () =>
     .default("f32")
 export const backendOption = () =>
   new Option("--backend <name>", "where to run").choices([...backendNames]).default("wasm")
+export const withoutOption = () =>
+  new Option(
+    "--without <features>",
+    `features of the GPU to leave off: ${features.join(", ")}`,
+  ).argParser(featuresOf)
 export const threadsOption = () =>
   new Option("--threads <n>", "threads, default the cores available to the process").argParser(
     whole(1, 256),
@@ -104,12 +115,14 @@ export function addBench(program: Command): void {
     .addOption(dtypeOption(", default f32 or what the folder holds"))
     .addOption(cacheOption())
     .addOption(backendOption())
+    .addOption(withoutOption())
     .option("--prompt <n>", "prompt tokens", whole(1), paperPromptTokens)
     .option("--generate <n>", "tokens to generate, default 64", whole(2))
     .option("--repeat <n>", "measurements, of which the median is reported", whole(1), 5)
     .option("--seed <n>", "seed of the random weights", whole(0, 0xffffffff), 0)
     .addOption(threadsOption())
     .option("--paper", "the paper's protocol in full: 1024 generated tokens")
+    .option("--explain", "also list the steps of a token: work, time, part of the roofline")
     .option("--json <file>", "also write the result there")
     .option("--no-revectorise", "leave V8's 256-bit operations off")
     .action((flags: Flags) => run(flags))
@@ -119,6 +132,7 @@ export function addBench(program: Command): void {
     .option("--model <names>", "sizes to measure", models, ["270M", "1.1B"])
     .addOption(dtypeOption("").default("bf16"))
     .addOption(backendOption())
+    .addOption(withoutOption())
     .addOption(threadsOption())
     .option("--prompt <n>", "prompt tokens", whole(1), paperPromptTokens)
     .option("--generate <n>", "tokens to generate", whole(2), 32)
@@ -130,6 +144,7 @@ export function addBench(program: Command): void {
     .command("ops")
     .description("time every op of the table, case by case")
     .addOption(backendOption())
+    .addOption(withoutOption())
     .addOption(threadsOption())
     .option("--no-revectorise", "leave V8's 256-bit operations off")
     .option("--filter <names>", "only these ops, separated by commas")
@@ -147,6 +162,7 @@ function addTrain(bench: Command): void {
       new Option("--dtype <name>", "of the weights").choices(["f32", "bf16"]).default("f32"),
     )
     .addOption(backendOption())
+    .addOption(withoutOption())
     .addOption(threadsOption())
     .option("--only <names>", "of small-512, small-32000, 270M")
     .option("--repeat <n>", "steps measured of each", whole(1), 5)
@@ -162,10 +178,11 @@ async function run(flags: Flags): Promise<void> {
   const report = reporter()
   if (flags.json !== undefined) checkWritable(flags.json)
   report("measuring the machine")
-  await using backend = await openFor(flags)
+  await using backend = await openFor(flags, report)
   const { threads = 1, build = "float64, plain loops" } = backend
   const meter = await CeilingMeter.open(backend)
-  const options: BenchOptions = { weights, dtype, cache, prompt, generate, repeat, seed }
+  const { explain = false } = flags
+  const options: BenchOptions = { weights, dtype, cache, prompt, generate, repeat, seed, explain }
   const rows: Row[] = []
   for (const name of weights === undefined ? flags.model : [weights]) {
     rows.push(
@@ -184,7 +201,8 @@ async function run(flags: Flags): Promise<void> {
     machine: { ...machine(), build, threads, ...meter.ceilings },
     rows,
   }
-  await finish(`${headline(result)}\n${table(result)}`, result, flags)
+  const steps = rows.flatMap((row) => (row.steps ? [stepsTable(row, row.steps)] : []))
+  await finish([headline(result), table(result), ...steps].join("\n"), result, flags)
 }
 
 interface JsonFlag {
@@ -206,6 +224,7 @@ function addPerplexity(bench: Command): void {
     .requiredOption("--text <file>", "UTF-8 text, also .gz")
     .option("--tokens <n>", "tokens of the text to read", whole(2), 20000)
     .addOption(backendOption())
+    .addOption(withoutOption())
     .addOption(threadsOption())
     .option("--json <file>", "also write the result there")
     .option("--no-revectorise", "leave V8's 256-bit operations off")

@@ -10,7 +10,14 @@ import {
   type Tokenizer,
   type WeightDType,
 } from "../model/index.ts"
-import { backendOption, cacheOption, dtypeOption, threadsOption, whole } from "./cli.ts"
+import {
+  backendOption,
+  cacheOption,
+  dtypeOption,
+  threadsOption,
+  whole,
+  withoutOption,
+} from "./cli.ts"
 import { bold } from "./colour.ts"
 import { standardInput } from "./files.ts"
 import { openFor } from "./open.ts"
@@ -65,6 +72,7 @@ export function addGenerate(program: Command): void {
     .addOption(dtypeOption(", default f32 or what the folder holds"))
     .addOption(cacheOption())
     .addOption(backendOption())
+    .addOption(withoutOption())
     .addOption(threadsOption())
     .option("--no-revectorise", "leave V8's 256-bit operations off")
     .action(generate)

@@ -1,22 +1,45 @@
 // Opens the backend of a benchmark with everything that this runtime has.
-import { type BackendName, type OpenBackend, open } from "../backends/index.ts"
+import { type BackendName, type Feature, type OpenBackend, open } from "../backends/index.ts"
+import type { Plan } from "../engine/index.ts"
+import type { Report } from "./progress.ts"
 
 export interface BackendFlags {
   readonly backend: BackendName
   readonly threads?: number
+  /** Features of a GPU to leave off. */
+  readonly without?: readonly Feature[]
   readonly revectorise: boolean
 }
 
-/** What a backend may say of itself; the js backend says nothing. */
-interface Described {
-  readonly threads?: number
-  readonly build?: string
+/** One dispatch of a plan, as a GPU ran it. */
+export interface Dispatched {
+  readonly step: number
+  readonly kernel: string
+  readonly workgroups: number
+  readonly microseconds: number | undefined
 }
 
-export async function openFor({
-  backend,
-  threads,
-  revectorise,
-}: BackendFlags): Promise<OpenBackend & Described> {
-  return open(backend, threads === undefined ? { revectorise } : { threads, revectorise })
+/** What a backend may say of itself; the js backend says nothing. */
+export interface Described {
+  readonly threads?: number
+  readonly build?: string
+  /** Times the dispatches of a plan on the device. */
+  profile?(plan: Plan, repeat: number): Promise<readonly Dispatched[]>
+}
+
+/** Throws RangeError for features to leave off where there are none. */
+export async function openFor(
+  { backend, threads, without, revectorise }: BackendFlags,
+  report?: Report,
+): Promise<OpenBackend & Described> {
+  if (without && backend !== "webgpu") {
+    throw new RangeError(`--without is about a GPU: it needs --backend webgpu, got ${backend}`)
+  }
+  const onCompile = (done: number, all: number): void => report?.("compiling shaders", done / all)
+  return open(backend, {
+    revectorise,
+    ...(threads === undefined ? {} : { threads }),
+    ...(without ? { without } : {}),
+    ...(report ? { onCompile } : {}),
+  })
 }

@@ -9,6 +9,7 @@ import {
   type Case,
   encode,
   type Op,
+  type Plan,
   plan,
   type Tensor,
   type TypedArray,
@@ -18,7 +19,7 @@ import { allOps } from "../ops/index.ts"
 import { caseName, recordCase } from "./cases.ts"
 import { CeilingMeter, type Ceilings } from "./ceiling.ts"
 import { inColour } from "./colour.ts"
-import { type BackendFlags, openFor } from "./open.ts"
+import { type BackendFlags, type Described, openFor } from "./open.ts"
 import { reporter } from "./progress.ts"
 
 interface OpsFlags extends BackendFlags {
@@ -48,7 +49,7 @@ export async function benchOps(flags: OpsFlags): Promise<void> {
     for (const test of flags.sizes ?? op.cases) {
       const label = caseName(op, test)
       report(label)
-      out.addRow(row(label, recordCase(op, test), backend, ceilings))
+      out.addRow(await row(label, recordCase(op, test), backend, ceilings))
     }
   }
   report.done()
@@ -64,14 +65,14 @@ function chosen(filter: string | undefined): readonly Op[] {
   })
 }
 
-function row(label: string, call: Call, backend: Backend, ceilings: Ceilings) {
-  const { seconds, error } = time(call, backend)
+async function row(label: string, call: Call, backend: Backend & Described, ceilings: Ceilings) {
+  const { seconds, error } = await time(call, backend)
   const { bytes, flops } = call.op.cost(call.params)
   const [memory, compute] = [bytes / seconds, flops / seconds]
   return {
     case: label,
     µs: (seconds * 1e6).toFixed(2),
-    "±": `${error.toFixed(0)} %`,
+    "±": Number.isNaN(error) ? "" : `${error.toFixed(0)} %`,
     "GB/s": (memory / 1e9).toFixed(2),
     "% bandwidth": (100 * (memory / ceilings.bytesPerSecond)).toFixed(0),
     "GFLOP/s": (compute / 1e9).toFixed(2),
@@ -80,14 +81,28 @@ function row(label: string, call: Call, backend: Backend, ceilings: Ceilings) {
 }
 
 /** Seconds of one run of the call alone, its inputs in device memory, and the margin of error in %. */
-function time(call: Call, backend: Backend): { seconds: number; error: number } {
+async function time(
+  call: Call,
+  backend: Backend & Described,
+): Promise<{ seconds: number; error: number }> {
   const inputs = call.inputs.map((x) => upload(x, backend))
   const bound = call.op.record(inputs, call.attrs)
   const updates = bound.outputs.map((y, i): Update => {
     const taken = bound.op.inputs.indexOf(bound.op.alias[bound.op.outputs[i] as string] ?? "")
     return [inputs[taken] ?? allocate(backend, y.shape, y.dtype), y]
   })
-  const prepared = backend.prepare(plan(updates, backend))
+  try {
+    const recorded = plan(updates, backend)
+    return await (backend.profile ? onDevice(backend, recorded) : onProcessor(backend, recorded))
+  } finally {
+    for (const tensor of new Set([...inputs, ...updates.map(([target]) => target)])) {
+      bufferOf(tensor).free()
+    }
+  }
+}
+
+function onProcessor(backend: Backend, recorded: Plan) {
+  const prepared = backend.prepare(recorded)
   try {
     const { stats, error } = new Benchmark({
       fn: () => prepared.run(),
@@ -98,10 +113,14 @@ function time(call: Call, backend: Backend): { seconds: number; error: number } 
     return { seconds: stats?.mean ?? Number.NaN, error: stats?.rme ?? Number.NaN }
   } finally {
     prepared.close()
-    for (const tensor of new Set([...inputs, ...updates.map(([target]) => target)])) {
-      bufferOf(tensor).free()
-    }
   }
+}
+
+/** By the device's own clock: medians of few runs have no margin of error. */
+async function onDevice(backend: Described, recorded: Plan) {
+  const dispatches = (await backend.profile?.(recorded, 9)) ?? []
+  const times = dispatches.map(({ microseconds }) => microseconds ?? Number.NaN)
+  return { seconds: times.reduce((sum, us) => sum + us, 0) / 1e6, error: Number.NaN }
 }
 
 function upload(x: Tensor, backend: Backend): Tensor {

@@ -1,7 +1,7 @@
 // The paper's throughput protocol (section 4): batch 1, one prompt for all models, key-value cache,
 // greedy; a full dry run before the first model, one forward pass before each; medians of repeats.
 import type { OpenBackend } from "../backends/index.ts"
-import { type Tensor, uniformAt } from "../engine/index.ts"
+import { readBound, type Tensor, uniformAt } from "../engine/index.ts"
 import {
   type CacheDType,
   configOf,
@@ -12,7 +12,9 @@ import {
   type Weights,
 } from "../model/index.ts"
 import type { CeilingMeter, Ceilings } from "./ceiling.ts"
+import { explain, explainRounds, type StepRow } from "./explain.ts"
 import { peakMemoryBytes, resetPeakMemory } from "./machine.ts"
+import type { Described } from "./open.ts"
 import type { Report } from "./progress.ts"
 import { type Spread, spreadOf } from "./statistics.ts"
 
@@ -27,6 +29,8 @@ export interface BenchOptions {
   readonly generate: number
   readonly repeat: number
   readonly seed: number
+  /** Lists the steps of a token too. */
+  readonly explain: boolean
 }
 
 export interface Row {
@@ -56,6 +60,8 @@ export interface Row {
   readonly loadMs: number
   /** From the start of loading to the first timed token: weights, dry run, warm-up. */
   readonly readyMs: number
+  /** Of one token, if they were asked for. */
+  readonly steps?: readonly StepRow[]
 }
 
 /** Token ids of the prompt: BOS, then seeded ids that every vocabulary has. */
@@ -82,7 +88,7 @@ export interface Setting {
 /** Loads one model, measures it, and frees it. */
 export async function measure(
   name: string,
-  backend: OpenBackend,
+  backend: OpenBackend & Described,
   options: BenchOptions,
   setting: Setting,
 ): Promise<Row> {
@@ -90,6 +96,8 @@ export async function measure(
   resetPeakMemory()
   const start = performance.now()
   const model = await load(name, backend, options, report)
+  // A GPU has them when it gives one back.
+  await readBound(model.weights.norm, backend)
   const loadMs = performance.now() - start
   try {
     const prompt = promptOf(options.prompt, model.config)
@@ -102,7 +110,10 @@ export async function measure(
     const readyMs = loadMs + performance.now() - begun
     const samples = await repeat(model, prompt, options, setting)
     const row = { ...summarise(model, options, samples), threads, loadMs, readyMs }
-    return { ...row, peakMemoryBytes: peakMemoryBytes() }
+    const measured = { ...row, peakMemoryBytes: peakMemoryBytes() }
+    if (!options.explain) return measured
+    report("timing each step")
+    return { ...measured, steps: await explain(backend, model.decodePlan, measured) }
   } finally {
     model.close()
   }
@@ -148,7 +159,8 @@ function load(
   const onProgress = (done: number, total: number) => report("loading", done / total)
   if (weights !== undefined) return OpenELM.load(weights, { backend, dtype, cache, onProgress })
   const config = configOf(name)
-  const capacity = Math.min(config.maxContext, prompt + generate)
+  const rounds = options.explain ? explainRounds : 0
+  const capacity = Math.min(config.maxContext, prompt + generate + rounds)
   return OpenELM.random(config, { backend, dtype, cache, seed, capacity, onProgress })
 }
 

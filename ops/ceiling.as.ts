@@ -11,12 +11,12 @@ function totalOf(at: usize, count: usize): f32 {
   return sumLanes(sum)
 }
 
-/** x (R, C) → y (R) */
+/** x (R, C, 16) → y (R) */
 export function streamSum(x: usize, y: usize, R: u32, C: u32, begin: u32, end: u32): void {
   const at = scratch()
   for (let r = begin; r < end; r++) {
     memory.fill(at, 0, 128)
-    addPart(x + <usize>r * C * 4, <usize>C * 4, at)
+    addPart(x + <usize>r * C * 64, <usize>C * 64, at)
     store<f32>(y + <usize>r * 4, totalOf(at, 8))
   }
 }

@@ -2,21 +2,23 @@
 // against. Kernels: ceiling.as.ts.
 import { op } from "../engine/index.ts"
 import { affine } from "./elementwise.ts"
+import { reshape } from "./movement.ts"
 import { sumRows } from "./reduce.ts"
 
 /** Sum of each of R equal parts of a buffer, each read once front to back: memory read bandwidth.
- *  x (R, C), C a multiple of 64 → y (R) */
+ *  x (R, C, 16), C a multiple of 4 → y (R) */
 export const streamSum = op({
   name: "streamSum",
-  sig: "x:(R,C) -> y:(R)",
+  sig: "x:(R,C,16) -> y:(R)",
   params: "R C",
-  check: ({ C }) => (C % 64 ? `C ${C} is not a multiple of 64` : undefined),
-  meaning: ({ x }) => sumRows(x),
+  check: ({ C }) => (C % 4 ? `C ${C} is not a multiple of 4` : undefined),
+  meaning: ({ x }, { R, C }) => sumRows(reshape(x, [R, 16 * C])),
   rows: ({ R }) => R,
-  cost: ({ R, C }) => ({ bytes: 4 * R * C, flops: R * C }),
+  cost: ({ R, C }) => ({ bytes: 64 * R * C, flops: 16 * R * C }),
   cases: [
-    { R: 4, C: 4096 },
-    { R: 3, C: 64 },
+    { R: 4, C: 256 },
+    { R: 3, C: 4 },
+    { R: 2, C: 1052 },
   ],
 })
 

@@ -5,14 +5,14 @@
 fn streamSum(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let r = rowOf(group);
   if (r >= param.R) { return; }
-  var part = 0.0;
-  var c = r * param.C + lane;
-  let end = (r + 1u) * param.C;
+  var sum = vec4f();
+  var c = 4u * r * param.C + lane;
+  let end = 4u * (r + 1u) * param.C;
   for (; c + 768u < end; c += 1024u) {
-    part += (x_get(c) + x_get(c + 256u)) + (x_get(c + 512u) + x_get(c + 768u));
+    sum += (x_get(c) + x_get(c + 256u)) + (x_get(c + 512u) + x_get(c + 768u));
   }
-  for (; c < end; c += 256u) { part += x_get(c); }
-  let total = groupSum(part, lane);
+  for (; c < end; c += 256u) { sum += x_get(c); }
+  let total = groupSum(sum.x + sum.y + sum.z + sum.w, lane);
   if (lane == 0u) { y[r] = total; }
 }
 

@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url"
 import { type Command, Option } from "commander"
 import type { BackendName } from "../backends/index.ts"
 import { CeilingMeter } from "../bench/ceiling.ts"
-import { backendOption } from "../bench/cli.ts"
+import { backendOption, withoutOption } from "../bench/cli.ts"
 import { bold, dim } from "../bench/colour.ts"
 import { checkEmpty } from "../bench/files.ts"
 import { machine } from "../bench/machine.ts"
@@ -57,6 +57,7 @@ export function addTrain(program: Command): void {
   }
   command
     .addOption(backendOption())
+    .addOption(withoutOption())
     .option("--no-revectorise", "leave V8's 256-bit operations off")
     .action((flags: Flags) => run(flags, command))
   program

@@ -26,6 +26,8 @@ export interface WebgpuOptions {
   /** Most bytes that a kernel gets in one piece; default what the GPU allows. Larger tensors are
    *  bound in several. */
   readonly bindingBytes?: number
+  /** Called as shaders are compiled, with how many are done and how many there are so far. */
+  readonly onCompile?: (done: number, all: number) => void
   /** In Node: Dawn's driver that computes nothing, to compile shaders and to time the rest. */
   readonly driver?: "null"
 }

@@ -11,7 +11,13 @@ import {
 } from "../../engine/index.ts"
 import { allOps } from "../../ops/index.ts"
 import { roundUp, WebgpuBuffer } from "./buffer.ts"
-import { type Feature, type OpenDevice, openDevice, type WebgpuOptions } from "./device.ts"
+import {
+  type Feature,
+  features,
+  type OpenDevice,
+  openDevice,
+  type WebgpuOptions,
+} from "./device.ts"
 import { kernels } from "./kernels.js"
 import { type Counts, Line, noCounts } from "./line.ts"
 import { Pipelines } from "./pipelines.ts"
@@ -43,6 +49,7 @@ export class WebgpuBackend implements Backend, AsyncDisposable {
   readonly ahead = 4
   /** What was handed to the device so far. */
   readonly counts: Counts = noCounts()
+  readonly #onCompile: WebgpuOptions["onCompile"]
   /** Gets a device like the first one. */
   reopen: () => Promise<OpenDevice>
   readonly #kernels: ReadonlySet<string>
@@ -58,6 +65,7 @@ export class WebgpuBackend implements Backend, AsyncDisposable {
 
   constructor(options: WebgpuOptions, opened: OpenDevice) {
     this.reopen = () => openDevice(options)
+    this.#onCompile = options.onCompile
     const most = opened.device.limits.maxStorageBuffersPerShaderStage
     const fitting = allOps.filter((op) => kernels[op.name] && slotsOf(op).length <= most)
     this.#kernels = new Set(fitting.map((op) => op.name))
@@ -69,8 +77,10 @@ export class WebgpuBackend implements Backend, AsyncDisposable {
 
   /** What runs, in words. */
   get build(): string {
-    const { description, features } = this.#open
-    return [description, ...features].join(", ")
+    const { description, features: used } = this.#open
+    const without = features.filter((name) => !used.has(name))
+    const list = (names: readonly Feature[]) => names.join(", ") || "no optional feature"
+    return `${description}; with ${list([...used])}${without.length ? `; without ${list(without)}` : ""}`
   }
 
   get features(): ReadonlySet<Feature> {
@@ -228,7 +238,7 @@ export class WebgpuBackend implements Backend, AsyncDisposable {
   }
 
   #pipelinesOf({ device, features }: OpenDevice): Pipelines {
-    return new Pipelines(device, features)
+    return new Pipelines(device, features, this.#onCompile)
   }
 
   #replayOf(plan: Plan): Replay {

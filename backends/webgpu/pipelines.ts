@@ -19,9 +19,17 @@ export class Pipelines {
   readonly #all = new Map<string, Pipeline>()
   readonly #layouts = new Map<string, GPUBindGroupLayout>()
 
-  constructor(device: GPUDevice, features: ReadonlySet<Feature>) {
+  readonly #onCompile: ((done: number, all: number) => void) | undefined
+  #done = 0
+
+  constructor(
+    device: GPUDevice,
+    features: ReadonlySet<Feature>,
+    onCompile?: (done: number, all: number) => void,
+  ) {
     this.#device = device
     this.#features = features
+    this.#onCompile = onCompile
   }
 
   /** Pipelines compiled so far. */
@@ -71,6 +79,7 @@ export class Pipelines {
     const made: Pipeline = { entry, layout, pipeline: undefined, ready: Promise.resolve() }
     const ready = this.#compile(code(), entry, layout).then((pipeline) => {
       made.pipeline = pipeline
+      this.#onCompile?.(++this.#done, this.#all.size)
     })
     // Whoever runs a plan hears of it; nobody else has to listen.
     ready.catch(() => undefined)

@@ -1,0 +1,120 @@
+// `elm bench --explain`: the steps of one token, with the work in each, the time that it takes and
+// how near that is to what memory and multiply-adds allow (the roofline).
+import { Table } from "console-table-printer"
+import type { Backend, Plan } from "../engine/index.ts"
+import type { Ceilings } from "./ceiling.ts"
+import { inColour } from "./colour.ts"
+import type { Described, Dispatched } from "./open.ts"
+import { spreadOf } from "./statistics.ts"
+
+export interface StepRow {
+  readonly step: number
+  readonly op: string
+  /** What ran on a GPU: entry points of shaders, copies among them. */
+  readonly kernels: readonly string[]
+  readonly workgroups: readonly number[]
+  readonly bytes: number
+  readonly flops: number
+  /** Median; undefined on a GPU without timestamps. */
+  readonly microseconds: number | undefined
+  /** Time that the ceilings allow. */
+  readonly rooflineMicroseconds: number
+}
+
+/** Times that every step is run; the cache needs as many places. */
+export const explainRounds = 9
+
+/** Runs a plan that a backend has memory for, and times its steps. */
+export async function explain(
+  backend: Backend & Described,
+  plan: Plan,
+  ceilings: Ceilings,
+): Promise<StepRow[]> {
+  const dispatches = await (backend.profile
+    ? backend.profile(plan, explainRounds)
+    : timeSteps(backend, plan))
+  return plan.steps.map(({ op, call }, step) => {
+    const own = dispatches.filter((d) => d.step === step)
+    const { bytes, flops } = op.cost(call.params)
+    const times = own.map(({ microseconds }) => microseconds)
+    const known = times.every((us) => us !== undefined)
+    return {
+      step,
+      op: op.name,
+      kernels: own.map(({ kernel }) => kernel),
+      workgroups: own.map(({ workgroups }) => workgroups),
+      bytes,
+      flops,
+      microseconds: known ? times.reduce((sum, us) => sum + us, 0) : undefined,
+      rooflineMicroseconds: roofline(bytes, flops, ceilings),
+    }
+  })
+}
+
+/** Microseconds that a step takes at least. */
+export const roofline = (bytes: number, flops: number, ceilings: Ceilings): number =>
+  1e6 * Math.max(bytes / ceilings.bytesPerSecond, flops / ceilings.flopsPerSecond)
+
+/** Each step as a plan of its own, in turns, so that none finds its weights in a cache. */
+async function timeSteps(backend: Backend, plan: Plan): Promise<Dispatched[]> {
+  const singles = plan.steps.map((step) => backend.prepare({ ...plan, steps: [step] }))
+  const times = singles.map((): number[] => [])
+  for (let round = 0; round < explainRounds; round++) {
+    for (const [i, single] of singles.entries()) {
+      const start = performance.now()
+      await single.run()
+      times[i]?.push(1000 * (performance.now() - start))
+    }
+  }
+  for (const single of singles) single.close()
+  return plan.steps.map(({ op }, step) => ({
+    step,
+    kernel: op.name,
+    workgroups: 0,
+    microseconds: spreadOf(times[step] as number[]).median,
+  }))
+}
+
+const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0)
+
+/** The steps in order, and the totals of the token. */
+export function stepsTable(
+  { model, dtype }: { readonly model: string; readonly dtype: string },
+  steps: readonly StepRow[],
+): string {
+  const names = ["step", "kernel", "workgroups", "KiB", "MFLOP", "µs", "% roofline"]
+  const left = ["kernel"]
+  const out = new Table({
+    shouldDisableColors: !inColour,
+    title: `${model} ${dtype}, the steps of a token`,
+    columns: names.map((name) => ({ name, alignment: left.includes(name) ? "left" : "right" })),
+  })
+  const add = (step: string, kernel: string, workgroups: string, row: Omit<StepRow, "step">) =>
+    out.addRow({
+      step,
+      kernel,
+      workgroups,
+      KiB: (row.bytes / 1024).toFixed(1),
+      MFLOP: (row.flops / 1e6).toFixed(2),
+      µs: row.microseconds?.toFixed(1) ?? "no timestamps",
+      "% roofline":
+        row.microseconds === undefined
+          ? ""
+          : (100 * (row.rooflineMicroseconds / row.microseconds)).toFixed(0),
+    })
+  for (const row of steps) {
+    const groups = row.workgroups.filter((n) => n > 0).join(" + ")
+    add(String(row.step), row.kernels.join(" + ") || row.op, groups, row)
+  }
+  const times = steps.map(({ microseconds }) => microseconds)
+  add("all", `${sum(steps.map((s) => Math.max(1, s.kernels.length)))} dispatches`, "", {
+    op: "",
+    kernels: [],
+    workgroups: [],
+    bytes: sum(steps.map(({ bytes }) => bytes)),
+    flops: sum(steps.map(({ flops }) => flops)),
+    microseconds: times.every((us) => us !== undefined) ? sum(times) : undefined,
+    rooflineMicroseconds: sum(steps.map((s) => s.rooflineMicroseconds)),
+  })
+  return out.render()
+}
