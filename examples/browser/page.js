@@ -1,0 +1,164 @@
+// The page: forms, keys, text and chart. The engine is in a worker of its own (engine.js); every
+// run has a number, and what an older run still says is not shown.
+const $ = (id) => document.getElementById(id)
+const engine = new Worker(new URL("./engine.js", import.meta.url), { type: "module" })
+let run = 0
+/** What is running: "write", "train" or nothing. */
+let job
+
+function start(name, options) {
+  stop()
+  job = name
+  $("error").hidden = true
+  const seed = crypto.getRandomValues(new Uint32Array(1))[0] >>> 1
+  engine.postMessage({ run: ++run, job, backend: $("backend").value, seed, ...options })
+  showState()
+}
+
+function stop() {
+  if (!job) return
+  $(job === "train" ? "training" : "writing").textContent += ", stopped"
+  end()
+  engine.postMessage({ run })
+}
+
+function end() {
+  job = undefined
+  run++
+  showState()
+}
+
+function showState() {
+  const focused = document.activeElement
+  $("stop-writing").disabled = job !== "write"
+  $("stop-training").disabled = job !== "train"
+  // Read out when it is whole, not word by word.
+  $("text").ariaBusy = String(job === "write")
+  // A button that is switched off loses the focus.
+  if (focused?.disabled) $(focused.id === "stop-training" ? "train" : "write").focus()
+}
+
+function fail(message) {
+  if (job) $(job === "train" ? "training" : "writing").textContent = "Failed."
+  $("error").textContent = message.split("\n")[0]
+  $("error").hidden = false
+  $("error").scrollIntoView({ block: "nearest" })
+  end()
+}
+
+engine.addEventListener("message", ({ data: { run: number, ...message } }) => {
+  if (number !== run) return
+  if (message.error) return fail(message.error)
+  if (job === "train") showTraining(message)
+  else showWriting(message)
+  if (message.end) end()
+})
+engine.addEventListener("error", (event) => {
+  event.preventDefault()
+  fail(event.message || "The engine did not load: build the page again.")
+})
+
+// ---- Writing ------------------------------------------------------------------------------------
+
+let machine = ""
+
+function write() {
+  const prompt = $("prompt").value
+  const given = document.createElement("span")
+  given.className = "given"
+  given.textContent = prompt
+  $("text").replaceChildren(given, document.createTextNode(""))
+  $("writing").textContent = "Loading"
+  start("write", { prompt, temperature: Number($("temperature").value) })
+}
+
+function showWriting({ text, tokens, tokensPerSecond, loaded, machine: name }) {
+  machine = name ?? machine
+  if (loaded !== undefined) $("writing").textContent = `Loading, ${Math.round(100 * loaded)} %`
+  if (text === undefined) return
+  $("text").lastChild.appendData(text)
+  const speed = tokens > 1 ? `, ${speedOf(tokensPerSecond)}` : ""
+  $("writing").textContent = `${machine}, ${tokens} tokens${speed}`
+}
+
+const speedOf = (perSecond) =>
+  `${perSecond < 100 ? perSecond.toPrecision(2) : Math.round(perSecond).toLocaleString("en")} tokens/s`
+
+$("form").addEventListener("submit", (event) => {
+  event.preventDefault()
+  write()
+})
+$("prompt").addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return
+  event.preventDefault()
+  write()
+})
+$("temperature").addEventListener("input", ({ target }) => {
+  $("degrees").textContent = Number(target.value).toFixed(1)
+})
+$("stop-writing").addEventListener("click", stop)
+$("stop-training").addEventListener("click", stop)
+addEventListener("keydown", ({ key }) => {
+  if (key === "Escape") stop()
+})
+
+// ---- Training -----------------------------------------------------------------------------------
+
+let losses = []
+let maxSteps = 600
+
+$("train").addEventListener("click", () => {
+  losses = []
+  $("sample").textContent = ""
+  $("training").textContent = "Loading"
+  start("train")
+})
+
+function showTraining({ maxSteps: most, step, loss, tokensPerSecond, ...rest }) {
+  machine = rest.machine ?? machine
+  maxSteps = most ?? maxSteps
+  if (rest.sample !== undefined) $("sample").textContent = rest.sample
+  if (step === undefined) return
+  losses.push(loss)
+  const progress = `step ${step} of ${maxSteps}, loss ${loss.toFixed(2)}`
+  $("training").textContent = `${machine}, ${progress}, ${speedOf(tokensPerSecond)}`
+  requestAnimationFrame(draw)
+}
+
+/** The loss by step, on axes from 0 to a little over ln 259, where guessing begins. */
+function draw() {
+  const [width, height, most] = [$("chart").clientWidth, 220, 6]
+  const [left, right, top, bottom] = [22, width - 2, 26, height - 24]
+  const x = (step) => left + ((right - left) * step) / maxSteps
+  const y = (loss) => bottom - ((bottom - top) * Math.min(loss, most)) / most
+  const parts = [0, 2, 4, 6].flatMap((loss) => [
+    make("line", { x1: left, x2: right, y1: y(loss), y2: y(loss) }),
+    make("text", { x: left - 8, y: y(loss) + 5, "text-anchor": "end" }, loss),
+  ])
+  parts.push(make("text", { x: left, y: 14 }, "loss"))
+  parts.push(make("text", { x: right, y: height - 4, "text-anchor": "end" }, `step ${maxSteps}`))
+  parts.push(make("text", { x: left, y: height - 4 }, "0"))
+  if (losses.length > 0) {
+    parts.push(make("polyline", { points: losses.map((v, i) => `${x(i + 1)},${y(v)}`).join(" ") }))
+    const [first, last] = [losses[0], losses.at(-1)].map((v) => v.toFixed(2))
+    $("chart").setAttribute("aria-label", `Loss from ${first} to ${last} in ${losses.length} steps`)
+  }
+  $("chart").setAttribute("viewBox", `0 0 ${width} ${height}`)
+  $("chart").replaceChildren(...parts)
+}
+
+function make(name, attributes, text = "") {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", name)
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value)
+  element.textContent = text
+  return element
+}
+
+// ---- At the start -------------------------------------------------------------------------------
+
+new ResizeObserver(draw).observe($("chart"))
+if (!(await navigator.gpu?.requestAdapter())) {
+  const option = $("backend").querySelector('[value="webgpu"]')
+  option.disabled = true
+  option.textContent += " (not in this browser)"
+}
