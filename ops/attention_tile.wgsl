@@ -174,7 +174,7 @@ fn writeMixed(mixed: ptr<private, array<vec4f, 4>>, c: u32, row: u32, lane: u32)
   }
 }
 
-fn writeRows(row: u32, lane: u32) {
+fn writeResults(row: u32, lane: u32) {
   writeMixed(&mixed0, 0u, row, lane);
   writeMixed(&mixed1, 1u, row, lane);
   writeMixed(&mixed2, 2u, row, lane);
@@ -200,7 +200,7 @@ fn attentionTile(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_
   if (lane == 0u) { keyEnds = vec2u(0u, min(u32(position[b]) + t, param.S - 1u)); }
   let ends = workgroupUniformLoad(&keyEnds);
   mixKeys((b * param.G + g) * param.S * (param.E / 4u), 0u, ends.y, lane);
-  writeRows(row, lane);
+  writeResults(row, lane);
 }
 
 // instead of causalAttention: T * H > 32 * G && E % 4 == 0 && E <= 128
@@ -223,7 +223,7 @@ fn causalAttentionTile(
   if (lane == 0u) { keyEnds = seenByTile(b, start); }
   let ends = workgroupUniformLoad(&keyEnds);
   mixKeys((b * param.G + g) * param.T * (param.E / 4u), ends.x, ends.y, lane);
-  writeRows(row, lane);
+  writeResults(row, lane);
   if (lane % 8u != 0u) { return; }
   for (var i = 0u; i < 4u; i++) {
     if (row + i < param.T * each) {
