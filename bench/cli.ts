@@ -13,6 +13,7 @@ import {
 import { CeilingMeter } from "./ceiling.ts"
 import { stepsTable } from "./explain.ts"
 import { checkWritable, writeWhole } from "./files.ts"
+import { addGpu } from "./gpu_cli.ts"
 import { machine } from "./machine.ts"
 import { benchNorms, type NormFlags, normTable } from "./norms.ts"
 import { type BackendFlags, openFor } from "./open.ts"
@@ -47,7 +48,7 @@ export const whole =
     throw new InvalidArgumentError(`Expected a whole number from ${least}.`)
   }
 
-const models = (text: string): string[] => {
+export const models = (text: string): string[] => {
   const names = text.split(",")
   for (const name of names) {
     try {
@@ -152,6 +153,7 @@ export function addBench(program: Command): void {
     .action(benchOps)
   addTrain(bench)
   addPerplexity(bench)
+  addGpu(bench)
 }
 
 function addTrain(bench: Command): void {
@@ -205,12 +207,12 @@ async function run(flags: Flags): Promise<void> {
   await finish([headline(result), table(result), ...steps].join("\n"), result, flags)
 }
 
-interface JsonFlag {
+export interface JsonFlag {
   readonly json?: string
 }
 
 /** Prints the text and the line of JSON, then writes the line to the file, if there is one. */
-async function finish(text: string, result: object, { json }: JsonFlag): Promise<void> {
+export async function finish(text: string, result: object, { json }: JsonFlag): Promise<void> {
   const line = JSON.stringify(result)
   console.log(`${text}\n${line}`)
   if (json !== undefined) await writeWhole(json, `${line}\n`)

@@ -24,7 +24,14 @@ export { type GenerateOptions, nextTurn, type Token } from "./generate.ts"
 export { Holder } from "./holder.ts"
 export { type Spec, specsOf, type WeightDType, weightBytes, weightDTypes } from "./layout.ts"
 export { type LossOptions, type LossTerms, lossTerms } from "./loss.ts"
-export { type NormKind, normKinds, type Stream, settler, trainable } from "./norms.ts"
+export {
+  type NormKind,
+  normKinds,
+  normsOf,
+  type Stream,
+  settler,
+  trainable,
+} from "./norms.ts"
 export { type ModelOptions, OpenELM, type RandomOptions } from "./openelm.ts"
 export { quantisedTensors } from "./quantised.ts"
 export { loadMatrix, loadVector } from "./reading.ts"
@@ -35,7 +42,7 @@ export {
   writeSafetensors,
 } from "./safetensors.ts"
 export { rowTensors, type SavedDType, saveModel, writeFileWhole } from "./saving.ts"
-export { type CacheDType, cacheDTypes } from "./session.ts"
+export { type CacheDType, cacheDTypes, Session } from "./session.ts"
 export { shippedModel } from "./shipped.ts"
 export type { TokenizerOption } from "./text.ts"
 export {
@@ -47,3 +54,4 @@ export {
   tokenizerFiles,
   tokenizerIn,
 } from "./tokenizer/index.ts"
+export { outlineWeights } from "./weights.ts"

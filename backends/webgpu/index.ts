@@ -29,6 +29,9 @@ export { type Feature, features, type WebgpuOptions } from "./device.ts"
 export type { Counts } from "./line.ts"
 export type { Profile } from "./profile.ts"
 
+/** Names of the ops that have a kernel, whether there is a GPU or not. */
+export const webgpuKernels: ReadonlySet<string> = new Set(Object.keys(kernels))
+
 /** Opens the backend. Throws RangeError for a bad option, Error with the next action where it cannot. */
 export async function openWebgpu(options: WebgpuOptions = {}): Promise<WebgpuBackend> {
   return new WebgpuBackend(options, await openDevice(options))
@@ -248,6 +251,8 @@ export class WebgpuBackend implements Backend, AsyncDisposable {
 
   #watch(device: GPUDevice): void {
     device.addEventListener("uncapturederror", (event) => {
+      // It is thrown by the next call; nothing else has to print it.
+      event.preventDefault()
       this.#failure ??= new Error(`webgpu: ${event.error.message}`)
     })
     void device.lost.then(({ message, reason }) => {
