@@ -36,7 +36,7 @@ export function checkModelOptions(config: ModelConfig, options: ModelOptions): C
       `cache must be one of ${cacheDTypes.join(", ")}, got ${JSON.stringify(cache)}`,
     )
   }
-  return { backend, dtype, capacity, cache, norms: checkNorms(norms, config, headNorms) }
+  return { backend, dtype, capacity, cache, norms: checkNorms(norms, config, headNorms, backend) }
 }
 
 /** The dtype to load a folder in: a quantised folder has its own and no other. */
@@ -49,8 +49,14 @@ export function dtypeFor(folder: ModelFolder, asked: WeightDType | undefined) {
   )
 }
 
-export function checkNorms(kind: NormKind, config: ModelConfig, headNorms: boolean): Norms {
-  if (normKinds.includes(kind)) return normsOf(kind, config.normEps, headNorms)
+export function checkNorms(
+  kind: NormKind,
+  config: ModelConfig,
+  headNorms: boolean,
+  backend: Backend,
+): Norms {
+  const sliced = backend.has("ropeAttentionParts") && backend.has("mergeParts")
+  if (normKinds.includes(kind)) return normsOf(kind, config.normEps, headNorms, sliced)
   throw new RangeError(`norms must be one of ${normKinds.join(", ")}, got ${JSON.stringify(kind)}`)
 }
 

@@ -2,9 +2,18 @@
 // record the same blocks; how their norms run is norms.ts, what the sizes are config.ts, where the
 // weights come from weights.ts.
 import type { Tensor } from "../engine/index.ts"
-import { attention, cast, reshape, slice } from "../ops/index.ts"
+import {
+  attention,
+  cast,
+  isSliceable,
+  mergeParts,
+  reshape,
+  ropeAttentionParts,
+  slice,
+  slicesOf,
+} from "../ops/index.ts"
 import type { ModelConfig } from "./config.ts"
-import type { Norms, Stream } from "./norms.ts"
+import type { Heads, Norms, Stream } from "./norms.ts"
 import { embedding } from "./products.ts"
 
 export interface LayerWeights {
@@ -70,7 +79,13 @@ export function hidden(
     const { position, caches: before } = inputs
     const cache = before[i] as LayerCache
     const angles = weights.angles
-    const { q, keys, values } = norms.heads({ qkv, qNorm, kNorm, angles, ...cache, position })
+    const heads = { qkv, qNorm, kNorm, angles, ...cache, position }
+    if (norms.sliced && !trace && qkv.shape[0] === position.size && isSliceable(config.headDim)) {
+      const { y, ...now } = attendInSlices(heads, config)
+      caches.push(now)
+      return y // (B, H·E)
+    }
+    const { q, keys, values } = norms.heads(heads)
     caches.push({ keys, values })
     for (const [name, x] of Object.entries({ q, keys, values })) {
       trace?.(`blocks.${i}.${name}`, cast(x, "f32"))
@@ -83,6 +98,14 @@ export function hidden(
     stream = block({ config, norms, attend, trace }, layer, i, stream)
   })
   return { stream, caches }
+}
+
+/** Attention of one position of each sequence, its cache cut into slices that a GPU reads at once. */
+function attendInSlices(heads: Heads, { headDim, normEps }: ModelConfig) {
+  const { qkv, qNorm, kNorm, angles, keys, values, position } = heads
+  const attrs = { R: slicesOf(keys.shape[2] as number), eps: normEps, scale: headDim ** -0.5 }
+  const now = ropeAttentionParts(qkv, qNorm, kNorm, angles, keys, values, position, attrs)
+  return { y: mergeParts(now.parts), keys: now.newKeys, values: now.newValues }
 }
 
 /** The residual stream at its start.  tokens (B·T) → (B·T, D) */

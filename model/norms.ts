@@ -69,14 +69,18 @@ export interface Norms {
   join(stream: Stream, o: Tensor, w: Tensor): Stream
   /** Normalised, rotated queries and the caches with the new keys and values. */
   heads(heads: Heads): Attended
+  /** Whether a single position takes `heads` and attention in one step over slices of the cache. */
+  readonly sliced?: boolean
 }
 
 type Normalise = (x: Tensor, n: Tensor) => Tensor
 
-/** The norms of a kind; `headNorms` false leaves those of queries and keys out (OLMo has none). */
-export function normsOf(kind: NormKind, eps: number, headNorms = true): Norms {
+/** The norms of a kind; `headNorms` false leaves those of queries and keys out (OLMo has none).
+ *  `sliced` where the backend has the kernels for it: it serves norms of heads in one step. */
+export function normsOf(kind: NormKind, eps: number, headNorms = true, sliced = false): Norms {
   const norms = kind === "folded" ? folded(eps) : kind === "added" ? added(eps) : apart(kind, eps)
-  return headNorms ? norms : { ...norms, heads: (heads) => headsApart(heads, (x) => x) }
+  if (!headNorms) return { ...norms, heads: (heads) => headsApart(heads, (x) => x) }
+  return { ...norms, sliced: sliced && ["folded", "added", "fused"].includes(kind) }
 }
 
 const folded = (eps: number): Norms => ({

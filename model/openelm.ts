@@ -144,7 +144,7 @@ export class OpenELM {
   withNorms(norms: NormKind, headNorms = true): OpenELM {
     this.#checkOpen()
     const { backend, dtype, capacity, cache, config } = this
-    const checked = checkNorms(norms, config, headNorms)
+    const checked = checkNorms(norms, config, headNorms, backend)
     const options = { backend, dtype, capacity, cache, norms: checked }
     const loaded = { ...this.#loaded, refill: () => this.resident(), free() {} }
     const variant = new OpenELM(config, options, loaded, this.tokenizer, this.#residence.lost)

@@ -21,6 +21,7 @@ import { randomOps } from "./random.ts"
 import { reduceOps } from "./reduce.ts"
 import { addRmsNorm, addRmsNormGrad, rmsNorm, rmsNormGrad } from "./rmsnorm.ts"
 import { qkNormRope, ropeWrite } from "./rope.ts"
+import { mergeParts, ropeAttentionParts } from "./rope_attention.ts"
 import { qkNormRopeTrain, qkNormRopeTrainGrad } from "./rope_train.ts"
 import { meanRows, scaleColumns, scaleRows } from "./rows.ts"
 import { sample } from "./sample.ts"
@@ -75,6 +76,7 @@ export { randomNormal, randomUniform } from "./random.ts"
 export { argmax, cumsum, dot, max, maxRows, mean, sort, sum, sumRows } from "./reduce.ts"
 export { addRmsNorm, normalise, rmsNorm } from "./rmsnorm.ts"
 export { qkNormRope, ropeAngles, ropeFrequencies, ropeWrite, rotate } from "./rope.ts"
+export { isSliceable, mergeParts, ropeAttentionParts, slicesOf } from "./rope_attention.ts"
 export { qkNormRopeTrain } from "./rope_train.ts"
 export { meanRows, scaleColumns, scaleRows } from "./rows.ts"
 export { sample } from "./sample.ts"
@@ -112,6 +114,8 @@ export const fusedOps: readonly Op[] = [
   scaleRows.op,
   scaleColumns.op,
   attention.op,
+  ropeAttentionParts.op,
+  mergeParts.op,
   causalAttention.op,
   causalAttentionGrad.op,
   swiglu.op,
@@ -127,5 +131,8 @@ export const fusedOps: readonly Op[] = [
   streamSum.op,
   multiplyAdd.op,
 ]
+
+/** Fused ops of which only GPUs have kernels: elsewhere those that they stand for serve better. */
+export const gpuOps: readonly Op[] = [ropeAttentionParts.op, mergeParts.op]
 
 export const allOps: readonly Op[] = [...plainOps, ...fusedOps]

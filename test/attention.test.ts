@@ -1,0 +1,62 @@
+// Attention over slices of the cache is attention: at the first position, in the middle of a slice,
+// at the end, with more slices than positions, in either dtype of the cache.
+import t from "tap"
+import {
+  type Backend,
+  constant,
+  type DType,
+  encode,
+  normalAt,
+  type Tensor,
+} from "../engine/index.ts"
+import { attention, mergeParts, qkNormRope, ropeAttentionParts } from "../ops/index.ts"
+import { allBackends, relativeError, tolerance } from "./backends.ts"
+
+const [H, G, S, E] = [8, 2, 100, 16]
+const attrs = { eps: 1e-6, scale: 0.25 }
+
+const normal = (stream: number, shape: number[], dtype: DType = "f32"): Tensor => {
+  const size = shape.reduce((a, b) => a * b)
+  const values = Float64Array.from({ length: size }, (_, i) => normalAt(stream, 0, 0, i))
+  return constant(encode(dtype, values), shape, dtype)
+}
+
+function inputsOf(positions: readonly number[], dtype: DType) {
+  const B = positions.length
+  return [
+    normal(1, [B, (H + 2 * G) * E]),
+    normal(2, [E]),
+    normal(3, [E]),
+    normal(4, [S, E]),
+    normal(5, [B, G, S, E], dtype),
+    normal(6, [B, G, S, E], dtype),
+    constant([...positions], [B], "i32"),
+  ] as const
+}
+
+async function errorOf(backend: Backend, positions: number[], R: number, dtype: DType) {
+  const inputs = inputsOf(positions, dtype)
+  const { q, newKeys, newValues } = qkNormRope(...inputs, { eps: attrs.eps })
+  const whole = attention(q, newKeys, newValues, inputs[6], { scale: attrs.scale }) // (B, H·E)
+  const sliced = ropeAttentionParts(...inputs, { R, ...attrs })
+  const y = mergeParts(sliced.parts) // (B, H·E)
+  const error = relativeError(await y.read(backend), await whole.read(backend))
+  const caches = relativeError(await sliced.newKeys.read(backend), await newKeys.read(backend))
+  return { error, caches }
+}
+
+for (const { label, open } of allBackends) {
+  t.test(`attention over slices is attention on ${label}`, async (t) => {
+    const backend = await open()
+    for (const dtype of ["f32", "f16"] as const) {
+      for (const positions of [[0], [31, 32], [63, 5, 99]]) {
+        for (const R of [1, 3, 32]) {
+          const { error, caches } = await errorOf(backend, positions, R, dtype)
+          t.ok(error < 1e-5, `${dtype}, positions ${positions}, ${R} slices: ${error}`)
+          t.ok(caches <= tolerance[dtype], `caches: ${caches}`)
+        }
+      }
+    }
+    backend.close()
+  })
+}
