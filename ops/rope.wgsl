@@ -7,6 +7,12 @@ fn cacheAt(b: u32, g: u32, t: u32) -> u32 {
   return ((b * param.G + g) * param.S + u32(position[b]) + t) * param.E;
 }
 
+// What a cache can hold: in f16 at most ±65504.
+fn held(x: vec2f) -> vec2f {
+  if (keysType != 1u) { return x; }
+  return clamp(x, vec2f(-65504.0), vec2f(65504.0));
+}
+
 fn qkvRotated(first: u32, e: u32, place: u32, isKey: bool) -> f32 {
   let half = param.E / 2u;
   let j = e % half;
@@ -35,14 +41,14 @@ fn qkNormRope(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_ind
   for (var e = 2u * lane; e < param.E; e += 512u) {
     if (head >= param.H + param.G) {
       let at = cacheAt(b, head - param.H - param.G, t) + e;
-      values_put(at / 2u, vec2f(qkv[first + e], qkv[first + e + 1u]), at + 2u);
+      values_put(at / 2u, held(vec2f(qkv[first + e], qkv[first + e + 1u])), at + 2u);
       continue;
     }
     let isKey = head >= param.H;
     let two = rstd * vec2f(qkvRotated(first, e, place, isKey), qkvRotated(first, e + 1u, place, isKey));
     if (isKey) {
       let at = cacheAt(b, head - param.H, t) + e;
-      keys_put(at / 2u, two, at + 2u);
+      keys_put(at / 2u, held(two), at + 2u);
     } else {
       let at = (row * param.H + head) * param.E + e;
       q[at] = two.x;
@@ -84,12 +90,12 @@ fn ropeWrite(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_inde
       let at = cacheAt(b, head - param.H, t) + e;
       let x = dot(a0, vec2f(k[first + e], k[first + pairOf(e)]));
       let z = dot(a1, vec2f(k[first + e + 1u], k[first + pairOf(e + 1u)]));
-      keys_put(at / 2u, vec2f(x, z), at + 2u);
+      keys_put(at / 2u, held(vec2f(x, z)), at + 2u);
     } else {
       let g = head - param.H - param.G;
       let first = (row * param.G + g) * param.E + e;
       let at = cacheAt(b, g, t) + e;
-      values_put(at / 2u, vec2f(v[first], v[first + 1u]), at + 2u);
+      values_put(at / 2u, held(vec2f(v[first], v[first + 1u])), at + 2u);
     }
   }
 }
