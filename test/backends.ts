@@ -1,9 +1,11 @@
-// The backends that every suite runs on, and the one table of tolerances.
+// The backends that every suite runs on; the table of tolerances (tolerance.ts) comes with them.
 import { availableParallelism } from "node:os"
 import { JsBackend } from "../backends/js/index.ts"
 import { openWasm, type WasmOptions } from "../backends/wasm/index.ts"
 import { openWebgpu } from "../backends/webgpu/index.ts"
-import type { Backend, Call, DType } from "../engine/index.ts"
+import type { Backend } from "../engine/index.ts"
+
+export { limitOf, relativeError, tolerance } from "./tolerance.ts"
 
 interface Opened {
   readonly label: string
@@ -50,36 +52,3 @@ export const allBackends: readonly Opened[] = [
 ].filter(({ label }) => !wanted || wanted.includes(label))
 
 export const cores = availableParallelism()
-
-/** Largest error allowed, as a fraction of the largest reference value. */
-export const tolerance: Record<DType, number> = {
-  f32: 1e-5,
-  f16: 2 ** -10,
-  bf16: 2 ** -7,
-  i32: 0,
-  u8: 0,
-}
-
-/** As much for products of one row with quantised weights, which round that row to 8 bits. */
-const roundedRow = 0.015
-
-export const limitOf = ({ op, params }: Call, dtype: DType): number =>
-  op.name.endsWith("Quantised") && params.M === 1 ? roundedRow : tolerance[dtype]
-
-/** max |got − want| / max |want|; infinities and NaN must stand at the same places. */
-export function relativeError(got: ArrayLike<number>, want: ArrayLike<number>): number {
-  if (got.length !== want.length) return Number.POSITIVE_INFINITY
-  let error = 0
-  let scale = 0
-  for (let i = 0; i < want.length; i++) {
-    const [g, w] = [got[i] as number, want[i] as number]
-    if (Object.is(g, w) || g === w) {
-      if (Number.isFinite(w)) scale = Math.max(scale, Math.abs(w))
-      continue
-    }
-    if (!Number.isFinite(g) || !Number.isFinite(w)) return Number.POSITIVE_INFINITY
-    error = Math.max(error, Math.abs(g - w))
-    scale = Math.max(scale, Math.abs(w))
-  }
-  return error === 0 ? 0 : error / (scale || 1)
-}

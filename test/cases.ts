@@ -1,5 +1,5 @@
-// Values of recorded calls: in float64 as the oracle has them, and as a backend computes them.
-
+// Values of recorded calls: in float64 as the oracle has them, and as a backend computes them, here
+// and in pages.
 import { JsBackend, type JsBuffer } from "../backends/js/index.ts"
 import {
   allocate,
@@ -13,6 +13,7 @@ import {
   type Tensor,
   viewOf,
 } from "../engine/index.ts"
+import { limitOf, relativeError } from "./tolerance.ts"
 
 /** Values of tensors in float64, as the js backend computes them. */
 export async function oracle(tensors: readonly Tensor[]): Promise<Float64Array[]> {
@@ -39,6 +40,25 @@ export async function outputsOn(backend: Backend, call: Call): Promise<Float64Ar
     bufferOf(target).free()
   }
   return values
+}
+
+/** What is wrong with a backend's values of a call, which may be of other tensors with the same
+ *  values; "" where they are those of the oracle. */
+export async function kernelError(backend: Backend, call: Call, same = call): Promise<string> {
+  const [want, got] = [await oracle(call.outputs), await outputsOn(backend, same)]
+  return call.outputs
+    .flatMap((y, i) => report(call.op.outputs[i], got[i], want[i], limitOf(call, y.dtype)))
+    .join()
+}
+
+export function report(
+  name = "",
+  got: Float64Array = new Float64Array(),
+  want: Float64Array = got,
+  limit = 0,
+): string[] {
+  const error = relativeError(got, want)
+  return error <= limit ? [] : [`${name} is off by ${error.toExponential(2)}, limit ${limit}`]
 }
 
 /** Seeded cotangents of a call's float outputs; none for integer outputs. */

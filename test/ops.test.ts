@@ -15,8 +15,8 @@ import {
   vjp,
 } from "../engine/index.ts"
 import { allOps, copy, fusedOps, gpuOps, plainOps, rmsNorm } from "../ops/index.ts"
-import { limitOf, noWebgpu, relativeError, wasmBackends, webgpuBackends } from "./backends.ts"
-import { cotangentsOf, oracle, outputsOn } from "./cases.ts"
+import { noWebgpu, wasmBackends, webgpuBackends } from "./backends.ts"
+import { cotangentsOf, kernelError, oracle, outputsOn, report } from "./cases.ts"
 
 const wanted = process.env.ELM_TEST_OPS?.split(",")
 const ops = allOps.filter((op) => !wanted || wanted.includes(op.name))
@@ -33,18 +33,10 @@ for (const { label, open } of [...wasmBackends, ...webgpuBackends]) {
         if (onCpu || plainOps.includes(op)) t.fail(`${op.name} has no kernel`)
         continue
       }
-      for (const test of op.cases) t.equal(await kernelError(op, test), "", caseName(op, test))
+      for (const test of op.cases)
+        t.equal(await kernelError(backend, recordCase(op, test)), "", caseName(op, test))
     }
     backend.close()
-
-    async function kernelError(op: Op, test: Case): Promise<string> {
-      const call = recordCase(op, test)
-      const want = await oracle(call.outputs)
-      const got = await outputsOn(backend, call)
-      return call.outputs
-        .flatMap((y, i) => report(op.outputs[i], got[i], want[i], limitOf(call, y.dtype)))
-        .join()
-    }
   })
 }
 
@@ -55,11 +47,7 @@ for (const { label, open } of webgpuBackends) {
       const call = recordCase(op, op.cases[0] as Case)
       // Copies lie in the arena, as the outputs do, so that everything is bound for writing.
       const moved = op.record(call.inputs.map(copy), call.attrs)
-      const [want, got] = [await oracle(call.outputs), await outputsOn(backend, moved)]
-      const wrong = call.outputs.flatMap((y, i) =>
-        report(op.outputs[i], got[i], want[i], limitOf(call, y.dtype)),
-      )
-      t.equal(wrong.join(), "", op.name)
+      t.equal(await kernelError(backend, call, moved), "", op.name)
     }
     backend.close()
   })
@@ -85,16 +73,6 @@ t.test("kernels give the same bits on any number of threads and with either tile
   }
   t.pass()
 })
-
-function report(
-  name = "",
-  got: Float64Array = new Float64Array(),
-  want: Float64Array = got,
-  limit = 0,
-) {
-  const error = relativeError(got, want)
-  return error <= limit ? [] : [`${name} is off by ${error.toExponential(2)}, limit ${limit}`]
-}
 
 t.test("hand-written vjps equal those derived from the meaning", async (t) => {
   for (const op of ops.filter((o) => fusedOps.includes(o) && o.vjp)) {
