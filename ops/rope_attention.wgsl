@@ -105,6 +105,10 @@ fn ropeAttentionParts(
   let g = item / param.R;
   if (lane == 0u) { lastPosition = min(u32(position[g / param.G]), param.S - 1u); }
   let last = workgroupUniformLoad(&lastPosition);
+  if (r * runKeys > last) {
+    leaveEmpty(g, r, lane);
+    return;
+  }
   if (last / runKeys % param.R == r) { writeNew(g / param.G, g % param.G, last, lane); }
   let each = param.H / param.G;
   for (var h = 0u; h < each; h += 4u) {
@@ -179,7 +183,7 @@ fn mixSlice(g: u32, h: u32, r: u32, last: u32, lane: u32) {
   shares[lane] = mixed;
   if (column == 0u && first < fold) { scoresNow[32u * head + first] = total; }
   workgroupBarrier();
-  writePart(g, h, r, select(top, 0.0, r * runKeys > last), lane);
+  writePart(g, h, r, top, lane);
 }
 
 // The sums over the lanes that have a column, and each head's maximum and sum.
@@ -201,6 +205,15 @@ fn writePart(g: u32, h: u32, r: u32, top: f32, lane: u32) {
   for (var f = 0u; f < fold; f++) { sum += scoresNow[lane / 64u * 32u + f]; }
   parts[at] = top;
   parts[at + 1u] = sum;
+}
+
+// A slice without a position: zeros for all heads of key head g of all.
+fn leaveEmpty(g: u32, r: u32, lane: u32) {
+  let each = param.H / param.G;
+  for (var i = lane; i < each * (param.E + 2u); i += 256u) {
+    let head = g * each + i / (param.E + 2u);
+    parts[(head * param.R + r) * (param.E + 2u) + i % (param.E + 2u)] = 0.0;
+  }
 }
 
 // groups: B * H
