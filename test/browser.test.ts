@@ -1,0 +1,172 @@
+// The package in Chromium: in pages and in module workers, with threads and without, the op table on
+// wasm and on WebGPU; and that a bundle for browsers has nothing of Node in it.
+import { build, type Metafile } from "esbuild"
+import type { Page } from "playwright-core"
+import t, { type Test } from "tap"
+import { type BackendName, OpenELM, open, shippedModel, type WasmOptions } from "../index.ts"
+import { plainOps } from "../ops/index.ts"
+import { launch, noBrowser, pageOf, root, serve } from "./chromium.ts"
+import type * as inside from "./page.ts"
+import { collect, prompt, withModel } from "./small.ts"
+
+type Tokens = Awaited<ReturnType<typeof inside.tokensOn>>
+
+const blank = "<!doctype html><link rel=icon href=data:,><title>test</title>"
+const out = t.testdir({ "index.html": blank })
+
+/** Bundles modules as an application would, without a word about Node. */
+const bundle = (entryPoints: Record<string, string>, written: boolean) =>
+  build({
+    entryPoints,
+    absWorkingDir: root,
+    outdir: out,
+    bundle: true,
+    splitting: written,
+    write: written,
+    format: "esm",
+    platform: "browser",
+    metafile: true,
+    logLevel: "silent",
+  })
+
+t.test("a bundle has nothing of Node in it", async (t) => {
+  const { metafile, outputFiles = [] } = await bundle({ all: "dist/index.js" }, false)
+  t.same(externals(metafile), [])
+  t.equal(outputFiles.length, 1)
+  for (const { text } of outputFiles) {
+    t.notOk(/\b(from|import)\s*\(?\s*["']node:|\brequire\(\s*["']/.exec(text)?.[0])
+  }
+  t.notOk(Object.keys(metafile.inputs).find((path) => path.includes("node_modules/webgpu/")))
+})
+
+const externals = ({ outputs }: Metafile): string[] =>
+  Object.values(outputs).flatMap(({ imports }) =>
+    imports.filter((i) => i.external).map((i) => i.path),
+  )
+
+type Inside = typeof inside
+
+/** Calls what the page's module exports. */
+const call = <Name extends keyof Inside>(
+  page: Page,
+  name: Name,
+  ...args: Parameters<Inside[Name]>
+): ReturnType<Inside[Name]> =>
+  page.evaluate(
+    `import("/page.js").then(({ ${name} }) => ${name}(...${JSON.stringify(args)}))`,
+  ) as ReturnType<Inside[Name]>
+
+/** The small model's tokens as a page makes them. */
+const inPage = (page: Page, name: BackendName, options: WasmOptions): Promise<Tokens> =>
+  call(page, "tokensOn", name, options)
+
+/** The same from a module worker. */
+const inWorker = (page: Page, name: BackendName, options: WasmOptions): Promise<Tokens> =>
+  page.evaluate(
+    (args) =>
+      new Promise((resolve, reject) => {
+        const worker = new Worker("/page.js", { type: "module" })
+        worker.onmessage = ({ data }) => {
+          if (typeof data === "string") reject(new Error(data))
+          else resolve(data)
+          worker.terminate()
+        }
+        worker.onerror = ({ message }) => reject(new Error(message))
+        worker.postMessage(args)
+      }),
+    [name, options],
+  )
+
+async function walkTable(t: Test, page: Page, name: BackendName, options: WasmOptions) {
+  const ops = await call(page, "kernelsOf", name, options)
+  t.same(
+    plainOps.filter((op) => !op.view && !ops.includes(op.name)).map((op) => op.name),
+    [],
+    "every plain op has a kernel",
+  )
+  const wanted = process.env.ELM_TEST_OPS?.split(",")
+  for (const op of ops.filter((name) => !wanted || wanted.includes(name))) {
+    const found = await call(page, "walk", op)
+    for (const [name, wrong] of found) t.equal(wrong, "", name)
+  }
+}
+
+t.test("in Chromium", noBrowser ? { skip: noBrowser } : {}, async (t) => {
+  await bundle({ page: "dist/test/page.js", worker: "dist/backends/wasm/worker.js" }, true)
+  const browser = await launch()
+  t.teardown(() => browser.close())
+  let want: number[] = []
+  await withModel(async (model) => {
+    want = await collect(model, prompt, { maxNewTokens: 12 })
+  })
+
+  await t.test("an isolated page has threads", async (t) => {
+    const [page, complaints] = await pageOf(browser)
+    await page.goto(await serve(t, out))
+    const cores = await page.evaluate(() => navigator.hardwareConcurrency)
+    for (const [where, tokens] of Object.entries({ inPage, inWorker })) {
+      const own = await tokens(page, "wasm", {})
+      t.same([own.tokens, own.threads], [want, cores], `${where}: ${own.build}`)
+      const three = await tokens(page, "wasm", { threads: 3, simd: "simd" })
+      t.same([three.tokens, three.threads, three.build], [want, 3, "SIMD"], where)
+      t.same((await tokens(page, "webgpu", {})).tokens, want, `${where}: webgpu`)
+    }
+    t.same(complaints, [])
+  })
+
+  await t.test("a page that is not isolated has one, and says so", async (t) => {
+    const [page, complaints] = await pageOf(browser)
+    await page.goto(await serve(t, out, false))
+    for (const [where, tokens] of Object.entries({ inPage, inWorker })) {
+      const own = await tokens(page, "wasm", {})
+      t.same([own.tokens, own.threads], [want, 1], where)
+      t.match(own.build, /SIMD, 1 thread: the page is not cross-origin isolated$/)
+      await t.rejects(tokens(page, "wasm", { threads: 2 }), {
+        message: /Serve the page cross-origin isolated/,
+      })
+    }
+    t.same(complaints, [])
+  })
+
+  await t.test("the package without a bundler", async (t) => {
+    const url = await serve(t, root)
+    const [page, complaints] = await pageOf(browser)
+    const imports = { "wasm-feature-detect": "/node_modules/wasm-feature-detect/dist/esm/index.js" }
+    const map = `<script type="importmap">${JSON.stringify({ imports })}</script>`
+    await page.route(`${url}bare`, async (route) => {
+      const headers = (await route.fetch({ url: `${url}package.json` })).headers()
+      await route.fulfill({ headers, contentType: "text/html", body: blank + map })
+    })
+    await page.goto(`${url}bare`)
+    const text = await page.evaluate(`(async () => {
+      const { OpenELM, open, shippedModel } = await import("/dist/index.js")
+      const backend = await open("wasm", { threads: 2 })
+      const model = await OpenELM.load(await shippedModel(), { backend })
+      let text = ""
+      for await (const token of model.generate("It is", { maxNewTokens: 8 })) text += token.text
+      return text
+    })()`)
+    t.equal(text, await shippedText())
+    t.same(complaints, [])
+  })
+
+  for (const [name, options] of [
+    ["wasm", { threads: 2 }],
+    ["webgpu", {}],
+  ] as const) {
+    await t.test(`the op table on ${name} in a page`, async (t) => {
+      const [page, complaints] = await pageOf(browser)
+      await page.goto(await serve(t, out))
+      await walkTable(t, page, name, options)
+      t.same(complaints, [])
+    })
+  }
+})
+
+async function shippedText(): Promise<string> {
+  await using backend = await open("wasm")
+  await using model = await OpenELM.load(await shippedModel(), { backend })
+  let text = ""
+  for await (const token of model.generate("It is", { maxNewTokens: 8 })) text += token.text
+  return text
+}
