@@ -9,12 +9,18 @@
 // Comments above an entry point:
 //   // groups: P * ceil(M / 8)     how many workgroups it takes; else as many as the op has rows
 //   // scalars: w                  tensors in panels that it takes number by number, not by fours
+//   // wide: w                     tensors that it takes 16 bytes at a time: `w_half` gives eight
+//                                  numbers of a tensor in panels, `w_at` words of others
+//   // using: quantised_row        files that come before all others in the search for declarations
 //   // fours: x y                 tensors that it takes by fours though they are not in panels
 //   // instead of matmul: M > 1    this entry point serves the op where the parameters are such
 //   // instead of matmul           it serves the op always, or where `with` says so
 //   // with: subgroups shader-f16  only where the GPU has these features and they are in use
 // Of those that serve, one with a condition goes before one without, then one with more features.
 // A function, too, may say `with`: then it stands for the one of its name without where it can.
+// What a shader reaches may ask for constants that follow from the parameters, the entry point first;
+// no other file's declaration is meant by their names:
+//   // const rows: M
 import { readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { features } from "../backends/webgpu/device.ts"
@@ -67,12 +73,16 @@ function featuresOf(text: string, place: string): string[] {
   throw new SyntaxError(`${place}: no feature ${unknown}. There are: ${features.join(", ")}`)
 }
 
-/** The words of code; what `name_put` is made of counts as named there. */
+/** What the functions that the prelude makes for a tensor call, by how their names end. */
+const called = { _put: ["packHalves", "packBrains"], _half: ["eightHalves", "eightBrains"] }
+
+/** The words of code; what the prelude's functions call counts as named there. */
 function wordsOf(text: string): string[] {
   const words = text.replace(/\/\/.*$/gm, "").match(/\b\w+\b/g) ?? []
-  return words.some((word) => word.endsWith("_put"))
-    ? [...words, "packHalves", "packBrains"]
-    : words
+  const more = Object.entries(called).flatMap(([end, names]) =>
+    words.some((word) => word.endsWith(end)) ? names : [],
+  )
+  return [...words, ...more]
 }
 
 /** Names that a function gives to parameters and variables, which stand before those of others. */
@@ -88,15 +98,20 @@ function reached(
   using: readonly string[],
 ): Declaration[] {
   const usable = new Set([...entry.features, ...using])
+  const stems = directive(entry.text, "using")?.split(" ") ?? []
+  const first = stems.map((stem) => `ops/${stem}.wgsl`)
+  const constants = constantsOf([...all.values()].flat())
   const found = new Set<Declaration>()
   const visit = (declaration: Declaration): void => {
     if (found.has(declaration)) return
     found.add(declaration)
     const own = localsOf(declaration)
     for (const word of wordsOf(declaration.text).filter((word) => !own.has(word))) {
-      const named = bestOf((all.get(word) ?? []).filter((d) => !d.entry && fits(d, usable)))
-      const here = named.find((d) => d.file === declaration.file) ?? named[0]
-      if (here && named.length > 1 && here.file !== declaration.file) {
+      const named = (all.get(word) ?? []).filter(
+        (d) => !d.entry && fits(d, usable) && (d.file === declaration.file || !constants.has(word)),
+      )
+      const here = chosenOf(named, first, declaration.file)
+      if (!here && named.length > 0) {
         throw new SyntaxError(`${declaration.file}: ${word} is in ${named.map((d) => d.file)}`)
       }
       if (here) visit(here)
@@ -106,14 +121,22 @@ function reached(
   return [...found].reverse()
 }
 
+/** Of declarations with one name: those in the first of the files `first` that has any, of them
+ *  those with the most features, of them the one in the file `own`, or the only one. */
+function chosenOf(
+  named: readonly Declaration[],
+  first: readonly string[],
+  own: string,
+): Declaration | undefined {
+  const file = first.find((file) => named.some((d) => d.file === file))
+  const near = file ? named.filter((d) => d.file === file) : named
+  const most = Math.max(...near.map(({ features }) => features.length))
+  const best = near.filter(({ features }) => features.length === most)
+  return best.find((d) => d.file === own) ?? (best.length === 1 ? best[0] : undefined)
+}
+
 const fits = ({ features }: Declaration, usable: ReadonlySet<string>): boolean =>
   features.every((name) => usable.has(name))
-
-/** Those with the most features. */
-function bestOf(named: readonly Declaration[]): Declaration[] {
-  const most = Math.max(...named.map(({ features }) => features.length))
-  return named.filter(({ features }) => features.length === most)
-}
 
 /** Every choice of features that make an entry point reach something else, the most first. */
 function choicesOf(entry: Declaration, all: ReadonlyMap<string, Declaration[]>): string[][] {
@@ -124,35 +147,78 @@ function choicesOf(entry: Declaration, all: ReadonlyMap<string, Declaration[]>):
   return choices.sort((a, b) => b.length - a.length)
 }
 
-/** A formula over an op's parameters as a JavaScript function. */
-function functionOf(op: Op, formula: string): string {
+/** A formula over an op's parameters, and names of constants, in JavaScript. */
+const formulaOf = (formula: string): string => formula.replace(/\b(ceil|min|max)\(/g, "Math.$1(")
+
+/** A formula as a JavaScript function. */
+function functionOf(op: Op, formula: string, constants: readonly string[] = []): string {
   const words = new Set(formula.match(/\b\w+\b/g))
+  const sizes = [...op.params, ...constants].filter((name) => words.has(name)).join(", ")
+  return `({ ${sizes} }) => ${formulaOf(formula)}`
+}
+
+/** The constants that declarations ask for, the first one of a name. */
+function constantsOf(code: readonly Declaration[]): Map<string, string> {
+  const found = new Map<string, string>()
+  for (const { text } of code) {
+    for (const [, name = "", formula = ""] of text.matchAll(/^\/\/ const (\w+): (.*)$/gm)) {
+      if (!found.has(name)) found.set(name, formula)
+    }
+  }
+  return found
+}
+
+/** Constants as one JavaScript function of the parameters: later ones may use earlier ones. */
+function constantFunction(op: Op, constants: ReadonlyMap<string, string>): string {
+  const words = new Set([...constants.values()].join(" ").match(/\b\w+\b/g))
   const sizes = op.params.filter((name) => words.has(name)).join(", ")
-  return `({ ${sizes} }) => ${formula.replace(/\b(ceil|min|max)\(/g, "Math.$1(")}`
+  const lines = [...constants].map(([name, formula]) => `const ${name} = ${formulaOf(formula)}`)
+  return `({ ${sizes} }) => { ${lines.join("; ")}; return { ${[...constants.keys()].join(", ")} } }`
+}
+
+/** The texts of declarations, each once. */
+class Texts {
+  readonly #places = new Map<string, number>()
+
+  /** JavaScript for the text of several. */
+  joined(declarations: readonly Declaration[]): string {
+    const places = declarations.map(({ text }) => {
+      const known = this.#places.get(text) ?? this.#places.size
+      this.#places.set(text, known)
+      return known
+    })
+    return `join(${places.join(", ")})`
+  }
+
+  toString(): string {
+    const texts = [...this.#places.keys()].map((text) => `  ${JSON.stringify(text)},\n`)
+    const join = 'const join = (...places) => places.map((i) => texts[i]).join("\\n")'
+    return `const texts = [\n${texts.join("")}]\n${join}\n`
+  }
+}
+
+interface Source {
+  readonly all: ReadonlyMap<string, Declaration[]>
+  readonly texts: Texts
 }
 
 /** An entry point as JavaScript: its name, its shader, and what its comments say. */
-function kernelOf(
-  op: Op,
-  entry: Declaration,
-  all: ReadonlyMap<string, Declaration[]>,
-  using: readonly string[],
-): string {
-  const code = reached(entry, all, using)
-    .map((d) => d.text)
-    .join("\n")
+function kernelOf(op: Op, entry: Declaration, source: Source, using: readonly string[]): string {
+  const declarations = reached(entry, source.all, using)
+  const constants = constantsOf([...declarations].reverse())
   const groups = directive(entry.text, "groups")
-  const [scalars, fours] = ["scalars", "fours"].map((name) =>
-    JSON.stringify(directive(entry.text, name)?.split(" ") ?? []),
-  )
+  const lists = ["scalars", "fours", "wide"].map((name) => {
+    const names = directive(entry.text, name)?.split(" ") ?? []
+    return `${name}: ${JSON.stringify(names)}`
+  })
   const condition = directive(entry.text, `instead of ${op.name}`)
   const fields = [
     `entry: "${entry.name}"`,
-    `code: ${JSON.stringify(code)}`,
-    `scalars: ${scalars}`,
-    `fours: ${fours}`,
+    `code: ${source.texts.joined(declarations)}`,
+    ...lists,
     `features: ${JSON.stringify([...entry.features, ...using])}`,
-    ...(groups ? [`groups: ${functionOf(op, groups)}`] : []),
+    ...(constants.size > 0 ? [`constants: ${constantFunction(op, constants)}`] : []),
+    ...(groups ? [`groups: ${functionOf(op, groups, [...constants.keys()])}`] : []),
     ...(condition ? [`when: ${functionOf(op, condition)}`] : []),
   ]
   return `{ ${fields.join(", ")} }`
@@ -182,13 +248,14 @@ export function embedShaders(root: string, ops: readonly Op[]): void {
       all.set(declaration.name, [...(all.get(declaration.name) ?? []), declaration])
     }
   }
+  const texts = new Texts()
   const entries = ops.flatMap((op) => {
     const found = entriesOf(op, all).flatMap((entry) =>
-      choicesOf(entry, all).map((using) => kernelOf(op, entry, all, using)),
+      choicesOf(entry, all).map((using) => kernelOf(op, entry, { all, texts }, using)),
     )
     return found.length > 0 ? [`  ${op.name}: [${found.join(", ")}],`] : []
   })
-  const text = `export const kernels = {\n${entries.join("\n")}\n}\n`
+  const text = `${texts}export const kernels = {\n${entries.join("\n")}\n}\n`
   writeFileSync(join(root, "dist", "backends", "webgpu", "kernels.js"), text)
   console.log(`webgpu/kernels.js: ${entries.length} kernels, ${text.length} bytes`)
 }

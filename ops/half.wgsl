@@ -28,3 +28,16 @@ fn brainBits(x: f32) -> u32 {
   if ((bits & 0x7fffffffu) > 0x7f800000u) { return (bits >> 16u) | 0x40u; }
   return (bits + 0x7fffu + ((bits >> 16u) & 1u)) >> 16u;
 }
+
+fn eightHalves(v: vec4u) -> mat2x4f {
+  return mat2x4f(
+    vec4f(unpack2x16float(v.x), unpack2x16float(v.y)),
+    vec4f(unpack2x16float(v.z), unpack2x16float(v.w)),
+  );
+}
+
+fn eightBrains(v: vec4u) -> mat2x4f {
+  let even = bitcast<vec4f>(v << vec4u(16u));
+  let odd = bitcast<vec4f>(v & vec4u(0xffff0000u));
+  return mat2x4f(vec4f(even.x, odd.x, even.y, odd.y), vec4f(even.z, odd.z, even.w, odd.w));
+}

@@ -1,195 +1,186 @@
-// The products of matmul.wgsl for many rows. Parallel plan: a workgroup has a tile of 64 rows by
-// four panels and walks k by sixteens, with that much of both sides in workgroup memory; a lane has
-// four rows by four outputs in registers. Bytes: the weights once for 64 rows, x once for 4 panels.
+// Products in tiles, for many rows. Parallel plan: a workgroup has 64 rows by four panels, or 128 by
+// eight where there are many tiles, and walks k by sixteens or eights, with that much of both sides in
+// workgroup memory and the next part on its way in registers; a lane has 4 by 4 or 8 by 8 results in
+// registers. Bytes: the weights once for a tile's rows, the rows once for a tile's panels.
 
-const tileRows = 64u;
+// Results of a lane: row i, four outputs q at i · quads + q.
+// const gated: 0
+// const tall: M * P >= 131072 ? 8 : 4
+// const quads: gated ? 2 : tall / 4
+// const depth: 16 / quads
+var<private> tile: array<vec4f, tall * quads>;
 
-// 16 columns of 64 rows of x, a column after the other with one place between.
-var<workgroup> xTile: array<f32, 1040>;
+// Fours of rows of the tile: those of one k after the other, with a place between.
+const rowQuads = 4u * tall;
+var<workgroup> xTile: array<vec4f, depth * (rowQuads + 1u)>;
 
-var<workgroup> wTile: array<vec4f, 256>;
+// Fours of outputs.
+const outputQuads = 16u * quads;
+var<workgroup> wTile: array<vec4f, depth * outputQuads>;
 
-var<workgroup> squaresOf: array<f32, 256>;
-
-// Sums of four rows by four outputs that a lane has.
-var<private> sums: array<vec4f, 4>;
-
-// Columns k … k + 15 of the rows from m on: lane l has row l / 4.
-fn loadRows(m: u32, k: u32, lane: u32) {
-  let row = m + lane / 4u;
-  for (var c = 0u; c < 4u; c++) {
-    let at = k + (lane % 4u) * 4u + c;
-    var value = 0.0;
-    if (row < param.M && at < param.K) { value = x[row * param.K + at]; }
-    xTile[(at - k) * 65u + lane / 4u] = value;
-  }
+// How many products are summed up.
+fn along() -> u32 {
+  return param.K;
 }
 
-// The same times the norm's weight; returns what the lane adds to its row's sum of squares.
-fn loadNormRows(m: u32, k: u32, lane: u32) -> f32 {
-  let row = m + lane / 4u;
-  var squares = 0.0;
-  for (var c = 0u; c < 4u; c++) {
-    let at = k + (lane % 4u) * 4u + c;
-    var value = 0.0;
-    if (row < param.M && at < param.K) { value = x[row * param.K + at]; }
-    squares += value * value;
-    xTile[(at - k) * 65u + lane / 4u] = value * n[min(at, param.K - 1u)];
-  }
-  return squares;
+fn tileValue(m: u32, k: u32) -> f32 {
+  if (m >= param.M || k >= param.K) { return 0.0; }
+  return x[m * param.K + k];
 }
 
-// Rows k … k + 15 of four panels from p on, of `panels` in all.
-fn loadPanels(p: u32, panels: u32, k: u32, lane: u32) {
-  let panel = p + (lane % 16u) / 4u;
-  let at = k + lane / 16u;
-  var value = vec4f();
-  if (panel < panels && at < param.K) {
-    value = w_get((panel * param.K + at) * 4u + lane % 4u);
-  }
-  wTile[lane] = value;
+fn fourRows(m: u32, k: u32) -> vec4f {
+  return vec4f(tileValue(m, k), tileValue(m + 1u, k), tileValue(m + 2u, k), tileValue(m + 3u, k));
+}
+
+// Number k of four rows from m on.
+fn tileRows(m: u32, k: u32) -> vec4f {
+  return fourRows(m, k);
+}
+
+// Weights k of a quarter of a panel, of `count` panels.
+fn tileWeights(panel: u32, count: u32, k: u32, quarter: u32) -> vec4f {
+  if (panel >= count || k >= param.K) { return vec4f(); }
+  return w_get((panel * param.K + k) * 4u + quarter);
+}
+
+// The four rows and the k of the tile that a lane loads.
+fn placeInRows(lane: u32) -> vec2u {
+  return vec2u(lane / depth, lane % depth);
+}
+
+// Multiplies a lane's results by what their rows are multiplied by.
+fn scaleTile(lane: u32) {
+}
+
+// Place among the fours of outputs of a lane's q; gates lie a panel before their values.
+fn outputQuad(q: u32, lane: u32) -> u32 {
+  if (gated == 0u) { return q * 16u + lane % 16u; }
+  return (lane % 16u) / 4u * 8u + q * 4u + lane % 4u;
 }
 
 fn multiplyTiles(lane: u32) {
-  let row = (lane / 16u) * 4u;
-  for (var k = 0u; k < 16u; k++) {
-    let weights = wTile[k * 16u + lane % 16u];
-    for (var i = 0u; i < 4u; i++) { sums[i] += xTile[k * 65u + row + i] * weights; }
+  for (var k = 0u; k < depth; k++) {
+    var weights: array<vec4f, quads>;
+    for (var q = 0u; q < quads; q++) { weights[q] = wTile[k * outputQuads + outputQuad(q, lane)]; }
+    for (var i = 0u; i < tall; i += 4u) {
+      let four = xTile[k * (rowQuads + 1u) + (lane / 16u * tall + i) / 4u];
+      for (var q = 0u; q < quads; q++) {
+        tile[i * quads + q] += four.x * weights[q];
+        tile[(i + 1u) * quads + q] += four.y * weights[q];
+        tile[(i + 2u) * quads + q] += four.z * weights[q];
+        tile[(i + 3u) * quads + q] += four.w * weights[q];
+      }
+    }
   }
 }
 
-// The tile of 64 rows from m on and four panels from p on.
-fn tileProduct(m: u32, p: u32, panels: u32, lane: u32) {
-  for (var k = 0u; k < param.K; k += 16u) {
-    loadRows(m, k, lane);
-    loadPanels(p, panels, k, lane);
+// The tile of rows from m on and panels from p on, of `count` in all.
+fn tileProduct(m: u32, p: u32, count: u32, lane: u32) {
+  let place = placeInRows(lane);
+  let row = m + 4u * place.x;
+  let isLoading = place.x < rowQuads && place.y < depth;
+  let k = (lane / 4u) % depth;
+  let panel = p + lane / (4u * depth);
+  var left = tileRows(row, place.y);
+  var right = tileWeights(panel, count, k, lane % 4u);
+  for (var start = 0u; start < along(); start += depth) {
+    if (isLoading) { xTile[place.y * (rowQuads + 1u) + place.x] = left; }
+    wTile[k * outputQuads + lane / (4u * depth) * 4u + lane % 4u] = right;
     workgroupBarrier();
+    if (start + depth < along()) {
+      left = tileRows(row, start + depth + place.y);
+      right = tileWeights(panel, count, start + depth + k, lane % 4u);
+    }
     multiplyTiles(lane);
     workgroupBarrier();
   }
+  scaleTile(lane);
 }
 
-fn normTileProduct(m: u32, p: u32, panels: u32, lane: u32) {
-  var squares = 0.0;
-  for (var k = 0u; k < param.K; k += 16u) {
-    squares += loadNormRows(m, k, lane);
-    loadPanels(p, panels, k, lane);
-    workgroupBarrier();
-    multiplyTiles(lane);
-    workgroupBarrier();
-  }
-  squaresOf[lane] = squares;
-  workgroupBarrier();
-  for (var i = 0u; i < 4u; i++) {
-    let at = ((lane / 16u) * 4u + i) * 4u;
-    let all = squaresOf[at] + squaresOf[at + 1u] + squaresOf[at + 2u] + squaresOf[at + 3u];
-    sums[i] /= sqrt(all / f32(param.K) + param.eps);
+// First row and first panel of a workgroup's tile, of `count` panels.
+fn cornerOf(group: vec3u, count: u32) -> vec2u {
+  let across = (count + 4u * quads - 1u) / (4u * quads);
+  return vec2u(rowOf(group) / across * 16u * tall, rowOf(group) % across * 4u * quads);
+}
+
+// y = x Wᵀ
+fn tileRowsProduct(group: vec3u, lane: u32) {
+  let corner = cornerOf(group, param.P);
+  tileProduct(corner.x, corner.y, param.P, lane);
+  for (var i = 0u; i < tall; i++) {
+    let m = corner.x + lane / 16u * tall + i;
+    for (var q = 0u; q < quads && m < param.M; q++) {
+      let o = 16u * corner.y + 4u * outputQuad(q, lane);
+      for (var c = 0u; c < 4u && o + c < param.N; c++) {
+        y[m * param.N + o + c] = tile[i * quads + q][c];
+      }
+    }
   }
 }
 
-// sums becomes silu(g) v in the lanes of even panels, whose neighbours have v.
-fn gateSums(lane: u32) {
-  for (var i = 0u; i < 4u; i++) {
-    workgroupBarrier();
-    wTile[lane] = sums[i];
-    workgroupBarrier();
-    let value = wTile[min(lane + 4u, 255u)];
-    for (var c = 0u; c < 4u; c++) { sums[i][c] = silu(sums[i][c]) * value[c]; }
+// r += x Wᵀ
+fn tileRowsProductAdd(group: vec3u, lane: u32) {
+  let corner = cornerOf(group, param.P);
+  tileProduct(corner.x, corner.y, param.P, lane);
+  for (var i = 0u; i < tall; i++) {
+    let m = corner.x + lane / 16u * tall + i;
+    for (var q = 0u; q < quads && m < param.M; q++) {
+      let o = 16u * corner.y + 4u * outputQuad(q, lane);
+      for (var c = 0u; c < 4u && o + c < param.N; c++) {
+        r[m * param.N + o + c] += tile[i * quads + q][c];
+      }
+    }
+  }
+}
+
+// y = silu(g) v
+fn tileRowsProductGated(group: vec3u, lane: u32) {
+  let corner = cornerOf(group, 2u * param.P);
+  tileProduct(corner.x, corner.y, 2u * param.P, lane);
+  let o = 8u * corner.y + 4u * (lane % 16u);
+  for (var i = 0u; i < tall; i++) {
+    let m = corner.x + lane / 16u * tall + i;
+    for (var c = 0u; c < 4u && o + c < param.F && m < param.M; c++) {
+      y[m * param.F + o + c] = silu(tile[2u * i][c]) * tile[2u * i + 1u][c];
+    }
   }
 }
 
 // instead of matmul: M > 4
-// groups: ceil(P / 4) * ceil(M / 64)
+// groups: ceil(P / quads / 4) * ceil(M / tall / 16)
 @compute @workgroup_size(256)
 fn matmulTile(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let across = (param.P + 3u) / 4u;
-  let p = 4u * (rowOf(group) % across);
-  let m = (rowOf(group) / across) * tileRows;
-  tileProduct(m, p, param.P, lane);
-  let o = 16u * p + 4u * (lane % 16u);
-  for (var i = 0u; i < 4u; i++) {
-    let row = m + (lane / 16u) * 4u + i;
-    if (row >= param.M) { return; }
-    for (var c = 0u; c < 4u; c++) {
-      if (o + c < param.N) { y[row * param.N + o + c] = sums[i][c]; }
-    }
-  }
+  tileRowsProduct(group, lane);
 }
 
 // instead of normMatmul: M > 4
-// groups: ceil(P / 4) * ceil(M / 64)
+// using: matmul_norm
+// groups: ceil(P / quads / 4) * ceil(M / tall / 16)
 @compute @workgroup_size(256)
 fn normMatmulTile(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let across = (param.P + 3u) / 4u;
-  let p = 4u * (rowOf(group) % across);
-  let m = (rowOf(group) / across) * tileRows;
-  normTileProduct(m, p, param.P, lane);
-  let o = 16u * p + 4u * (lane % 16u);
-  for (var i = 0u; i < 4u; i++) {
-    let row = m + (lane / 16u) * 4u + i;
-    if (row >= param.M) { return; }
-    for (var c = 0u; c < 4u; c++) {
-      if (o + c < param.N) { y[row * param.N + o + c] = sums[i][c]; }
-    }
-  }
+  tileRowsProduct(group, lane);
 }
 
 // instead of matmulAdd: M > 4
-// groups: ceil(P / 4) * ceil(M / 64)
+// groups: ceil(P / quads / 4) * ceil(M / tall / 16)
 @compute @workgroup_size(256)
 fn matmulAddTile(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let across = (param.P + 3u) / 4u;
-  let p = 4u * (rowOf(group) % across);
-  let m = (rowOf(group) / across) * tileRows;
-  tileProduct(m, p, param.P, lane);
-  let o = 16u * p + 4u * (lane % 16u);
-  for (var i = 0u; i < 4u; i++) {
-    let row = m + (lane / 16u) * 4u + i;
-    if (row >= param.M) { return; }
-    for (var c = 0u; c < 4u; c++) {
-      if (o + c < param.N) { r[row * param.N + o + c] += sums[i][c]; }
-    }
-  }
+  tileRowsProductAdd(group, lane);
 }
 
 // instead of matmulSwiglu: M > 4
-// groups: ceil(P / 2) * ceil(M / 64)
+// const gated: 1
+// groups: ceil(P / 4) * ceil(M / tall / 16)
 @compute @workgroup_size(256)
 fn matmulSwigluTile(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let across = (param.P + 1u) / 2u;
-  let p = 4u * (rowOf(group) % across);
-  let m = (rowOf(group) / across) * tileRows;
-  tileProduct(m, p, 2u * param.P, lane);
-  gateSums(lane);
-  let panel = p + (lane % 16u) / 4u;
-  if (panel % 2u == 1u) { return; }
-  let o = 8u * panel + 4u * (lane % 4u);
-  for (var i = 0u; i < 4u; i++) {
-    let row = m + (lane / 16u) * 4u + i;
-    if (row >= param.M) { return; }
-    for (var c = 0u; c < 4u; c++) {
-      if (o + c < param.F) { y[row * param.F + o + c] = sums[i][c]; }
-    }
-  }
+  tileRowsProductGated(group, lane);
 }
 
 // instead of normMatmulSwiglu: M > 4
-// groups: ceil(P / 2) * ceil(M / 64)
+// using: matmul_norm
+// const gated: 1
+// groups: ceil(P / 4) * ceil(M / tall / 16)
 @compute @workgroup_size(256)
 fn normMatmulSwigluTile(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let across = (param.P + 1u) / 2u;
-  let p = 4u * (rowOf(group) % across);
-  let m = (rowOf(group) / across) * tileRows;
-  normTileProduct(m, p, 2u * param.P, lane);
-  gateSums(lane);
-  let panel = p + (lane % 16u) / 4u;
-  if (panel % 2u == 1u) { return; }
-  let o = 8u * panel + 4u * (lane % 4u);
-  for (var i = 0u; i < 4u; i++) {
-    let row = m + (lane / 16u) * 4u + i;
-    if (row >= param.M) { return; }
-    for (var c = 0u; c < 4u; c++) {
-      if (o + c < param.F) { y[row * param.F + o + c] = sums[i][c]; }
-    }
-  }
+  tileRowsProductGated(group, lane);
 }

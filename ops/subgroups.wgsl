@@ -31,3 +31,19 @@ fn groupMax(value: f32, lane: u32) -> f32 {
   workgroupBarrier();
   return top;
 }
+
+var<workgroup> firsts: array<atomic<u32>, 8>;
+
+// How many subgroups of the workgroup begin at a lower lane than this one, and how many there are.
+fn placeOfSubgroup(lane: u32) -> vec2u {
+  let first = subgroupMin(lane);
+  if (lane == first) { atomicOr(&firsts[lane / 32u], 1u << (lane % 32u)); }
+  workgroupBarrier();
+  var place = vec2u();
+  for (var i = 0u; i < 8u; i++) {
+    let bits = atomicLoad(&firsts[i]);
+    let below = select((1u << (first % 32u)) - 1u, 0xffffffffu, i < first / 32u);
+    place += countOneBits(vec2u(select(bits & below, 0u, i > first / 32u), bits));
+  }
+  return place;
+}

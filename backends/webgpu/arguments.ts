@@ -2,7 +2,7 @@
 import { isOwn, isWord, type Op, type Place, type Step } from "../../engine/index.ts"
 import { roundUp } from "./buffer.ts"
 import type { Kernel } from "./kernels.js"
-import { type Argument, elementOf, fieldsOf, slotsOf } from "./prelude.ts"
+import { type Argument, elementOf, fieldsOf, type Shape, slotsOf } from "./prelude.ts"
 
 /** Part of a buffer, from a multiple of the binding alignment on. */
 export interface Range {
@@ -29,9 +29,10 @@ export function boundOf(
   const places = [...inputs, ...outputs.filter((_, i) => isOwn(op, op.outputs[i] as string))]
   const taken = Object.values(op.alias)
   return places.map((place, i) => {
-    const { name, vectors } = slots[i] as { name: string; vectors: boolean }
+    const slot = slots[i] as Shape
+    const { name } = slot
     const written = i >= inputs.length || taken.includes(name)
-    const type = elementOf(place.tensor.dtype, vectors)
+    const type = elementOf(place.tensor.dtype, slot)
     return { name, place, type, written, range: rangeOf(place) }
   })
 }

@@ -1,8 +1,8 @@
 // The compute pipelines of a device: each is compiled once, when a plan first needs it, and all of a
 // plan at the same time. Errors of a shader name the file, the line and the generated source.
 import type { Op, Step } from "../../engine/index.ts"
+import { type Chosen, choose } from "./choose.ts"
 import type { Feature } from "./device.ts"
-import { type Kernel, kernels } from "./kernels.js"
 import { type Argument, preludeOf } from "./prelude.ts"
 
 export interface Pipeline {
@@ -37,21 +37,17 @@ export class Pipelines {
     return this.#all.size
   }
 
-  /** The kernel for the parameters of a step: the first that serves with the features in use. */
-  kernelOf({ op, call }: Step): Kernel {
-    const found = kernels[op.name]?.find(
-      ({ when, features }) =>
-        features.every((name) => this.#features.has(name)) && (when?.(call.params) ?? true),
-    )
-    if (found) return found
-    throw new Error(`webgpu: there is no kernel ${op.name}`)
+  /** The kernel for a step with the features in use. */
+  kernelOf(step: Step): Chosen {
+    return choose(step, this.#features)
   }
 
   /** The pipeline of an op for arguments of these dtypes, written or not, shared or not. */
-  of(op: Op, kernel: Kernel, args: readonly Argument[]): Pipeline {
+  of(op: Op, kernel: Chosen, args: readonly Argument[]): Pipeline {
     const key = [
       kernel.entry,
       op.name,
+      ...Object.values(kernel.values),
       ...args.map(
         ({ dtype, writable, same = "", windows }) =>
           `${dtype}${writable ? "!" : ""}${same}:${windows?.count ?? 1}`,

@@ -1,6 +1,7 @@
 // What stands in front of a kernel's text: its bindings and parameters by name, and how numbers of
 // 16 bits are read and written. Kernels compute in f32; f16, bf16 and u8 are bound as 32-bit words.
 import { type DType, isOwn, isWord, type Op } from "../../engine/index.ts"
+import type { Chosen } from "./choose.ts"
 import type { Feature } from "./device.ts"
 import type { Kernel } from "./kernels.js"
 
@@ -18,21 +19,23 @@ export interface Argument {
 
 export interface Shape {
   readonly name: string
-  /** Elements are bound four at a time: panels, whose last axis is a multiple of 16. */
+  /** Four elements are bound as one: panels, whose last axis is a multiple of 16. */
   readonly vectors: boolean
+  /** 16 bytes are bound as one. */
+  readonly wide: boolean
 }
 
 /** Names of WGSL's reserved words that parameters have. */
 const reserved: Readonly<Record<string, string>> = { std: "deviation" }
 
 /** The tensors that an op's kernel binds: inputs, then outputs with memory of their own. */
-export function slotsOf(op: Op, kernel?: Pick<Kernel, "scalars" | "fours">): Shape[] {
+export function slotsOf(op: Op, kernel?: Pick<Kernel, "scalars" | "fours" | "wide">): Shape[] {
   const outputs = op.outputs.filter((name) => isOwn(op, name))
   return [...op.inputs, ...outputs].map((name) => {
     const dims = new RegExp(`(?:^| )${name}:[\\w|]*\\((.*?)\\)(?: |$)`).exec(op.text)?.[1] ?? ""
     const panels = op.signature !== undefined && /(^|,)(16|32\*P)$/.test(dims)
     const vectors = panels ? !kernel?.scalars.includes(name) : kernel?.fours.includes(name)
-    return { name, vectors: vectors ?? false }
+    return { name, vectors: vectors ?? false, wide: kernel?.wide.includes(name) ?? false }
   })
 }
 
@@ -48,8 +51,8 @@ const directives: Readonly<Partial<Record<Feature, string>>> = {
 }
 
 /** The text in front of a kernel's code for these arguments. */
-export function preludeOf(op: Op, args: readonly Argument[], kernel: Kernel): string {
-  const { code, features } = kernel
+export function preludeOf(op: Op, args: readonly Argument[], kernel: Chosen): string {
+  const { code, features, values } = kernel
   const slots = slotsOf(op, kernel)
   const fields = fieldsOf(op).map(
     (name) => `  ${reserved[name] ?? name}: ${isWord(name) ? "u32" : "f32"},`,
@@ -64,6 +67,7 @@ export function preludeOf(op: Op, args: readonly Argument[], kernel: Kernel): st
   })
   return [
     ...features.flatMap((name) => directives[name] ?? []),
+    ...Object.entries(values).map(([name, value]) => `const ${name} = ${value}u;`),
     "struct Parameters {",
     ...fields,
     "  Groups: u32,",
@@ -74,21 +78,22 @@ export function preludeOf(op: Op, args: readonly Argument[], kernel: Kernel): st
   ].join("\n")
 }
 
-/** The type that a tensor's elements, or fours of them, are bound as. */
-export function elementOf(dtype: DType, vectors: boolean): string {
-  if (dtype === "f32") return vectors ? "vec4f" : "f32"
-  if (dtype === "i32") return vectors ? "vec4i" : "i32"
+/** The type that a tensor's elements, or several of them, are bound as. */
+export function elementOf(dtype: DType, { vectors, wide }: Omit<Shape, "name">): string {
+  if (dtype === "f32") return vectors || wide ? "vec4f" : "f32"
+  if (dtype === "i32") return vectors || wide ? "vec4i" : "i32"
+  if (wide) return "vec4u"
   return vectors && dtype !== "u8" ? "vec2u" : "u32"
 }
 
 /** Bytes of one element as it is bound. */
-const elementBytes: Readonly<Record<string, number>> = { vec4f: 16, vec4i: 16, vec2u: 8 }
+const elementBytes: Readonly<Record<string, number>> = { vec4f: 16, vec4i: 16, vec4u: 16, vec2u: 8 }
 
 /** The array of an argument; with several windows also what reads and writes across them. */
-function declare(arg: Argument, { vectors }: Shape, binding: number): string[] {
+function declare(arg: Argument, shape: Shape, binding: number): string[] {
   const { name, dtype, writable, windows } = arg
   const mode = writable ? "read_write" : "read"
-  const type = elementOf(dtype, vectors)
+  const type = elementOf(dtype, shape)
   const array = (name: string, i: number): string =>
     `@group(0) @binding(${binding + i}) var<storage, ${mode}> ${name}: array<${type}>;`
   if (!windows) return [array(name, 0)]
@@ -116,11 +121,20 @@ type At = (index: string) => string
 type Set = (index: string, value: string) => string
 
 /** Reading and writing numbers of any dtype as f32, by name: one at a time, or vectors by fours. */
-function access(arg: Argument, { vectors }: Shape): [name: string, text: string][] {
+function access(arg: Argument, shape: Shape): [name: string, text: string][] {
   const { name, dtype, same = name, windows } = arg
+  const { vectors, wide } = shape
   const number = vectors ? "vec4f" : "f32"
   const at: At = (i) => (windows ? `${same}_read(${i})` : `${same}[${i}]`)
   const set: Set = (i, v) => (windows ? `${same}_write(${i}, ${v});` : `${same}[${i}] = ${v};`)
+  if (wide) {
+    const half = `fn ${name}_half(i: u32) -> mat2x4f { return ${wideGet(at, dtype)}; }`
+    const type = elementOf(dtype, shape)
+    return [
+      [`${name}_half`, half],
+      [`${name}_at`, `fn ${name}_at(i: u32) -> ${type} { return ${at("i")}; }`],
+    ]
+  }
   const value = vectors ? vectorGet(at, dtype) : scalarGet(at, dtype)
   const put = vectors
     ? `fn ${name}_put(i: u32, v: vec4f) { ${set("i", vectorPut(dtype))} }`
@@ -148,6 +162,12 @@ function vectorGet(at: At, dtype: DType): string {
 }
 
 const high = "0xffff0000u"
+
+/** Eight numbers. */
+function wideGet(at: At, dtype: DType): string {
+  if (dtype === "f32") return `mat2x4f(${at("2u * i")}, ${at("2u * i + 1u")})`
+  return `${dtype === "f16" ? "eightHalves" : "eightBrains"}(${at("i")})`
+}
 
 function vectorPut(dtype: DType): string {
   if (dtype === "f32") return "v"

@@ -1,0 +1,168 @@
+// One to four rows times panels of weights, in one pass over the weights. Parallel plan: a workgroup
+// a panel or two, K over its lanes by twos: a lane takes eight outputs of every k that falls to it,
+// so that neighbours read neighbouring 16 bytes (32 in f32), four k's in flight at a time. Where
+// panels are few the workgroup is large. Bytes: the weights once, the rows once for each workgroup.
+
+// Sums of half a panel: of row m of panel i at i · rows + m.
+// const gated: 0
+// const rows: M
+// const panels: gated ? 2 : P < 512 || M > 2 ? 1 : 2
+// const width: P >= 512 || rows * panels > 4 ? 64 : rows * panels > 2 ? 128 : 256
+var<private> sums: array<mat2x4f, panels * rows>;
+
+// Sums of squares of up to four rows.
+var<private> squares: vec4f;
+
+// Vectors that a part of the workgroup leaves: quarters of panels, then those of the squares.
+const slots = 4u * panels * rows + select(0u, 4u, isNormed);
+
+// What parts of the workgroup have summed up, `slots` for each.
+var<workgroup> partial: array<vec4f, width / 4u * slots>;
+
+var<workgroup> column: array<vec4f, 2u * width>;
+
+// Number k of row m.
+fn inputAt(m: u32, k: u32) -> f32 {
+  return x[m * param.K + k];
+}
+
+// What the results of row m are multiplied by.
+fn rowScale(m: u32, parts: u32) -> f32 {
+  return 1.0;
+}
+
+const isNormed = false;
+
+// Adds k, k + width / 2, … k + 3·width / 2 of half a panel to the sums.
+fn addFour(p: u32, last: u32, k: u32, half: u32) {
+  let stride = width / 2u;
+  var four: array<vec4f, rows>;
+  for (var m = 0u; m < rows; m++) {
+    four[m] = vec4f(
+      inputAt(m, k),
+      inputAt(m, k + stride),
+      inputAt(m, k + 2u * stride),
+      inputAt(m, k + 3u * stride),
+    );
+  }
+  for (var i = 0u; i < panels; i++) {
+    let at = (min(p + i, last) * param.K + k) * 2u + half;
+    let a = w_half(at);
+    let b = w_half(at + width);
+    let c = w_half(at + 2u * width);
+    let d = w_half(at + 3u * width);
+    for (var m = 0u; m < rows; m++) {
+      let v = four[m];
+      sums[i * rows + m] += v.x * a + v.y * b + v.z * c + v.w * d;
+    }
+  }
+}
+
+// Adds half `lane & 1` of panels from p on, of which `last` is the last, for the lane's k's.
+fn addWeights(p: u32, last: u32, lane: u32) {
+  let stride = width / 2u;
+  var k = lane / 2u;
+  for (; k + 3u * stride < param.K; k += 4u * stride) { addFour(p, last, k, lane & 1u); }
+  for (; k < param.K; k += stride) {
+    var one: array<f32, rows>;
+    for (var m = 0u; m < rows; m++) { one[m] = inputAt(m, k); }
+    for (var i = 0u; i < panels; i++) {
+      let a = w_half((min(p + i, last) * param.K + k) * 2u + (lane & 1u));
+      for (var m = 0u; m < rows; m++) { sums[i * rows + m] += one[m] * a; }
+    }
+  }
+}
+
+// Leaves the sums over sixteen parts of the workgroup in four slots from 4a on.
+fn leave(halves: mat2x4f, a: u32, lane: u32) {
+  column[2u * lane] = halves[0];
+  column[2u * lane + 1u] = halves[1];
+  workgroupBarrier();
+  if (lane < 64u) {
+    var all = vec4f();
+    for (var i = lane; i < 2u * width; i += 64u) { all += column[i]; }
+    partial[lane / 4u * slots + 4u * a + lane % 4u] = all;
+  }
+  workgroupBarrier();
+}
+
+// Sums over the lanes of parts of the workgroup; returns how many parts there are.
+fn gather(lane: u32) -> u32 {
+  for (var a = 0u; a < panels * rows; a++) { leave(sums[a], a, lane); }
+  if (isNormed) { leave(mat2x4f(squares, vec4f()), panels * rows, lane); }
+  return 16u;
+}
+
+// Leaves the sums over a subgroup in its place, of lanes of either half apart.
+fn leaveSubgroup(halves: mat2x4f, a: u32, lane: u32, place: u32) {
+  let isOdd = (lane & 1u) == 1u;
+  let even = mat2x4f(select(halves[0], vec4f(), isOdd), select(halves[1], vec4f(), isOdd));
+  let odd = halves - even;
+  let quarters = mat4x4f(
+    subgroupAdd(even[0]),
+    subgroupAdd(even[1]),
+    subgroupAdd(odd[0]),
+    subgroupAdd(odd[1]),
+  );
+  if (lane == subgroupMin(lane)) {
+    for (var q = 0u; q < 4u; q++) { partial[place * slots + 4u * a + q] = quarters[q]; }
+  }
+}
+
+// The same by subgroups for one or two sums; for more of them memory is as quick.
+// with: subgroups
+fn gather(lane: u32) -> u32 {
+  if (panels * rows > 2u) {
+    for (var a = 0u; a < panels * rows; a++) { leave(sums[a], a, lane); }
+    if (isNormed) { leave(mat2x4f(squares, vec4f()), panels * rows, lane); }
+    return 16u;
+  }
+  let place = placeOfSubgroup(lane);
+  for (var a = 0u; a < panels * rows; a++) { leaveSubgroup(sums[a], a, lane, place.x); }
+  if (isNormed) {
+    leaveSubgroup(mat2x4f(squares, vec4f()), panels * rows, lane, place.x);
+  }
+  workgroupBarrier();
+  return place.y;
+}
+
+// Result number o of sum a, over the parts.
+fn total(a: u32, o: u32, parts: u32) -> f32 {
+  var all = 0.0;
+  for (var i = 0u; i < parts; i++) { all += partial[i * slots + 4u * a + o / 4u][o % 4u]; }
+  return all * rowScale(a % rows, parts);
+}
+
+// y = x Wᵀ for the panels of a workgroup.
+fn rowProduct(group: vec3u, lane: u32) {
+  let p = panels * rowOf(group);
+  addWeights(p, param.P - 1u, lane);
+  let parts = gather(lane);
+  let a = lane / 16u;
+  let o = 16u * (p + a / rows) + lane % 16u;
+  if (a >= panels * rows || o >= param.N) { return; }
+  y[(a % rows) * param.N + o] = total(a, lane % 16u, parts);
+}
+
+// r += x Wᵀ
+fn rowProductAdd(group: vec3u, lane: u32) {
+  let p = panels * rowOf(group);
+  addWeights(p, param.P - 1u, lane);
+  let parts = gather(lane);
+  let a = lane / 16u;
+  let o = 16u * (p + a / rows) + lane % 16u;
+  if (a >= panels * rows || o >= param.N) { return; }
+  r[(a % rows) * param.N + o] += total(a, lane % 16u, parts);
+}
+
+// y = silu(g) v for a panel of gates g and one of values v.
+fn rowProductGated(group: vec3u, lane: u32) {
+  let p = rowOf(group);
+  addWeights(2u * p, 2u * param.P - 1u, lane);
+  let parts = gather(lane);
+  let m = lane / 16u;
+  let o = 16u * p + lane % 16u;
+  if (m >= rows || o >= param.F) { return; }
+  let gate = total(m, lane % 16u, parts);
+  y[m * param.F + o] = silu(gate) * total(rows + m, lane % 16u, parts);
+}
