@@ -2,6 +2,7 @@
 // they are, bits of random numbers, counting, features left off, errors.
 import t, { type Test } from "tap"
 import { features, openWebgpu, type WebgpuBackend } from "../backends/webgpu/index.ts"
+import { throughFunctions } from "../backends/webgpu/windows.ts"
 import {
   allocate,
   type Backend,
@@ -128,7 +129,31 @@ t.test("tensors larger than a binding", noWebgpu ? { skip: noWebgpu } : {}, asyn
     }
   }
   const long = constant(numbers(400), [400])
-  await t.rejects(add(long, long).read(backend), { name: "RangeError", message: /binds at once/ })
+  t.same(
+    [...(await add(long, long).read(backend))],
+    [...numbers(400)].map((x) => 2 * x),
+  )
+  const longer = constant(numbers(8000), [8000])
+  await t.rejects(add(longer, longer).read(backend), {
+    name: "RangeError",
+    message: /binds at once/,
+  })
   t.equal(backend.liveCount, 0)
   backend.close()
+})
+
+t.test("kernels reach tensors in windows through functions", (t) => {
+  const code = "fn f() { x[i] = y[x[j] + 1u]; x[n[k]] += x[2u * m[0]].x * 2.0; let a = max[x[i]]; }"
+  t.equal(
+    throughFunctions(code, "x", "x"),
+    "fn f() { x_write(i, y[x_read(j) + 1u]); x_write(n[k], x_read(n[k]) + (x_read(2u * m[0]).x * " +
+      "2.0)); let a = max[x_read(i)]; }",
+  )
+  t.equal(throughFunctions("a == x[i];", "x", "y"), "a == y_read(i);")
+  t.equal(
+    throughFunctions("if (x[i] == 1) { v.x[0] = 2; }", "x", "x"),
+    "if (x_read(i) == 1) { v.x[0] = 2; }",
+  )
+  t.throws(() => throughFunctions("x[i].y = 1.0;", "x", "x"), { name: "SyntaxError" })
+  t.end()
 })

@@ -4,6 +4,7 @@ import type { Op, Step } from "../../engine/index.ts"
 import { type Chosen, choose } from "./choose.ts"
 import type { Feature } from "./device.ts"
 import { type Argument, preludeOf } from "./prelude.ts"
+import { throughFunctions } from "./windows.ts"
 
 export interface Pipeline {
   readonly entry: string
@@ -55,7 +56,10 @@ export class Pipelines {
     ]
     return this.#get(key.join(" "), args, kernel.entry, () => {
       const prelude = preludeOf(op, args, kernel)
-      return `${prelude}${withShared(kernel.code, args)}\n`
+      const code = args
+        .filter(({ windows }) => windows)
+        .reduce((text, a) => throughFunctions(text, a.name, a.same ?? a.name), kernel.code)
+      return `${prelude}${withShared(code, args)}\n`
     })
   }
 

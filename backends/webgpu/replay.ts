@@ -18,7 +18,6 @@ import {
   windowsOf,
 } from "./arguments.ts"
 import { roundUp, usage, type WebgpuBuffer } from "./buffer.ts"
-import type { Kernel } from "./kernels.js"
 import type { Counts } from "./line.ts"
 import type { Pipeline, Pipelines } from "./pipelines.ts"
 import type { Argument } from "./prelude.ts"
@@ -162,7 +161,7 @@ export class Replay {
       if (b.written) after.push(this.#copy(index, b.range, home, b.place.tensor.bytes))
     }
     const args = argumentsOf(bound, this.#most)
-    this.#checkWindows(op, kernel, args)
+    this.#checkWindows(op, args)
     const groups = kernel.groups?.(call.params) ?? op.rows(call.params)
     const ranges = args.flatMap((arg, i) =>
       arg.same === undefined ? windowsOf((bound[i] as Bound).range, arg) : [],
@@ -221,14 +220,14 @@ export class Replay {
     }
   }
 
-  /** Windows are for tensors that the kernel reads and writes by functions only. */
-  #checkWindows({ name }: Op, { code }: Kernel, args: readonly Argument[]): void {
-    const direct = args.find((arg) => arg.windows && new RegExp(`\\b${arg.name}\\[`).test(code))
+  /** All windows of a step have to be bound at once. */
+  #checkWindows({ name }: Op, args: readonly Argument[]): void {
     const bindings = args.reduce((sum, { windows }) => sum + (windows?.count ?? 1), 0)
-    if (!direct && bindings <= this.#device.limits.maxStorageBuffersPerShaderStage) return
+    const most = this.#device.limits.maxStorageBuffersPerShaderStage
+    if (bindings <= most) return
     throw new RangeError(
-      `webgpu: ${name} has a tensor${direct ? ` ${direct.name}` : ""} larger than the ` +
-        `${this.#most} bytes that this GPU binds at once. Use a smaller dtype, or --backend wasm`,
+      `webgpu: ${name} has tensors larger than the ${this.#most} bytes that this GPU binds at once, ` +
+        `and takes ${bindings} bindings of ${most}. Use a smaller dtype, or --backend wasm`,
     )
   }
 
