@@ -16,7 +16,6 @@ export {
   viewOf,
 } from "./dtype.ts"
 export { derivedVjp, grad, setCotangentSum, vjp, vjpOf } from "./grad.ts"
-export { fromNode, isNode } from "./node.ts"
 export {
   type Arrays,
   type Attrs,

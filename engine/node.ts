@@ -1,5 +1,5 @@
 // Modules of Node, which Deno and Bun have too: asked for by name while running, so that no bundler
-// follows them into a page.
+// follows them into a page. Not in index.ts, whose types need nothing of Node.
 
 interface NodeModules {
   readonly "node:buffer": typeof import("node:buffer")

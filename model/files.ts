@@ -1,6 +1,6 @@
 // Files of a model: in a folder, or behind an http or https URL (remote.ts). A path that begins with
 // http:// or https:// is a URL wherever a path is taken.
-import { fromNode } from "../engine/index.ts"
+import { fromNode } from "../engine/node.ts"
 import { isRemote, openRemote, remoteFileIn, remoteIsThere } from "./remote.ts"
 
 /** A file that is open, to be read anywhere in it. */

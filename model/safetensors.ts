@@ -1,7 +1,7 @@
 // Reads and writes safetensors files piece by piece, never a whole file in memory. Files are not
 // trusted: header.ts checks what they claim. Which tensors a model needs is left to folder.ts.
 import type { FileHandle } from "node:fs/promises"
-import { fromNode } from "../engine/index.ts"
+import { fromNode } from "../engine/node.ts"
 import { cannot, maxReadBytes, openFile } from "./files.ts"
 import {
   bytesOf,

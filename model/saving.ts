@@ -5,10 +5,10 @@ import {
   type Backend,
   bufferOf,
   type DType,
-  fromNode,
   runOnce,
   type Tensor,
 } from "../engine/index.ts"
+import { fromNode } from "../engine/node.ts"
 import { cast, unpack } from "../ops/index.ts"
 import { configJson, type ModelConfig } from "./config.ts"
 import { type Spec, specsOf } from "./layout.ts"

@@ -41,8 +41,8 @@ export const noBrowser = (() => {
 /** Chromium with a software GPU, so that WebGPU is there without a real one. */
 export async function launch(): Promise<Browser> {
   if (executable === undefined || !existsSync(executable)) {
-    const where = executable ?? `${names.join(", ")} in PATH`
-    throw new Error(`no Chromium: ${where} is not there. Install it, or set CHROME_PATH`)
+    const reason = executable ? `there is no ${executable}` : `none of ${names.join(", ")} in PATH`
+    throw new Error(`no Chromium: ${reason}. Install it, or set CHROME_PATH`)
   }
   return chromium.launch({
     executablePath: executable,

@@ -87,3 +87,22 @@ t.test(
     backend.close()
   },
 )
+
+t.test("where addresses are few, a memory is smaller", async (t) => {
+  const { Memory } = WebAssembly
+  const asked: number[] = []
+  WebAssembly.Memory = class extends Memory {
+    constructor(descriptor: WebAssembly.MemoryDescriptor) {
+      asked.push(descriptor.maximum ?? 0)
+      if ((descriptor.maximum ?? 0) > 20000) throw new RangeError("could not allocate memory")
+      super(descriptor)
+    }
+  }
+  t.teardown(() => {
+    WebAssembly.Memory = Memory
+  })
+  await using backend = await open("wasm", { threads: 2 })
+  t.same(asked, [65536, 32768, 16384])
+  await using model = await OpenELM.random(config, { backend })
+  t.equal((await collect(model, prompt, { maxNewTokens: 3 })).length, 3)
+})

@@ -1,6 +1,7 @@
 // The average of checkpoints, as the release made its models: tensor by tensor, summed in float64,
 // in the dtype of the first.
-import { type DType, decode, encode, fromNode, viewOf } from "../engine/index.ts"
+import { type DType, decode, encode, viewOf } from "../engine/index.ts"
+import { fromNode } from "../engine/node.ts"
 import {
   openSafetensors,
   parseConfig,

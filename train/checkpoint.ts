@@ -1,7 +1,8 @@
 // Checkpoints: a folder `step-00001000` with the weights as other tools read them, and beside them
 // all that training needs to go on to the bit. A folder of that name is always whole: it is written
 // under another name, synced, then renamed; it is removed the same way.
-import { fromNode, type Tensor } from "../engine/index.ts"
+import type { Tensor } from "../engine/index.ts"
+import { fromNode } from "../engine/node.ts"
 import {
   loadMatrix,
   loadVector,

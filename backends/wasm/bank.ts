@@ -1,6 +1,6 @@
 // One WebAssembly memory with its instance and its worker threads. A backend has one, and more when
 // a model is larger than the 4 GiB that a 32-bit memory can hold.
-import { Heap } from "./memory.ts"
+import { type Heap, reserve } from "./memory.ts"
 import type { LoadedKernels } from "./module.ts"
 import { type Exports, type Pool, startPool } from "./pool.ts"
 import { mayWait } from "./system.ts"
@@ -20,8 +20,8 @@ export class Bank {
   serving = false
 
   constructor({ module, relaxedDot }: LoadedKernels, threads: number, addressSpace: number) {
-    const memory = new WebAssembly.Memory({ initial: 32, maximum: 65536, shared: threads > 1 })
-    this.heap = new Heap(memory, addressSpace)
+    this.heap = reserve(addressSpace, threads > 1)
+    const { memory } = this.heap
     this.#threads = threads
     this.takesPart = threads === 1 || mayWait()
     const missing = (): number => this.#pool?.missing() ?? 0

@@ -5,8 +5,22 @@ const pageBytes = 65536
 /** Everything below belongs to the module: its static data and the words that threads share. */
 const reserved = 1 << 20
 export const addressSpace = 65536 * pageBytes
+/** Less than this is no use to a model. */
+const leastSpace = 256 << 20
 /** Never given out, so that the address after any tensor is still a 32-bit number. */
 const endGuard = 64
+
+/** A memory that may grow to `bytes`, or to as much as the system has addresses for: phones give
+ *  shared memory little. Throws RangeError where there is next to nothing. */
+export function reserve(bytes: number, shared: boolean): Heap {
+  try {
+    const maximum = Math.ceil(bytes / pageBytes)
+    return new Heap(new WebAssembly.Memory({ initial: 32, maximum, shared }), bytes)
+  } catch (error) {
+    if (bytes < 2 * leastSpace) throw error
+    return reserve(bytes / 2, shared)
+  }
+}
 
 export class Heap {
   readonly memory: WebAssembly.Memory

@@ -1,6 +1,6 @@
 // Chooses the build of the kernels that this runtime can run, and compiles it.
 import { relaxedSimd, threads as sharedMemory, simd } from "wasm-feature-detect"
-import { fromNode } from "../../engine/index.ts"
+import { fromNode } from "../../engine/node.ts"
 
 export interface Build {
   readonly simd: "relaxed" | "simd"

@@ -1,6 +1,6 @@
 // Worker threads that share one memory and serve plans until the backend closes. They never keep
 // the process alive. Where the caller may not wait, in a page, a worker leads in its place.
-import { fromNode, isNode } from "../../engine/index.ts"
+import { fromNode, isNode } from "../../engine/node.ts"
 
 /** What a worker is born with. */
 export interface WorkerStart {

@@ -1,7 +1,8 @@
 // V8's revectoriser joins adjacent pairs of 128-bit operations into 256-bit ones, on x86-64. It is
 // an experimental option of the whole process, so what it makes of a product is checked against a
 // plain loop before anything else runs, and the tile made for it is used only if it is faster.
-import { allocate, type Backend, bufferOf, fromNode, plan, readBound } from "../../engine/index.ts"
+import { allocate, type Backend, bufferOf, plan, readBound } from "../../engine/index.ts"
+import { fromNode } from "../../engine/node.ts"
 import { matmul, panelsOf, panelWidth } from "../../ops/index.ts"
 
 /** Turns the option on for code compiled from now on, in this process and its workers. */

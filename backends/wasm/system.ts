@@ -1,5 +1,5 @@
 // What the machine gives this process or this page: cores, memory, and leave to wait for threads.
-import { fromNode, isNode } from "../../engine/index.ts"
+import { fromNode, isNode } from "../../engine/node.ts"
 
 /** Whether memory can be shared with threads: in a browser, only where a page is isolated. */
 export const isolated = isNode || globalThis.crossOriginIsolated === true

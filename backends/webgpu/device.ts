@@ -1,5 +1,6 @@
 // Opens a GPU: the browser's own, or Dawn's through the package `webgpu` in Node. Which optional
 // features are used is chosen here, once.
+import { isNode } from "../../engine/node.ts"
 
 export const features = [
   "shader-f16",
@@ -69,7 +70,7 @@ export async function openDevice(options: WebgpuOptions): Promise<OpenDevice> {
   }
   const gpu = await findGpu(options.driver)
   const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" })
-  if (!adapter) throw new Error(noAdapter)
+  if (!adapter) throw new Error(isNode ? noAdapter : noAdapterInPage)
   const wanted = features.filter((name) => isIn(gpu, adapter, name) && !without.includes(name))
   const limits = raised.map((name) => [name, adapter.limits[name]])
   const device = await adapter.requestDevice({
@@ -128,6 +129,10 @@ async function loadDawn(): Promise<{ create(flags: string[]): GPU }> {
     )
   }
 }
+
+const noAdapterInPage =
+  "Cannot open webgpu: this browser has no GPU that it lets pages use. Its own page about the GPU " +
+  '(chrome://gpu, about:support) says why; or use "wasm"'
 
 const noAdapter =
   "Cannot open webgpu: no adapter. Install a Vulkan driver " +

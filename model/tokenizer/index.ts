@@ -1,6 +1,6 @@
 // Text to token ids and back: SentencePiece's tokenizer.model, the Llama family's tokenizer.json,
 // or plain bytes.
-import { fromNode } from "../../engine/index.ts"
+import { fromNode } from "../../engine/node.ts"
 import { fileIn, isThere, readFile } from "../files.ts"
 import { isObject, parseJson } from "../json.ts"
 import { isRemote } from "../remote.ts"

@@ -1,5 +1,5 @@
 // A file's text in blocks of whole lines. Never more than a block, or one line, is in memory.
-import { fromNode } from "../../engine/index.ts"
+import { fromNode } from "../../engine/node.ts"
 import { unpacked } from "./unpack.ts"
 
 /** Bytes of a line that may be a record; a string could hold twice as much. */

@@ -1,6 +1,6 @@
 // What a pipeline reads and how: the fields of a YAML file or an object, their defaults and checks.
 // The release's own YAML layout is read too. Which files the sources name is left to files.ts.
-import { fromNode } from "../../engine/index.ts"
+import { fromNode } from "../../engine/node.ts"
 import type { Normalisation } from "./normalise.ts"
 
 /** One file, a folder of files, or files numbered by a template. */

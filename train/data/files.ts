@@ -1,6 +1,6 @@
 // The files that sources name, and which of them a rank and worker reads in which order: the
 // original's shuffles to the bit. What a file holds is left to readers.ts.
-import { fromNode } from "../../engine/index.ts"
+import { fromNode } from "../../engine/node.ts"
 import { show } from "../../model/json.ts"
 import type { CheckedSource, DataConfig } from "./config.ts"
 import { PythonRandom } from "./random.ts"

@@ -1,6 +1,6 @@
 // One worker's samples, made in the calling thread or in a thread of its own that reads ahead a
 // little; either way the same samples in the same order.
-import { fromNode } from "../../engine/index.ts"
+import { fromNode } from "../../engine/node.ts"
 import type { Tokenizer } from "../../model/index.ts"
 import type { DataConfig } from "./config.ts"
 import { packedSamples } from "./pack.ts"

@@ -1,6 +1,6 @@
 // The bytes of a file, unpacked as they are read: plain, gzip (.gz) and Zstandard (.zst).
 import type { Readable, Transform } from "node:stream"
-import { fromNode } from "../../engine/index.ts"
+import { fromNode } from "../../engine/node.ts"
 
 const bufferBytes = 1 << 18
 

@@ -1,5 +1,5 @@
 // A thread that makes one worker's samples and stays a few batches ahead of who reads them.
-import { fromNode } from "../../engine/index.ts"
+import { fromNode } from "../../engine/node.ts"
 import { parseTokenizer } from "../../model/tokenizer/index.ts"
 import {
   batchesAhead,
