@@ -13,6 +13,8 @@
 //                                  numbers of a tensor in panels, `w_at` words of others
 //   // using: quantised_row        files that come before all others in the search for declarations
 //   // fours: x y                 tensors that it takes by fours though they are not in panels
+//   // fours: x y if D % 4 == 0   by fours where the parameters are such, else number by number: the
+//   //                            kernel says x_four(i) and y_setFour(i, v, end), i its first element
 //   // instead of matmul: M > 1    this entry point serves the op where the parameters are such
 //   // instead of matmul           it serves the op always, or where `with` says so
 //   // with: subgroups shader-f16  only where the GPU has these features and they are in use
@@ -202,24 +204,40 @@ interface Source {
   readonly texts: Texts
 }
 
-/** An entry point as JavaScript: its name, its shader, and what its comments say. */
-function kernelOf(op: Op, entry: Declaration, source: Source, using: readonly string[]): string {
+/** An entry point as JavaScript: its name, its shader, and what its comments say; twice if it takes
+ *  tensors by fours for some parameters. */
+function kernelsOf(op: Op, entry: Declaration, source: Source, using: readonly string[]): string[] {
+  const condition = directive(entry.text, `instead of ${op.name}`)
+  const [fours = "", sizes] = directive(entry.text, "fours")?.split(" if ") ?? []
+  const kernel = (fours: string, when: string | undefined): string =>
+    kernelOf(op, entry, { source, using, fours, when })
+  if (!sizes) return [kernel(fours, condition)]
+  return [kernel(fours, condition ? `${condition} && ${sizes}` : sizes), kernel("", condition)]
+}
+
+interface Choice {
+  readonly source: Source
+  readonly using: readonly string[]
+  readonly fours: string
+  readonly when: string | undefined
+}
+
+function kernelOf(op: Op, entry: Declaration, { source, using, fours, when }: Choice): string {
   const declarations = reached(entry, source.all, using)
   const constants = constantsOf([...declarations].reverse())
   const groups = directive(entry.text, "groups")
-  const lists = ["scalars", "fours", "wide"].map((name) => {
-    const names = directive(entry.text, name)?.split(" ") ?? []
-    return `${name}: ${JSON.stringify(names)}`
-  })
-  const condition = directive(entry.text, `instead of ${op.name}`)
+  const list = (name: string, names = directive(entry.text, name) ?? ""): string =>
+    `${name}: ${JSON.stringify(names.split(" ").filter(Boolean))}`
   const fields = [
     `entry: "${entry.name}"`,
     `code: ${source.texts.joined(declarations)}`,
-    ...lists,
+    list("scalars"),
+    list("fours", fours),
+    list("wide"),
     `features: ${JSON.stringify([...entry.features, ...using])}`,
     ...(constants.size > 0 ? [`constants: ${constantFunction(op, constants)}`] : []),
     ...(groups ? [`groups: ${functionOf(op, groups, [...constants.keys()])}`] : []),
-    ...(condition ? [`when: ${functionOf(op, condition)}`] : []),
+    ...(when ? [`when: ${functionOf(op, when)}`] : []),
   ]
   return `{ ${fields.join(", ")} }`
 }
@@ -251,7 +269,7 @@ export function embedShaders(root: string, ops: readonly Op[]): void {
   const texts = new Texts()
   const entries = ops.flatMap((op) => {
     const found = entriesOf(op, all).flatMap((entry) =>
-      choicesOf(entry, all).map((using) => kernelOf(op, entry, { all, texts }, using)),
+      choicesOf(entry, all).flatMap((using) => kernelsOf(op, entry, { all, texts }, using)),
     )
     return found.length > 0 ? [`  ${op.name}: [${found.join(", ")}],`] : []
   })

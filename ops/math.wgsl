@@ -54,6 +54,11 @@ fn silu(x: f32) -> f32 {
 
 const lowest = -3.4028234e38;
 
+// Elements i … i + 3 of a row, with `rest` in place of those that are not below its end.
+fn below(x: vec4f, i: u32, end: u32, rest: f32) -> vec4f {
+  return select(vec4f(rest), x, vec4u(i) + vec4u(0u, 1u, 2u, 3u) < vec4u(end));
+}
+
 var<workgroup> lanes: array<f32, 256>;
 
 // The sum over the 256 lanes, given to all; a fixed tree, so the same on every run.

@@ -1,10 +1,11 @@
 // y = x rstd w, rstd = (mean(x^2) + eps)^-1/2, alone and with the residual add before it. Parallel
-// plan: a workgroup a row, its lanes side by side. Bytes: each tensor once, x once more from cache.
+// plan: a workgroup a row, a lane every 256th four. Bytes: each tensor once, x again from cache.
 
 fn rstdOf(squares: f32) -> f32 {
   return 1.0 / sqrt(squares / f32(param.D) + param.eps);
 }
 
+// fours: x w y if D % 4 == 0
 @compute @workgroup_size(256)
 fn rmsNorm(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let n = rowOf(group);
@@ -12,12 +13,18 @@ fn rmsNorm(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
 
   let first = n * param.D;
   var part = 0.0;
-  for (var d = lane; d < param.D; d += 256u) { part += x[first + d] * x[first + d]; }
+  for (var i = 4u * lane; i < param.D; i += 1024u) {
+    let value = below(x_four(first + i), i, param.D, 0.0);
+    part += dot(value, value);
+  }
   let scale = rstdOf(groupSum(part, lane));
-  for (var d = lane; d < param.D; d += 256u) { y[first + d] = x[first + d] * scale * w[d]; }
+  for (var i = 4u * lane; i < param.D; i += 1024u) {
+    y_setFour(first + i, x_four(first + i) * scale * w_four(i), first + param.D);
+  }
   if (lane == 0u) { rstd[n] = scale; }
 }
 
+// fours: x d w sum y if D % 4 == 0
 @compute @workgroup_size(256)
 fn addRmsNorm(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let n = rowOf(group);
@@ -25,14 +32,15 @@ fn addRmsNorm(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_ind
 
   let first = n * param.D;
   var part = 0.0;
-  for (var i = lane; i < param.D; i += 256u) {
-    let value = x[first + i] + d[first + i];
-    sum[first + i] = value;
-    part += value * value;
+  for (var i = 4u * lane; i < param.D; i += 1024u) {
+    let value = below(x_four(first + i) + d_four(first + i), i, param.D, 0.0);
+    sum_setFour(first + i, value, first + param.D);
+    part += dot(value, value);
   }
   let scale = rstdOf(groupSum(part, lane));
-  for (var i = lane; i < param.D; i += 256u) {
-    y[first + i] = (x[first + i] + d[first + i]) * scale * w[i];
+  for (var i = 4u * lane; i < param.D; i += 1024u) {
+    let value = x_four(first + i) + d_four(first + i);
+    y_setFour(first + i, value * scale * w_four(i), first + param.D);
   }
   if (lane == 0u) { rstd[n] = scale; }
 }

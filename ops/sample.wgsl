@@ -1,7 +1,8 @@
 // token = argmax(logits), or at a temperature argmax(logits / temperature + Gumbel noise) among the
-// logits that top-k, then top-p leave. No sorting: both edges are found bit by bit on the image of the
-// floats in u32 that keeps their order, by count for top-k and by mass for top-p. Parallel plan: a
-// workgroup a row. Bytes: logits once when greedy; top-k and top-p 32 passes each, from the caches.
+// logits that top-k, then top-p leave. No sorting: both edges are found digit by digit on the image
+// of the floats in u32 that keeps their order, by count for top-k and by mass for top-p: a pass sums
+// what has each of 16 digits behind those known. Parallel plan: a workgroup a row, a lane every
+// 256th four. Bytes: logits once when greedy; top-k 8 passes and top-p 9, from the caches.
 
 // Larger floats have larger images.
 fn imageOf(x: f32) -> u32 {
@@ -9,64 +10,131 @@ fn imageOf(x: f32) -> u32 {
   return select(bits | 0x80000000u, ~bits, (bits & 0x80000000u) != 0u);
 }
 
-fn warmed(row: u32, v: u32) -> f32 {
-  return logits[row * param.V + v] / controls[0];
+fn warmed(row: u32, i: u32) -> vec4f {
+  return logits_four(row * param.V + i) / controls[0];
 }
 
-// Σ over the row's numbers with images of at least `least` and above `edge`: of 1, or of their mass.
-fn above(row: u32, lane: u32, least: u32, edge: u32, top: f32, byMass: bool) -> f32 {
-  var part = 0.0;
-  for (var v = lane; v < param.V; v += 256u) {
-    let x = warmed(row, v);
-    let image = imageOf(x);
-    if (image < least || image <= edge) { continue; }
-    if (byMass) { part += expOf(x - top); } else { part += 1.0; }
+// What a lane has found for each of 16 digits.
+var<private> bins: array<vec4f, 4>;
+
+fn addToBin(digit: u32, value: f32) {
+  for (var i = 0u; i < 4u; i++) {
+    bins[i] += select(vec4f(), vec4f(value), vec4u(4u * i) + vec4u(0u, 1u, 2u, 3u) == vec4u(digit));
   }
-  return groupSum(part, lane);
 }
 
-// The smallest image with less than `limit` above it.
+// Puts the row's numbers with images of at least `least`, whose digits above `shift` are those of
+// `edge`, into bins by the digit there: 1 for each, or its mass.
+fn fillBins(row: u32, lane: u32, least: u32, edge: u32, shift: u32, top: f32, byMass: bool) {
+  bins = array<vec4f, 4>();
+  for (var i = 4u * lane; i < param.V; i += 1024u) {
+    let x = warmed(row, i);
+    for (var c = 0u; c < 4u; c++) {
+      let image = imageOf(x[c]);
+      let known = shift == 28u || (image ^ edge) >> (shift + 4u) == 0u;
+      if (!known || image < least || i + c >= param.V) { continue; }
+      addToBin((image >> shift) & 15u, select(1.0, expOf(x[c] - top), byMass));
+    }
+  }
+}
+
+var<workgroup> binParts: array<vec4f, 256>;
+
+// The sums of all lanes' bins, bin i in binParts[i / 4 * 64][i % 4].
+fn groupBins(lane: u32) {
+  var own = vec4f();
+  for (var i = 0u; i < 4u; i++) {
+    binParts[lane] = bins[i];
+    workgroupBarrier();
+    if (lane / 64u == i) {
+      let l = lane % 64u;
+      own = binParts[l] + binParts[l + 64u] + binParts[l + 128u] + binParts[l + 192u];
+    }
+    workgroupBarrier();
+  }
+  binParts[lane] = own;
+  workgroupBarrier();
+  for (var span = 32u; span > 0u; span >>= 1u) {
+    if (lane % 64u < span) { binParts[lane] += binParts[lane + span]; }
+    workgroupBarrier();
+  }
+}
+
+fn binOf(digit: u32) -> f32 {
+  return binParts[digit / 4u * 64u][digit % 4u];
+}
+
+// The smallest image with less than `limit` above it, of numbers with images of at least `least`;
+// by mass, with less than that share of all of it.
 fn edgeOf(row: u32, lane: u32, least: u32, limit: f32, top: f32, byMass: bool) -> u32 {
-  let all = above(row, lane, least, 0u, top, byMass);
   var edge = 0u;
-  for (var bit = 0x80000000u; bit > 0u; bit >>= 1u) {
-    if (above(row, lane, least, edge | bit, top, byMass) >= limit) { edge |= bit; }
+  var above = 0.0;
+  var most = limit;
+  for (var digits = 8u; digits > 0u; digits--) {
+    let shift = 4u * (digits - 1u);
+    fillBins(row, lane, least, edge, shift, top, byMass);
+    groupBins(lane);
+    if (digits == 8u && byMass) {
+      let all = binParts[0] + binParts[64] + binParts[128] + binParts[192];
+      most *= dot(all, vec4f(1.0));
+    }
+    // Down from the highest digit while what is there leaves less than the limit above the next.
+    var digit = 15u;
+    for (; digit > 0u; digit--) {
+      let more = above + binOf(digit);
+      if (more >= most) { break; }
+      above = more;
+    }
+    edge |= digit << shift;
+    workgroupBarrier();
   }
-  return select(edge + 1u, 0u, all < limit);
+  return edge;
 }
 
+var<workgroup> asked: vec2f;
+
+// fours: logits if V % 4 == 0
 @compute @workgroup_size(256)
 fn sample(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let row = rowOf(group);
   if (row >= param.B) { return; }
   let greedy = controls[0] == 0.0;
   var least = 0u;
-  if (lane == 0u) { asked = vec2f(select(controls[1], 0.0, greedy), select(controls[2], 1.0, greedy)); }
+  if (lane == 0u) { asked = select(vec2f(controls[1], controls[2]), vec2f(0.0, 1.0), greedy); }
   let wanted = workgroupUniformLoad(&asked);
   if (wanted.x > 0.0) { least = edgeOf(row, lane, 0u, wanted.x, 0.0, false); }
   if (wanted.y < 1.0) {
     var most = lowest;
-    for (var v = lane; v < param.V; v += 256u) { most = max(most, warmed(row, v)); }
+    for (var i = 4u * lane; i < param.V; i += 1024u) {
+      let x = below(warmed(row, i), i, param.V, lowest);
+      most = max(most, max(max(x.x, x.y), max(x.z, x.w)));
+    }
     let top = groupMax(most, lane);
-    let all = above(row, lane, least, 0u, top, true);
-    least = max(least, edgeOf(row, lane, least, all * wanted.y, top, true));
+    least = max(least, edgeOf(row, lane, least, wanted.y, top, true));
   }
   var best = lowest;
   var place = 0xffffffffu;
-  for (var v = lane; v < param.V; v += 256u) {
-    var value = logits[row * param.V + v];
-    if (!greedy) {
-      let x = warmed(row, v);
-      if (imageOf(x) < least) { continue; }
-      value = x - logOf(-logOf(toUnit(threefry(u32(seed[0]), u32(position[row]), v, row).x)));
-    }
-    if (value > best || place == 0xffffffffu) {
-      best = value;
-      place = v;
+  for (var i = 4u * lane; i < param.V; i += 1024u) {
+    let x = logits_four(row * param.V + i);
+    for (var c = 0u; c < 4u; c++) {
+      if (i + c >= param.V) { continue; }
+      var value = x[c];
+      if (!greedy) {
+        let warm = x[c] / controls[0];
+        if (imageOf(warm) < least) { continue; }
+        value = warm + noiseOf(row, i + c);
+      }
+      if (value > best || place == 0xffffffffu) {
+        best = value;
+        place = i + c;
+      }
     }
   }
   let found = groupBest(best, place, lane);
   if (lane == 0u) { token[row] = i32(found); }
 }
 
-var<workgroup> asked: vec2f;
+// Gumbel noise of the row's seed and position.
+fn noiseOf(row: u32, v: u32) -> f32 {
+  return -logOf(-logOf(toUnit(threefry(u32(seed[0]), u32(position[row]), v, row).x)));
+}

@@ -1,17 +1,31 @@
-// y = exp(x - max x) / sum. Parallel plan: a workgroup a row. Bytes: x from memory once, twice more
-// from cache, y once.
+// y = exp(x - max x) / sum. Parallel plan: a workgroup a row, a lane every 256th four, with a
+// maximum and a sum of its own. Bytes: x from memory once, once more from cache, y once.
 
+// fours: x y if D % 4 == 0
 @compute @workgroup_size(256)
 fn softmax(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let n = rowOf(group);
   if (n >= param.N) { return; }
 
   let first = n * param.D;
-  var part = lowest;
-  for (var d = lane; d < param.D; d += 256u) { part = max(part, x[first + d]); }
-  let most = groupMax(part, lane);
-  part = 0.0;
-  for (var d = lane; d < param.D; d += 256u) { part += expOf(x[first + d] - most); }
-  let scale = 1.0 / groupSum(part, lane);
-  for (var d = lane; d < param.D; d += 256u) { y[first + d] = expOf(x[first + d] - most) * scale; }
+  var own = vec2f(lowest, 0.0);
+  for (var i = 4u * lane; i < param.D; i += 1024u) {
+    own = withMass(own, below(x_four(first + i), i, param.D, lowest), i, param.D);
+  }
+  let most = groupMax(own.x, lane);
+  let scale = 1.0 / groupSum(own.y * expOf(own.x - most), lane);
+  for (var i = 4u * lane; i < param.D; i += 1024u) {
+    y_setFour(first + i, expOfFour(x_four(first + i) - most) * scale, first + param.D);
+  }
+}
+
+fn expOfFour(x: vec4f) -> vec4f {
+  return vec4f(expOf(x.x), expOf(x.y), expOf(x.z), expOf(x.w));
+}
+
+// A maximum and a sum of exp above it, with four more numbers, of which those below `end` count.
+fn withMass(own: vec2f, x: vec4f, i: u32, end: u32) -> vec2f {
+  let most = max(own.x, max(max(x.x, x.y), max(x.z, x.w)));
+  let mass = below(expOfFour(x - most), i, end, 0.0);
+  return vec2f(most, own.y * expOf(own.x - most) + dot(mass, vec4f(1.0)));
 }

@@ -49,6 +49,7 @@ export class Pipelines {
       kernel.entry,
       op.name,
       ...Object.values(kernel.values),
+      `${kernel.fours}`,
       ...args.map(
         ({ dtype, writable, same = "", windows }) =>
           `${dtype}${writable ? "!" : ""}${same}:${windows?.count ?? 1}`,

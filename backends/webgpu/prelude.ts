@@ -143,6 +143,11 @@ function access(arg: Argument, shape: Shape): [name: string, text: string][] {
     [`${name}Type`, `const ${name}Type = ${codes[dtype]}u;`],
     [`${name}_get`, `fn ${name}_get(i: u32) -> ${number} { return ${value}; }`],
     [`${name}_put`, put],
+    [`${name}_four`, `fn ${name}_four(i: u32) -> vec4f { return ${fourGet(at, vectors)}; }`],
+    [
+      `${name}_setFour`,
+      `fn ${name}_setFour(i: u32, v: vec4f, end: u32) { ${fourPut(set, vectors)} }`,
+    ],
   ]
 }
 
@@ -160,6 +165,16 @@ function vectorGet(at: At, dtype: DType): string {
   if (dtype === "f16") return `vec4f(unpack2x16float(${a}), unpack2x16float(${b}))`
   return `bitcast<vec4f>(vec4u(${a} << 16u, ${a} & ${high}, ${b} << 16u, ${b} & ${high}))`
 }
+
+/** Four numbers of f32 from element i on, a multiple of 4 where they are bound by fours. */
+const fourGet = (at: At, vectors: boolean): string =>
+  vectors ? at("i / 4u") : `vec4f(${[0, 1, 2, 3].map((c) => at(`i + ${c}u`)).join(", ")})`
+
+/** Writes those of them that are below `end`. */
+const fourPut = (set: Set, vectors: boolean): string =>
+  vectors
+    ? set("i / 4u", "v")
+    : [0, 1, 2, 3].map((c) => `if (i + ${c}u < end) { ${set(`i + ${c}u`, `v[${c}]`)} }`).join(" ")
 
 const high = "0xffff0000u"
 
