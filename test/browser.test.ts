@@ -1,15 +1,18 @@
 // The package in Chromium: in pages and in module workers, with threads and without, the op table on
 // wasm and on WebGPU; and that a bundle for browsers has nothing of Node in it.
+import { join } from "node:path"
 import { build, type Metafile } from "esbuild"
 import type { Page } from "playwright-core"
 import t, { type Test } from "tap"
+import ts from "typescript"
 import { type BackendName, OpenELM, open, shippedModel, type WasmOptions } from "../index.ts"
 import { plainOps } from "../ops/index.ts"
 import { launch, noBrowser, pageOf, root, serve } from "./chromium.ts"
 import type * as inside from "./page.ts"
-import { collect, prompt, withModel } from "./small.ts"
+import { resultsOn } from "./page.ts"
+import { relativeError } from "./tolerance.ts"
 
-type Tokens = Awaited<ReturnType<typeof inside.tokensOn>>
+type Results = Awaited<ReturnType<typeof inside.resultsOn>>
 
 const blank = "<!doctype html><link rel=icon href=data:,><title>test</title>"
 const out = t.testdir({ "index.html": blank })
@@ -39,6 +42,26 @@ t.test("a bundle has nothing of Node in it", async (t) => {
   t.notOk(Object.keys(metafile.inputs).find((path) => path.includes("node_modules/webgpu/")))
 })
 
+t.test("types need nothing of Node", (t) => {
+  const options: ts.CompilerOptions = {
+    target: ts.ScriptTarget.ES2023,
+    lib: ["lib.es2023.d.ts", "lib.esnext.disposable.d.ts", "lib.dom.d.ts"],
+    module: ts.ModuleKind.ESNext,
+    moduleResolution: ts.ModuleResolutionKind.Bundler,
+    strict: true,
+    noEmit: true,
+    skipDefaultLibCheck: true,
+    types: [],
+  }
+  const program = ts.createProgram([join(root, "dist/index.d.ts")], options)
+  const found = ts.getPreEmitDiagnostics(program)
+  t.same(
+    found.map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, "\n")),
+    [],
+  )
+  t.end()
+})
+
 const externals = ({ outputs }: Metafile): string[] =>
   Object.values(outputs).flatMap(({ imports }) =>
     imports.filter((i) => i.external).map((i) => i.path),
@@ -56,12 +79,12 @@ const call = <Name extends keyof Inside>(
     `import("/page.js").then(({ ${name} }) => ${name}(...${JSON.stringify(args)}))`,
   ) as ReturnType<Inside[Name]>
 
-/** The small model's tokens as a page makes them. */
-const inPage = (page: Page, name: BackendName, options: WasmOptions): Promise<Tokens> =>
-  call(page, "tokensOn", name, options)
+/** What a page makes of the small model. */
+const inPage = (page: Page, name: BackendName, options: WasmOptions = {}): Promise<Results> =>
+  call(page, "resultsOn", name, options)
 
 /** The same from a module worker. */
-const inWorker = (page: Page, name: BackendName, options: WasmOptions): Promise<Tokens> =>
+const inWorker = (page: Page, name: BackendName, options: WasmOptions = {}): Promise<Results> =>
   page.evaluate(
     (args) =>
       new Promise((resolve, reject) => {
@@ -95,37 +118,58 @@ t.test("in Chromium", noBrowser ? { skip: noBrowser } : {}, async (t) => {
   await bundle({ page: "dist/test/page.js", worker: "dist/backends/wasm/worker.js" }, true)
   const browser = await launch()
   t.teardown(() => browser.close())
-  let want: number[] = []
-  await withModel(async (model) => {
-    want = await collect(model, prompt, { maxNewTokens: 12 })
-  })
+  const want = await resultsOn("wasm", { threads: 2 })
+  const same = (t: Test, got: Results, what: string): void => {
+    t.same(got.tokens, want.tokens, what)
+    t.ok(relativeError(got.losses, want.losses) < 1e-5, `${what}: losses ${got.losses}`)
+  }
 
   await t.test("an isolated page has threads", async (t) => {
     const [page, complaints] = await pageOf(browser)
     await page.goto(await serve(t, out))
     const cores = await page.evaluate(() => navigator.hardwareConcurrency)
-    for (const [where, tokens] of Object.entries({ inPage, inWorker })) {
-      const own = await tokens(page, "wasm", {})
-      t.same([own.tokens, own.threads], [want, cores], `${where}: ${own.build}`)
-      const three = await tokens(page, "wasm", { threads: 3, simd: "simd" })
-      t.same([three.tokens, three.threads, three.build], [want, 3, "SIMD"], where)
-      t.same((await tokens(page, "webgpu", {})).tokens, want, `${where}: webgpu`)
+    for (const [where, results] of Object.entries({ inPage, inWorker })) {
+      const own = await results(page, "wasm")
+      same(t, own, where)
+      t.equal(own.threads, cores, own.build)
+      const three = await results(page, "wasm", { threads: 3, simd: "simd" })
+      same(t, three, `${where}, three threads`)
+      t.same([three.threads, three.build], [3, "SIMD"])
+      same(t, await results(page, "webgpu"), `${where}, webgpu`)
     }
+    t.match(await call(page, "closedUnder", "wasm"), /^wasm: the backend (is|was) closed/)
     t.same(complaints, [])
   })
 
   await t.test("a page that is not isolated has one, and says so", async (t) => {
     const [page, complaints] = await pageOf(browser)
     await page.goto(await serve(t, out, false))
-    for (const [where, tokens] of Object.entries({ inPage, inWorker })) {
-      const own = await tokens(page, "wasm", {})
-      t.same([own.tokens, own.threads], [want, 1], where)
+    for (const [where, results] of Object.entries({ inPage, inWorker })) {
+      const own = await results(page, "wasm")
+      same(t, own, where)
+      t.equal(own.threads, 1)
       t.match(own.build, /SIMD, 1 thread: the page is not cross-origin isolated$/)
-      await t.rejects(tokens(page, "wasm", { threads: 2 }), {
+      await t.rejects(results(page, "wasm", { threads: 2 }), {
         message: /Serve the page cross-origin isolated/,
       })
     }
     t.same(complaints, [])
+  })
+
+  await t.test("what is missing in a page is one error", async (t) => {
+    const [page] = await pageOf(browser)
+    await page.goto(await serve(t, out))
+    await page.route("**/worker.js", (route) => route.fulfill({ status: 404 }))
+    await t.rejects(inPage(page, "wasm"), {
+      message: /its script worker\.js did not load: serve it beside the bundle/,
+    })
+    await page.evaluate("navigator.gpu.requestAdapter = async () => null")
+    await t.rejects(inPage(page, "webgpu"), { message: /no GPU that it lets pages use/ })
+    await page.evaluate('Object.defineProperty(Navigator.prototype, "gpu", { value: undefined })')
+    await t.rejects(inPage(page, "webgpu"), { message: /this browser has no WebGPU here/ })
+    await t.rejects(page.evaluate('import("/page.js").then((inside) => inside.loadPath("./my"))'), {
+      message: /A browser has no node:path: .* Give an http or https URL/,
+    })
   })
 
   await t.test("the package without a bundler", async (t) => {

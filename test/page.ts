@@ -2,21 +2,47 @@
 // serves it, test/browser.test.ts asks. Nothing here may need Node.
 import { caseName, recordCase } from "../bench/cases.ts"
 import type { Backend } from "../engine/index.ts"
-import { type BackendName, OpenELM, open, type WasmOptions } from "../index.ts"
+import { type BackendName, createTrainStep, OpenELM, open, type WasmOptions } from "../index.ts"
+import { nextTurn } from "../model/index.ts"
 import { allOps } from "../ops/index.ts"
 import { kernelError } from "./cases.ts"
 import { collect, config, prompt } from "./small.ts"
 
-/** What a backend calls itself, its threads, and the tokens of the small model on it. */
-export async function tokensOn(name: BackendName, options: WasmOptions) {
+/** What a backend calls itself, its threads, and what the small model does on it: tokens of two
+ *  generations at once, and the losses of three updates. */
+export async function resultsOn(name: BackendName, options: WasmOptions = {}) {
   const backend = await open(name, options)
   const model = await OpenELM.random(config, { backend, seed: 1 })
-  const tokens = await collect(model, prompt, { maxNewTokens: 12 })
-  const { build, threads } = backend as unknown as { build: string; threads?: number }
+  const generate = () => collect(model, prompt, { maxNewTokens: 5 })
+  const tokens = await Promise.all([generate(), generate()])
+  const step = await createTrainStep(model, { clip: 1 })
+  const losses: number[] = []
+  for (let i = 0; i < 3; i++) {
+    losses.push((await step([[1, 17, 33, 2, 9]], [[17, 33, 2, 9, 1]], { lr: 1e-2 })).loss)
+  }
+  step.close()
   model.close()
+  const { build, threads } = backend as unknown as { build: string; threads?: number }
   backend.close()
-  return { build, threads, tokens }
+  return { build, threads, tokens, losses }
 }
+
+/** What a generation says when its backend is closed under it. */
+export async function closedUnder(name: BackendName): Promise<string> {
+  const backend = await open(name)
+  const model = await OpenELM.random(config, { backend })
+  const tokens = collect(model, prompt, {}).then(
+    () => "it ended",
+    (error: Error) => error.message,
+  )
+  await nextTurn()
+  backend.close()
+  return tokens
+}
+
+/** Loads a model of a folder on a disk that no page has. */
+export const loadPath = async (path: string): Promise<OpenELM> =>
+  OpenELM.load(path, { backend: await open("js") })
 
 /** The names of an op's cases, and what is wrong with each; "" for nothing. */
 export type Walked = readonly (readonly [name: string, wrong: string])[]
@@ -43,8 +69,8 @@ export async function walk(name: string): Promise<Walked> {
   return found
 }
 
-if (typeof document === "undefined") {
+if ("WorkerGlobalScope" in globalThis) {
   addEventListener("message", async ({ data: [name, options] }) => {
-    postMessage(await tokensOn(name, options).catch(String))
+    postMessage(await resultsOn(name, options).catch(String))
   })
 }
