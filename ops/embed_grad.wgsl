@@ -10,6 +10,8 @@ fn embedGrad(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_inde
     let id = u32(ids[n]);
     if (id == param.Padding) { continue; }
     let at = ((id / 16u) * param.D + d) * 4u + (id % 16u) / 4u;
-    sum[at][id % 4u] += dx[n * param.D + d];
+    var four = sum[at];
+    four[id % 4u] += dx[n * param.D + d];
+    sum[at] = four;
   }
 }

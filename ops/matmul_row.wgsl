@@ -16,10 +16,16 @@ var<private> squares: vec4f;
 // Vectors that a part of the workgroup leaves: quarters of panels, then those of the squares.
 const slots = 4u * panels * rows + select(0u, 4u, isNormed);
 
-// What parts of the workgroup have summed up, `slots` for each.
-var<workgroup> partial: array<vec4f, width / 4u * slots>;
+// Whether subgroups add up, of four lanes at the least; else sixteen parts, through memory.
+const bySubgroups = false;
 
-var<workgroup> column: array<vec4f, 2u * width>;
+// with: subgroups
+const bySubgroups = panels * rows <= 2u;
+
+// What parts of the workgroup have summed up, `slots` for each.
+var<workgroup> partial: array<vec4f, select(16u, width / 4u, bySubgroups) * slots>;
+
+var<workgroup> column: array<vec4f, select(2u * width, 2u, bySubgroups)>;
 
 // Number k of row m.
 fn inputAt(m: u32, k: u32) -> f32 {
@@ -112,7 +118,7 @@ fn leaveSubgroup(halves: mat2x4f, a: u32, lane: u32, place: u32) {
 // The same by subgroups for one or two sums; for more of them memory is as quick.
 // with: subgroups
 fn gather(lane: u32) -> u32 {
-  if (panels * rows > 2u) {
+  if (!bySubgroups) {
     for (var a = 0u; a < panels * rows; a++) { leave(sums[a], a, lane); }
     if (isNormed) { leave(mat2x4f(squares, vec4f()), panels * rows, lane); }
     return 16u;
