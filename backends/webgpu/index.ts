@@ -167,13 +167,18 @@ export class WebgpuBackend implements Backend, AsyncDisposable {
     }
     const ready: Ready = { plan, replay: this.#replayOf(plan) }
     this.#ready.add(ready)
-    const run = (): void => {
+    const run = (): void | Promise<void> => {
       this.#check()
       const { replay } = ready
+      if (!replay.compiled) return replay.ready.then(run, refused)
       this.#line.pass((pass) => replay.encode(pass), replay.dispatches.length)
     }
+    const refused = (cause: unknown): never => {
+      this.#check()
+      throw cause
+    }
     return {
-      run: () => (ready.replay.compiled ? run() : ready.replay.ready.then(run)),
+      run,
       close: () => {
         if (!this.#ready.delete(ready)) return
         this.#line.flush()
