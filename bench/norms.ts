@@ -56,6 +56,7 @@ const normsOfStep: Readonly<Record<string, number>> = {
   normMatmul: 1,
   normMatmulSwiglu: 1,
   qkNormRope: 2,
+  ropeAttentionParts: 2,
 }
 
 export const normsIn = ({ steps }: Plan): number =>

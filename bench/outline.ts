@@ -24,7 +24,8 @@ export function outlineSession(
   memory = backend,
 ): { session: Session; close(): void } {
   const { weights, free } = outlineWeights(config, memory, dtype)
-  const session = new Session(config, weights, backend, normsOf("folded", config.normEps), options)
+  const norms = normsOf("folded", config.normEps, true, backend.has("ropeAttentionParts"))
+  const session = new Session(config, weights, backend, norms, options)
   const close = (): void => {
     session.close()
     free()
