@@ -1,7 +1,7 @@
 // What the tests run inside of a page, and inside of a worker of it: test/chromium.ts bundles and
 // serves it, test/browser.test.ts asks. Nothing here may need Node.
 import { caseName, recordCase } from "../bench/cases.ts"
-import type { Backend } from "../engine/index.ts"
+import type { Backend, Op } from "../engine/index.ts"
 import { type BackendName, createTrainStep, OpenELM, open, type WasmOptions } from "../index.ts"
 import { nextTurn } from "../model/index.ts"
 import { allOps } from "../ops/index.ts"
@@ -57,16 +57,16 @@ export async function kernelsOf(name: BackendName, options: WasmOptions): Promis
   return allOps.filter((op) => !op.view && backend.has(op.name)).map((op) => op.name)
 }
 
-/** Every case of one op on the backend that is open, against its float64 meaning. */
+/** Every case of one op on the backend that is open, against its float64 meaning; all at once, since
+ *  a software GPU takes a second to compile a kernel. */
 export async function walk(name: string): Promise<Walked> {
-  const found: (readonly [string, string])[] = []
-  for (const op of allOps.filter((o) => o.name === name)) {
-    for (const test of op.cases) {
+  const op = allOps.find((op) => op.name === name) as Op
+  return Promise.all(
+    op.cases.map(async (test) => {
       const wrong = await kernelError(table as Backend, recordCase(op, test)).catch(String)
-      found.push([caseName(op, test), wrong])
-    }
-  }
-  return found
+      return [caseName(op, test), wrong] as const
+    }),
+  )
 }
 
 if ("WorkerGlobalScope" in globalThis) {
