@@ -7,6 +7,6 @@ import { pathOf } from "./files.ts"
  */
 export async function shippedModel(): Promise<string> {
   // Not in one expression, which bundlers take for the address of a file.
-  const folder = "../../models/small"
-  return pathOf(new URL(folder, import.meta.url))
+  const here = import.meta.url
+  return pathOf(new URL("../../models/small", here))
 }

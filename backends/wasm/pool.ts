@@ -87,9 +87,11 @@ function startInNode(start: WorkerStart, fail: Fail): Promise<Thread> {
   const { Worker } = fromNode("node:worker_threads")
   return new Promise((resolve, reject) => {
     let ending = false
-    // Options such as --input-type are for the main script only.
+    // Not in one expression, which bundlers take for a worker of a page. Options such as --input-type
+    // are for the main script only.
+    const here = import.meta.url
     const options = { workerData: start, execArgv: [] }
-    const worker = new Worker(new URL("./worker.js", import.meta.url), options)
+    const worker = new Worker(new URL("./worker.js", here), options)
     const end = (): void => {
       ending = true
       void worker.terminate()

@@ -120,7 +120,7 @@ async function loadDawn(): Promise<{ create(flags: string[]): GPU }> {
   // Not a literal, so that no bundler takes the package into a page.
   const name: string = "webgpu"
   try {
-    return await import(name)
+    return await import(/* webpackIgnore: true */ /* @vite-ignore */ name)
   } catch (cause) {
     throw new Error(
       "Cannot open webgpu: the package webgpu is not installed or does not load. " +

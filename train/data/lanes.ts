@@ -73,9 +73,11 @@ export async function threadLane({ config, tokenizer, share, from }: LaneOptions
   const { Worker } = fromNode("node:worker_threads")
   const { skip, ...sendable } = share
   const start: LaneStart = { config, tokenizer: tokenizer.file, share: sendable, from }
-  // Options such as --input-type are for the main script only.
-  const url = new URL("./worker.js", import.meta.url)
-  const worker = new Worker(url, { workerData: start, execArgv: [] })
+  // Not in one expression, which bundlers take for a file of a page. Options such as --input-type are
+  // for the main script only.
+  const here = import.meta.url
+  const options = { workerData: start, execArgv: [] }
+  const worker = new Worker(new URL("./worker.js", here), options)
   const ready: Placed[][] = []
   let batch: readonly Placed[] = []
   let used = 0
