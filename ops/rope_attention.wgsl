@@ -18,16 +18,12 @@ var<workgroup> scoresNow: array<f32, 128>;
 var<workgroup> weightsNow: array<f32, 128>;
 var<workgroup> lastPosition: u32;
 
-// Fours of a head.
-fn width() -> u32 {
-  return param.E / 4u;
-}
-
+// const width: E / 4
 // Four numbers of a head of qkv, normalised and turned to `place`; weights from qNorm or kNorm.
 fn turned(first: u32, e: u32, place: u32, isKey: bool) -> vec4f {
-  let half = width() / 2u;
+  let half = width / 2u;
   var squares = 0.0;
-  for (var i = 0u; i < width(); i++) { squares += dot(qkv[first + i], qkv[first + i]); }
+  for (var i = 0u; i < width; i++) { squares += dot(qkv[first + i], qkv[first + i]); }
   let j = e % half;
   let pair = select(e - half, e + half, e < half);
   var own = qkv[first + e];
@@ -39,10 +35,10 @@ fn turned(first: u32, e: u32, place: u32, isKey: bool) -> vec4f {
     own *= qNorm[e];
     other *= qNorm[pair];
   }
-  let sine = angles[place * width() + half + j];
+  let sine = angles[place * width + half + j];
   let slant = select(sine, -sine, e < half);
   let rstd = 1.0 / sqrt(squares / f32(param.E) + param.eps);
-  return (own * angles[place * width() + j] + other * slant) * rstd;
+  return (own * angles[place * width + j] + other * slant) * rstd;
 }
 
 // As a cache keeps it: in f16 at most ±65504, and rounded.
@@ -54,11 +50,11 @@ fn kept(x: vec4f) -> vec4f {
 
 // The new key and value of key head g, to workgroup memory and to the cache.
 fn writeNew(b: u32, g: u32, place: u32, lane: u32) {
-  if (lane >= width()) { return; }
+  if (lane >= width) { return; }
   let row = b * (param.H + 2u * param.G) + param.H + g;
-  let at = ((b * param.G + g) * param.S + place) * width() + lane;
-  newKey[lane] = kept(turned(row * width(), lane, place, true));
-  newValue[lane] = kept(qkv[(row + param.G) * width() + lane]);
+  let at = ((b * param.G + g) * param.S + place) * width + lane;
+  newKey[lane] = kept(turned(row * width, lane, place, true));
+  newValue[lane] = kept(qkv[(row + param.G) * width + lane]);
   keys_put(at, newKey[lane]);
   values_put(at, newValue[lane]);
 }
@@ -67,12 +63,12 @@ fn writeNew(b: u32, g: u32, place: u32, lane: u32) {
 fn scoreKeys(base: u32, j: u32, last: u32, lane: u32) {
   let key = j + lane / 8u;
   var share = vec4f();
-  for (var e = lane % 8u; e < width() && key <= last; e += 8u) {
+  for (var e = lane % 8u; e < width && key <= last; e += 8u) {
     var x = newKey[e];
-    if (key < last) { x = keys_get(base + key * width() + e); }
+    if (key < last) { x = keys_get(base + key * width + e); }
     share += vec4f(
-      dot(x, queries[e]), dot(x, queries[width() + e]),
-      dot(x, queries[2u * width() + e]), dot(x, queries[3u * width() + e]),
+      dot(x, queries[e]), dot(x, queries[width + e]),
+      dot(x, queries[2u * width + e]), dot(x, queries[3u * width + e]),
     );
   }
   shares[33u * (lane % 8u) + lane / 8u] = share;
@@ -123,10 +119,10 @@ fn ropeAttentionParts(
 fn loadQueries(g: u32, h: u32, place: u32, lane: u32) {
   let each = param.H / param.G;
   let head = g / param.G * (param.H + 2u * param.G) + g % param.G * each + h;
-  for (var i = lane; i < 4u * width(); i += 256u) {
+  for (var i = lane; i < 4u * width; i += 256u) {
     var value = vec4f();
-    if (h + i / width() < each) {
-      value = turned((head + i / width()) * width(), i % width(), place, false);
+    if (h + i / width < each) {
+      value = turned((head + i / width) * width, i % width, place, false);
     }
     queries[i] = value;
   }
@@ -134,18 +130,18 @@ fn loadQueries(g: u32, h: u32, place: u32, lane: u32) {
 
 // A value from the cache or, at `last`, the new one; nothing beyond.
 fn valueAt(base: u32, key: u32, column: u32, last: u32) -> vec4f {
-  if (key < last) { return values_get(base + key * width() + column); }
+  if (key < last) { return values_get(base + key * width + column); }
   if (key == last) { return newValue[column]; }
   return vec4f();
 }
 
 // Part r of heads h … h + 3 of key head g of all. A lane has a column of every fold-th key.
 fn mixSlice(g: u32, h: u32, r: u32, last: u32, lane: u32) {
-  let base = g * param.S * width();
+  let base = g * param.S * width;
   let head = lane / 64u;
-  let column = lane % 64u % width();
-  let first = lane % 64u / width();
-  let fold = 64u / width();
+  let column = lane % 64u % width;
+  let first = lane % 64u / width;
+  let fold = 64u / width;
   var top = lowest;
   var total = 0.0;
   var mixed = vec4f();
@@ -189,14 +185,14 @@ fn mixSlice(g: u32, h: u32, r: u32, last: u32, lane: u32) {
 // The sums over the lanes that have a column, and each head's maximum and sum.
 fn writePart(g: u32, h: u32, r: u32, top: f32, lane: u32) {
   let each = param.H / param.G;
-  let fold = 64u / width();
+  let fold = 64u / width;
   let begin = ((g * each + h) * param.R + r) * (param.E + 2u);
   let count = min(each - h, 4u);
   for (var i = lane; i < count * param.E; i += 256u) {
     let e = i % param.E;
     var sum = 0.0;
     let share = 64u * (i / param.E) + e / 4u;
-    for (var f = 0u; f < fold; f++) { sum += shares[share + f * width()][e % 4u]; }
+    for (var f = 0u; f < fold; f++) { sum += shares[share + f * width][e % 4u]; }
     parts[begin + i / param.E * param.R * (param.E + 2u) + e] = sum;
   }
   if (lane % 64u != 0u || lane / 64u >= count) { return; }
