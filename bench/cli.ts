@@ -15,6 +15,7 @@ import { stepsTable } from "./explain.ts"
 import { checkWritable, writeWhole } from "./files.ts"
 import { addGpu } from "./gpu_cli.ts"
 import { machine } from "./machine.ts"
+import { benchNormRows, normRowsTable } from "./norm_rows.ts"
 import { benchNorms, type NormFlags, normTable } from "./norms.ts"
 import { type BackendFlags, openFor } from "./open.ts"
 import { benchOps } from "./ops.ts"
@@ -140,6 +141,7 @@ export function addBench(program: Command): void {
     .option("--repeat <n>", "measurements of each, in turns", whole(1), 5)
     .option("--json <file>", "also write the result there")
     .option("--no-revectorise", "leave V8's 256-bit operations off")
+    .option("--alone", "RMSNorm by itself: 1 and 36 rows of 2048, naive and fused")
     .action((flags: NormFlags & JsonFlag) => runNorms(flags))
   bench
     .command("ops")
@@ -251,9 +253,15 @@ async function runTrain(flags: TrainFlags & JsonFlag): Promise<void> {
   await finish(trainTable(rows), result, flags)
 }
 
-async function runNorms(flags: NormFlags & JsonFlag): Promise<void> {
+async function runNorms(flags: NormFlags & JsonFlag & { readonly alone?: true }): Promise<void> {
   const report = reporter()
   if (flags.json !== undefined) checkWritable(flags.json)
+  if (flags.alone) {
+    const rows = await benchNormRows(flags, report)
+    report.done()
+    const result = { schema: "elm-bench-norm-rows/1", machine: machine(), rows }
+    return finish(normRowsTable(rows), result, flags)
+  }
   const rows = await benchNorms(flags, report)
   report.done()
   const result = { schema: "elm-bench-norms/1", machine: machine(), rows }

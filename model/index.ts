@@ -26,6 +26,7 @@ export { type Spec, specsOf, type WeightDType, weightBytes, weightDTypes } from 
 export { type LossOptions, type LossTerms, lossTerms } from "./loss.ts"
 export {
   type NormKind,
+  normalisers,
   normKinds,
   normsOf,
   type Stream,

@@ -142,7 +142,8 @@ const separately = (settle: Settle): Omit<Norms, "heads"> => ({
   join: ({ x }, o, w) => ({ x, d: product(o, w, x.shape[1] as number) }),
 })
 
-const normalisers = (eps: number) => ({
+/** One norm by itself, by its kind. */
+export const normalisers = (eps: number) => ({
   none: (x: Tensor) => x,
   fused: (x: Tensor, n: Tensor) => rmsNorm(x, n, { eps }).y,
   layerNorm: (x: Tensor, n: Tensor) =>
