@@ -14,9 +14,10 @@ var<private> tile: array<vec4f, tall * quads>;
 const rowQuads = 4u * tall;
 var<workgroup> xTile: array<vec4f, depth * (rowQuads + 1u)>;
 
-// Fours of outputs.
+// Fours of outputs, as they are kept.
+alias Kept = vec4f;
 const outputQuads = 16u * quads;
-var<workgroup> wTile: array<vec4f, depth * outputQuads>;
+var<workgroup> wTile: array<Kept, depth * outputQuads>;
 
 // How many products are summed up.
 fn along() -> u32 {
@@ -61,7 +62,9 @@ fn outputQuad(q: u32, lane: u32) -> u32 {
 fn multiplyTiles(lane: u32) {
   for (var k = 0u; k < depth; k++) {
     var weights: array<vec4f, quads>;
-    for (var q = 0u; q < quads; q++) { weights[q] = wTile[k * outputQuads + outputQuad(q, lane)]; }
+    for (var q = 0u; q < quads; q++) {
+      weights[q] = vec4f(wTile[k * outputQuads + outputQuad(q, lane)]);
+    }
     for (var i = 0u; i < tall; i += 4u) {
       let four = xTile[k * (rowQuads + 1u) + (lane / 16u * tall + i) / 4u];
       for (var q = 0u; q < quads; q++) {
@@ -85,7 +88,7 @@ fn tileProduct(m: u32, p: u32, count: u32, lane: u32) {
   var right = tileWeights(panel, count, k, lane % 4u);
   for (var start = 0u; start < along(); start += depth) {
     if (isLoading) { xTile[place.y * (rowQuads + 1u) + place.x] = left; }
-    wTile[k * outputQuads + lane / (4u * depth) * 4u + lane % 4u] = right;
+    wTile[k * outputQuads + lane / (4u * depth) * 4u + lane % 4u] = Kept(right);
     workgroupBarrier();
     if (start + depth < along()) {
       left = tileRows(row, start + depth + place.y);
