@@ -32,7 +32,7 @@ fn tileWeights(sixteen: u32, count: u32, n: u32, quarter: u32) -> vec4f {
 }
 
 // scalars: w
-// using: matmul_grad_x
+// using: matmul_grad_x matmul_tile
 // const tall: M * K >= 2097152 ? 8 : 4
 // groups: ceil(K / quads / 64) * ceil(M / tall / 16)
 @compute @workgroup_size(256)

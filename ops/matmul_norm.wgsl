@@ -31,12 +31,12 @@ fn tileRows(m: u32, k: u32) -> vec4f {
 }
 
 fn scaleTile(lane: u32) {
-  if (lane < depth * rowQuads) { xTile[lane] = tileSquares; }
+  keepFour(lane, tileSquares);
   workgroupBarrier();
   for (var i = 0u; i < tall; i++) {
     let row = (lane / 16u) * tall + i;
     var all = 0.0;
-    for (var k = 0u; k < depth; k++) { all += xTile[(row / 4u) * depth + k][row % 4u]; }
+    for (var k = 0u; k < depth; k++) { all += keptNumber((row / 4u) * depth + k, row % 4u); }
     let scale = 1.0 / sqrt(all / f32(param.K) + param.eps);
     for (var q = 0u; q < quads; q++) { tile[i * quads + q] *= scale; }
   }

@@ -7,7 +7,7 @@
 // const gated: 0
 // const rows: M
 // const panels: gated ? 2 : P < 512 || M > 2 ? 1 : 2
-// const width: P >= 512 || rows * panels > 4 ? 64 : rows * panels > 2 ? 128 : 256
+// const width: P >= 512 || rows * panels > 4 ? 64 : rows * panels > 1 ? 128 : 256
 var<private> sums: array<mat2x4f, panels * rows>;
 
 // Sums of squares of up to four rows.

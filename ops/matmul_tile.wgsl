@@ -49,6 +49,15 @@ fn placeInRows(lane: u32) -> vec2u {
   return vec2u(lane / depth, lane % depth);
 }
 
+// Four numbers of a lane, for others to see.
+fn keepFour(lane: u32, four: vec4f) {
+  if (lane < depth * rowQuads) { xTile[lane] = four; }
+}
+
+fn keptNumber(lane: u32, c: u32) -> f32 {
+  return xTile[lane][c];
+}
+
 // Multiplies a lane's results by what their rows are multiplied by.
 fn scaleTile(lane: u32) {
 }
@@ -157,7 +166,7 @@ fn matmulTile(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_ind
 }
 
 // instead of normMatmul: M > 4
-// using: matmul_norm
+// using: matmul_norm matmul_tile
 // groups: ceil(P / quads / 4) * ceil(M / tall / 16)
 @compute @workgroup_size(256)
 fn normMatmulTile(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -180,7 +189,7 @@ fn matmulSwigluTile(@builtin(workgroup_id) group: vec3u, @builtin(local_invocati
 }
 
 // instead of normMatmulSwiglu: M > 4
-// using: matmul_norm
+// using: matmul_norm matmul_tile
 // const gated: 1
 // groups: ceil(P / 4) * ceil(M / tall / 16)
 @compute @workgroup_size(256)

@@ -2,14 +2,17 @@
 import { availableParallelism } from "node:os"
 import { JsBackend } from "../backends/js/index.ts"
 import { openWasm, type WasmOptions } from "../backends/wasm/index.ts"
-import { openWebgpu } from "../backends/webgpu/index.ts"
-import type { Backend } from "../engine/index.ts"
+import { choose } from "../backends/webgpu/choose.ts"
+import { type Feature, features, openWebgpu } from "../backends/webgpu/index.ts"
+import type { Backend, Call } from "../engine/index.ts"
 
 export { limitOf, relativeError, tolerance } from "./tolerance.ts"
 
 interface Opened {
   readonly label: string
   open(): Promise<Backend>
+  /** Whether a call is worth a test here; absent: always. */
+  takes?(call: Call): boolean
 }
 
 const wasm = (label: string, options: WasmOptions): Opened => ({
@@ -42,6 +45,41 @@ export const noWebgpu = await (async () => {
 
 export const webgpuBackends: readonly Opened[] =
   noWebgpu === undefined ? [{ label: "webgpu", open: () => openWebgpu() }] : []
+
+/** Optional features of the GPU here. */
+const present: ReadonlySet<Feature> = await (async () => {
+  if (noWebgpu !== undefined) return new Set<Feature>()
+  const backend = await openWebgpu()
+  backend.close()
+  return backend.features
+})()
+
+/** Whether a call has a kernel of its own where a feature is left off: not that with all of them,
+ *  nor that without any. */
+function isOwn(call: Call, name: Feature): boolean {
+  const without = new Set([...present].filter((other) => other !== name))
+  const [here, all, none] = [without, present, new Set<Feature>()].map((used) => {
+    const { code, entry } = choose({ op: call.op, call }, used)
+    return `${entry} ${code}`
+  })
+  return here !== all && here !== none
+}
+
+/** The same with optional features left off: all of them, and one by one where kernels differ. */
+export const webgpuVariants: readonly Opened[] =
+  noWebgpu === undefined
+    ? [
+        {
+          label: "webgpu without optional features",
+          open: () => openWebgpu({ without: features }),
+        },
+        ...[...present].map((name) => ({
+          label: `webgpu without ${name}`,
+          open: () => openWebgpu({ without: [name] }),
+          takes: (call: Call) => isOwn(call, name),
+        })),
+      ]
+    : []
 
 const wanted = named?.split(",")
 

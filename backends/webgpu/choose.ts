@@ -9,7 +9,10 @@ export interface Chosen extends Kernel {
 }
 
 /** The first that serves with the features in use. */
-export function choose({ op, call }: Step, features: ReadonlySet<Feature>): Chosen {
+export function choose(
+  { op, call }: Pick<Step, "op" | "call">,
+  features: ReadonlySet<Feature>,
+): Chosen {
   const found = kernels[op.name]?.find(
     (kernel) =>
       kernel.features.every((name) => features.has(name)) && (kernel.when?.(call.params) ?? true),

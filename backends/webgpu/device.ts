@@ -93,7 +93,22 @@ export async function openDevice(options: WebgpuOptions): Promise<OpenDevice> {
 function isIn(gpu: GPU, adapter: GPUAdapter, name: Feature): boolean {
   const word = ofLanguage[name]
   if (word) return gpu.wgslLanguageFeatures.has(word)
-  return adapter.features.has(otherNames[name] ?? name)
+  if (!adapter.features.has(otherNames[name] ?? name)) return false
+  return name !== "subgroup-matrix" || gpu === dawn.get("null") || hasMatrices(adapter.info)
+}
+
+/** What a GPU says of the matrices that it multiplies. */
+interface MatrixInfo extends GPUAdapterInfo {
+  readonly subgroupMatrixConfigs?: Iterable<Readonly<Record<string, string | number>>>
+}
+
+/** Whether it multiplies matrices of 16 by 16 in f16 into f32, by subgroups of 32 lanes. */
+function hasMatrices(info: MatrixInfo): boolean {
+  if (info.subgroupMinSize !== 32 || info.subgroupMaxSize !== 32) return false
+  return [...(info.subgroupMatrixConfigs ?? [])].some(
+    ({ M, N, K, componentType, resultComponentType }) =>
+      [M, N, K].every((n) => n === 16) && componentType === "f16" && resultComponentType === "f32",
+  )
 }
 
 async function findGpu(driver: "null" | undefined): Promise<GPU> {

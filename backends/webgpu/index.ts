@@ -11,6 +11,7 @@ import {
 } from "../../engine/index.ts"
 import { allOps } from "../../ops/index.ts"
 import { roundUp, WebgpuBuffer } from "./buffer.ts"
+import { multipliesExactly } from "./check.ts"
 import {
   type Feature,
   features,
@@ -34,7 +35,11 @@ export const webgpuKernels: ReadonlySet<string> = new Set(Object.keys(kernels))
 
 /** Opens the backend. Throws RangeError for a bad option, Error with the next action where it cannot. */
 export async function openWebgpu(options: WebgpuOptions = {}): Promise<WebgpuBackend> {
-  return new WebgpuBackend(options, await openDevice(options))
+  const backend = new WebgpuBackend(options, await openDevice(options))
+  const isTried = backend.features.has("subgroup-matrix") && options.driver === undefined
+  if (!isTried || (await multipliesExactly(backend))) return backend
+  backend.close()
+  return openWebgpu({ ...options, without: [...(options.without ?? []), "subgroup-matrix"] })
 }
 
 /** A plan, made ready for the device there is. */

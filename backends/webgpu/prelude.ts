@@ -46,7 +46,10 @@ export const fieldsOf = (op: Op): string[] => op.params.filter((name) => !name.e
 const directives: Readonly<Partial<Record<Feature, string>>> = {
   "shader-f16": "enable f16;",
   subgroups: "enable subgroups;",
-  "subgroup-matrix": "enable chromium_experimental_subgroup_matrix;",
+  // That all lanes of a subgroup mean the same place cannot be seen from outside.
+  "subgroup-matrix":
+    "enable chromium_experimental_subgroup_matrix;\n" +
+    "diagnostic(off, chromium.subgroup_matrix_uniformity);",
   "packed-dot": "requires packed_4x8_integer_dot_product;",
 }
 
