@@ -1,11 +1,11 @@
 // Models behind a URL: from servers with and without ranges, and from those that fail in the middle.
-import { readFileSync } from "node:fs"
+import { readFileSync, rmSync, writeFileSync } from "node:fs"
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
 import type { AddressInfo } from "node:net"
 import { join } from "node:path"
 import t, { type Test } from "tap"
 import { loadTokenizer, OpenELM, open } from "../index.ts"
-import { shippedModel } from "../model/index.ts"
+import { openSafetensors, shippedModel, type TensorData, writeSafetensors } from "../model/index.ts"
 import { goldenFolder } from "./fixtures.ts"
 
 type Answer = (path: string, request: IncomingMessage, response: ServerResponse) => void
@@ -70,6 +70,38 @@ t.test("a model behind a URL is the model of the folder", async (t) => {
   t.equal(await textOf(await serve(t, fromFolder(folder, { ranges: false }))), want, "as a whole")
   const { vocabSize } = await loadTokenizer(`${url}/tokenizer.model`)
   t.equal((await loadTokenizer(url)).vocabSize, vocabSize)
+})
+
+t.test("shards and their index come from a server too", async (t) => {
+  const golden = goldenFolder()
+  t.teardown(golden.remove)
+  const single = join(golden.path, "model.safetensors")
+  const file = await openSafetensors(single)
+  const halves = [new Map<string, TensorData>(), new Map<string, TensorData>()] as const
+  const map: Record<string, string> = {}
+  for (const [i, [name, { dtype, shape, bytes }]] of [...file.tensors].entries()) {
+    const data = new Uint8Array(bytes)
+    file.read(name, 0, data)
+    halves[i % 2 === 0 ? 0 : 1].set(name, { dtype, shape, data })
+    map[name] = `part-${i % 2}.safetensors`
+  }
+  file.close()
+  const logits = async (folder: string): Promise<Float32Array> => {
+    await using model = await OpenELM.load(folder, { backend })
+    return model.logits([[1, 2, 3]])
+  }
+  const want = await logits(golden.path)
+  for (const [i, half] of halves.entries()) {
+    await writeSafetensors(join(golden.path, `part-${i}.safetensors`), half)
+  }
+  const index = JSON.stringify({ weight_map: map })
+  writeFileSync(join(golden.path, "model.safetensors.index.json"), index)
+  rmSync(single)
+  t.same(await logits(await serve(t, fromFolder(golden.path))), want)
+  rmSync(join(golden.path, "part-1.safetensors"))
+  await t.rejects(logits(await serve(t, fromFolder(golden.path))), {
+    message: /names "part-1\.safetensors", which is missing/,
+  })
 })
 
 t.test("what a server does not have, or breaks off, is named", async (t) => {

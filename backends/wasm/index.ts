@@ -18,7 +18,8 @@ import { availableThreads, isolated, memoryLimit } from "./system.ts"
 import { scratchBytes } from "./thread.ts"
 
 export interface WasmOptions {
-  /** Threads that run a plan, the caller's included. Default: the cores available to the process. */
+  /** Threads that run a plan, the caller's included. Default: the cores available to the process; 1
+   *  in a page that is not cross-origin isolated. */
   readonly threads?: number
   /** Which build: "relaxed" or "simd"; default the best that the runtime has. */
   readonly simd?: "relaxed" | "simd"

@@ -45,7 +45,8 @@ async function forget(name) {
 async function backendOf(name, say) {
   const backend = await once(backends, name, () => open(name))
   const threads = backend.threads > 1 ? `, ${backend.threads} threads` : ""
-  say({ machine: `${name}: ${backend.build}${threads}` })
+  // Features of a GPU, behind the semicolon, would fill the line.
+  say({ machine: `${name}: ${backend.build.split(";")[0]}${threads}` })
   return backend
 }
 

@@ -68,13 +68,15 @@ function write() {
   given.className = "given"
   given.textContent = prompt
   $("text").replaceChildren(given, document.createTextNode(""))
-  $("writing").textContent = "Loading"
+  $("writing").textContent = "Preparing"
   start("write", { prompt, temperature: Number($("temperature").value) })
 }
 
 function showWriting({ text, tokens, tokensPerSecond, loaded, machine: name }) {
   machine = name ?? machine
-  if (loaded !== undefined) $("writing").textContent = `Loading, ${Math.round(100 * loaded)} %`
+  // Behind the weights come the kernels, which a GPU takes a while to compile.
+  if (loaded < 1) $("writing").textContent = `Loading, ${Math.round(100 * loaded)} %`
+  if (loaded === 1) $("writing").textContent = "Preparing"
   if (text === undefined) return
   $("text").lastChild.appendData(text)
   const speed = tokens > 1 ? `, ${speedOf(tokensPerSecond)}` : ""
@@ -110,7 +112,7 @@ let maxSteps = 600
 $("train").addEventListener("click", () => {
   losses = []
   $("sample").textContent = ""
-  $("training").textContent = "Loading"
+  $("training").textContent = "Preparing"
   start("train")
 })
 

@@ -2,7 +2,7 @@
 // isolate it, so that its threads may share memory.
 import { createReadStream, statSync } from "node:fs"
 import { createServer } from "node:http"
-import { extname, join, normalize } from "node:path"
+import { extname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { buildPage } from "./build.js"
 
@@ -15,8 +15,8 @@ const isolation = {
 /** A server of a folder's files. */
 export const serverOf = (folder, headers = isolation) =>
   createServer(({ url }, response) => {
-    const path = normalize(decodeURIComponent(new URL(url, "http://localhost").pathname))
-    const file = join(folder, path.endsWith("/") ? join(path, "index.html") : path)
+    const path = new URL(`http://localhost${url}`).pathname.replace(/\/$/, "/index.html")
+    const file = join(folder, path)
     const found = statSync(file, { throwIfNoEntry: false })
     if (!found?.isFile()) return response.writeHead(404).end(`no ${path}\n`)
     const type = types[extname(file)] ?? "application/octet-stream"
