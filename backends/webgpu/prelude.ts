@@ -65,7 +65,7 @@ export function preludeOf(op: Op, args: readonly Argument[], kernel: Chosen): st
     const slot = slots[i] as Shape
     const text = arg.same === undefined ? declare(arg, slot, binding) : []
     if (arg.same === undefined) binding += arg.windows?.count ?? 1
-    const used = access(arg, slot).filter(([name]) => code.includes(name))
+    const used = access(arg, slot).filter(([name]) => new RegExp(`\\b${name}\\b`).test(code))
     return [...text, ...used.map(([, line]) => line)]
   })
   return [
@@ -149,7 +149,7 @@ function access(arg: Argument, shape: Shape): [name: string, text: string][] {
     [`${name}_four`, `fn ${name}_four(i: u32) -> vec4f { return ${fourGet(at, vectors)}; }`],
     [
       `${name}_setFour`,
-      `fn ${name}_setFour(i: u32, v: vec4f, end: u32) { ${fourPut(set, vectors)} }`,
+      `fn ${name}_setFour(i: u32, four: vec4f, end: u32) { ${fourPut(set, vectors)} }`,
     ],
   ]
 }
@@ -176,8 +176,10 @@ const fourGet = (at: At, vectors: boolean): string =>
 /** Writes those of them that are below `end`. */
 const fourPut = (set: Set, vectors: boolean): string =>
   vectors
-    ? set("i / 4u", "v")
-    : [0, 1, 2, 3].map((c) => `if (i + ${c}u < end) { ${set(`i + ${c}u`, `v[${c}]`)} }`).join(" ")
+    ? set("i / 4u", "four")
+    : [0, 1, 2, 3]
+        .map((c) => `if (i + ${c}u < end) { ${set(`i + ${c}u`, `four[${c}]`)} }`)
+        .join(" ")
 
 const high = "0xffff0000u"
 
