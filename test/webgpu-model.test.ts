@@ -96,6 +96,17 @@ test("generations go on where the device was lost", async (t, backend) => {
   drawn.close()
 })
 
+t.test("weights in windows", noWebgpu ? { skip: noWebgpu } : {}, async (t) => {
+  const results = async (bindingBytes?: number) => {
+    await using backend = await openWebgpu(bindingBytes ? { bindingBytes } : {})
+    await using model = await OpenELM.random(config, { backend, seed: 2, capacity: 32 })
+    const tokens = await collect(model, prompt, { maxNewTokens: 8 })
+    return { tokens, logits: await model.logits([prompt]) }
+  }
+  // The embedding table has 28,672 bytes.
+  t.same(await results(16384), await results())
+})
+
 test("weights that were trained do not come back by themselves", async (t, backend) => {
   const model = await OpenELM.random(config, { backend })
   model.markTrained()
