@@ -21,24 +21,13 @@ var<workgroup> lastPosition: u32;
 // const width: E / 4
 // Four numbers of a head of qkv, normalised and turned to `place`; weights from qNorm or kNorm.
 fn turned(first: u32, e: u32, place: u32, isKey: bool) -> vec4f {
-  let half = width / 2u;
   var squares = 0.0;
   for (var i = 0u; i < width; i++) { squares += dot(qkv[first + i], qkv[first + i]); }
-  let j = e % half;
-  let pair = select(e - half, e + half, e < half);
-  var own = qkv[first + e];
-  var other = qkv[first + pair];
-  if (isKey) {
-    own *= kNorm[e];
-    other *= kNorm[pair];
-  } else {
-    own *= qNorm[e];
-    other *= qNorm[pair];
-  }
-  let sine = angles[place * width + half + j];
-  let slant = select(sine, -sine, e < half);
   let rstd = 1.0 / sqrt(squares / f32(param.E) + param.eps);
-  return (own * angles[place * width + j] + other * slant) * rstd;
+  let head = select(0u, param.H, isKey);
+  let own = qkv[first + e] * weightFour(head, e);
+  let other = qkv[first + pairFour(e)] * weightFour(head, pairFour(e));
+  return turnFour(own, other, e, place, 1.0) * rstd;
 }
 
 // As a cache keeps it: in f16 at most ±65504, and rounded.
