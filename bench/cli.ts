@@ -99,19 +99,18 @@ export const threadsOption = () =>
     whole(1, 256),
   )
 
+const others = ["norms", "train", "perplexity", "ops", "roofline", "drive"]
+
 export function addBench(program: Command): void {
   const bench = program.command("bench").helpOption(false)
   bench.description(
-    "measure throughput by the paper's protocol; also: bench norms, bench train, bench perplexity, bench ops",
+    `measure throughput by the paper's protocol; also: ${others.map((name) => `bench ${name}`).join(", ")}`,
   )
   bench
     .command("throughput", { isDefault: true, hidden: true })
     .usage("[options]")
     .description("measure prompt and generation throughput as the OpenELM paper does (table 7)")
-    .addHelpText(
-      "after",
-      "\nAlso: elm bench norms --help, elm bench train --help, elm bench perplexity --help, elm bench ops --help",
-    )
+    .addHelpText("after", `\nAlso: ${others.map((name) => `elm bench ${name} --help`).join(", ")}`)
     .option("--model <names>", `sizes to measure, of ${modelNames.join(", ")}`, models, ["270M"])
     .option("--weights <dir>", "a model folder to measure instead of seeded random weights")
     .addOption(dtypeOption(", default f32 or what the folder holds"))
@@ -156,6 +155,8 @@ export function addBench(program: Command): void {
   addTrain(bench)
   addPerplexity(bench)
   addGpu(bench)
+  // `bench` itself leaves --help to its default command, and they would all follow it.
+  for (const command of bench.commands) command.helpOption("-h, --help", "show this")
 }
 
 function addTrain(bench: Command): void {

@@ -130,6 +130,11 @@ t.test("wrong usage exits with 2, other errors with 1, each with one message", a
   t.equal(lost.code, 1)
   const { stderr } = await node(elm, "--debug", "bench", "--weights", join(dir, "nowhere"))
   t.match(stderr, /^\s+at /m, "--debug prints the stack")
+  for (const name of ["bench", "bench norms", "bench drive", "train", "generate"]) {
+    const { code, stdout } = await node(elm, ...name.split(" "), "--help")
+    t.equal(code, 0, name)
+    t.match(stdout, /Usage: elm [\s\S]*--(backend|dtype) /)
+  }
   for (const flag of ["--help", "--version"]) t.equal((await node(elm, flag)).code, 0)
   t.match((await node(elm, "--version")).stdout, /^\d+\.\d+\.\d+\n$/)
 })
