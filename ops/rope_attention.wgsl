@@ -5,19 +5,6 @@
 // that no workgroup reads what another one writes. Of 32 keys, 8 lanes share each for the scores;
 // then 64 lanes a query head share the values. Bytes: the cache once for four query heads.
 
-const runKeys = 32u;
-
-// Four heads of queries, a head every E/4 fours; the new key and value.
-var<workgroup> queries: array<vec4f, 256>;
-var<workgroup> newKey: array<vec4f, 64>;
-var<workgroup> newValue: array<vec4f, 64>;
-// What a lane has of the scores, four heads together; later of the result, four columns together.
-var<workgroup> shares: array<vec4f, 264>;
-// 32 a head.
-var<workgroup> scoresNow: array<f32, 128>;
-var<workgroup> weightsNow: array<f32, 128>;
-var<workgroup> lastPosition: u32;
-
 // const width: E / 4
 // Four numbers of a head of qkv, normalised and turned to `place`; weights from qNorm or kNorm.
 fn turned(first: u32, e: u32, place: u32, isKey: bool) -> vec4f {
@@ -48,36 +35,6 @@ fn writeNew(b: u32, g: u32, place: u32, lane: u32) {
   values_put(at, newValue[lane]);
 }
 
-// Scores of 32 keys from j on, those up to `last`, for four heads, 32 a head in scoresNow.
-fn scoreKeys(base: u32, j: u32, last: u32, lane: u32) {
-  let key = j + lane / 8u;
-  var share = vec4f();
-  for (var e = lane % 8u; e < width && key <= last; e += 8u) {
-    var x = newKey[e];
-    if (key < last) { x = keys_get(base + key * width + e); }
-    share += vec4f(
-      dot(x, queries[e]), dot(x, queries[width + e]),
-      dot(x, queries[2u * width + e]), dot(x, queries[3u * width + e]),
-    );
-  }
-  shares[33u * (lane % 8u) + lane / 8u] = share;
-  workgroupBarrier();
-  let k = lane % 64u;
-  if (k < 32u) {
-    var score = 0.0;
-    for (var i = 0u; i < 8u; i++) { score += shares[33u * i + k][lane / 64u]; }
-    scoresNow[lane / 64u * 32u + k] = select(lowest, score * param.scale, j + k <= last);
-  }
-  workgroupBarrier();
-}
-
-// The largest of a head's 32 scores.
-fn bestOf(head: u32) -> f32 {
-  var best = lowest;
-  for (var i = 0u; i < 32u; i++) { best = max(best, scoresNow[32u * head + i]); }
-  return best;
-}
-
 // groups: B * G * R
 // fours: qkv qNorm kNorm angles keys values
 @compute @workgroup_size(256)
@@ -99,7 +56,8 @@ fn ropeAttentionParts(
   for (var h = 0u; h < each; h += 4u) {
     loadQueries(g, h, last, lane);
     workgroupBarrier();
-    mixSlice(g, h, r, last, lane);
+    let top = mixRuns(g * param.S * width, r, param.R, last, lane);
+    writePart(g, h, r, top, lane);
     workgroupBarrier();
   }
 }
@@ -117,79 +75,19 @@ fn loadQueries(g: u32, h: u32, place: u32, lane: u32) {
   }
 }
 
-// A value from the cache or, at `last`, the new one; nothing beyond.
-fn valueAt(base: u32, key: u32, column: u32, last: u32) -> vec4f {
-  if (key < last) { return values_get(base + key * width + column); }
-  if (key == last) { return newValue[column]; }
-  return vec4f();
-}
-
-// Part r of heads h … h + 3 of key head g of all. A lane has a column of every fold-th key.
-fn mixSlice(g: u32, h: u32, r: u32, last: u32, lane: u32) {
-  let base = g * param.S * width;
-  let head = lane / 64u;
-  let column = lane % 64u % width;
-  let first = lane % 64u / width;
-  let fold = 64u / width;
-  var top = lowest;
-  var total = 0.0;
-  var mixed = vec4f();
-  for (var j = r * runKeys; j <= last; j += runKeys * param.R) {
-    // The end of the lane's keys. The first values are asked for before the scores are known.
-    let end = select(0u, 32u, first < fold);
-    var ahead = array<vec4f, 8>();
-    for (var i = 0u; i < 8u; i++) {
-      let k = first + i * fold;
-      if (k < end) { ahead[i] = valueAt(base, j + k, column, last); }
-    }
-    scoreKeys(base, j, last, lane);
-    let best = max(top, bestOf(head));
-    let shrink = exp(top - best);
-    top = best;
-    if (lane % 64u < 32u) {
-      let place = lane / 64u * 32u + lane % 64u;
-      weightsNow[place] = select(0.0, exp(scoresNow[place] - top), j + lane % 64u <= last);
-    }
-    workgroupBarrier();
-    mixed *= shrink;
-    total *= shrink;
-    for (var i = 0u; i < 8u; i++) {
-      let k = first + i * fold;
-      if (k < end) {
-        total += weightsNow[32u * head + k];
-        mixed += weightsNow[32u * head + k] * ahead[i];
-      }
-    }
-    for (var k = first + 8u * fold; k < end; k += fold) {
-      total += weightsNow[32u * head + k];
-      mixed += weightsNow[32u * head + k] * valueAt(base, j + k, column, last);
-    }
-  }
-  shares[lane] = mixed;
-  if (column == 0u && first < fold) { scoresNow[32u * head + first] = total; }
-  workgroupBarrier();
-  writePart(g, h, r, top, lane);
-}
-
-// The sums over the lanes that have a column, and each head's maximum and sum.
+// Part r of heads h … h + 3 of key head g of all.
 fn writePart(g: u32, h: u32, r: u32, top: f32, lane: u32) {
   let each = param.H / param.G;
-  let fold = 64u / width;
   let begin = ((g * each + h) * param.R + r) * (param.E + 2u);
   let count = min(each - h, 4u);
   for (var i = lane; i < count * param.E; i += 256u) {
-    let e = i % param.E;
-    var sum = 0.0;
-    let share = 64u * (i / param.E) + e / 4u;
-    for (var f = 0u; f < fold; f++) { sum += shares[share + f * width][e % 4u]; }
-    parts[begin + i / param.E * param.R * (param.E + 2u) + e] = sum;
+    let at = begin + i / param.E * param.R * (param.E + 2u);
+    parts[at + i % param.E] = mixedOf(i / param.E, i % param.E);
   }
   if (lane % 64u != 0u || lane / 64u >= count) { return; }
   let at = begin + lane / 64u * param.R * (param.E + 2u) + param.E;
-  var sum = 0.0;
-  for (var f = 0u; f < fold; f++) { sum += scoresNow[lane / 64u * 32u + f]; }
   parts[at] = top;
-  parts[at + 1u] = sum;
+  parts[at + 1u] = massOf(lane / 64u);
 }
 
 // A slice without a position: zeros for all heads of key head g of all.
