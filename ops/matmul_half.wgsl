@@ -3,7 +3,7 @@
 
 alias Kept = vec4h;
 
-// instead of matmul: M > 4 && wType === 1
+// instead of matmul: M > 8 && wType === 1
 // with: shader-f16
 // using: matmul_half matmul_tile
 // groups: ceil(P / quads / 4) * ceil(M / tall / 16)
@@ -12,7 +12,7 @@ fn matmulHalves(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_i
   tileRowsProduct(group, lane);
 }
 
-// instead of normMatmul: M > 4 && wType === 1
+// instead of normMatmul: M > 8 && wType === 1
 // with: shader-f16
 // using: matmul_half matmul_norm matmul_tile
 // groups: ceil(P / quads / 4) * ceil(M / tall / 16)
@@ -24,7 +24,7 @@ fn normMatmulHalves(
   tileRowsProduct(group, lane);
 }
 
-// instead of matmulAdd: M > 4 && wType === 1
+// instead of matmulAdd: M > 8 && wType === 1
 // with: shader-f16
 // using: matmul_half matmul_tile
 // groups: ceil(P / quads / 4) * ceil(M / tall / 16)
@@ -36,7 +36,7 @@ fn matmulAddHalves(
   tileRowsProductAdd(group, lane);
 }
 
-// instead of matmulSwiglu: M > 4 && wType === 1
+// instead of matmulSwiglu: M > 8 && wType === 1
 // with: shader-f16
 // using: matmul_half matmul_tile
 // const gated: 1
@@ -49,7 +49,7 @@ fn matmulSwigluHalves(
   tileRowsProductGated(group, lane);
 }
 
-// instead of normMatmulSwiglu: M > 4 && wType === 1
+// instead of normMatmulSwiglu: M > 8 && wType === 1
 // with: shader-f16
 // using: matmul_half matmul_norm matmul_tile
 // const gated: 1

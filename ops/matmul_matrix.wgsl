@@ -91,7 +91,7 @@ fn tileProduct(m: u32, p: u32, count: u32, lane: u32) {
   scaleTile(lane);
 }
 
-// instead of matmul: M > 4 && wType === 1
+// instead of matmul: M > 8 && wType === 1
 // with: shader-f16 subgroups subgroup-matrix
 // using: matmul_matrix matmul_tile
 // const tall: 2
@@ -103,7 +103,7 @@ fn matmulMatrix(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_i
   tileRowsProduct(group, lane);
 }
 
-// instead of normMatmul: M > 4 && wType === 1
+// instead of normMatmul: M > 8 && wType === 1
 // with: shader-f16 subgroups subgroup-matrix
 // using: matmul_matrix matmul_norm matmul_tile
 // const tall: 2
@@ -118,7 +118,7 @@ fn normMatmulMatrix(
   tileRowsProduct(group, lane);
 }
 
-// instead of matmulAdd: M > 4 && wType === 1
+// instead of matmulAdd: M > 8 && wType === 1
 // with: shader-f16 subgroups subgroup-matrix
 // using: matmul_matrix matmul_tile
 // const tall: 2
@@ -133,7 +133,7 @@ fn matmulAddMatrix(
   tileRowsProductAdd(group, lane);
 }
 
-// instead of matmulSwiglu: M > 4 && wType === 1
+// instead of matmulSwiglu: M > 8 && wType === 1
 // with: shader-f16 subgroups subgroup-matrix
 // using: matmul_matrix matmul_tile
 // const gated: 1
@@ -149,7 +149,7 @@ fn matmulSwigluMatrix(
   tileRowsProductGated(group, lane);
 }
 
-// instead of normMatmulSwiglu: M > 4 && wType === 1
+// instead of normMatmulSwiglu: M > 8 && wType === 1
 // with: shader-f16 subgroups subgroup-matrix
 // using: matmul_matrix matmul_norm matmul_tile
 // const gated: 1

@@ -7,7 +7,7 @@ const isNormed = true;
 const visits = 2.0;
 
 fn inputAt(m: u32, k: u32) -> f32 {
-  let value = x[m * param.K + k];
+  let value = x[rowAt(m) + k];
   squares[m] += value * value;
   return value * n[k];
 }

@@ -1,11 +1,11 @@
-// One to four rows times panels of weights, in one pass over the weights. Parallel plan: a workgroup
-// a panel or two, K over its lanes by twos: a lane takes eight outputs of every k that falls to it,
-// so that neighbours read neighbouring 16 bytes (32 in f32), four k's in flight at a time. Where
-// panels are few the workgroup is large. Bytes: the weights once, the rows once for each workgroup.
+// Up to eight rows times panels of weights, up to four in one pass over the weights. Parallel plan: a
+// workgroup a panel or two, K over its lanes by twos: a lane takes eight outputs of every k that falls
+// to it, so that neighbours read neighbouring 16 bytes (32 in f32), four k's in flight at a time. Where
+// panels are few the workgroup is large. Bytes: the weights once or twice, the rows for each workgroup.
 
 // Sums of half a panel: of row m of panel i at i · rows + m.
 // const gated: 0
-// const rows: M
+// const rows: ceil(M / ceil(M / 4))
 // const panels: gated ? 2 : P < 512 || M > 2 ? 1 : 2
 // const width: P >= 512 || rows * panels > 4 ? 64 : rows * panels > 1 ? 128 : 256
 var<private> sums: array<mat2x4f, panels * rows>;
@@ -27,9 +27,17 @@ var<workgroup> partial: array<vec4f, select(16u, width / 4u, bySubgroups) * slot
 
 var<workgroup> column: array<vec4f, select(2u * width, 2u, bySubgroups)>;
 
+// The first of the workgroup's rows.
+var<private> firstRow: u32;
+
+// Where the workgroup's row m begins in x; beyond the last row, where that one does.
+fn rowAt(m: u32) -> u32 {
+  return min(firstRow + m, param.M - 1u) * param.K;
+}
+
 // Number k of row m.
 fn inputAt(m: u32, k: u32) -> f32 {
-  return x[m * param.K + k];
+  return x[rowAt(m) + k];
 }
 
 // What the results of row m are multiplied by.
@@ -139,36 +147,42 @@ fn total(a: u32, o: u32, parts: u32) -> f32 {
   return all * rowScale(a % rows, parts);
 }
 
-// y = x Wᵀ for the panels of a workgroup.
+// Adds up everything for a workgroup's rows and panels, the first of which it returns, with the number
+// of parts that `total` takes.
+fn addAll(group: vec3u, across: u32, last: u32, lane: u32) -> vec2u {
+  let p = panels * (rowOf(group) % across);
+  firstRow = rows * (rowOf(group) / across);
+  addWeights(p, last, lane);
+  return vec2u(p, gather(lane));
+}
+
+// y = x Wᵀ
 fn rowProduct(group: vec3u, lane: u32) {
-  let p = panels * rowOf(group);
-  addWeights(p, param.P - 1u, lane);
-  let parts = gather(lane);
+  let got = addAll(group, (param.P + panels - 1u) / panels, param.P - 1u, lane);
   let a = lane / 16u;
-  let o = 16u * (p + a / rows) + lane % 16u;
-  if (a >= panels * rows || o >= param.N) { return; }
-  y[(a % rows) * param.N + o] = total(a, lane % 16u, parts);
+  let m = firstRow + a % rows;
+  let o = 16u * (got.x + a / rows) + lane % 16u;
+  if (a >= panels * rows || m >= param.M || o >= param.N) { return; }
+  y[m * param.N + o] = total(a, lane % 16u, got.y);
 }
 
 // r += x Wᵀ
 fn rowProductAdd(group: vec3u, lane: u32) {
-  let p = panels * rowOf(group);
-  addWeights(p, param.P - 1u, lane);
-  let parts = gather(lane);
+  let got = addAll(group, (param.P + panels - 1u) / panels, param.P - 1u, lane);
   let a = lane / 16u;
-  let o = 16u * (p + a / rows) + lane % 16u;
-  if (a >= panels * rows || o >= param.N) { return; }
-  r[(a % rows) * param.N + o] += total(a, lane % 16u, parts);
+  let m = firstRow + a % rows;
+  let o = 16u * (got.x + a / rows) + lane % 16u;
+  if (a >= panels * rows || m >= param.M || o >= param.N) { return; }
+  r[m * param.N + o] += total(a, lane % 16u, got.y);
 }
 
 // y = silu(g) v for a panel of gates g and one of values v.
 fn rowProductGated(group: vec3u, lane: u32) {
-  let p = rowOf(group);
-  addWeights(2u * p, 2u * param.P - 1u, lane);
-  let parts = gather(lane);
-  let m = lane / 16u;
-  let o = 16u * p + lane % 16u;
-  if (m >= rows || o >= param.F) { return; }
-  let gate = total(m, lane % 16u, parts);
-  y[m * param.F + o] = silu(gate) * total(rows + m, lane % 16u, parts);
+  let got = addAll(group, param.P, 2u * param.P - 1u, lane);
+  let a = lane / 16u;
+  let m = firstRow + a;
+  let o = 8u * got.x + lane % 16u;
+  if (a >= rows || m >= param.M || o >= param.F) { return; }
+  let gate = total(a, lane % 16u, got.y);
+  y[m * param.F + o] = silu(gate) * total(rows + a, lane % 16u, got.y);
 }

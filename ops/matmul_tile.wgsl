@@ -158,14 +158,14 @@ fn tileRowsProductGated(group: vec3u, lane: u32) {
   }
 }
 
-// instead of matmul: M > 4
+// instead of matmul: M > 8
 // groups: ceil(P / quads / 4) * ceil(M / tall / 16)
 @compute @workgroup_size(256)
 fn matmulTile(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   tileRowsProduct(group, lane);
 }
 
-// instead of normMatmul: M > 4
+// instead of normMatmul: M > 8
 // using: matmul_norm matmul_tile
 // groups: ceil(P / quads / 4) * ceil(M / tall / 16)
 @compute @workgroup_size(256)
@@ -173,14 +173,14 @@ fn normMatmulTile(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation
   tileRowsProduct(group, lane);
 }
 
-// instead of matmulAdd: M > 4
+// instead of matmulAdd: M > 8
 // groups: ceil(P / quads / 4) * ceil(M / tall / 16)
 @compute @workgroup_size(256)
 fn matmulAddTile(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   tileRowsProductAdd(group, lane);
 }
 
-// instead of matmulSwiglu: M > 4
+// instead of matmulSwiglu: M > 8
 // const gated: 1
 // groups: ceil(P / 4) * ceil(M / tall / 16)
 @compute @workgroup_size(256)
@@ -188,7 +188,7 @@ fn matmulSwigluTile(@builtin(workgroup_id) group: vec3u, @builtin(local_invocati
   tileRowsProductGated(group, lane);
 }
 
-// instead of normMatmulSwiglu: M > 4
+// instead of normMatmulSwiglu: M > 8
 // using: matmul_norm matmul_tile
 // const gated: 1
 // groups: ceil(P / 4) * ceil(M / tall / 16)

@@ -4,7 +4,7 @@
 
 // wide: w
 // using: quantised_row matmul_row
-// groups: ceil(P / panels)
+// groups: ceil(P / panels) * ceil(M / rows)
 @compute @workgroup_size(width)
 fn matmulQuantised(
   @builtin(workgroup_id) group: vec3u,
@@ -17,7 +17,7 @@ fn matmulQuantised(
 // with: packed-dot
 // wide: w
 // using: quantised_dot quantised_row matmul_row
-// groups: ceil(P / panels)
+// groups: ceil(P / panels) * ceil(M / rows)
 @compute @workgroup_size(width)
 fn matmulQuantisedDot(
   @builtin(workgroup_id) group: vec3u,
@@ -26,7 +26,7 @@ fn matmulQuantisedDot(
   rowProduct(group, lane);
 }
 
-// instead of matmulQuantised: M > 4
+// instead of matmulQuantised: M > 8
 // wide: w
 // using: quantised_tile matmul_tile
 // groups: ceil(P / quads / 4) * ceil(M / tall / 16)
@@ -40,7 +40,7 @@ fn matmulQuantisedTile(
 
 // wide: w
 // using: quantised_row matmul_norm matmul_row
-// groups: ceil(P / panels)
+// groups: ceil(P / panels) * ceil(M / rows)
 @compute @workgroup_size(width)
 fn normMatmulQuantised(
   @builtin(workgroup_id) group: vec3u,
@@ -53,7 +53,7 @@ fn normMatmulQuantised(
 // with: packed-dot
 // wide: w
 // using: quantised_dot quantised_row matmul_norm matmul_row
-// groups: ceil(P / panels)
+// groups: ceil(P / panels) * ceil(M / rows)
 @compute @workgroup_size(width)
 fn normMatmulQuantisedDot(
   @builtin(workgroup_id) group: vec3u,
@@ -62,7 +62,7 @@ fn normMatmulQuantisedDot(
   rowProduct(group, lane);
 }
 
-// instead of normMatmulQuantised: M > 4
+// instead of normMatmulQuantised: M > 8
 // wide: w
 // using: quantised_tile matmul_norm matmul_tile
 // groups: ceil(P / quads / 4) * ceil(M / tall / 16)
@@ -76,7 +76,7 @@ fn normMatmulQuantisedTile(
 
 // wide: w
 // using: quantised_row matmul_row
-// groups: ceil(P / panels)
+// groups: ceil(P / panels) * ceil(M / rows)
 @compute @workgroup_size(width)
 fn matmulAddQuantised(
   @builtin(workgroup_id) group: vec3u,
@@ -89,7 +89,7 @@ fn matmulAddQuantised(
 // with: packed-dot
 // wide: w
 // using: quantised_dot quantised_row matmul_row
-// groups: ceil(P / panels)
+// groups: ceil(P / panels) * ceil(M / rows)
 @compute @workgroup_size(width)
 fn matmulAddQuantisedDot(
   @builtin(workgroup_id) group: vec3u,
@@ -98,7 +98,7 @@ fn matmulAddQuantisedDot(
   rowProductAdd(group, lane);
 }
 
-// instead of matmulAddQuantised: M > 4
+// instead of matmulAddQuantised: M > 8
 // wide: w
 // using: quantised_tile matmul_tile
 // groups: ceil(P / quads / 4) * ceil(M / tall / 16)
@@ -113,7 +113,7 @@ fn matmulAddQuantisedTile(
 // wide: w
 // using: quantised_row matmul_row
 // const gated: 1
-// groups: P
+// groups: P * ceil(M / rows)
 @compute @workgroup_size(width)
 fn matmulSwigluQuantised(
   @builtin(workgroup_id) group: vec3u,
@@ -127,7 +127,7 @@ fn matmulSwigluQuantised(
 // wide: w
 // using: quantised_dot quantised_row matmul_row
 // const gated: 1
-// groups: P
+// groups: P * ceil(M / rows)
 @compute @workgroup_size(width)
 fn matmulSwigluQuantisedDot(
   @builtin(workgroup_id) group: vec3u,
@@ -136,7 +136,7 @@ fn matmulSwigluQuantisedDot(
   rowProductGated(group, lane);
 }
 
-// instead of matmulSwigluQuantised: M > 4
+// instead of matmulSwigluQuantised: M > 8
 // wide: w
 // using: quantised_tile matmul_tile
 // const gated: 1
@@ -152,7 +152,7 @@ fn matmulSwigluQuantisedTile(
 // wide: w
 // using: quantised_row matmul_norm matmul_row
 // const gated: 1
-// groups: P
+// groups: P * ceil(M / rows)
 @compute @workgroup_size(width)
 fn normMatmulSwigluQuantised(
   @builtin(workgroup_id) group: vec3u,
@@ -166,7 +166,7 @@ fn normMatmulSwigluQuantised(
 // wide: w
 // using: quantised_dot quantised_row matmul_norm matmul_row
 // const gated: 1
-// groups: P
+// groups: P * ceil(M / rows)
 @compute @workgroup_size(width)
 fn normMatmulSwigluQuantisedDot(
   @builtin(workgroup_id) group: vec3u,
@@ -175,7 +175,7 @@ fn normMatmulSwigluQuantisedDot(
   rowProductGated(group, lane);
 }
 
-// instead of normMatmulSwigluQuantised: M > 4
+// instead of normMatmulSwigluQuantised: M > 8
 // wide: w
 // using: quantised_tile matmul_norm matmul_tile
 // const gated: 1

@@ -54,30 +54,33 @@ const present: ReadonlySet<Feature> = await (async () => {
   return backend.features
 })()
 
-/** Whether a call has a kernel of its own where a feature is left off: not that with all of them,
- *  nor that without any. */
-function isOwn(call: Call, name: Feature): boolean {
-  const without = new Set([...present].filter((other) => other !== name))
-  const [here, all, none] = [without, present, new Set<Feature>()].map((used) => {
-    const { code, entry } = choose({ op: call.op, call }, used)
-    return `${entry} ${code}`
-  })
-  return here !== all && here !== none
+/** What runs a call where these features are used. */
+function shaderOf(call: Call, used: ReadonlySet<Feature>): string {
+  const { code, entry } = choose({ op: call.op, call }, used)
+  return `${entry} ${code}`
 }
 
-/** The same with optional features left off: all of them, and one by one where kernels differ. */
+/** Whether a call has a kernel of its own where features are left off: not that with all of them,
+ *  nor, where one is left off, that without any. */
+function isOwn(call: Call, left: readonly Feature[]): boolean {
+  const here = shaderOf(call, new Set([...present].filter((name) => !left.includes(name))))
+  if (here === shaderOf(call, present)) return false
+  return left.length > 1 || here !== shaderOf(call, new Set())
+}
+
+/** Optional features off: all of them, or one; where kernels differ. */
+const without = (label: string, ...left: readonly Feature[]): Opened => ({
+  label: `webgpu without ${label}`,
+  open: () => openWebgpu({ without: left }),
+  takes: (call) => isOwn(call, left),
+})
+
+/** The GPU with optional features left off that kernels have. */
 export const webgpuVariants: readonly Opened[] =
   noWebgpu === undefined
     ? [
-        {
-          label: "webgpu without optional features",
-          open: () => openWebgpu({ without: features }),
-        },
-        ...[...present].map((name) => ({
-          label: `webgpu without ${name}`,
-          open: () => openWebgpu({ without: [name] }),
-          takes: (call: Call) => isOwn(call, name),
-        })),
+        without("optional features", ...features),
+        ...[...present].filter((f) => f !== "timestamp-query").map((name) => without(name, name)),
       ]
     : []
 
