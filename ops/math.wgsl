@@ -85,3 +85,20 @@ fn groupMax(value: f32, lane: u32) -> f32 {
   workgroupBarrier();
   return most;
 }
+
+var<workgroup> eights: array<f32, 8>;
+
+// The sum over a workgroup of 64 lanes, by eights, in all of them.
+fn sumOf64(value: f32, lane: u32) -> f32 {
+  lanes[lane] = value;
+  workgroupBarrier();
+  if (lane < 8u) {
+    var part = 0.0;
+    for (var i = 0u; i < 8u; i++) { part += lanes[8u * lane + i]; }
+    eights[lane] = part;
+  }
+  workgroupBarrier();
+  var total = 0.0;
+  for (var i = 0u; i < 8u; i++) { total += eights[i]; }
+  return total;
+}
