@@ -4,6 +4,7 @@
 
 // wide: w
 // using: quantised_row matmul_row
+// const width: P < 512 ? 128 : 64
 // groups: ceil(P / panels) * ceil(M / rows)
 @compute @workgroup_size(width)
 fn matmulQuantised(
@@ -17,6 +18,7 @@ fn matmulQuantised(
 // with: packed-dot
 // wide: w
 // using: quantised_dot quantised_row matmul_row
+// const width: P < 512 ? 128 : 64
 // groups: ceil(P / panels) * ceil(M / rows)
 @compute @workgroup_size(width)
 fn matmulQuantisedDot(
@@ -40,6 +42,7 @@ fn matmulQuantisedTile(
 
 // wide: w
 // using: quantised_row matmul_norm matmul_row
+// const width: P < 512 ? 128 : 64
 // groups: ceil(P / panels) * ceil(M / rows)
 @compute @workgroup_size(width)
 fn normMatmulQuantised(
@@ -53,6 +56,7 @@ fn normMatmulQuantised(
 // with: packed-dot
 // wide: w
 // using: quantised_dot quantised_row matmul_norm matmul_row
+// const width: P < 512 ? 128 : 64
 // groups: ceil(P / panels) * ceil(M / rows)
 @compute @workgroup_size(width)
 fn normMatmulQuantisedDot(
@@ -76,6 +80,7 @@ fn normMatmulQuantisedTile(
 
 // wide: w
 // using: quantised_row matmul_row
+// const width: P < 512 ? 128 : 64
 // groups: ceil(P / panels) * ceil(M / rows)
 @compute @workgroup_size(width)
 fn matmulAddQuantised(
@@ -89,6 +94,7 @@ fn matmulAddQuantised(
 // with: packed-dot
 // wide: w
 // using: quantised_dot quantised_row matmul_row
+// const width: P < 512 ? 128 : 64
 // groups: ceil(P / panels) * ceil(M / rows)
 @compute @workgroup_size(width)
 fn matmulAddQuantisedDot(
@@ -112,6 +118,7 @@ fn matmulAddQuantisedTile(
 
 // wide: w
 // using: quantised_row matmul_row
+// const width: P < 512 ? 128 : 64
 // const gated: 1
 // groups: P * ceil(M / rows)
 @compute @workgroup_size(width)
@@ -126,6 +133,7 @@ fn matmulSwigluQuantised(
 // with: packed-dot
 // wide: w
 // using: quantised_dot quantised_row matmul_row
+// const width: P < 512 ? 128 : 64
 // const gated: 1
 // groups: P * ceil(M / rows)
 @compute @workgroup_size(width)
@@ -151,6 +159,7 @@ fn matmulSwigluQuantisedTile(
 
 // wide: w
 // using: quantised_row matmul_norm matmul_row
+// const width: P < 512 ? 128 : 64
 // const gated: 1
 // groups: P * ceil(M / rows)
 @compute @workgroup_size(width)
@@ -165,6 +174,7 @@ fn normMatmulSwigluQuantised(
 // with: packed-dot
 // wide: w
 // using: quantised_dot quantised_row matmul_norm matmul_row
+// const width: P < 512 ? 128 : 64
 // const gated: 1
 // groups: P * ceil(M / rows)
 @compute @workgroup_size(width)
