@@ -34,6 +34,9 @@ export type Checked = Required<Omit<GenerateOptions, "signal">> & {
   readonly signal: AbortSignal | undefined
 }
 
+/** Options with the number of devices that were lost before it begins. */
+type Begun = Checked & { readonly lost: number }
+
 /** The options with defaults. Throws RangeError naming the value that is out of range. */
 export function checkOptions(
   prompt: readonly number[],
@@ -111,13 +114,13 @@ export function checkToken(id: number, { vocabSize }: ModelConfig): void {
 export async function* run(
   session: Session,
   prompt: readonly number[],
-  options: Checked,
+  options: Begun,
   textOf: (id: number, isLast: boolean) => string,
 ): AsyncGenerator<Token, void, undefined> {
   const { maxNewTokens, stop, signal } = options
   signal?.throwIfAborted()
   if (maxNewTokens === 0) return
-  session.setSampling(options)
+  session.begin(options, options.lost)
   await prefill(session, prompt, signal)
   const inFlight: Promise<number>[] = []
   const begin = (step: Promise<number>): void => {

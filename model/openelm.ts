@@ -68,7 +68,7 @@ export class OpenELM {
   readonly tokenizer: Tokenizer | undefined
   readonly #loaded: LoadedWeights
   readonly #norms: Norms
-  /** Sessions that no generation is using. */
+  /** Those that no generation is using. */
   readonly #idle: Session[] = []
   readonly #sessions = new Set<Session>()
   readonly #variants: OpenELM[] = []
@@ -222,10 +222,11 @@ export class OpenELM {
     told: readonly number[],
   ): AsyncGenerator<Token, void, undefined> {
     await this.resident()
+    const { lost } = this.#residence
     const session = this.#acquire()
     try {
       const maxNewTokens = options.maxNewTokens - told.length
-      yield* run(session, [...prompt, ...told], { ...options, maxNewTokens }, textOf)
+      yield* run(session, [...prompt, ...told], { ...options, maxNewTokens, lost }, textOf)
     } finally {
       if (!this.#closed) this.#idle.push(session)
     }
@@ -242,8 +243,8 @@ export class OpenELM {
   }
 
   /**
-   * Writes config.json and model.safetensors in the Hugging Face layout into a folder, and the
-   * tokenizer's file, if there is one; `dtype` by default as the weights are kept. Throws RangeError for quantised weights.
+   * Writes config.json, model.safetensors and the tokenizer's file, if there is one, into a folder
+   * in the Hugging Face layout. Throws RangeError for quantised weights.
    */
   async save(folder: string, { dtype = this.dtype }: { dtype?: WeightDType } = {}): Promise<void> {
     this.#checkOpen()
@@ -254,7 +255,7 @@ export class OpenELM {
       )
     }
     const rows = rowTensors(this.config, this.tensors, this.backend, dtype)
-    await saveModel(folder, this.config, rows, this.tokenizer)
+    await this.#residence.during(() => saveModel(folder, this.config, rows, this.tokenizer))
   }
 
   /** Frees everything that the model holds on its backend. */
@@ -274,8 +275,7 @@ export class OpenELM {
     this.#checkOpen()
     const idle = this.#idle.pop()
     if (idle) return idle
-    const { config, backend, capacity, cache } = this
-    const { weights } = this.#loaded
+    const { config, backend, capacity, cache, weights } = this
     const session = new Session(config, weights, backend, this.#norms, { capacity, cache })
     this.#sessions.add(session)
     return session
@@ -287,9 +287,9 @@ export class OpenELM {
     trace?: Trace,
   ): Promise<Float32Array[]> {
     this.#checkOpen()
-    await this.resident()
     const { config, backend, cache, weights } = this
-    return evaluate({ config, weights, backend, norms: this.#norms, cache }, ids, more, trace)
+    const from = { config, weights, backend, norms: this.#norms, cache }
+    return this.#residence.during(() => evaluate(from, ids, more, trace))
   }
 
   #checkOpen(): void {

@@ -30,19 +30,41 @@ export class Residence {
   /** Returns when the weights are there, on another device if theirs was lost. Throws Error when
    *  none comes back, DeviceLostError when the weights that were lost had been trained. */
   async restored(): Promise<void> {
-    const lost = await lostDevices(this.#backend)
-    if (lost === this.#lost) return
-    if (this.#trained) {
-      throw new DeviceLostError(
-        "the device was lost with the weights that were trained on it. Load the last checkpoint",
-      )
+    // Again where the next device was lost meanwhile, with a part of them.
+    for (;;) {
+      const lost = await lostDevices(this.#backend)
+      if (lost === this.#lost) return
+      if (this.#trained) {
+        throw new DeviceLostError(
+          "the device was lost with the weights that were trained on it. Load the last checkpoint",
+        )
+      }
+      this.#restoring ??= this.#refill()
+        .then(() => {
+          this.#lost = lost
+        })
+        .finally(() => {
+          this.#restoring = undefined
+        })
+      await this.#restoring
     }
-    this.#restoring ??= this.#refill().finally(() => {
-      this.#restoring = undefined
-    })
-    await this.#restoring
-    this.#lost = lost
   }
+
+  /** What `work` gives with the weights in memory. Throws DeviceLostError where they were lost
+   *  meanwhile, although others may have got another device since: nothing else shows it. */
+  async during<T>(work: () => Promise<T>): Promise<T> {
+    await this.restored()
+    const lost = this.#lost
+    const result = await work()
+    await checkLost(this.#backend, lost)
+    return result
+  }
+}
+
+/** Throws DeviceLostError when a backend has lost more devices than `lost`. */
+export async function checkLost(backend: Backend, lost: number): Promise<void> {
+  if ((await lostDevices(backend)) === lost) return
+  throw new DeviceLostError("the device was lost, and what was in its memory. Begin again")
 }
 
 /** Devices that a backend has lost so far; if the last one is among them, it gets another. */

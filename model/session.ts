@@ -16,6 +16,7 @@ import type { ModelConfig } from "./config.ts"
 import { head, hidden, type LayerCache, lastRows, type Weights } from "./forward.ts"
 import { Holder } from "./holder.ts"
 import type { Norms } from "./norms.ts"
+import { checkLost } from "./restore.ts"
 
 export interface Sampling {
   readonly temperature: number
@@ -81,6 +82,8 @@ export class Session {
   /** Prefill plans, the most recently used last. */
   readonly #plans = new Map<string, Ready>()
   #closed = false
+  /** Devices that had been lost when its generation began. */
+  #lost = 0
   /** The recorded plan of one decode step. */
   readonly decodePlan: Plan
 
@@ -112,8 +115,9 @@ export class Session {
     }
   }
 
-  /** What the next runs sample by. */
-  setSampling({ temperature, topK, topP, seed }: Sampling): void {
+  /** Begins a generation: what it samples by, and how many devices were lost before. */
+  begin({ temperature, topK, topP, seed }: Sampling, lost = 0): void {
+    this.#lost = lost
     this.#backend.write(bufferOf(this.#controls), Float32Array.of(temperature, topK, topP))
     this.#backend.write(bufferOf(this.#seed), Int32Array.of(seed))
   }
@@ -125,7 +129,7 @@ export class Session {
     this.#backend.write(bufferOf(ready.tokens), Int32Array.from(tokens))
     this.#backend.write(bufferOf(this.#position), Int32Array.of(position))
     this.#backend.write(bufferOf(this.#next), Int32Array.of(position + tokens.length))
-    await ready.prepared.run()
+    await ready.prepared.run()?.finally(() => this.#checkOpen())
   }
 
   /** Reads the chosen token into the cache and chooses the next, whose id is the result. Once a first
@@ -133,14 +137,15 @@ export class Session {
   async decode(): Promise<number> {
     this.#checkOpen()
     const running = this.#decode.prepared.run()
-    if (running) await running
+    if (running) await running.finally(() => this.#checkOpen())
     return this.token()
   }
 
-  /** The token chosen last. */
+  /** The token chosen last. Throws DeviceLostError when the cache that it comes from was lost. */
   async token(): Promise<number> {
     this.#checkOpen()
     const [id] = await readBound(this.#token, this.#backend)
+    await checkLost(this.#backend, this.#lost)
     return id as number
   }
 

@@ -106,3 +106,12 @@ t.test("where addresses are few, a memory is smaller", async (t) => {
   await using model = await OpenELM.random(config, { backend })
   t.equal((await collect(model, prompt, { maxNewTokens: 3 })).length, 3)
 })
+
+t.test("a plan closed while threads start does not run", async (t) => {
+  await using backend = await openWasm({ threads: 2 })
+  const [x, y] = [allocate(backend, [4]), allocate(backend, [4])]
+  const prepared = backend.prepare(plan([[y, affine(x, 1, 1)]], backend))
+  const running = prepared.run()
+  prepared.close()
+  await t.rejects(async () => running ?? prepared.run(), { message: /plan is closed/ })
+})

@@ -1,7 +1,7 @@
 // Checkpoints: a folder `step-00001000` with the weights as other tools read them, and beside them
 // all that training needs to go on to the bit. A folder of that name is always whole: it is written
 // under another name, synced, then renamed; it is removed the same way.
-import type { Tensor } from "../engine/index.ts"
+import { DeviceLostError, type Tensor } from "../engine/index.ts"
 import { fromNode } from "../engine/node.ts"
 import {
   loadMatrix,
@@ -91,6 +91,8 @@ export async function writeCheckpoint(
     await syncFolder(run)
   } catch (error) {
     await rm(temporary, { recursive: true, force: true }).catch(() => {})
+    // Whoever trains goes on from the one before, with another device.
+    if (error instanceof DeviceLostError) throw error
     const last = (await checkpointsIn(run)).at(-1)
     throw new Error(
       `Cannot write a checkpoint of update ${step.steps} into ${run}: ${(error as Error).message}. ` +
@@ -118,6 +120,8 @@ async function writeParts(
   const { config, tensors, backend, dtype } = step.model
   const weights = rowTensors(config, tensors, backend, dtype === "bf16" ? "bf16" : "f32")
   await saveModel(folder, config, weights, tokenizer)
+  // Memory that was lost and given again would have been written as zeros.
+  await step.model.resident()
   await syncFolder(folder)
 }
 

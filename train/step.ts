@@ -163,13 +163,14 @@ export class TrainStep {
     return this.#alone(() => this.#evaluate(inputs, targets, starts))
   }
 
-  /** One call at a time: they share the plan's memory. */
+  /** One call at a time: they share memory, which may be lost, and given again, meanwhile. */
   async #alone<T>(call: () => Promise<T>): Promise<T> {
     if (this.#closed) throw new Error("this training step is closed. Create another one")
     if (this.#running) throw new Error("this training step is under way. Await it before the next")
     this.#running = true
     const called = this.model.resident().then(call)
-    return called.finally(() => {
+    const sure = called.then((result) => this.model.resident().then(() => result))
+    return sure.finally(() => {
       this.#running = false
     })
   }
@@ -243,9 +244,8 @@ export class TrainStep {
   #free(): void {
     const ready = this.#ready
     this.#ready = undefined
+    for (const each of [ready?.first, ready?.more, ready?.update, ready?.evaluation]) each?.close()
     ready?.held.free()
-    const prepared = [ready?.first, ready?.more, ready?.update, ready?.evaluation]
-    for (const each of prepared) each?.close()
   }
 
   #prepare(B: number, T: number): Ready {

@@ -163,8 +163,11 @@ export class WasmBackend implements Backend, AsyncDisposable {
     for (const { storage } of bound) if (storage.buffer) this.#own(storage.buffer)
     const replay = new Replay(plan, (name) => this.#kernel(name), this.#banks[0] as Bank)
     const { banks } = replay
+    let closed = false
     const run = () => {
       this.#checkOpen()
+      // Also where it was closed while threads started: its memory may be others' by now.
+      if (closed) throw new Error("wasm: this plan is closed. Prepare it again")
       const running = replay.run()
       this.#running = running?.catch(() => undefined)
       return running
@@ -174,7 +177,10 @@ export class WasmBackend implements Backend, AsyncDisposable {
         if (banks.every((bank) => bank.serving)) return run()
         return Promise.all(banks.map((bank) => bank.ready)).then(run)
       },
-      close: () => replay.close(),
+      close: () => {
+        closed = true
+        replay.close()
+      },
     }
   }
 

@@ -1,5 +1,5 @@
 // Memory of one tensor or several on the device.
-import type { Buffer, DType } from "../../engine/index.ts"
+import { type Buffer, type DType, encode } from "../../engine/index.ts"
 
 /** GPUBufferUsage, which Node has no global of. */
 export const usage = {
@@ -19,8 +19,17 @@ export class WebgpuBuffer implements Buffer {
   #gpu: GPUBuffer
   readonly owner: ReadonlySet<WebgpuBuffer>
   readonly #live: Set<WebgpuBuffer>
+  readonly #settle: () => void
 
-  constructor(device: GPUDevice, live: Set<WebgpuBuffer>, bytes: number, dtype: DType) {
+  /** `settle` hands over the work in line: a device takes none with memory that is gone. */
+  constructor(
+    device: GPUDevice,
+    live: Set<WebgpuBuffer>,
+    bytes: number,
+    dtype: DType,
+    settle: () => void,
+  ) {
+    this.#settle = settle
     this.bytes = bytes
     this.dtype = dtype
     this.#gpu = memoryOf(device, bytes)
@@ -39,7 +48,9 @@ export class WebgpuBuffer implements Buffer {
   }
 
   free(): void {
-    if (this.#live.delete(this)) this.#gpu.destroy()
+    if (!this.#live.delete(this)) return
+    this.#settle()
+    this.#gpu.destroy()
   }
 }
 
@@ -48,3 +59,27 @@ const memoryOf = (device: GPUDevice, bytes: number): GPUBuffer =>
     size: Math.max(16, roundUp(bytes, 16)),
     usage: usage.storage | usage.copySource | usage.copyTarget,
   })
+
+/** What a write puts into a buffer, in whole words. Throws RangeError where that is not possible. */
+export function wordsOf(
+  { bytes, dtype }: Buffer,
+  data: ArrayBufferView,
+  offset: number,
+): Uint8Array<ArrayBuffer> {
+  const raw = data instanceof Float64Array ? encode(dtype, data) : data
+  const { byteLength } = raw
+  if (offset < 0 || offset + byteLength > bytes) {
+    throw new RangeError(`write: ${byteLength} bytes at ${offset} do not fit ${bytes}`)
+  }
+  const words = new Uint8Array(raw.buffer as ArrayBuffer, raw.byteOffset, byteLength)
+  if (byteLength === 0 || (byteLength % 4 === 0 && offset % 4 === 0)) return words
+  if (offset % 4 !== 0 || offset + byteLength !== bytes) {
+    throw new RangeError(
+      `write: ${byteLength} bytes at ${offset} of ${bytes}: webgpu writes whole words of 4 ` +
+        "bytes, or up to the end of a buffer",
+    )
+  }
+  const padded = new Uint8Array(roundUp(byteLength, 4))
+  padded.set(words)
+  return padded
+}

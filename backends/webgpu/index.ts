@@ -5,12 +5,11 @@ import {
   type Buffer,
   DeviceLostError,
   type DType,
-  encode,
   type Plan,
   type Prepared,
 } from "../../engine/index.ts"
 import { allOps } from "../../ops/index.ts"
-import { roundUp, WebgpuBuffer } from "./buffer.ts"
+import { roundUp, WebgpuBuffer, wordsOf } from "./buffer.ts"
 import { multipliesExactly } from "./check.ts"
 import {
   type Feature,
@@ -37,7 +36,8 @@ export const webgpuKernels: ReadonlySet<string> = new Set(Object.keys(kernels))
 export async function openWebgpu(options: WebgpuOptions = {}): Promise<WebgpuBackend> {
   const backend = new WebgpuBackend(options, await openDevice(options))
   const isTried = backend.features.has("subgroup-matrix") && options.driver === undefined
-  if (!isTried || (await multipliesExactly(backend))) return backend
+  // A feature whose shader is refused is one more that cannot be relied on.
+  if (!isTried || (await multipliesExactly(backend).catch(() => false))) return backend
   backend.close()
   return openWebgpu({ ...options, without: [...(options.without ?? []), "subgroup-matrix"] })
 }
@@ -123,30 +123,13 @@ export class WebgpuBackend implements Backend, AsyncDisposable {
           `${this.usedBytes} are in use. Close a model, or use a smaller dtype`,
       )
     }
-    return new WebgpuBuffer(this.device, this.#live, bytes, dtype)
+    return new WebgpuBuffer(this.device, this.#live, bytes, dtype, () => this.#line.flush())
   }
 
   write(buffer: Buffer, data: ArrayBufferView, offset = 0): void {
-    const { gpu, bytes, dtype } = this.#own(buffer)
-    const raw = data instanceof Float64Array ? encode(dtype, data) : data
-    const { byteLength } = raw
-    if (offset < 0 || offset + byteLength > bytes) {
-      throw new RangeError(`write: ${byteLength} bytes at ${offset} do not fit ${bytes}`)
-    }
-    if (byteLength === 0) return
-    let words = new Uint8Array(raw.buffer as ArrayBuffer, raw.byteOffset, byteLength)
-    if (byteLength % 4 !== 0 || offset % 4 !== 0) {
-      if (offset % 4 !== 0 || offset + byteLength !== bytes) {
-        throw new RangeError(
-          `write: ${byteLength} bytes at ${offset} of ${bytes}: webgpu writes whole words of 4 ` +
-            "bytes, or up to the end of a buffer",
-        )
-      }
-      const padded = new Uint8Array(roundUp(byteLength, 4))
-      padded.set(words)
-      words = padded
-    }
-    this.#line.write(gpu, offset, words)
+    const own = this.#own(buffer)
+    const words = wordsOf(own, data, offset)
+    if (words.length > 0) this.#line.write(own.gpu, offset, words)
   }
 
   async read(buffer: Buffer, bytes = buffer.bytes, offset = 0): Promise<ArrayBuffer> {
@@ -164,19 +147,19 @@ export class WebgpuBackend implements Backend, AsyncDisposable {
   }
 
   prepare(plan: Plan): Prepared {
-    this.#check()
-    for (const { inputs, outputs } of plan.steps) {
-      for (const { storage } of [...inputs, ...outputs]) {
-        if (storage.buffer) this.#own(storage.buffer)
-      }
-    }
+    this.#checkMemory(plan)
     const ready: Ready = { plan, replay: this.#replayOf(plan) }
     this.#ready.add(ready)
     const run = (): void | Promise<void> => {
       this.#check()
+      if (!this.#ready.has(ready)) throw new Error("webgpu: this plan is closed. Prepare it again")
       const { replay } = ready
-      if (!replay.compiled) return replay.ready.then(run, refused)
+      if (!replay.compiled) return replay.ready.then(late, refused)
       this.#line.pass((pass) => replay.encode(pass), replay.dispatches.length)
+    }
+    const late = (): void | Promise<void> => {
+      this.#checkMemory(plan)
+      return run()
     }
     const refused = (cause: unknown): never => {
       this.#check()
@@ -238,6 +221,8 @@ export class WebgpuBackend implements Backend, AsyncDisposable {
         { cause },
       )
     })
+    if (this.#closed) opened.device.destroy()
+    this.#checkOpen()
     for (const { replay } of this.#ready) replay.close()
     this.#line.close()
     this.#open = opened
@@ -263,7 +248,7 @@ export class WebgpuBackend implements Backend, AsyncDisposable {
     device.addEventListener("uncapturederror", (event) => {
       // It is thrown by the next call; nothing else has to print it.
       event.preventDefault()
-      this.#failure ??= new Error(`webgpu: ${event.error.message}`)
+      if (device === this.device) this.#failure ??= new Error(`webgpu: ${event.error.message}`)
     })
     void device.lost.then(({ message, reason }) => {
       if (this.#closed || device !== this.device) return
@@ -286,12 +271,29 @@ export class WebgpuBackend implements Backend, AsyncDisposable {
 
   #own(buffer: Buffer): WebgpuBuffer {
     this.#check()
-    if (buffer instanceof WebgpuBuffer && buffer.owner === this.#live) return buffer
-    throw new TypeError("webgpu: this buffer belongs to another backend")
+    if (!(buffer instanceof WebgpuBuffer) || buffer.owner !== this.#live) {
+      throw new TypeError("webgpu: this buffer belongs to another backend")
+    }
+    if (this.#live.has(buffer)) return buffer
+    throw new Error("webgpu: this buffer has been freed. Was its model closed meanwhile?")
+  }
+
+  /** Whether a plan's buffers are this backend's, and there. */
+  #checkMemory({ steps }: Plan): void {
+    this.#check()
+    for (const { inputs, outputs } of steps) {
+      for (const { storage } of [...inputs, ...outputs]) {
+        if (storage.buffer) this.#own(storage.buffer)
+      }
+    }
+  }
+
+  #checkOpen(): void {
+    if (this.#closed) throw new Error("webgpu: the backend is closed. Open another one")
   }
 
   #check(): void {
-    if (this.#closed) throw new Error("webgpu: the backend is closed. Open another one")
+    this.#checkOpen()
     if (this.#failure) throw this.#failure
   }
 }

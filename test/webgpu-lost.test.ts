@@ -1,0 +1,107 @@
+// The loss of a device that someone else notices first, and memory that is freed while work with it
+// is under way: neither gives wrong numbers, nor takes the backend from others.
+import { mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import t, { type Test } from "tap"
+import { openWebgpu, type WebgpuBackend } from "../backends/webgpu/index.ts"
+import { allocate, bufferOf, constant, plan } from "../engine/index.ts"
+import { OpenELM } from "../index.ts"
+import { add } from "../ops/index.ts"
+import { noWebgpu } from "./backends.ts"
+import { collect, config, prompt } from "./small.ts"
+
+const test = (name: string, body: (t: Test, backend: WebgpuBackend) => Promise<void>): void => {
+  t.test(name, noWebgpu ? { skip: noWebgpu } : {}, async (t) => {
+    await using backend = await openWebgpu()
+    await body(t, backend)
+    t.equal(backend.liveCount, 0, "everything is freed")
+  })
+}
+
+test("a generation that waits while another gets a device", async (t, backend) => {
+  const [model, other] = [
+    await OpenELM.random(config, { backend, seed: 3 }),
+    await OpenELM.random(config, { backend, seed: 4 }),
+  ]
+  const options = { maxNewTokens: 20, stop: [] }
+  const whole = await collect(model, prompt, options)
+  const before = await other.logits([prompt])
+  const ids: number[] = []
+  for await (const { id } of model.generate(prompt, options)) {
+    ids.push(id)
+    if (ids.length !== 6) continue
+    // What is in line comes back, so that this one hears nothing of the loss.
+    await other.logits([prompt])
+    backend.device.destroy()
+    await backend.device.lost
+    t.same(await other.logits([prompt]), before, "the other goes on")
+  }
+  t.same(ids, whole, "and so does this one, with the same tokens")
+  model.close()
+  other.close()
+})
+
+test("a model is saved as it was, not as memory that was lost", async (t, backend) => {
+  const folder = mkdtempSync(join(tmpdir(), "openelm-lost-"))
+  t.teardown(() => rmSync(folder, { recursive: true }))
+  const model = await OpenELM.random(config, { backend, seed: 3 })
+  await model.save(join(folder, "before"))
+  backend.device.destroy()
+  await backend.device.lost
+  await backend.recover()
+  await model.save(join(folder, "after"))
+  const [before, after] = ["before", "after"].map((name) =>
+    readFileSync(join(folder, name, "model.safetensors")),
+  )
+  t.ok(before?.equals(after as Buffer))
+  model.close()
+})
+
+test("a model closed while its first plan compiles leaves others alone", async (t, backend) => {
+  const [model, other] = [
+    await OpenELM.random(config, { backend, seed: 3 }),
+    await OpenELM.random(config, { backend, seed: 4 }),
+  ]
+  const generated = collect(model, prompt, { maxNewTokens: 4 })
+  const logits = model.logits([prompt])
+  const refused = [t.rejects(generated, /closed/), t.rejects(logits, /freed/)]
+  await new Promise((resolve) => setTimeout(resolve, 1))
+  model.close()
+  await Promise.all(refused)
+  t.equal((await collect(other, prompt, { maxNewTokens: 4 })).length, 4)
+  other.close()
+})
+
+test("memory freed right behind a run, plans run when closed", async (t, backend) => {
+  const [x, y] = [allocate(backend, [4]), allocate(backend, [4])]
+  const prepared = backend.prepare(plan([[y, add(x, constant([1, 2, 3, 4], [4]))]], backend))
+  await prepared.run()
+  const buffer = bufferOf(x)
+  void prepared.run()
+  buffer.free()
+  const read = await backend.read(bufferOf(y))
+  t.same([...new Float32Array(read)], [1, 2, 3, 4], "the run was handed over before")
+  await t.rejects(backend.read(buffer), { message: /freed/ })
+  t.throws(() => backend.write(buffer, new Float32Array(4)), { message: /freed/ })
+  prepared.close()
+  t.throws(() => prepared.run(), { message: /closed/ })
+  bufferOf(y).free()
+})
+
+t.test("a backend closed while it gets a device", noWebgpu ? { skip: noWebgpu } : {}, async (t) => {
+  const backend = await openWebgpu()
+  const reopen = backend.reopen
+  let next: GPUDevice | undefined
+  backend.reopen = async () => {
+    const opened = await reopen()
+    next = opened.device
+    return opened
+  }
+  backend.device.destroy()
+  await backend.device.lost
+  const recovered = backend.recover()
+  backend.close()
+  await t.rejects(recovered, { message: /closed/ })
+  t.equal((await next?.lost)?.reason, "destroyed", "the device that came is given back")
+})
