@@ -16,7 +16,7 @@ const { version } = JSON.parse(readFileSync(manifest, "utf8")) as { version: str
 const debug = process.argv.includes("--debug")
 
 const program = new Command("elm")
-  .description("OpenELM in TypeScript on WebAssembly SIMD")
+  .description("OpenELM in TypeScript on WebAssembly SIMD and WebGPU")
   .version(version)
   .option("--debug", "print stack traces")
   .exitOverride()
@@ -32,7 +32,8 @@ try {
   await program.parseAsync(process.argv.filter((word) => word !== "--debug"))
 } catch (error) {
   if (error instanceof CommanderError) {
-    // Commander has printed its message; help and version are no errors.
+    // Commander has printed its own message; help and version are no errors.
+    if (error.code === "elm.usage") console.error(error.message)
     process.exitCode = error.exitCode === 0 ? 0 : 2
   } else {
     const { message, stack } = error instanceof Error ? error : new Error(String(error))

@@ -70,7 +70,7 @@ export class CeilingMeter {
     this.#held = [0, 1].map(() => allocate(backend, [this.#load.parts]))
   }
 
-  /** Measures both ceilings thoroughly, with a buffer of 256 MiB that is freed again. */
+  /** Measures both ceilings thoroughly, with a large buffer that is freed again. */
   static async open(backend: Backend): Promise<CeilingMeter> {
     const meter = new CeilingMeter(backend)
     const { streamBytes, parts } = meter.#load

@@ -40,13 +40,14 @@ interface Flags extends BackendFlags {
   readonly json?: string
 }
 
-/** A whole number of at least `least`, or a usage error. */
+/** A whole number from `least` to `most`, or a usage error. */
 export const whole =
   (least: number, most = Number.MAX_SAFE_INTEGER) =>
   (text: string): number => {
     const value = Number(text)
     if (/^\d+$/.test(text) && value >= least && value <= most) return value
-    throw new InvalidArgumentError(`Expected a whole number from ${least}.`)
+    const end = most < Number.MAX_SAFE_INTEGER ? ` to ${most}` : ""
+    throw new InvalidArgumentError(`Expected a whole number from ${least}${end}.`)
   }
 
 export const models = (text: string): string[] => {

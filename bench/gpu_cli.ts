@@ -25,7 +25,7 @@ export function addGpu(bench: Command): void {
     .option(
       "--context <n>",
       "positions that the key-value cache holds",
-      whole(paperPromptTokens + 1),
+      whole(paperPromptTokens + 1, 2048),
       paperPromptTokens + paperGeneratedTokens,
     )
     .option("--json <file>", "also write the result there")

@@ -1,4 +1,5 @@
 // Opens the backend of a benchmark with everything that this runtime has.
+import { CommanderError } from "commander"
 import { type BackendName, type Feature, type OpenBackend, open } from "../backends/index.ts"
 import type { Plan } from "../engine/index.ts"
 import type { Report } from "./progress.ts"
@@ -27,13 +28,14 @@ export interface Described {
   profile?(plan: Plan, repeat: number): Promise<readonly Dispatched[]>
 }
 
-/** Throws RangeError for features to leave off where there are none. */
+/** Throws CommanderError for features to leave off where there are none. */
 export async function openFor(
   { backend, threads, without, revectorise }: BackendFlags,
   report?: Report,
 ): Promise<OpenBackend & Described> {
   if (without && backend !== "webgpu") {
-    throw new RangeError(`--without is about a GPU: it needs --backend webgpu, got ${backend}`)
+    const message = `error: --without is about a GPU: it needs --backend webgpu, got ${backend}`
+    throw new CommanderError(2, "elm.usage", message)
   }
   const onCompile = (done: number, all: number): void => report?.("compiling shaders", done / all)
   return open(backend, {

@@ -65,18 +65,21 @@ function chosen(filter: string | undefined): readonly Op[] {
   })
 }
 
+/** Nothing where there is no time to go by. */
+const digits = (x: number, n: number): string => (Number.isNaN(x) ? "" : x.toFixed(n))
+
 async function row(label: string, call: Call, backend: Backend & Described, ceilings: Ceilings) {
   const { seconds, error } = await time(call, backend)
   const { bytes, flops } = call.op.cost(call.params)
   const [memory, compute] = [bytes / seconds, flops / seconds]
   return {
     case: label,
-    µs: (seconds * 1e6).toFixed(2),
+    µs: Number.isNaN(seconds) ? "no timestamps" : (seconds * 1e6).toFixed(2),
     "±": Number.isNaN(error) ? "" : `${error.toFixed(0)} %`,
-    "GB/s": (memory / 1e9).toFixed(2),
-    "% bandwidth": (100 * (memory / ceilings.bytesPerSecond)).toFixed(0),
-    "GFLOP/s": (compute / 1e9).toFixed(2),
-    "% mul-add": (100 * (compute / ceilings.flopsPerSecond)).toFixed(0),
+    "GB/s": digits(memory / 1e9, 2),
+    "% bandwidth": digits(100 * (memory / ceilings.bytesPerSecond), 0),
+    "GFLOP/s": digits(compute / 1e9, 2),
+    "% mul-add": digits(100 * (compute / ceilings.flopsPerSecond), 0),
   }
 }
 

@@ -85,6 +85,16 @@ export interface Setting {
   readonly report: Report
 }
 
+/** A step run beyond the end of the cache would write over other memory. */
+function checkExplain({ explain, prompt, generate }: BenchOptions, { capacity }: OpenELM): void {
+  const most = capacity - prompt - explainRounds
+  if (!explain || generate <= most) return
+  throw new RangeError(
+    `--explain runs ${explainRounds} more tokens: ${prompt} of the prompt and ${generate} generated ` +
+      `ones leave no room in the context of ${capacity}. Use --generate ${most} or less`,
+  )
+}
+
 /** Loads one model, measures it, and frees it. */
 export async function measure(
   name: string,
@@ -101,6 +111,7 @@ export async function measure(
   const loadMs = performance.now() - start
   try {
     const prompt = promptOf(options.prompt, model.config)
+    checkExplain(options, model)
     const begun = performance.now()
     if (setting.first) {
       report("dry run")

@@ -104,6 +104,10 @@ t.test("wrong usage exits with 2, other errors with 1, each with one message", a
     [["bench", "--generate", "1"], 2, /whole number from 2/],
     [["bench", "--repeat", "-3"], 2, /whole number from 1/],
     [["bench", "--seed", "4294967296"], 2, /whole number from 0/],
+    [["bench", "--threads", "257"], 2, /whole number from 1 to 256/],
+    [["bench", "--without", "magic"], 2, /shader-f16/],
+    [["bench", "--without", "subgroups"], 2, /needs --backend webgpu, got wasm/],
+    [["bench", "roofline", "--context", "4096"], 2, /whole number from 36 to 2048/],
     [["bench", "--speed"], 2, /unknown option '--speed'/],
     [["sing"], 2, /unknown command 'sing'/],
     [["bench", "--weights", join(dir, "nowhere")], 1, /nowhere/],
@@ -116,6 +120,11 @@ t.test("wrong usage exits with 2, other errors with 1, each with one message", a
       ["bench", "--weights", golden.path, "--prompt", "60", "--generate", "9"],
       1,
       /exceed the cache of 64/,
+    ],
+    [
+      ["bench", "--weights", golden.path, "--prompt", "35", "--generate", "21", "--explain"],
+      1,
+      /9 more tokens.*Use --generate 20 or less/,
     ],
     [["bench", "ops", "--filter", "sing"], 1, /unknown op sing/],
   ]
