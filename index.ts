@@ -5,6 +5,7 @@ export {
   type OpenBackend,
   open,
   type WasmOptions,
+  type WebgpuOptions,
 } from "./backends/index.ts"
 export {
   allocate,
@@ -12,6 +13,7 @@ export {
   type Buffer,
   bound,
   constant,
+  DeviceLostError,
   type DType,
   grad,
   type Plan,

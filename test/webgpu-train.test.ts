@@ -75,6 +75,21 @@ t.test("training goes on where the device was lost", skip, async (t) => {
   t.equal(broken.live, 0, "nothing is left behind")
 })
 
+t.test("a device lost while a run is opened", skip, async (t) => {
+  await using backend = await openWebgpu()
+  const write = backend.write.bind(backend)
+  const told: string[] = []
+  backend.write = (...data) => {
+    if (told.length === 0) backend.device.destroy()
+    write(...data)
+  }
+  const settings = { ...settingsOf("opened"), steps: 4 }
+  const { step } = await train(settings, { backend, onDeviceLost: (text) => void told.push(text) })
+  t.equal(step, 4)
+  t.match(told, [/lost/])
+  t.equal(backend.liveCount, 0)
+})
+
 t.test("a device lost twice at one update ends the run", skip, async (t) => {
   await using backend = await openWebgpu()
   const lost = train(settingsOf("twice"), {

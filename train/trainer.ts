@@ -67,17 +67,20 @@ export interface RunResult {
  * run. Throws Error for files, RangeError for settings that do not fit.
  */
 export async function train(settings: Settings, options: RunOptions): Promise<RunResult> {
-  for (let { resume } = options, lostAt = -1; ; ) {
-    const run = await Run.open(settings, { ...options, ...(resume && { resume }) })
+  // Lost while a run is opened counts as before its first update.
+  for (let { resume } = options, lostAt = -2; ; ) {
+    let run: Run | undefined
     try {
+      run = await Run.open(settings, { ...options, ...(resume && { resume }) })
       return await run.train()
     } catch (error) {
-      if (!(error instanceof DeviceLostError) || run.step <= lostAt) throw error
-      lostAt = run.step
-      resume = run.checkpoint ?? resume
+      const { step, checkpoint } = run ?? { step: -1 }
+      if (!(error instanceof DeviceLostError) || step <= lostAt) throw error
+      lostAt = step
+      resume = checkpoint ?? resume
       options.onDeviceLost?.(error.message)
     } finally {
-      await run.close()
+      await run?.close()
     }
   }
 }
