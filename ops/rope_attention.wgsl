@@ -6,15 +6,13 @@
 // then 64 lanes a query head share the values. Bytes: the cache once for four query heads.
 
 // const width: E / 4
-// Four numbers of a head of qkv, normalised and turned to `place`; weights from qNorm or kNorm.
-fn turned(first: u32, e: u32, place: u32, isKey: bool) -> vec4f {
+// Four numbers of a key of qkv, normalised and turned to `place`.
+fn turnedKey(first: u32, e: u32, place: u32) -> vec4f {
   var squares = 0.0;
   for (var i = 0u; i < width; i++) { squares += dot(qkv[first + i], qkv[first + i]); }
   let rstd = 1.0 / sqrt(squares / f32(param.E) + param.eps);
-  let head = select(0u, param.H, isKey);
-  let own = qkv[first + e] * weightFour(head, e);
-  let other = qkv[first + pairFour(e)] * weightFour(head, pairFour(e));
-  return turnFour(own, other, e, place, 1.0) * rstd;
+  let other = qkv[first + pairFour(e)] * kNorm[pairFour(e)];
+  return turnFour(qkv[first + e] * kNorm[e], other, e, place, 1.0) * rstd;
 }
 
 // As a cache keeps it: in f16 at most ±65504, and rounded.
@@ -29,7 +27,7 @@ fn writeNew(b: u32, g: u32, place: u32, lane: u32) {
   if (lane >= width) { return; }
   let row = b * (param.H + 2u * param.G) + param.H + g;
   let at = ((b * param.G + g) * param.S + place) * width + lane;
-  newKey[lane] = kept(turned(row * width, lane, place, true));
+  newKey[lane] = kept(turnedKey(row * width, lane, place));
   newValue[lane] = kept(qkv[(row + param.G) * width + lane]);
   keys_put(at, newKey[lane]);
   values_put(at, newValue[lane]);
@@ -66,13 +64,17 @@ fn ropeAttentionParts(
 fn loadQueries(g: u32, h: u32, place: u32, lane: u32) {
   let each = param.H / param.G;
   let head = g / param.G * (param.H + 2u * param.G) + g % param.G * each + h;
-  for (var i = lane; i < 4u * width; i += 256u) {
-    var value = vec4f();
-    if (h + i / width < each) {
-      value = turned((head + i / width) * width, i % width, place, false);
-    }
-    queries[i] = value;
+  let e = lane % width;
+  let known = lane < 4u * width && h + lane / width < each;
+  var own = vec4f();
+  var other = vec4f();
+  if (known) {
+    own = qkv[head * width + lane];
+    other = qkv[head * width + lane - e + pairFour(e)] * qNorm[pairFour(e)];
   }
+  let squares = headSums(vec2f(dot(own, own), 0.0), lane).x;
+  let rstd = 1.0 / sqrt(squares / f32(param.E) + param.eps);
+  if (lane < 4u * width) { queries[lane] = turnFour(own * qNorm[e], other, e, place, 1.0) * rstd; }
 }
 
 // Part r of heads h … h + 3 of key head g of all.
