@@ -153,18 +153,15 @@ export class CeilingMeter {
     const [x, y] = this.#held as [Tensor, Tensor]
     const { lanes, rounds, leastMs } = this.#load
     for (const Lanes of lanes) {
-      let before = 0
       for (let Count = rounds; ; Count *= 4) {
         const recorded = plan([[y, multiplyAdd(x, { Count, Lanes })]], this.#backend)
         const prepared = this.#backend.prepare(recorded)
         const flops = recorded.steps.reduce((sum, s) => sum + s.op.cost(s.call.params).flops, 0)
         await this.#time(prepared, y, 1)
-        const tookMs = await this.#time(prepared, y, 1)
-        if (leastMs === 0 || (tookMs >= leastMs && flops / tookMs < 1.2 * before)) {
+        if ((await this.#time(prepared, y, 1)) >= 5 * leastMs) {
           this.#products.push({ prepared, flops })
           break
         }
-        before = flops / tookMs
         prepared.close()
       }
     }

@@ -1,5 +1,8 @@
 // What the benchmarks say of GPUs where there is none: predictions from plans, and a token's plan
 // handed to Dawn's driver that computes nothing.
+import { execFile } from "node:child_process"
+import { fileURLToPath } from "node:url"
+import { promisify } from "node:util"
 import t from "tap"
 import { openWebgpu, webgpuKernels } from "../backends/webgpu/index.ts"
 import { benchDrive } from "../bench/drive.ts"
@@ -8,7 +11,10 @@ import { outlineSession, PaperBackend } from "../bench/outline.ts"
 import { gpus, predict, rooflineTable } from "../bench/roofline.ts"
 import { configOf, modelNames, OpenELM, open } from "../index.ts"
 import { noWebgpu } from "./backends.ts"
+import { goldenFolder } from "./fixtures.ts"
 import { config } from "./small.ts"
+
+const elm = fileURLToPath(new URL("../elm.js", import.meta.url))
 
 const quiet = Object.assign(() => undefined, { done: () => true })
 
@@ -76,6 +82,27 @@ t.test("the steps of a token are timed, on the processor and on a GPU", async (t
     backend.close()
   }
 })
+
+t.test(
+  "elm bench on a GPU prints its features, and each step",
+  noWebgpu ? { skip: noWebgpu } : {},
+  async (t) => {
+    const folder = goldenFolder()
+    t.teardown(() => folder.remove())
+    const flags = ["--prompt", "5", "--generate", "4", "--repeat", "1", "--explain"]
+    const args = [elm, "bench", "--backend", "webgpu", "--weights", folder.path, ...flags]
+    const { stdout } = await promisify(execFile)(process.execPath, [
+      ...args,
+      "--without",
+      "subgroups",
+    ])
+    t.match(stdout, /; with .*; without .*timestamp-query/)
+    t.match(stdout, /the steps of a token[\s\S]* all .*dispatches.*no timestamps/)
+    const { rows } = JSON.parse(stdout.trim().split("\n").at(-1) ?? "")
+    t.match(rows[0], { backend: "webgpu", promptTokens: 5, generatedTokens: 4 })
+    t.equal(rows[0].steps.length, rows[0].stepsPerToken)
+  },
+)
 
 t.test("a GPU without timestamps has no times", noWebgpu ? { skip: noWebgpu } : {}, async (t) => {
   await using backend = await openWebgpu({ without: ["timestamp-query"] })
