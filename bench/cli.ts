@@ -1,5 +1,5 @@
 // `elm bench`: measures the machine's ceilings, then each model, prints the table and one JSON line.
-import { type Command, InvalidArgumentError, Option } from "commander"
+import { type Command, CommanderError, InvalidArgumentError, Option } from "commander"
 import { backendNames, type Feature, features } from "../backends/index.ts"
 import { type Case, isDType } from "../engine/index.ts"
 import {
@@ -142,7 +142,7 @@ export function addBench(program: Command): void {
     .option("--json <file>", "also write the result there")
     .option("--no-revectorise", "leave V8's 256-bit operations off")
     .option("--alone", "RMSNorm by itself: 1 and 36 rows of 2048, naive and fused")
-    .action((flags: NormFlags & JsonFlag) => runNorms(flags))
+    .action((flags: NormFlags & JsonFlag & Alone, command: Command) => runNorms(flags, command))
   bench
     .command("ops")
     .description("time every op of the table, case by case")
@@ -255,7 +255,17 @@ async function runTrain(flags: TrainFlags & JsonFlag): Promise<void> {
   await finish(trainTable(rows), result, flags)
 }
 
-async function runNorms(flags: NormFlags & JsonFlag & { readonly alone?: true }): Promise<void> {
+interface Alone {
+  readonly alone?: true
+}
+
+async function runNorms(flags: NormFlags & JsonFlag & Alone, command: Command): Promise<void> {
+  const given = ["model", "dtype", "prompt", "generate"].filter(
+    (name) => command.getOptionValueSource(name) === "cli",
+  )
+  if (flags.alone && given.length > 0) {
+    throw new CommanderError(2, "elm.usage", `--alone has no model, got --${given.join(", --")}`)
+  }
   const report = reporter()
   if (flags.json !== undefined) checkWritable(flags.json)
   if (flags.alone) {

@@ -56,3 +56,16 @@ t.test("a wrong shader is shown with its file and line", { skip: noWebgpu ?? fal
       /the kernel wrong does not compile\n {2}ops\/wrong\.wgsl:8:\d+: .*\n[\s\S]* 3 {2}fn wrong/,
   })
 })
+
+t.test("memory that is full is one error", async (t) => {
+  const backend = await openWebgpu({ driver: "null" })
+  // Dawn's driver that computes nothing has 512 MiB.
+  const fill = async () => {
+    for (let i = 0; i < 20; i++) {
+      backend.alloc(64 << 20)
+      await new Promise((resolve) => setTimeout(resolve))
+    }
+  }
+  await t.rejects(fill(), { name: "RangeError", message: /full, with \d+ bytes in use.*smaller/ })
+  backend.close()
+})

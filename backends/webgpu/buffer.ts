@@ -83,3 +83,12 @@ export function wordsOf(
   padded.set(words)
   return padded
 }
+
+/** What an error of the device means for a backend that has `usedBytes` of its memory. */
+export function failureOf(error: GPUError, usedBytes: number): Error {
+  if (error.constructor.name !== "GPUOutOfMemoryError") return new Error(`webgpu: ${error.message}`)
+  return new RangeError(
+    `webgpu: the memory of the GPU is full, with ${usedBytes} bytes in use. ` +
+      "Close this backend, open another one, and use a smaller dtype or capacity",
+  )
+}

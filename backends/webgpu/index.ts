@@ -9,7 +9,7 @@ import {
   type Prepared,
 } from "../../engine/index.ts"
 import { allOps } from "../../ops/index.ts"
-import { roundUp, WebgpuBuffer, wordsOf } from "./buffer.ts"
+import { failureOf, roundUp, WebgpuBuffer, wordsOf } from "./buffer.ts"
 import { multipliesExactly } from "./check.ts"
 import {
   type Feature,
@@ -229,8 +229,8 @@ export class WebgpuBackend implements Backend, AsyncDisposable {
     this.#pipelines = this.#pipelinesOf(opened)
     this.#line = new Line(opened.device, this.counts)
     for (const buffer of this.#live) buffer.renew(opened.device)
-    for (const ready of this.#ready) ready.replay = this.#replayOf(ready.plan)
     this.#failure = undefined
+    for (const ready of this.#ready) ready.replay = this.#replayOf(ready.plan)
     this.#watch(opened.device)
     return ++this.#lost
   }
@@ -248,7 +248,7 @@ export class WebgpuBackend implements Backend, AsyncDisposable {
     device.addEventListener("uncapturederror", (event) => {
       // It is thrown by the next call; nothing else has to print it.
       event.preventDefault()
-      if (device === this.device) this.#failure ??= new Error(`webgpu: ${event.error.message}`)
+      if (device === this.device) this.#failure ??= failureOf(event.error, this.usedBytes)
     })
     void device.lost.then(({ message, reason }) => {
       if (this.#closed || device !== this.device) return
