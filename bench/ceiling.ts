@@ -97,8 +97,8 @@ export class CeilingMeter {
 
   /**
    * Measures again, briefly, and so often as it is called: memory by reading a model's matrices, each
-   * once, as a token has to. Matrices that all caches together could hold say nothing of memory: then
-   * the first measurement stands.
+   * once, as a token has to. Matrices that all caches together could hold say nothing of memory, and
+   * those of one step are soon over on a GPU: then the first measurement stands.
    */
   over(matrices: readonly Tensor[]): { measure(): Promise<Ceilings>; close(): void } {
     const { parts } = this.#load
@@ -113,7 +113,7 @@ export class CeilingMeter {
     )
     const prepared = this.#backend.prepare(plan(updates, this.#backend))
     const measure = async (): Promise<Ceilings> => {
-      const large = bytes >= leastStreamBytes
+      const large = this.#load === processor && bytes >= leastStreamBytes
       const seconds = large ? await this.#seconds(prepared, 0, outputs.at(-1) as Tensor) : 0
       const bytesPerSecond = large ? bytes / seconds : this.#first.bytesPerSecond
       return { bytesPerSecond, flopsPerSecond: await this.#multiply(0) }
