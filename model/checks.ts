@@ -7,6 +7,7 @@ import { type WeightDType, weightBytes, weightDTypes } from "./layout.ts"
 import { type NormKind, type Norms, normKinds, normsOf } from "./norms.ts"
 import type { ModelOptions } from "./openelm.ts"
 import { type CacheOptions, cacheDTypes } from "./session.ts"
+import type { Filling } from "./weights.ts"
 
 /** Options with defaults. */
 export interface Checked extends CacheOptions {
@@ -38,6 +39,12 @@ export function checkModelOptions(config: ModelConfig, options: ModelOptions): C
   }
   return { backend, dtype, capacity, cache, norms: checkNorms(norms, config, headNorms, backend) }
 }
+
+/** How weights come into memory, as the options say. */
+export const fillingOf = ({ room, onProgress }: ModelOptions): Filling => ({
+  room,
+  progress: onProgress,
+})
 
 /** The dtype to load a folder in: a quantised folder has its own and no other. */
 export function dtypeFor(folder: ModelFolder, asked: WeightDType | undefined) {

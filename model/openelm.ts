@@ -1,6 +1,13 @@
 // A model on a backend: loading, logits, generation.
 import type { Backend, Plan, Tensor } from "../engine/index.ts"
-import { type Checked, checkModelOptions, checkNorms, dtypeFor, explained } from "./checks.ts"
+import {
+  type Checked,
+  checkModelOptions,
+  checkNorms,
+  dtypeFor,
+  explained,
+  fillingOf,
+} from "./checks.ts"
 import { configOf, type ModelConfig, parameterCount } from "./config.ts"
 import { evaluate } from "./evaluate.ts"
 import { pathOf } from "./files.ts"
@@ -21,13 +28,7 @@ import { rowTensors, saveModel } from "./saving.ts"
 import { type CacheDType, Session } from "./session.ts"
 import { continuation, promptIds, type TokenizerOption, tokenizerFor } from "./text.ts"
 import type { Tokenizer } from "./tokenizer/index.ts"
-import {
-  type Filling,
-  type LoadedWeights,
-  loadWeights,
-  type Progress,
-  randomWeights,
-} from "./weights.ts"
+import { type LoadedWeights, loadWeights, type Progress, randomWeights } from "./weights.ts"
 
 export interface ModelOptions {
   readonly backend: Backend
@@ -242,10 +243,8 @@ export class OpenELM {
     return this.#residence.restored()
   }
 
-  /**
-   * Writes config.json, model.safetensors and the tokenizer's file, if there is one, into a folder
-   * in the Hugging Face layout. Throws RangeError for quantised weights.
-   */
+  /** Writes config.json, model.safetensors and the tokenizer's file, if there is one, into a folder
+   *  in the Hugging Face layout. Throws RangeError for quantised weights. */
   async save(folder: string, { dtype = this.dtype }: { dtype?: WeightDType } = {}): Promise<void> {
     this.#checkOpen()
     if (isQuantised(this.dtype) || isQuantised(dtype)) {
@@ -254,8 +253,10 @@ export class OpenELM {
           "Save the model that they were made from, then use elm quantize",
       )
     }
-    const rows = rowTensors(this.config, this.tensors, this.backend, dtype)
-    await this.#residence.during(() => saveModel(folder, this.config, rows, this.tokenizer))
+    await this.#residence.during((check) => {
+      const rows = rowTensors(this.config, this.tensors, this.backend, dtype, "", check)
+      return saveModel(folder, this.config, rows, this.tokenizer)
+    })
   }
 
   /** Frees everything that the model holds on its backend. */
@@ -296,5 +297,3 @@ export class OpenELM {
     if (this.#closed) throw new Error("this model is closed. Load it again")
   }
 }
-
-const fillingOf = ({ room, onProgress }: ModelOptions): Filling => ({ room, progress: onProgress })

@@ -51,12 +51,14 @@ export class Residence {
   }
 
   /** What `work` gives with the weights in memory. Throws DeviceLostError where they were lost
-   *  meanwhile, although others may have got another device since: nothing else shows it. */
-  async during<T>(work: () => Promise<T>): Promise<T> {
+   *  meanwhile, although others may have got another device since: nothing else shows it. `work` is
+   *  given the check, for what it does on its way. */
+  async during<T>(work: (check: () => Promise<void>) => Promise<T>): Promise<T> {
     await this.restored()
     const lost = this.#lost
-    const result = await work()
-    await checkLost(this.#backend, lost)
+    const check = () => checkLost(this.#backend, lost)
+    const result = await work(check)
+    await check()
     return result
   }
 }

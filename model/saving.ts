@@ -23,17 +23,19 @@ const fileDTypes = { f32: "F32", f16: "F16", bf16: "BF16" } as const
 /** Bytes that leave a backend at a time. */
 const pieceBytes = 16 << 20
 
-/** Tensors for `writeSafetensors`: each name's rows in a dtype, made when they are asked for. */
+/** Tensors for `writeSafetensors`: each name's rows in a dtype, made when they are asked for, and
+ *  given out when `check`, which may throw, has seen that they are what was in memory. */
 export function rowTensors(
   config: ModelConfig,
   tensors: ReadonlyMap<string, Tensor>,
   backend: Backend,
   dtype: SavedDType,
   prefix = "",
+  check?: () => Promise<void>,
 ): Map<string, TensorData> {
   return new Map(
     specsOf(config).map((spec) => {
-      const data = rowsOf(spec, tensors.get(spec.name) as Tensor, backend, dtype)
+      const data = rowsOf(spec, tensors.get(spec.name) as Tensor, backend, dtype, check)
       return [prefix + spec.name, { dtype: fileDTypes[dtype], shape: spec.shape, data }]
     }),
   )
@@ -44,6 +46,7 @@ async function* rowsOf(
   tensor: Tensor,
   backend: Backend,
   dtype: DType,
+  check?: () => Promise<void>,
 ): AsyncGenerator<Uint8Array> {
   const [N, K] = shape as [number, number]
   const target = allocate(backend, shape, dtype, tensor)
@@ -52,7 +55,9 @@ async function* rowsOf(
     await runOnce(backend, [[target, rows]])
     for (let at = 0; at < target.bytes; at += pieceBytes) {
       const bytes = Math.min(pieceBytes, target.bytes - at)
-      yield new Uint8Array(await backend.read(bufferOf(target), bytes, at))
+      const rows = await backend.read(bufferOf(target), bytes, at)
+      await check?.()
+      yield new Uint8Array(rows)
     }
   } finally {
     bufferOf(target).free()

@@ -55,6 +55,20 @@ test("a model is saved as it was, not as memory that was lost", async (t, backen
     readFileSync(join(folder, name, "model.safetensors")),
   )
   t.ok(before?.equals(after as Buffer))
+  const read = backend.read.bind(backend)
+  let left = 5
+  backend.read = async (...from) => {
+    const bytes = await read(...from)
+    if (--left === 0) {
+      backend.device.destroy()
+      await backend.device.lost
+      await backend.recover()
+    }
+    return bytes
+  }
+  await t.rejects(model.save(join(folder, "before")), { name: "DeviceLostError" })
+  const still = readFileSync(join(folder, "before", "model.safetensors"))
+  t.ok(still.equals(before as Buffer), "nor is the file replaced when that happens on the way")
   model.close()
 })
 
