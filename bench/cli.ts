@@ -21,7 +21,7 @@ import { type BackendFlags, openFor } from "./open.ts"
 import { benchOps } from "./ops.ts"
 import { paperGeneratedTokens, paperPromptTokens } from "./paper.ts"
 import { benchPerplexity, type PerplexityFlags, perplexityTable } from "./perplexity.ts"
-import { reporter } from "./progress.ts"
+import { type Report, reporter } from "./progress.ts"
 import { type BenchResult, headline, table } from "./report.ts"
 import { type BenchOptions, measure, type Row } from "./throughput.ts"
 import { benchTrain, type TrainFlags, trainTable } from "./train.ts"
@@ -237,22 +237,24 @@ function addPerplexity(bench: Command): void {
     .action((flags: PerplexityFlags & JsonFlag) => runPerplexity(flags))
 }
 
-async function runPerplexity(flags: PerplexityFlags & JsonFlag): Promise<void> {
-  const report = reporter()
-  if (flags.json !== undefined) checkWritable(flags.json)
-  const rows = await benchPerplexity(flags, report)
-  report.done()
-  const result = { schema: "elm-bench-perplexity/1", machine: machine(), rows }
-  await finish(perplexityTable(rows), result, flags)
-}
+const runPerplexity = (flags: PerplexityFlags & JsonFlag): Promise<void> =>
+  tabulate("elm-bench-perplexity/1", flags, benchPerplexity, perplexityTable)
 
-async function runTrain(flags: TrainFlags & JsonFlag): Promise<void> {
+const runTrain = (flags: TrainFlags & JsonFlag): Promise<void> =>
+  tabulate("elm-bench-train/1", flags, benchTrain, trainTable)
+
+/** Measures, with progress, and prints what was found. */
+export async function tabulate<F extends JsonFlag, R>(
+  schema: string,
+  flags: F,
+  measureRows: (flags: F, report: Report) => Promise<readonly R[]>,
+  tableOf: (rows: readonly R[]) => string,
+): Promise<void> {
   const report = reporter()
   if (flags.json !== undefined) checkWritable(flags.json)
-  const rows = await benchTrain(flags, report)
+  const rows = await measureRows(flags, report)
   report.done()
-  const result = { schema: "elm-bench-train/1", machine: machine(), rows }
-  await finish(trainTable(rows), result, flags)
+  await finish(tableOf(rows), { schema, machine: machine(), rows }, flags)
 }
 
 interface Alone {
@@ -266,16 +268,8 @@ async function runNorms(flags: NormFlags & JsonFlag & Alone, command: Command): 
   if (flags.alone && given.length > 0) {
     throw new CommanderError(2, "elm.usage", `--alone has no model, got --${given.join(", --")}`)
   }
-  const report = reporter()
-  if (flags.json !== undefined) checkWritable(flags.json)
   if (flags.alone) {
-    const rows = await benchNormRows(flags, report)
-    report.done()
-    const result = { schema: "elm-bench-norm-rows/1", machine: machine(), rows }
-    return finish(normRowsTable(rows), result, flags)
+    return tabulate("elm-bench-norm-rows/1", flags, benchNormRows, normRowsTable)
   }
-  const rows = await benchNorms(flags, report)
-  report.done()
-  const result = { schema: "elm-bench-norms/1", machine: machine(), rows }
-  await finish(normTable(rows), result, flags)
+  return tabulate("elm-bench-norms/1", flags, benchNorms, normTable)
 }

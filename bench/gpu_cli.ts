@@ -1,12 +1,10 @@
 // `elm bench roofline` and `elm bench drive`: what can be said of a GPU where there is none.
 import type { Command } from "commander"
 import { modelNames } from "../model/index.ts"
-import { cacheOption, dtypeOption, finish, type JsonFlag, models, whole } from "./cli.ts"
+import { cacheOption, dtypeOption, finish, type JsonFlag, models, tabulate, whole } from "./cli.ts"
 import { benchDrive, type DriveFlags, driveTable } from "./drive.ts"
 import { checkWritable } from "./files.ts"
-import { machine } from "./machine.ts"
 import { paperGeneratedTokens, paperPromptTokens } from "./paper.ts"
-import { reporter } from "./progress.ts"
 import {
   dispatchMicroseconds,
   gpus,
@@ -38,7 +36,9 @@ export function addGpu(bench: Command): void {
     .addOption(cacheOption())
     .option("--repeat <n>", "measurements of 200 tokens each", whole(1), 9)
     .option("--json <file>", "also write the result there")
-    .action((flags: DriveFlags & JsonFlag) => runDrive(flags))
+    .action((flags: DriveFlags & JsonFlag) =>
+      tabulate("elm-bench-drive/1", flags, benchDrive, driveTable),
+    )
 }
 
 async function runRoofline(flags: RooflineFlags & JsonFlag): Promise<void> {
@@ -46,13 +46,4 @@ async function runRoofline(flags: RooflineFlags & JsonFlag): Promise<void> {
   const rows = await predict(flags)
   const result = { schema: "elm-bench-roofline/1", gpus, dispatchMicroseconds, rows }
   await finish(rooflineTable(rows), result, flags)
-}
-
-async function runDrive(flags: DriveFlags & JsonFlag): Promise<void> {
-  const report = reporter()
-  if (flags.json !== undefined) checkWritable(flags.json)
-  const rows = await benchDrive(flags, report)
-  report.done()
-  const result = { schema: "elm-bench-drive/1", machine: machine(), rows }
-  await finish(driveTable(rows), result, flags)
 }

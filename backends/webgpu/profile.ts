@@ -10,8 +10,6 @@ export interface Profile {
   /** Entry point of the shader: the op's kernel, or "stage" for a copy. */
   readonly kernel: string
   readonly workgroups: number
-  /** Bytes of the bindings. */
-  readonly boundBytes: number
   /** Median time on the device; undefined where it has no timestamps. */
   readonly microseconds: number | undefined
 }
@@ -28,11 +26,10 @@ export async function profile(
 ): Promise<Profile[]> {
   const runs: number[][] = []
   for (let i = 0; timestamps && i < repeat; i++) runs.push(await timesOf(device, replay.dispatches))
-  return replay.dispatches.map(({ step, pipeline, groups, ranges }, i) => ({
+  return replay.dispatches.map(({ step, pipeline, groups }, i) => ({
     step,
     kernel: pipeline.entry,
     workgroups: groups,
-    boundBytes: ranges.reduce((sum, { bytes }) => sum + bytes, 0),
     microseconds: timestamps ? median(runs.map((run) => run[i] as number)) / 1000 : undefined,
   }))
 }
