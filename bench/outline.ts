@@ -51,7 +51,7 @@ export class PaperBackend implements Backend {
   }
 
   alloc(bytes: number, dtype: DType = "f32"): Buffer {
-    return { bytes, dtype, free() {} }
+    return { bytes, dtype, freed: false, free() {} }
   }
 
   write(): void {}

@@ -7,6 +7,8 @@ import type { Plan } from "./plan.ts"
 export interface Buffer {
   readonly bytes: number
   readonly dtype: DType
+  /** Whether its memory has been given back: then it is refused wherever it is used. */
+  readonly freed: boolean
   free(): void
 }
 

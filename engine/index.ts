@@ -16,6 +16,7 @@ export {
   viewOf,
 } from "./dtype.ts"
 export { derivedVjp, grad, setCotangentSum, vjp, vjpOf } from "./grad.ts"
+export { Binding, checkFreed, Lifetime, type LivingBuffer } from "./lifetime.ts"
 export {
   type Arrays,
   type Attrs,

@@ -3,6 +3,7 @@
 // still needs what would be overwritten.
 import type { Buffer } from "./backend.ts"
 import type { DType, TypedArray } from "./dtype.ts"
+import { checkFreed } from "./lifetime.ts"
 import { type Call, newCall, type Op } from "./op.ts"
 import type { Step, Update } from "./plan.ts"
 import type { Tensor } from "./tensor.ts"
@@ -169,6 +170,7 @@ export class Placer {
       return { tensor, storage, offset: 0 }
     }
     const { buffer, offset } = origin
+    checkFreed("plan", buffer)
     let storage = this.#bound.get(buffer)
     if (!storage) {
       const { bytes, dtype } = buffer

@@ -1,6 +1,7 @@
 // Runs recorded graphs: once for a loose tensor, or compiled for many replays.
 import type { Backend, Prepared } from "./backend.ts"
 import { type TypedArray, viewOf } from "./dtype.ts"
+import { checkFreed } from "./lifetime.ts"
 import { plan, type Update } from "./plan.ts"
 import { allocate, bufferOf, type Tensor } from "./tensor.ts"
 
@@ -39,6 +40,8 @@ export async function runOnce(backend: Backend, updates: readonly Update[]): Pro
 
 /** Values of a tensor in device memory. */
 export async function readBound(tensor: Tensor, backend: Backend): Promise<TypedArray> {
+  const buffer = bufferOf(tensor)
+  checkFreed("read", buffer)
   const offset = tensor.origin.kind === "bound" ? tensor.origin.offset : 0
-  return viewOf(tensor.dtype, await backend.read(bufferOf(tensor), tensor.bytes, offset))
+  return viewOf(tensor.dtype, await backend.read(buffer, tensor.bytes, offset))
 }

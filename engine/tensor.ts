@@ -2,6 +2,7 @@
 // known when the graph is recorded. It holds no values of its own.
 import type { Backend, Buffer } from "./backend.ts"
 import { type DType, encode, itemBytes, type TypedArray } from "./dtype.ts"
+import { checkFreed } from "./lifetime.ts"
 import type { Call } from "./op.ts"
 import { readTensor } from "./run.ts"
 
@@ -61,6 +62,7 @@ export function bound(buffer: Buffer, shape: Shape, dtype: DType = "f32", offset
   if (!Number.isInteger(offset / itemBytes(dtype)) || offset < 0) {
     throw new RangeError(`bound: offset must be a multiple of ${itemBytes(dtype)}, got ${offset}`)
   }
+  checkFreed("bound", buffer)
   if (offset + bytes > buffer.bytes) {
     throw new RangeError(
       `bound: ${dtype}(${shape.join(", ")}) at ${offset} ends at byte ${offset + bytes}, ` +

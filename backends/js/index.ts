@@ -2,11 +2,15 @@
 // and the oracle of the tests; not fast.
 import {
   type Backend,
+  Binding,
   type Buffer,
+  checkFreed,
   type DType,
   decode,
   encode,
   itemBytes,
+  Lifetime,
+  type LivingBuffer,
   type Op,
   type Place,
   type Plan,
@@ -19,21 +23,30 @@ import {
 import { plainOps } from "../../ops/index.ts"
 
 /** Values in float64 whatever the dtype; `read` and `write` convert. */
-export class JsBuffer implements Buffer {
+export class JsBuffer implements LivingBuffer {
   readonly bytes: number
   readonly dtype: DType
-  readonly #backend: JsBackend
+  readonly life = new Lifetime()
+  readonly owner: ReadonlySet<Buffer>
+  readonly #live: Set<Buffer>
   values: Float64Array
 
-  constructor(bytes: number, dtype: DType, backend: JsBackend) {
+  constructor(bytes: number, dtype: DType, live: Set<Buffer>) {
     this.bytes = bytes
     this.dtype = dtype
-    this.#backend = backend
+    this.owner = live
+    this.#live = live
+    live.add(this)
     this.values = new Float64Array(bytes / itemBytes(dtype))
   }
 
+  get freed(): boolean {
+    return this.life.ended
+  }
+
   free(): void {
-    this.#backend.live.delete(this)
+    if (!this.life.end()) return
+    this.#live.delete(this)
     this.values = new Float64Array(0)
   }
 }
@@ -49,14 +62,12 @@ export class JsBackend implements Backend, AsyncDisposable {
   }
 
   alloc(bytes: number, dtype: DType = "f32"): Buffer {
-    if (this.#closed) throw new Error("js: the backend is closed. Open another one")
-    const buffer = new JsBuffer(bytes, dtype, this)
-    this.live.add(buffer)
-    return buffer
+    this.#checkOpen()
+    return new JsBuffer(bytes, dtype, this.live)
   }
 
   write(buffer: Buffer, data: ArrayBufferView, offset = 0): void {
-    const { values, dtype, bytes } = own(buffer)
+    const { values, dtype, bytes } = this.#own(buffer)
     const at = offset / itemBytes(dtype)
     const count = data instanceof Float64Array ? data.length * itemBytes(dtype) : data.byteLength
     if (offset < 0 || offset + count > bytes) {
@@ -66,20 +77,32 @@ export class JsBackend implements Backend, AsyncDisposable {
   }
 
   async read(buffer: Buffer, bytes = buffer.bytes, offset = 0): Promise<ArrayBuffer> {
-    const { values, dtype } = own(buffer)
+    const own = this.#own(buffer)
+    const { values, dtype } = own
+    if (offset < 0 || offset + bytes > own.bytes) {
+      throw new RangeError(`read: ${bytes} bytes at ${offset} lie outside ${own.bytes}`)
+    }
     const item = itemBytes(dtype)
     const raw = encode(dtype, values.subarray(offset / item, (offset + bytes) / item))
     return raw.buffer as ArrayBuffer
   }
 
   prepare(plan: Plan): Prepared {
+    this.#checkOpen()
     const arena = new Map<Storage, Float64Array>()
+    const binding = new Binding(this.name, plan, (buffer) => this.#own(buffer))
     const steps = plan.steps.map((step) => prepareStep(step, arena))
+    binding.hold()
     return {
-      run() {
+      run: () => {
+        this.#checkOpen()
+        binding.check()
         for (const step of steps) step()
       },
-      close: () => arena.clear(),
+      close() {
+        binding.close()
+        arena.clear()
+      },
     }
   }
 
@@ -90,6 +113,19 @@ export class JsBackend implements Backend, AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.close()
+  }
+
+  #own(buffer: Buffer): JsBuffer {
+    this.#checkOpen()
+    if (!(buffer instanceof JsBuffer) || buffer.owner !== this.live) {
+      throw new TypeError("js: this buffer belongs to another backend")
+    }
+    checkFreed(this.name, buffer)
+    return buffer
+  }
+
+  #checkOpen(): void {
+    if (this.#closed) throw new Error("js: the backend is closed. Open another one")
   }
 }
 
@@ -112,7 +148,8 @@ function arrayOf(
 ): Float64Array {
   if (storage.buffer) {
     const start = offset / itemBytes(tensor.dtype)
-    return own(storage.buffer).values.subarray(start, start + tensor.size)
+    const { values } = storage.buffer as JsBuffer
+    return values.subarray(start, start + tensor.size)
   }
   let array = arena.get(storage)
   if (!array) {
@@ -131,8 +168,3 @@ function numbersIn(raw: ArrayBufferView, dtype: DType): Float64Array {
 
 const numbersOf = (data: TypedArray, dtype: DType): Float64Array =>
   data instanceof Float64Array ? data.slice() : decode(dtype, data)
-
-function own(buffer: Buffer): JsBuffer {
-  if (buffer instanceof JsBuffer) return buffer
-  throw new TypeError("js: this buffer belongs to another backend")
-}

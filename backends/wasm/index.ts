@@ -2,7 +2,9 @@
 // memory. The mathematics is in ops/*.as.ts.
 import {
   type Backend,
+  Binding,
   type Buffer,
+  checkFreed,
   type DType,
   encode,
   type Plan,
@@ -12,6 +14,7 @@ import { Bank } from "./bank.ts"
 import { WasmBuffer } from "./buffer.ts"
 import { addressSpace } from "./memory.ts"
 import { type Build, chooseBuild, type LoadedKernels, loadKernels } from "./module.ts"
+import { Reclaim } from "./reclaim.ts"
 import { Replay } from "./replay.ts"
 import { switchOnRevectorise, wideTilesPay } from "./revectorise.ts"
 import { availableThreads, isolated, memoryLimit } from "./system.ts"
@@ -73,8 +76,7 @@ export class WasmBackend implements Backend, AsyncDisposable {
   readonly #table: ReadonlyMap<string, number>
   #wide = false
   #closed = false
-  /** The last plan, where it runs without the caller. */
-  #running: Promise<unknown> | undefined
+  readonly #reclaim = new Reclaim()
 
   constructor(build: Build, threads: number, kernels: LoadedKernels, limits: Limits) {
     this.#build = build
@@ -127,14 +129,14 @@ export class WasmBackend implements Backend, AsyncDisposable {
 
   alloc(bytes: number, dtype: DType = "f32", near?: Buffer): Buffer {
     this.#checkOpen()
-    const beside = near && this.#own(near).bank
+    const beside = near && this.#home(near)
     const banks = beside ? [beside, ...this.#banks] : this.#banks
     if (this.usedBytes + bytes > this.#limits.limit) throw this.#tooLarge(bytes)
     // Room is left for the arenas of plans, and for mirrors of what lies in other memories.
     const room = this.#limits.bankBytes / 8
     const gap = near && banks[0]?.heap.hasGap(bytes) ? banks[0] : undefined
     const bank = gap ?? banks.find(({ heap }) => heap.fits(bytes + room)) ?? this.#addBank(bytes)
-    return new WasmBuffer(bank, bytes, dtype)
+    return new WasmBuffer(bank, bytes, dtype, this.#reclaim)
   }
 
   write(buffer: Buffer, data: ArrayBufferView, offset = 0): void {
@@ -148,7 +150,11 @@ export class WasmBackend implements Backend, AsyncDisposable {
 
   async read(buffer: Buffer, bytes = buffer.bytes, offset = 0): Promise<ArrayBuffer> {
     const own = this.#own(buffer)
-    await this.#running
+    const running = this.#reclaim.ended()
+    if (running) {
+      await running
+      this.#own(buffer)
+    }
     if (offset < 0 || offset + bytes > own.bytes) {
       throw new RangeError(`read: ${bytes} bytes at ${offset} lie outside ${own.bytes}`)
     }
@@ -159,26 +165,25 @@ export class WasmBackend implements Backend, AsyncDisposable {
 
   prepare(plan: Plan): Prepared {
     this.#checkOpen()
-    const bound = plan.steps.flatMap((step) => [...step.inputs, ...step.outputs])
-    for (const { storage } of bound) if (storage.buffer) this.#own(storage.buffer)
-    const replay = new Replay(plan, (name) => this.#kernel(name), this.#banks[0] as Bank)
+    const binding = new Binding(this.name, plan, (buffer) => this.#own(buffer))
+    const first = this.#banks[0] as Bank
+    const replay = new Replay(plan, (name) => this.#kernel(name), first, this.#reclaim)
+    binding.hold()
     const { banks } = replay
-    let closed = false
     const run = () => {
       this.#checkOpen()
-      // Also where it was closed while threads started: its memory may be others' by now.
-      if (closed) throw new Error("wasm: this plan is closed. Prepare it again")
+      // Also where it ended while threads started: its memory may be others' by now.
+      binding.check()
       const running = replay.run()
-      this.#running = running?.catch(() => undefined)
-      return running
+      return running && this.#reclaim.watch(running)
     }
     return {
       run: () => {
         if (banks.every((bank) => bank.serving)) return run()
         return Promise.all(banks.map((bank) => bank.ready)).then(run)
       },
-      close: () => {
-        closed = true
+      close() {
+        binding.close()
         replay.close()
       },
     }
@@ -224,10 +229,17 @@ export class WasmBackend implements Backend, AsyncDisposable {
     return bytes > left ? Object.assign(error, { memoryLimit: limit }) : error
   }
 
-  #own(buffer: Buffer): WasmBuffer {
+  /** The bank of a buffer, which may have been freed: then it is that of what lay there. */
+  #home(buffer: Buffer): Bank {
     this.#checkOpen()
-    if (buffer instanceof WasmBuffer && this.#banks.includes(buffer.bank)) return buffer
+    if (buffer instanceof WasmBuffer && this.#banks.includes(buffer.bank)) return buffer.bank
     throw new TypeError("wasm: this buffer belongs to another backend")
+  }
+
+  #own(buffer: Buffer): WasmBuffer {
+    this.#home(buffer)
+    checkFreed(this.name, buffer)
+    return buffer as WasmBuffer
   }
 
   #checkOpen(): void {

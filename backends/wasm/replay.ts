@@ -11,6 +11,7 @@ import {
 } from "../../engine/index.ts"
 import type { Bank } from "./bank.ts"
 import type { WasmBuffer } from "./buffer.ts"
+import type { Reclaim, Region } from "./reclaim.ts"
 
 const stepBytes = 128
 const stepWords = stepBytes / 4
@@ -32,15 +33,10 @@ interface Segment {
   steps: number
 }
 
-interface Region {
-  readonly bank: Bank
-  readonly address: number
-  readonly bytes: number
-}
-
 export class Replay {
   readonly #plan: Plan
   readonly #kernel: (name: string) => number
+  readonly #reclaim: Reclaim
   readonly #regions: Region[] = []
   readonly #segments: Segment[] = []
   readonly #arenas = new Map<Bank, number>()
@@ -52,9 +48,10 @@ export class Replay {
   /** Mirrors that hold what their home does. */
   readonly #fresh = new Map<Storage, Set<string>>()
 
-  constructor(plan: Plan, kernel: (name: string) => number, first: Bank) {
+  constructor(plan: Plan, kernel: (name: string) => number, first: Bank, reclaim: Reclaim) {
     this.#plan = plan
     this.#kernel = kernel
+    this.#reclaim = reclaim
     try {
       this.#build(first)
     } catch (error) {
@@ -86,7 +83,7 @@ export class Replay {
   }
 
   close(): void {
-    for (const { bank, address, bytes } of this.#regions.splice(0)) bank.heap.free(address, bytes)
+    for (const region of this.#regions.splice(0)) this.#reclaim.free(region)
   }
 
   #build(first: Bank): void {

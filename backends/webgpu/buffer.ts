@@ -1,5 +1,5 @@
 // Memory of one tensor or several on the device.
-import { type Buffer, type DType, encode } from "../../engine/index.ts"
+import { type Buffer, type DType, encode, Lifetime, type LivingBuffer } from "../../engine/index.ts"
 
 /** GPUBufferUsage, which Node has no global of. */
 export const usage = {
@@ -13,9 +13,10 @@ export const usage = {
 
 export const roundUp = (bytes: number, to: number): number => Math.ceil(bytes / to) * to
 
-export class WebgpuBuffer implements Buffer {
+export class WebgpuBuffer implements LivingBuffer {
   readonly bytes: number
   readonly dtype: DType
+  readonly life = new Lifetime()
   #gpu: GPUBuffer
   readonly owner: ReadonlySet<WebgpuBuffer>
   readonly #live: Set<WebgpuBuffer>
@@ -47,8 +48,13 @@ export class WebgpuBuffer implements Buffer {
     this.#gpu = memoryOf(device, this.bytes)
   }
 
+  get freed(): boolean {
+    return this.life.ended
+  }
+
   free(): void {
-    if (!this.#live.delete(this)) return
+    if (!this.life.end()) return
+    this.#live.delete(this)
     this.#settle()
     this.#gpu.destroy()
   }

@@ -2,7 +2,9 @@
 // Node. The mathematics is in ops/*.wgsl.
 import {
   type Backend,
+  Binding,
   type Buffer,
+  checkFreed,
   DeviceLostError,
   type DType,
   type Plan,
@@ -45,6 +47,7 @@ export async function openWebgpu(options: WebgpuOptions = {}): Promise<WebgpuBac
 /** A plan, made ready for the device there is. */
 interface Ready {
   readonly plan: Plan
+  readonly binding: Binding
   replay: Replay
 }
 
@@ -147,19 +150,16 @@ export class WebgpuBackend implements Backend, AsyncDisposable {
   }
 
   prepare(plan: Plan): Prepared {
-    this.#checkMemory(plan)
-    const ready: Ready = { plan, replay: this.#replayOf(plan) }
+    const binding = this.#bindingOf(plan)
+    const ready: Ready = { plan, binding, replay: this.#replayOf(plan) }
+    binding.hold()
     this.#ready.add(ready)
     const run = (): void | Promise<void> => {
       this.#check()
-      if (!this.#ready.has(ready)) throw new Error("webgpu: this plan is closed. Prepare it again")
+      binding.check()
       const { replay } = ready
-      if (!replay.compiled) return replay.ready.then(late, refused)
+      if (!replay.compiled) return replay.ready.then(run, refused)
       this.#line.pass((pass) => replay.encode(pass), replay.dispatches.length)
-    }
-    const late = (): void | Promise<void> => {
-      this.#checkMemory(plan)
-      return run()
     }
     const refused = (cause: unknown): never => {
       this.#check()
@@ -168,6 +168,7 @@ export class WebgpuBackend implements Backend, AsyncDisposable {
     return {
       run,
       close: () => {
+        binding.close()
         if (!this.#ready.delete(ready)) return
         this.#line.flush()
         ready.replay.close()
@@ -177,13 +178,16 @@ export class WebgpuBackend implements Backend, AsyncDisposable {
 
   /** Runs a plan as often as `repeat` says and returns what each of its dispatches took. */
   async profile(plan: Plan, repeat: number): Promise<Profile[]> {
-    this.#check()
+    const binding = this.#bindingOf(plan)
     const replay = this.#replayOf(plan)
+    binding.hold()
     try {
       await replay.ready
+      binding.check()
       this.#line.flush()
       return await profile(this.device, replay, this.features.has("timestamp-query"), repeat)
     } finally {
+      binding.close()
       replay.close()
     }
   }
@@ -230,7 +234,9 @@ export class WebgpuBackend implements Backend, AsyncDisposable {
     this.#line = new Line(opened.device, this.counts)
     for (const buffer of this.#live) buffer.renew(opened.device)
     this.#failure = undefined
-    for (const ready of this.#ready) ready.replay = this.#replayOf(ready.plan)
+    for (const ready of this.#ready) {
+      if (!ready.binding.ended) ready.replay = this.#replayOf(ready.plan)
+    }
     this.#watch(opened.device)
     return ++this.#lost
   }
@@ -274,18 +280,13 @@ export class WebgpuBackend implements Backend, AsyncDisposable {
     if (!(buffer instanceof WebgpuBuffer) || buffer.owner !== this.#live) {
       throw new TypeError("webgpu: this buffer belongs to another backend")
     }
-    if (this.#live.has(buffer)) return buffer
-    throw new Error("webgpu: this buffer has been freed. Was its model closed meanwhile?")
+    checkFreed(this.name, buffer)
+    return buffer
   }
 
-  /** Whether a plan's buffers are this backend's, and there. */
-  #checkMemory({ steps }: Plan): void {
+  #bindingOf(plan: Plan): Binding {
     this.#check()
-    for (const { inputs, outputs } of steps) {
-      for (const { storage } of [...inputs, ...outputs]) {
-        if (storage.buffer) this.#own(storage.buffer)
-      }
-    }
+    return new Binding(this.name, plan, (buffer) => this.#own(buffer))
   }
 
   #checkOpen(): void {
