@@ -32,6 +32,7 @@ export {
   configOf,
   type EncodeOptions,
   type GenerateOptions,
+  type LoadOptions,
   loadTokenizer,
   type ModelConfig,
   type ModelOptions,
@@ -46,6 +47,7 @@ export {
   type TextStream,
   type Token,
   type Tokenizer,
+  type Waiting,
   type WeightDType,
 } from "./model/index.ts"
 export * as ops from "./ops/index.ts"

@@ -5,7 +5,7 @@ import type { ModelFolder } from "./folder.ts"
 import { checkToken, isList } from "./generate.ts"
 import { type WeightDType, weightBytes, weightDTypes } from "./layout.ts"
 import { type NormKind, type Norms, normKinds, normsOf } from "./norms.ts"
-import type { ModelOptions } from "./openelm.ts"
+import type { ModelOptions } from "./options.ts"
 import { type CacheOptions, cacheDTypes } from "./session.ts"
 import type { Filling } from "./weights.ts"
 

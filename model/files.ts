@@ -1,7 +1,9 @@
 // Files of a model: in a folder, or behind an http or https URL (remote.ts). A path that begins with
 // http:// or https:// is a URL wherever a path is taken.
 import { fromNode } from "../engine/node.ts"
-import { isRemote, openRemote, remoteFileIn, remoteIsThere } from "./remote.ts"
+import type { Waiting } from "./http.ts"
+import { likeOf } from "./kinds.ts"
+import { isRemote, openRemote, remoteFileIn } from "./remote.ts"
 
 /** A file that is open, to be read anywhere in it. */
 export interface OpenFile {
@@ -9,6 +11,11 @@ export interface OpenFile {
   /** Fills `target` from a position; at once from a disk, later from a server. */
   readAt(position: number, target: Uint8Array): void | Promise<void>
   close(): void
+}
+
+export interface Reading extends Waiting {
+  /** Most bytes of a file that a server gives only as a whole. */
+  readonly limit?: number
 }
 
 /** Longest single read: the system's own limit is just under 2 GiB. */
@@ -26,14 +33,26 @@ export function pathOf(folder: string | URL): string {
 export const fileIn = (folder: string, name: string): string =>
   isRemote(folder) ? remoteFileIn(folder, name) : fromNode("node:path").join(folder, name)
 
-/** Whether there is such a file. Throws Error where a server cannot tell. */
-export async function isThere(path: string): Promise<boolean> {
-  return isRemote(path) ? remoteIsThere(path) : fromNode("node:fs").existsSync(path)
+/** A small file as a whole. Throws Error where it is missing, RangeError beyond `limit` bytes. */
+export async function readFile(
+  path: string,
+  limit: number,
+  waiting: Waiting = {},
+): Promise<Uint8Array> {
+  return contentOf(path, await openFile(path, { ...waiting, limit }), limit)
 }
 
-/** A small file as a whole. Throws Error where it is missing, RangeError beyond `limit` bytes. */
-export async function readFile(path: string, limit: number): Promise<Uint8Array> {
-  const file = await openFile(path)
+/** The same of a file that may be missing: undefined then. */
+export async function readIfThere(
+  path: string,
+  limit: number,
+  waiting: Waiting = {},
+): Promise<Uint8Array | undefined> {
+  const file = await openIfThere(path, { ...waiting, limit })
+  return file && contentOf(path, file, limit)
+}
+
+async function contentOf(path: string, file: OpenFile, limit: number): Promise<Uint8Array> {
   try {
     if (file.size > limit) {
       throw new RangeError(
@@ -49,13 +68,33 @@ export async function readFile(path: string, limit: number): Promise<Uint8Array>
 }
 
 /** Opens a file for reading. Throws Error that names it where that fails. */
-export async function openFile(path: string): Promise<OpenFile> {
-  if (isRemote(path)) return openRemote(path)
+export async function openFile(path: string, reading: Reading = {}): Promise<OpenFile> {
+  if (!isRemote(path)) return openOnDisk(path, reading)
+  const file = await openRemote(path, reading)
+  if (file) return file
+  throw new Error(`Cannot open ${path}: no such file. Check the address`)
+}
+
+/**
+ * Opens a file that may be missing: undefined then. Many servers answer with a page of status 200
+ * for what they lack, so that a file is there when it begins as its kind does.
+ */
+export async function openIfThere(
+  path: string,
+  reading: Reading = {},
+): Promise<OpenFile | undefined> {
+  if (isRemote(path)) return openRemote(path, { ...reading, isLike: likeOf(path) })
+  return fromNode("node:fs").existsSync(path) ? openOnDisk(path, reading) : undefined
+}
+
+function openOnDisk(path: string, { signal }: Waiting): OpenFile {
+  signal?.throwIfAborted()
   const fs = fromNode("node:fs")
   let open: number | undefined = descriptorOf(path)
   return {
     size: fs.fstatSync(open).size,
     readAt(position, target) {
+      signal?.throwIfAborted()
       if (open === undefined) throw new Error(`${path} is closed. Open it again`)
       for (let done = 0; done < target.length; ) {
         const length = Math.min(target.length - done, maxReadBytes)

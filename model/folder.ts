@@ -1,11 +1,14 @@
 // A model folder: config.json with model.safetensors, or with shards and their index. Checks every
 // tensor's name, shape and dtype against the config when it is opened; reads rows when asked.
-import { type ModelConfig, parseConfig, tensorShapes } from "./config.ts"
-import { fileIn, isThere, readFile } from "./files.ts"
+import { type ModelConfig, parameterCount, parseConfig, tensorShapes } from "./config.ts"
+import { fileIn, readFile } from "./files.ts"
 import { formatOf, markOf, type QuantisedFormat } from "./format.ts"
+import { checkWaiting, type Waiting } from "./http.ts"
 import { isObject, parseJson, show } from "./json.ts"
 import { specsOf, stored as storedForm } from "./layout.ts"
-import { openSafetensors, type SafetensorsFile, type TensorEntry } from "./safetensors.ts"
+import { isBuffer, plainName } from "./names.ts"
+import type { SafetensorsFile, TensorEntry } from "./safetensors.ts"
+import { openWeights } from "./shards.ts"
 
 /** One weight in its file. */
 export interface TensorSource {
@@ -24,6 +27,8 @@ export interface ModelFolder {
   readonly format: QuantisedFormat | undefined
   /** A weight by the name it has in `tensorShapes`. Throws RangeError for other names. */
   source(name: string): TensorSource
+  /** Opens the same folder once more, with its time limit but without its signal. */
+  reopen(): Promise<ModelFolder>
   close(): void
 }
 
@@ -35,15 +40,17 @@ interface Stored {
 }
 
 const configLimit = 1 << 20
-const indexLimit = 16 << 20
 
 /**
- * Opens a folder in the Hugging Face layout, by its path or its http or https URL; tensor names may begin with `transformer.`.
- * Throws SyntaxError, TypeError or RangeError that names the file and what is wrong with it.
+ * Opens a folder in the Hugging Face layout, by its path or its http or https URL; tensor names may
+ * have the prefixes and wrappers of names.ts. Reading from it ends with the signal, or when a server
+ * is silent for too long. Throws SyntaxError, TypeError or RangeError that names the file and what
+ * is wrong with it.
  */
-export async function openModelFolder(path: string): Promise<ModelFolder> {
+export async function openModelFolder(path: string, waiting: Waiting = {}): Promise<ModelFolder> {
+  checkWaiting(waiting)
   const configPath = fileIn(path, "config.json")
-  const json = parseJson(await readFile(configPath, configLimit), configPath)
+  const json = parseJson(await readFile(configPath, configLimit, waiting), configPath)
   const config = parseConfig(json, configPath)
   const format = isObject(json) ? formatOf(json, configPath) : undefined
   const files: SafetensorsFile[] = []
@@ -51,7 +58,7 @@ export async function openModelFolder(path: string): Promise<ModelFolder> {
     for (const file of files) file.close()
   }
   try {
-    await openFiles(path, files)
+    await openWeights(path, files, { ...waiting, limit: weightsLimit(config) })
     for (const file of files) checkMark(file, format)
     const sources = sourcesOf(path, config, format, storedTensors(path, files))
     const source = (name: string): TensorSource => {
@@ -61,93 +68,20 @@ export async function openModelFolder(path: string): Promise<ModelFolder> {
         `${path} has no weight ${show(name)}. Use a name of tensorShapes(config)`,
       )
     }
-    return { path, config, format, source, close }
+    const { timeoutMs } = waiting
+    const reopen = () => openModelFolder(path, { timeoutMs })
+    return { path, config, format, source, reopen, close }
   } catch (error) {
     close()
     throw error
   }
 }
 
-// ---- Files --------------------------------------------------------------------------------------
-
-/** Adds the one file, or every shard, to `files`, which the caller closes. */
-async function openFiles(folder: string, files: SafetensorsFile[]): Promise<void> {
-  const single = fileIn(folder, "model.safetensors")
-  const index = fileIn(folder, "model.safetensors.index.json")
-  if (await isThere(single)) {
-    files.push(await openSafetensors(single))
-    return
-  }
-  if (!(await isThere(index))) {
-    throw new Error(
-      `${folder} has neither model.safetensors nor model.safetensors.index.json. ` +
-        "Download the weights, or convert them to safetensors",
-    )
-  }
-  const shardOf = parseIndex(parseJson(await readFile(index, indexLimit), index), index)
-  const opened = new Map<string, SafetensorsFile>()
-  for (const shard of new Set(shardOf.values())) {
-    if (!(await isThere(fileIn(folder, shard)))) {
-      throw new Error(`${index} names ${show(shard)}, which is missing. Download it`)
-    }
-    const file = await openSafetensors(fileIn(folder, shard))
-    files.push(file)
-    opened.set(shard, file)
-  }
-  checkShards(index, shardOf, opened)
-}
-
-/** Tensor name → shard name. */
-function parseIndex(json: unknown, path: string): Map<string, string> {
-  const map = isObject(json) && Object.hasOwn(json, "weight_map") ? json.weight_map : undefined
-  if (!isObject(map)) {
-    throw new SyntaxError(
-      `${path}: weight_map is ${show(map)}, expected an object. Download it again`,
-    )
-  }
-  const shardOf = new Map<string, string>()
-  for (const [name, shard] of Object.entries(map)) {
-    // A plain file name: shards never lie outside of the folder.
-    if (typeof shard !== "string" || !/^[\w][\w.-]*\.safetensors$/.test(shard)) {
-      throw new SyntaxError(
-        `${path}: weight_map gives ${show(shard)} for ${show(name)}, ` +
-          "expected the name of a .safetensors file in the same folder. Do not trust this model",
-      )
-    }
-    shardOf.set(name, shard)
-  }
-  return shardOf
-}
-
-/** Index and shards must agree: each tensor lies in the shard it is listed for, and only there. */
-function checkShards(
-  index: string,
-  shardOf: ReadonlyMap<string, string>,
-  opened: ReadonlyMap<string, SafetensorsFile>,
-): void {
-  for (const [name, shard] of shardOf) {
-    if (opened.get(shard)?.tensors.has(name)) continue
-    throw new RangeError(
-      `${index}: ${show(name)} is not in its shard ${shard}. Download both again`,
-    )
-  }
-  for (const [shard, { tensors }] of opened) {
-    for (const name of tensors.keys()) {
-      const listed = shardOf.get(name)
-      if (listed === shard || (listed === undefined && isBuffer(name))) continue
-      throw new RangeError(
-        listed === undefined
-          ? `${index} does not list ${show(name)} of ${shard}. Download both again`
-          : `${index}: ${show(name)} is in two shards, ${listed} and ${shard}. Download them again`,
-      )
-    }
-  }
-}
-
 // ---- Tensors ------------------------------------------------------------------------------------
 
-/** Rotary tables and masks that some exports carry; they are computed here. */
-const isBuffer = (name: string): boolean => /(^|\.)(inv_freq|causal_mask)$/.test(name)
+/** Far more bytes than any file of such a model has: all weights twice in f32, the buffers that some
+ *  exports carry, and a header. */
+const weightsLimit = (config: ModelConfig): number => 8 * parameterCount(config) + 2 ** 29
 
 /** A file says itself which format its panels have, and config.json must say the same. */
 function checkMark({ path, metadata }: SafetensorsFile, format: QuantisedFormat | undefined): void {
@@ -160,13 +94,13 @@ function checkMark({ path, metadata }: SafetensorsFile, format: QuantisedFormat 
   )
 }
 
-/** All tensors of the files by their name without prefix. */
+/** All tensors of the files by their plain name. */
 function storedTensors(folder: string, files: readonly SafetensorsFile[]): Map<string, Stored> {
   const found = new Map<string, Stored>()
   for (const file of files) {
     for (const [name, entry] of file.tensors) {
       if (isBuffer(name)) continue
-      const plain = name.replace(/^transformer\./, "")
+      const plain = plainName(name)
       const other = found.get(plain)
       if (other) {
         throw new RangeError(

@@ -22,6 +22,7 @@ export {
 } from "./forward.ts"
 export { type GenerateOptions, nextTurn, type Token } from "./generate.ts"
 export { Holder } from "./holder.ts"
+export type { Waiting } from "./http.ts"
 export { type Spec, specsOf, type WeightDType, weightBytes, weightDTypes } from "./layout.ts"
 export { type LossOptions, type LossTerms, lossTerms } from "./loss.ts"
 export {
@@ -33,7 +34,8 @@ export {
   settler,
   trainable,
 } from "./norms.ts"
-export { type ModelOptions, OpenELM, type RandomOptions } from "./openelm.ts"
+export { OpenELM } from "./openelm.ts"
+export type { LoadOptions, ModelOptions, RandomOptions } from "./options.ts"
 export { quantisedTensors } from "./quantised.ts"
 export { loadMatrix, loadVector } from "./reading.ts"
 export {

@@ -23,39 +23,13 @@ import {
 } from "./generate.ts"
 import type { WeightDType } from "./layout.ts"
 import type { NormKind, Norms } from "./norms.ts"
+import type { LoadOptions, ModelOptions, RandomOptions } from "./options.ts"
 import { lostDevices, Residence, surviving } from "./restore.ts"
 import { rowTensors, saveModel } from "./saving.ts"
 import { type CacheDType, Session } from "./session.ts"
-import { continuation, promptIds, type TokenizerOption, tokenizerFor } from "./text.ts"
+import { continuation, promptIds, tokenizerFor } from "./text.ts"
 import type { Tokenizer } from "./tokenizer/index.ts"
-import { type LoadedWeights, loadWeights, type Progress, randomWeights } from "./weights.ts"
-
-export interface ModelOptions {
-  readonly backend: Backend
-  /** How the weight matrices are kept in memory: f32 (default), f16, bf16, q8 or q4.
-   *  A folder that `elm quantize` wrote has its own, which is its default. */
-  readonly dtype?: WeightDType
-  /** Positions that the key-value cache holds; default the model's context. */
-  readonly capacity?: number
-  /** How the key-value cache is kept: f32 (default), or f16 in half the memory. */
-  readonly cache?: CacheDType
-  /** How the norms run, for comparisons: the results are the same but for "none" and "layerNorm". */
-  readonly norms?: NormKind
-  /** False leaves the norms of queries and keys out; for models that have none. */
-  readonly headNorms?: boolean
-  /** Tensors of f32 for which to leave room beside each weight, so that what belongs together lies
-   *  in one memory: 3 before training (two moments and a gradient). Default 0. */
-  readonly room?: number
-  /** For text: a tokenizer, its path, "byte", or null for none. Default: that of the folder. */
-  readonly tokenizer?: TokenizerOption
-  /** Called as weights arrive, with bytes done and in all. */
-  readonly onProgress?: Progress
-}
-
-export interface RandomOptions extends ModelOptions {
-  /** Seed of the weights; default 0. */
-  readonly seed?: number
-}
+import { type LoadedWeights, loadWeights, randomWeights } from "./weights.ts"
 
 export class OpenELM {
   readonly config: ModelConfig
@@ -100,12 +74,13 @@ export class OpenELM {
    * model.safetensors, or shards with an index. Throws Error for files that are not there,
    * SyntaxError for those that do not parse, RangeError for sizes and values out of range.
    */
-  static async load(folder: string | URL, options: ModelOptions): Promise<OpenELM> {
-    const opened = await openModelFolder(pathOf(folder))
+  static async load(folder: string | URL, options: LoadOptions): Promise<OpenELM> {
+    const opened = await openModelFolder(pathOf(folder), options)
     try {
       const dtype = dtypeFor(opened, options.dtype) ?? "f32"
-      const tokenizer = await tokenizerFor(options.tokenizer, opened.config, opened.path)
-      return await OpenELM.#build(opened.config, { ...options, dtype }, tokenizer, (checked) =>
+      const { config, path } = opened
+      const tokenizer = await tokenizerFor(options.tokenizer, config, path, options)
+      return await OpenELM.#build(config, { ...options, dtype }, tokenizer, (checked) =>
         loadWeights(opened, checked.backend, checked.dtype, fillingOf(options)),
       )
     } finally {

@@ -1,51 +1,68 @@
 // Files behind http and https, read in blocks where the server gives ranges, as a whole where it does
-// not. What a server says about sizes is checked; what the bytes mean is left to others.
+// not, or where it could not be told whether two answers are of one version of the file. What the
+// bytes mean is left to others.
 import type { OpenFile } from "./files.ts"
+import {
+  ask,
+  bodyOf,
+  isElsewhere,
+  leave,
+  type Outcome,
+  type Patience,
+  refused,
+  type Waiting,
+} from "./http.ts"
+import { show } from "./json.ts"
+import { judgedBytes } from "./kinds.ts"
+import { contradicts, isExact, rangeCondition, type Version, versionOf } from "./version.ts"
 
 /** Bytes asked for at a time, and how many such blocks of a file are kept. */
 const blockBytes = 8 << 20
 const blocksKept = 4
+/** Answers that one block may come in: a server may send less than it is asked for. */
+const mostAnswers = 1024
+/** Longest file that is taken as a whole where nobody says how long it may be. */
+const wholeLimit = 4 * 2 ** 30
+
+export interface RemoteReading extends Waiting {
+  /** Most bytes of a file that is taken as a whole. */
+  readonly limit?: number | undefined
+  /** Judges by its first bytes whether an answer is the file, not a page in its place. */
+  readonly isLike?: ((start: Uint8Array) => boolean) | undefined
+}
 
 export const isRemote = (path: string): boolean => /^https?:\/\//i.test(path)
 
 /** The URL of a file in a folder; a query, such as that of a signed URL, stays. */
 export function remoteFileIn(folder: string, name: string): string {
+  if (!URL.canParse(folder)) throw new TypeError(`${show(folder)} is not the URL of a folder`)
   const url = new URL(folder)
   url.pathname = `${url.pathname.replace(/\/$/, "")}/${name}`
   return url.href
 }
 
-/** Whether the server has the file. Throws Error where it says neither yes nor no. */
-export async function remoteIsThere(url: string): Promise<boolean> {
-  const response = await ask(url, "bytes=0-0")
-  await response.body?.cancel()
-  // 416: the file is there, but empty.
-  if (response.ok || response.status === 416) return true
-  if (response.status === 404 || response.status === 410) return false
-  throw refused(url, response)
-}
-
-/** What one answer holds, and how long the whole file is. */
-interface Part {
+/** Bytes of one answer, and which file they are of. */
+interface Piece {
   readonly start: number
   readonly bytes: Uint8Array
   readonly size: number
-  readonly version: string | null
+  readonly version: Version
 }
 
-/** Opens a file. Throws Error that names the URL where it is missing or cannot be read. */
-export async function openRemote(url: string): Promise<OpenFile> {
-  const first = await fetchPart(url, 0)
-  const { size, version } = first
-  // The whole file, or the blocks that were read last.
-  const whole = first.bytes.length === size ? first : undefined
-  const blocks = new Map([[0, first]])
+/** Opens a file; undefined where the server has none, or answers with something else in its place.
+ *  Throws Error that names the URL where it cannot be read. */
+export async function openRemote(
+  url: string,
+  reading: RemoteReading = {},
+): Promise<OpenFile | undefined> {
+  const first = await firstPiece(url, reading)
+  if (!first) return undefined
+  const { size } = first
+  const blocks = new Map<number, Uint8Array>()
   let closed = false
-  const blockAt = async (start: number): Promise<Part> => {
-    const block = whole ?? blocks.get(start) ?? (await fetchPart(url, start))
-    if (block.size !== size || block.version !== version) {
-      throw new Error(`${url} changed while it was read. Load it again`)
-    }
+  const blockAt = async (start: number): Promise<Uint8Array> => {
+    const length = Math.min(blockBytes, size - start)
+    const block = blocks.get(start) ?? (await blockOf(url, first, start, length, reading))
     blocks.delete(start)
     blocks.set(start, block)
     for (const oldest of blocks.keys()) if (blocks.size > blocksKept) blocks.delete(oldest)
@@ -54,12 +71,18 @@ export async function openRemote(url: string): Promise<OpenFile> {
   return {
     size,
     async readAt(position, target) {
+      reading.signal?.throwIfAborted()
       if (closed) throw new Error(`${url} is closed. Open it again`)
+      if (position + target.length > size) throw new Error(`${url} ended early. Load it again`)
+      if (first.bytes.length === size) {
+        target.set(first.bytes.subarray(position, position + target.length))
+        return
+      }
       for (let done = 0; done < target.length; ) {
         const at = position + done
-        const { start, bytes } = await blockAt(at - (at % blockBytes))
-        const piece = bytes.subarray(at - start, at - start + target.length - done)
-        if (piece.length === 0) throw new Error(`${url} ended early. Load it again`)
+        const offset = at % blockBytes
+        const block = await blockAt(at - offset)
+        const piece = block.subarray(offset, offset + target.length - done)
         target.set(piece, done)
         done += piece.length
       }
@@ -71,57 +94,127 @@ export async function openRemote(url: string): Promise<OpenFile> {
   }
 }
 
-/** A block of a file, or all of it from a server that gives no ranges, or hides their sizes. */
-async function fetchPart(url: string, start: number): Promise<Part> {
-  let response = await ask(url, `bytes=${start}-${start + blockBytes - 1}`)
-  if (response.status === 206 && !response.headers.has("content-range")) {
-    await response.body?.cancel()
-    response = await ask(url)
+// ---- Pieces -------------------------------------------------------------------------------------
+
+/** No such file; or one of which no part is of use, as its size or its version is not told. */
+type Without = "missing" | "whole"
+
+/** The first block, or all of a file that has to come at once; undefined for no file. */
+async function firstPiece(url: string, reading: RemoteReading): Promise<Piece | undefined> {
+  const piece = await requested(url, reading, { start: 0, end: blockBytes })
+  if (piece === "missing") return undefined
+  if (piece !== "whole") {
+    const start = Math.min(piece.size, judgedBytes)
+    const isFile = reading.isLike?.(await blockOf(url, piece, 0, start, reading)) ?? true
+    if (!isFile) return undefined
+    if (piece.bytes.length === piece.size || isExact(piece.version)) return piece
   }
-  if (response.status === 416 && start === 0) {
-    await response.body?.cancel()
-    return { start, bytes: new Uint8Array(), size: 0, version: null }
+  const whole = await requested(url, reading)
+  if (whole === "missing") return undefined
+  if (whole === "whole" || whole.bytes.length < whole.size) {
+    throw new Error(`Cannot read ${url}: the server gives parts only, and not of which version`)
   }
-  if (!response.ok) throw refused(url, response)
-  const bytes = await bodyOf(url, response)
-  const version = response.headers.get("etag")
-  if (response.status !== 206) return { start: 0, bytes, size: bytes.length, version }
-  const said = response.headers.get("content-range") ?? ""
-  const [, from, to, size] = (/^bytes (\d+)-(\d+)\/(\d+)$/.exec(said) ?? []).map(Number)
-  if (from === start && to === start + bytes.length - 1 && size !== undefined && to < size) {
-    return { start, bytes, size, version }
-  }
-  throw new Error(
-    `Cannot read ${url}: asked for bytes from ${start}, got ${bytes.length} as ` +
-      `${JSON.stringify(said)}. Use another server`,
-  )
+  return (reading.isLike?.(whole.bytes.subarray(0, judgedBytes)) ?? true) ? whole : undefined
 }
 
-async function ask(url: string, range?: string): Promise<Response> {
-  try {
-    return await fetch(url, range === undefined ? {} : { headers: { range } })
-  } catch (cause) {
-    throw new Error(
-      `Cannot open ${url}: the server does not answer. Check the address, and that it allows ` +
-        "other sites (CORS) where the page is not its own",
-      { cause },
-    )
+/** A part of a file of which some has come already, in as many answers as it takes. */
+async function blockOf(
+  url: string,
+  first: Piece,
+  start: number,
+  length: number,
+  reading: RemoteReading,
+): Promise<Uint8Array> {
+  const known = first.bytes.subarray(start, start + length)
+  if (known.length === length) return known
+  const block = new Uint8Array(length)
+  block.set(known)
+  let done = known.length
+  for (let answers = 0; done < length && answers < mostAnswers; answers++) {
+    const at = start + done
+    const piece = await requested(url, reading, { start: at, end: start + length, first })
+    if (typeof piece === "string" || piece.size !== first.size) throw changed(url)
+    const from = at - piece.start
+    const bytes = piece.bytes.subarray(from, from + length - done)
+    block.set(bytes, done)
+    done += bytes.length
   }
+  if (done === length) return block
+  throw new Error(`Cannot read ${url}: ${length} bytes come in more than ${mostAnswers} parts`)
 }
 
-const refused = (url: string, { status }: Response): Error =>
-  new Error(
-    status === 404 || status === 410
-      ? `Cannot open ${url}: no such file. Check the address`
-      : `Cannot open ${url}: the server answers with status ${status}. Check the address`,
-  )
+interface Range {
+  readonly start: number
+  readonly end: number
+  /** The piece that came first, of whose version this one must be. */
+  readonly first?: Piece
+}
 
-async function bodyOf(url: string, response: Response): Promise<Uint8Array> {
-  const { headers } = response
-  const told = headers.has("content-encoding") ? null : headers.get("content-length")
-  const body = await response.arrayBuffer().catch((cause: unknown) => {
-    throw new Error(`${url} ended early: the connection broke. Load it again`, { cause })
+/** Asks for a range, or without one for the whole file. */
+function requested(url: string, reading: RemoteReading, range?: Range): Promise<Piece | Without> {
+  const { start = 0, first } = range ?? {}
+  // Other sites would have to allow this header; what they answer is compared all the same.
+  const condition = first && !isElsewhere(url) ? rangeCondition(first.version) : {}
+  const headers = {
+    ...(range && { range: `bytes=${range.start}-${range.end - 1}` }),
+    ...condition,
+  }
+  return ask(url, headers, reading, async (response, patience) => {
+    const { ok, status } = response
+    if (!ok) return nothingOf(url, response, start)
+    const version = versionOf(response.headers)
+    const isConfirmed = "if-range" in headers && status === 206
+    if (first && contradicts(first.version, version, isConfirmed)) {
+      await leave(response)
+      throw changed(url)
+    }
+    if (status === 206) return partOf(url, response, patience, range, version)
+    const limit = first?.size ?? reading.limit ?? wholeLimit
+    const { bytes, broken } = await bodyOf(url, response, patience, limit)
+    if (broken) return { failure: broken }
+    return { result: { start: 0, bytes, size: bytes.length, version } }
   })
-  if (told === null || Number(told) === body.byteLength) return new Uint8Array(body)
-  throw new Error(`${url} ended early: ${body.byteLength} of ${told} bytes. Load it again`)
 }
+
+type Answer = Outcome<Piece | Without>
+
+/** What an answer without a file says. */
+async function nothingOf(url: string, response: Response, start: number): Promise<Answer> {
+  await leave(response)
+  const { status, headers } = response
+  if (status === 404 || status === 410) return { result: "missing" }
+  if (status !== 416) throw refused(url, response)
+  // Nothing begins where a file ends: an empty one, or one that is shorter now.
+  if (start > 0) throw changed(url)
+  return { result: { start, bytes: new Uint8Array(), size: 0, version: versionOf(headers) } }
+}
+
+/** A part, which may be less than asked for: of what breaks off, that much has come. */
+async function partOf(
+  url: string,
+  response: Response,
+  patience: Patience,
+  range: Range | undefined,
+  version: Version,
+): Promise<Answer> {
+  const said = response.headers.get("content-range")
+  const [, from, to, size] = (/^bytes (\d+)-(\d+)\/(\d+)$/.exec(said ?? "") ?? []).map(Number)
+  const { start = 0, end = blockBytes } = range ?? {}
+  if (size === undefined || from === undefined || to === undefined) {
+    await leave(response)
+    // Hidden from pages of other sites, or of an untold size.
+    if (said === null || /^bytes \d+-\d+\/\*$/.test(said)) return { result: "whole" }
+    throw new Error(`Cannot read ${url}: got the range ${show(said)}. Use another server`)
+  }
+  const length = to - from + 1
+  if (from !== start || length < 1 || to >= end || to >= size) {
+    await leave(response)
+    const got = `asked for bytes from ${start}, got ${length} as ${show(said)}`
+    throw new Error(`Cannot read ${url}: ${got}. Use another server`)
+  }
+  const { bytes, broken } = await bodyOf(url, response, patience, length)
+  if (broken && bytes.length === 0) return { failure: broken }
+  return { result: { start, bytes, size, version } }
+}
+
+const changed = (url: string): Error => new Error(`${url} changed while it was read. Load it again`)

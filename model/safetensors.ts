@@ -2,7 +2,14 @@
 // trusted: header.ts checks what they claim. Which tensors a model needs is left to folder.ts.
 import type { FileHandle } from "node:fs/promises"
 import { fromNode } from "../engine/node.ts"
-import { cannot, maxReadBytes, openFile } from "./files.ts"
+import {
+  cannot,
+  maxReadBytes,
+  type OpenFile,
+  openFile,
+  openIfThere,
+  type Reading,
+} from "./files.ts"
 import {
   bytesOf,
   encodeHeader,
@@ -35,8 +42,23 @@ export interface TensorData {
  * Opens a safetensors file and checks its whole header; data is read later, piece by piece.
  * Throws SyntaxError for a malformed file, Error for one that cannot be opened.
  */
-export async function openSafetensors(path: string): Promise<SafetensorsFile> {
-  const file = await openFile(path)
+export async function openSafetensors(
+  path: string,
+  reading: Reading = {},
+): Promise<SafetensorsFile> {
+  return safetensorsOf(path, await openFile(path, reading))
+}
+
+/** The same of a file that may be missing: undefined then. */
+export async function openSafetensorsIfThere(
+  path: string,
+  reading: Reading = {},
+): Promise<SafetensorsFile | undefined> {
+  const file = await openIfThere(path, reading)
+  return file && safetensorsOf(path, file)
+}
+
+async function safetensorsOf(path: string, file: OpenFile): Promise<SafetensorsFile> {
   try {
     const { tensors, metadata } = await readHeader(path, file)
     const read = (name: string, start: number, target: Uint8Array): void | Promise<void> => {

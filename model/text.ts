@@ -2,7 +2,8 @@
 // that follow into text.
 import type { ModelConfig } from "./config.ts"
 import { isList } from "./generate.ts"
-import { loadTokenizer, type Tokenizer, tokenizerIn } from "./tokenizer/index.ts"
+import type { Waiting } from "./http.ts"
+import { loadIfThere, loadTokenizer, type Tokenizer } from "./tokenizer/index.ts"
 
 /** A tokenizer, where to load one from (a path, or "byte"), or null for none. */
 export type TokenizerOption = Tokenizer | string | null
@@ -12,11 +13,12 @@ export async function tokenizerFor(
   option: TokenizerOption | undefined,
   config: ModelConfig,
   folder?: string,
+  waiting: Waiting = {},
 ): Promise<Tokenizer | undefined> {
   if (option === null) return undefined
-  const path = option ?? (folder === undefined ? undefined : await tokenizerIn(folder))
-  if (path === undefined) return undefined
-  const tokenizer = typeof path === "string" ? await loadTokenizer(path) : path
+  const found = option ?? (folder === undefined ? undefined : await loadIfThere(folder, waiting))
+  if (found === undefined) return undefined
+  const tokenizer = typeof found === "string" ? await loadTokenizer(found, waiting) : found
   if (typeof tokenizer?.encode !== "function" || typeof tokenizer.stream !== "function") {
     throw new TypeError("tokenizer must be a Tokenizer, the path of one, or null for none")
   }

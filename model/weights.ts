@@ -3,7 +3,7 @@
 import { allocate, type Backend, bufferOf, runOnce, type Tensor } from "../engine/index.ts"
 import { randomNormal, randomPanels, ropeAngles, ropeFrequencies } from "../ops/index.ts"
 import type { ModelConfig } from "./config.ts"
-import { type ModelFolder, openModelFolder } from "./folder.ts"
+import type { ModelFolder } from "./folder.ts"
 import { isQuantised } from "./format.ts"
 import type { LayerWeights, Weights } from "./forward.ts"
 import { Holder } from "./holder.ts"
@@ -74,7 +74,7 @@ export function loadWeights(
       return loadMatrix(source, spec, target, backend, dtype)
     })
   const refill = async (): Promise<void> => {
-    const open = await openModelFolder(folder.path)
+    const open = await folder.reopen()
     await fillFrom(open).finally(() => open.close())
   }
   return filled(outline, fillFrom(folder, progress), refill)

@@ -60,20 +60,38 @@ function sameWeights(t: Test, folder: ModelFolder): void {
   }
 }
 
-t.test("openModelFolder reads one file, names with or without prefix", async (t) => {
-  const prefixed = new Map<string, TensorData>(
-    [...weights].map(([name, x]) => [`transformer.${name}`, x]),
-  )
-  prefixed.set("transformer.causal_mask", zeros("BOOL", [2, 2], 1))
-  prefixed.set("transformer.layers.0.attn.pos_embedding.inv_freq", zeros("F32", [8], 4))
-  for (const tensors of [weights, prefixed]) {
-    const folder = await openModelFolder(await folderOf(tensors))
+t.test("openModelFolder reads names as wrappers and whole models write them", async (t) => {
+  const written: readonly ((name: string) => string)[] = [
+    (name) => name,
+    (name) => `transformer.${name}`,
+    (name) => `module.${name}`,
+    (name) => `_orig_mod.${name}`,
+    (name) => `model.${name}`,
+    (name) => `_orig_mod.transformer.${name}`,
+    (name) => `module._orig_mod.model.transformer.${name}`,
+    (name) => `model._orig_mod.module.${name}`,
+    (name) => name.replace(/^layers\.\d+\./, "transformer.$&_orig_mod."),
+    (name) => name.replace(/attn\./, "_fsdp_wrapped_module.attn._checkpoint_wrapped_module."),
+  ]
+  for (const rename of written) {
+    const renamed = new Map<string, TensorData>([...weights].map(([n, x]) => [rename(n), x]))
+    renamed.set(rename("causal_mask"), zeros("BOOL", [2, 2], 1))
+    renamed.set(rename("layers.0.attn.pos_embedding.inv_freq"), zeros("F32", [8], 4))
+    const folder = await openModelFolder(await folderOf(renamed))
     t.same(folder.config, parseConfig(tiny(), "config.json"))
     sameWeights(t, folder)
     folder.close()
     const { readRows } = folder.source("norm.weight")
     t.throws(() => readRows(0, 48, new Uint8Array(192)), { message: /is closed/ })
   }
+  const twice = changed((w) =>
+    w.set("module.norm.weight", weights.get("norm.weight") as TensorData),
+  )
+  await t.rejects(openModelFolder(await folderOf(twice)), {
+    message: /has both "norm.weight" and "module.norm.weight"/,
+  })
+  const head = changed((w) => w.set("module.lm_head.weight", zeros("F32", [128, 48], 4)))
+  await t.rejects(openModelFolder(await folderOf(head)), { message: /has lm_head\.weight, but/ })
 })
 
 t.test("readRows and source refuse what is not there", async (t) => {

@@ -12,19 +12,20 @@ t.teardown(() => rmSync(dir, { recursive: true }))
 
 const tiny = await loadTokenizer(fixture("data/tiny.model"))
 
-t.test("a folder gives its tokenizer.model, else its tokenizer.json, else an error", async (t) => {
+t.test("a folder gives its tokenizer.json, else its tokenizer.model, else an error", async (t) => {
   await t.rejects(loadTokenizer(dir), {
     name: "Error",
     message: /has no tokenizer\.model or tokenizer\.json/,
   })
   await t.rejects(loadTokenizer(join(dir, "x.model")), /Cannot open .*x\.model: no such file/)
   await t.rejects(loadTokenizer(7 as never), { name: "TypeError", message: /path or "byte"/ })
-  const bytes = await loadTokenizer("byte")
-  writeFileSync(join(dir, bytes.file.name), bytes.file.bytes)
-  t.equal((await loadTokenizer(dir)).vocabSize, 259)
   copyFileSync(fixture("data/tiny.model"), join(dir, "tokenizer.model"))
   const found = await loadTokenizer(dir)
-  t.equal(found.vocabSize, 420)
+  t.same([found.vocabSize, found.file.name], [420, "tokenizer.model"])
+  const bytes = await loadTokenizer("byte")
+  writeFileSync(join(dir, bytes.file.name), bytes.file.bytes)
+  const both = await loadTokenizer(dir)
+  t.same([both.vocabSize, both.file.name], [259, "tokenizer.json"], "as transformers reads it")
   t.same(parseTokenizer(found.file.bytes, "again").encode("The river"), found.encode("The river"))
 })
 

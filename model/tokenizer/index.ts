@@ -1,7 +1,8 @@
 // Text to token ids and back: SentencePiece's tokenizer.model, the Llama family's tokenizer.json,
 // or plain bytes.
 import { fromNode } from "../../engine/node.ts"
-import { fileIn, isThere, readFile } from "../files.ts"
+import { fileIn, openIfThere, readIfThere } from "../files.ts"
+import { checkWaiting, type Waiting } from "../http.ts"
 import { isObject, parseJson } from "../json.ts"
 import { isRemote } from "../remote.ts"
 import { encoderOf } from "./bpe.ts"
@@ -38,41 +39,60 @@ export interface Tokenizer {
   stream(): TextStream
 }
 
-export const tokenizerFiles = ["tokenizer.model", "tokenizer.json"] as const
+/** Files of a folder that a tokenizer is read from, the first that is there; so does transformers. */
+export const tokenizerFiles = ["tokenizer.json", "tokenizer.model"] as const
 
 /** Far more than any tokenizer has. */
 const maxBytes = 64 << 20
 
 /**
- * Loads a tokenizer.model, a tokenizer.json, a folder that holds one (the first of them, if both),
- * or "byte". Throws Error for files that cannot be read, SyntaxError for files that do not parse,
- * RangeError for those that are not supported.
+ * Loads a tokenizer.json, a tokenizer.model, a folder that holds one (of both, tokenizer.json), or
+ * "byte"; `file.name` says which it was. Throws Error for files that cannot be read, SyntaxError
+ * for files that do not parse, RangeError for those that are not supported.
  */
-export async function loadTokenizer(path: string): Promise<Tokenizer> {
+export async function loadTokenizer(path: string, waiting: Waiting = {}): Promise<Tokenizer> {
   if (typeof path !== "string") {
     throw new TypeError(`loadTokenizer: expected a path or "byte", got ${typeof path}`)
   }
+  checkWaiting(waiting)
   if (path === "byte") return byteTokenizer()
-  const file = await tokenizerIn(path)
-  if (!file || !(await isThere(file))) {
-    const reason = file ? "no such file" : `it has no ${tokenizerFiles.join(" or ")}`
-    throw new Error(
-      `Cannot open ${file ?? path}: ${reason}. Give a ${tokenizerFiles.join(", a ")}, ` +
-        'a folder with one, or "byte"',
-    )
-  }
-  return parseTokenizer(await readFile(file, maxBytes), file)
+  const tokenizer = await loadIfThere(path, waiting)
+  if (tokenizer) return tokenizer
+  const isFile = !(await isFolder(path))
+  const reason = isFile ? "no such file" : "it has no tokenizer.model or tokenizer.json"
+  throw new Error(
+    `Cannot open ${path}: ${reason}. Give a tokenizer.model, a tokenizer.json, ` +
+      'a folder with one, or "byte"',
+  )
 }
 
-/** The tokenizer file of a folder, undefined where it has none; other paths as they are. Of a URL,
- *  whatever does not end like such a file is a folder. */
-export async function tokenizerIn(path: string): Promise<string | undefined> {
-  if (!(await isFolder(path))) return path
-  for (const name of tokenizerFiles) {
-    if (await isThere(fileIn(path, name))) return fileIn(path, name)
+/** The tokenizer of a file or a folder, undefined where there is none. */
+export async function loadIfThere(
+  path: string,
+  waiting: Waiting = {},
+): Promise<Tokenizer | undefined> {
+  for (const file of await candidates(path)) {
+    const bytes = await readIfThere(file, maxBytes, waiting)
+    if (bytes) return parseTokenizer(bytes, file)
   }
   return undefined
 }
+
+/** The tokenizer file of a folder, undefined where it has none; other paths as they are. */
+export async function tokenizerIn(path: string): Promise<string | undefined> {
+  if (!(await isFolder(path))) return path
+  for (const file of await candidates(path)) {
+    const open = await openIfThere(file)
+    open?.close()
+    if (open) return file
+  }
+  return undefined
+}
+
+/** Where a tokenizer may be: of a folder its files, else the path itself. Of a URL, whatever does
+ *  not end like such a file is a folder. */
+const candidates = async (path: string): Promise<readonly string[]> =>
+  (await isFolder(path)) ? tokenizerFiles.map((name) => fileIn(path, name)) : [path]
 
 async function isFolder(path: string): Promise<boolean> {
   if (isRemote(path)) return !/\.(model|json)$/.test(new URL(path).pathname)

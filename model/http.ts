@@ -1,0 +1,247 @@
+// One way to ask a server: what may pass is asked again after a while, a silent server is waited for
+// no longer than the time limit, and no body is read beyond its bound. What the answers mean is left
+// to remote.ts.
+import { checkNumber } from "./json.ts"
+
+/** How long to wait for files behind a URL. */
+export interface Waiting {
+  /** Ends the wait by throwing the signal's reason. */
+  readonly signal?: AbortSignal | undefined
+  /** Most milliseconds in which a server may send nothing, up to Infinity; default 30,000. */
+  readonly timeoutMs?: number | undefined
+}
+
+/** What reading an answer came to: a result, or a failure that may pass. */
+export type Outcome<T> =
+  | { readonly result: T }
+  | { readonly failure: Error; readonly waitMs?: number | undefined }
+
+/** Tells that something came, so that the time limit begins anew; and whether it is over. */
+export interface Patience {
+  readonly signal: AbortSignal
+  restart(): void
+}
+
+export type ReadAnswer<T> = (response: Response, patience: Patience) => Promise<Outcome<T>>
+
+const defaultTimeoutMs = 30_000
+/** How often a request is made in all, and the pause after the first; each next one is twice that. */
+const mostAttempts = 4
+const firstPauseMs = 250
+
+/** Throws TypeError or RangeError for what is no signal or no time. */
+export function checkWaiting({ signal, timeoutMs }: Waiting): void {
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    throw new TypeError("load: signal must be an AbortSignal")
+  }
+  if (timeoutMs !== undefined) {
+    checkNumber("load: timeoutMs", timeoutMs, 1, Number.POSITIVE_INFINITY, false)
+  }
+}
+
+/**
+ * Asks for a URL until `read` has a result: up to four times in a row where there is no answer, the
+ * status is 408, 425, 429 or 5xx, or `read` says so. Throws Error that names the URL and the status,
+ * the reason of the signal, or whatever `read` throws.
+ */
+export async function ask<T>(
+  url: string,
+  headers: Readonly<Record<string, string>>,
+  { signal, timeoutMs = defaultTimeoutMs }: Waiting,
+  read: ReadAnswer<T>,
+): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    const outcome = await once(url, headers, patienceOf(url, signal, timeoutMs), read)
+    if ("result" in outcome) return outcome.result
+    const { failure, waitMs = firstPauseMs * 2 ** (attempt - 1) } = outcome
+    if (attempt === mostAttempts) throw failure
+    if (waitMs > timeoutMs) {
+      const asked = `asks to wait ${waitMs / 1000} s, longer than the limit of ${timeoutMs / 1000} s`
+      throw new Error(`${failure.message}. It ${asked}: wait, or raise timeoutMs`)
+    }
+    await pause(waitMs, signal)
+  }
+}
+
+async function once<T>(
+  url: string,
+  headers: Readonly<Record<string, string>>,
+  patience: ReturnType<typeof patienceOf>,
+  read: ReadAnswer<T>,
+): Promise<Outcome<T>> {
+  try {
+    let response: Response
+    try {
+      response = await fetch(url, { headers, signal: patience.signal })
+    } catch (error) {
+      patience.signal.throwIfAborted()
+      return { failure: noAnswer(url, error) }
+    }
+    patience.restart()
+    if (!mayPass(response.status)) return await read(response, patience)
+    await leave(response)
+    return { failure: refused(url, response), waitMs: retryAfterMs(response) }
+  } finally {
+    patience.end()
+  }
+}
+
+/** Lets an answer go whose body nobody reads. */
+export async function leave({ body }: Response): Promise<void> {
+  await body?.cancel().catch(() => undefined)
+}
+
+// ---- Failures -----------------------------------------------------------------------------------
+
+const mayPass = (status: number): boolean => [408, 425, 429].includes(status) || status >= 500
+
+/** Milliseconds of Retry-After, given as seconds or as a date. */
+function retryAfterMs({ headers }: Response): number | undefined {
+  const given = headers.get("retry-after")?.trim()
+  if (!given) return undefined
+  const ms = /^\d+$/.test(given) ? 1000 * Number(given) : Date.parse(given) - Date.now()
+  return Number.isNaN(ms) ? undefined : Math.max(0, ms)
+}
+
+export function refused(url: string, { status, statusText }: Response): Error {
+  const name = statusText === "" ? "" : ` (${statusText})`
+  return new Error(
+    status === 404 || status === 410
+      ? `Cannot open ${url}: no such file, the server answers with status ${status}${name}. Check the address`
+      : `Cannot open ${url}: the server answers with status ${status}${name}. Check the address`,
+  )
+}
+
+/** A page learns no more than that there was no answer it may read. */
+function noAnswer(url: string, cause: unknown): Error {
+  const { message, cause: inner } = cause as Error & { readonly cause?: unknown }
+  const reason = inner instanceof Error && inner.message !== "" ? inner.message : message
+  const elsewhere = isElsewhere(url) ? ", and that it lets pages of other sites read it (CORS)" : ""
+  return new Error(
+    `Cannot open ${url}: the server does not answer (${reason}). Check the address${elsewhere}`,
+    { cause },
+  )
+}
+
+/** Whether a page asks another site than its own, which has to allow that. */
+export const isElsewhere = (url: string): boolean =>
+  typeof location === "object" && location.origin !== new URL(url).origin
+
+// ---- Waiting ------------------------------------------------------------------------------------
+
+/** A signal that aborts when the given one does, or when the time is over. */
+function patienceOf(url: string, signal: AbortSignal | undefined, timeoutMs: number) {
+  const control = new AbortController()
+  const giveUp = (): void => control.abort(signal?.reason)
+  const late = (): void => {
+    const limit = `nothing for ${timeoutMs / 1000} s`
+    const advice = "Try again, or wait longer with timeoutMs"
+    control.abort(new Error(`Cannot read ${url}: the server sends ${limit}. ${advice}`))
+  }
+  let timer: ReturnType<typeof setTimeout> | undefined
+  const restart = (): void => {
+    clearTimeout(timer)
+    if (timeoutMs <= longestTimer) timer = setTimeout(late, timeoutMs)
+  }
+  signal?.throwIfAborted()
+  signal?.addEventListener("abort", giveUp)
+  restart()
+  const end = (): void => {
+    clearTimeout(timer)
+    signal?.removeEventListener("abort", giveUp)
+  }
+  return { signal: control.signal, restart, end }
+}
+
+/** A timer's delay has 31 bits. */
+const longestTimer = 2 ** 31 - 1
+
+function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const stop = (): void => {
+      clearTimeout(timer)
+      reject(signal?.reason)
+    }
+    const timer = setTimeout(() => {
+      signal?.removeEventListener("abort", stop)
+      resolve()
+    }, ms)
+    signal?.addEventListener("abort", stop, { once: true })
+  })
+}
+
+// ---- Bodies -------------------------------------------------------------------------------------
+
+/** What came of a body, and why it broke off where it did. */
+export interface Body {
+  readonly bytes: Uint8Array
+  readonly broken: Error | undefined
+}
+
+/**
+ * The bytes of an answer, as they come and no more than `limit` of them: a body that goes on is
+ * left, and a RangeError is thrown. A body that breaks off is what there is of it.
+ */
+export async function bodyOf(
+  url: string,
+  response: Response,
+  patience: Patience,
+  limit: number,
+): Promise<Body> {
+  const { headers } = response
+  const told = headers.has("content-encoding") ? null : headers.get("content-length")
+  const length = told === null ? undefined : Number(told)
+  const tooLong = (has: string): RangeError =>
+    new RangeError(`${url} has ${has} bytes, expected at most ${limit}. Check the file`)
+  if (length !== undefined && length > limit) {
+    await leave(response)
+    throw tooLong(String(length))
+  }
+  const into = growing(length)
+  const reader = response.body?.getReader()
+  try {
+    for (;;) {
+      const { value } = (await reader?.read()) ?? {}
+      if (!value) break
+      patience.restart()
+      if (into.length() + value.length > limit) throw tooLong("more")
+      into.add(value)
+    }
+  } catch (error) {
+    patience.signal.throwIfAborted()
+    if (error instanceof RangeError) throw error
+    return { bytes: into.bytes(), broken: endedEarly(url, `the connection broke`, error) }
+  } finally {
+    await reader?.cancel().catch(() => undefined)
+  }
+  const bytes = into.bytes()
+  const missing = length !== undefined && bytes.length < length
+  const broken = missing ? endedEarly(url, `${bytes.length} of ${length} bytes came`) : undefined
+  return { bytes, broken }
+}
+
+const endedEarly = (url: string, what: string, cause?: unknown): Error =>
+  new Error(`${url} ended early: ${what}. Load it again`, { cause })
+
+/** What is believed of a told length before anything has come. */
+const firstBytes = 64 << 20
+
+/** Bytes that come in pieces, in an array that grows; by what is told, once some of it came. */
+function growing(length = 0) {
+  const sizeFor = (least: number): number => (least <= length ? length : 2 * least)
+  let bytes = new Uint8Array(Math.min(length, firstBytes))
+  let used = 0
+  return {
+    length: () => used,
+    add(piece: Uint8Array): void {
+      if (used + piece.length > bytes.length) {
+        const grown = new Uint8Array(sizeFor(used + piece.length))
+        grown.set(bytes.subarray(0, used))
+        bytes = grown
+      }
+      bytes.set(piece, used)
+      used += piece.length
+    },
+    bytes: () => bytes.subarray(0, used),
+  }
+}

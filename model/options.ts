@@ -1,0 +1,39 @@
+// What a model is asked for when it is made. Checked in checks.ts, but for files: http.ts.
+import type { Backend } from "../engine/index.ts"
+import type { Waiting } from "./http.ts"
+import type { WeightDType } from "./layout.ts"
+import type { NormKind } from "./norms.ts"
+import type { CacheDType } from "./session.ts"
+import type { TokenizerOption } from "./text.ts"
+import type { Progress } from "./weights.ts"
+
+export interface ModelOptions {
+  readonly backend: Backend
+  /** How the weight matrices are kept in memory: f32 (default), f16, bf16, q8 or q4.
+   *  A folder that `elm quantize` wrote has its own, which is its default. */
+  readonly dtype?: WeightDType
+  /** Positions that the key-value cache holds; default the model's context. */
+  readonly capacity?: number
+  /** How the key-value cache is kept: f32 (default), or f16 in half the memory. */
+  readonly cache?: CacheDType
+  /** How the norms run, for comparisons: the results are the same but for "none" and "layerNorm". */
+  readonly norms?: NormKind
+  /** False leaves the norms of queries and keys out; for models that have none. */
+  readonly headNorms?: boolean
+  /** Tensors of f32 for which to leave room beside each weight, so that what belongs together lies
+   *  in one memory: 3 before training (two moments and a gradient). Default 0. */
+  readonly room?: number
+  /** For text: a tokenizer, its path, "byte", or null for none. Default: that of the folder. */
+  readonly tokenizer?: TokenizerOption
+  /** Called as weights arrive, with bytes done and in all. */
+  readonly onProgress?: Progress
+}
+
+/** Also how long to wait for files: a signal ends the loading, and so does a server that is silent
+ *  for longer than the time limit. */
+export interface LoadOptions extends ModelOptions, Waiting {}
+
+export interface RandomOptions extends ModelOptions {
+  /** Seed of the weights; default 0. */
+  readonly seed?: number
+}
