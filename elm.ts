@@ -1,9 +1,10 @@
 #!/usr/bin/env node
 // The `elm` command. Each subcommand is a file of a folder. Errors are one message: exit code 2 for
-// wrong usage, 1 for the rest; --debug adds the stack.
+// wrong usage, 1 for the rest; --debug adds the stack, and what was chosen by measuring.
 import { readFileSync } from "node:fs"
 import { Command, CommanderError } from "commander"
 import { addBench } from "./bench/cli.ts"
+import { debug, debugFlag } from "./bench/debug.ts"
 import { addGenerate } from "./bench/generate.ts"
 import { addQuantize } from "./bench/quantize.ts"
 import { addTrain } from "./train/cli.ts"
@@ -12,13 +13,10 @@ import { addTokenizer } from "./train/tokenizer_cli.ts"
 const manifest = new URL("../package.json", import.meta.url)
 const { version } = JSON.parse(readFileSync(manifest, "utf8")) as { version: string }
 
-// Anywhere on the line, also behind a subcommand.
-const debug = process.argv.includes("--debug")
-
 const program = new Command("elm")
   .description("OpenELM in TypeScript on WebAssembly SIMD and WebGPU")
   .version(version)
-  .option("--debug", "print stack traces")
+  .option(debugFlag, "print stack traces, and how tiles were chosen")
   .exitOverride()
   .showHelpAfterError("(elm --help lists the options)")
 addBench(program)
@@ -29,7 +27,7 @@ addTokenizer(program)
 overrideExits(program)
 
 try {
-  await program.parseAsync(process.argv.filter((word) => word !== "--debug"))
+  await program.parseAsync(process.argv.filter((word) => word !== debugFlag))
 } catch (error) {
   if (error instanceof CommanderError) {
     // Commander has printed its own message; help and version are no errors.

@@ -2,6 +2,7 @@
 import { CommanderError } from "commander"
 import { type BackendName, type Feature, type OpenBackend, open } from "../backends/index.ts"
 import type { Plan } from "../engine/index.ts"
+import { debug } from "./debug.ts"
 import type { Report } from "./progress.ts"
 
 export interface BackendFlags {
@@ -24,6 +25,8 @@ export interface Dispatched {
 export interface Described {
   readonly threads?: number
   readonly build?: string
+  /** GFLOP/s of the product tiles that were compared when it was opened. */
+  readonly tileRates?: { readonly narrow: number; readonly wide: number } | undefined
   /** Times the dispatches of a plan on the device. */
   profile?(plan: Plan, repeat: number): Promise<readonly Dispatched[]>
 }
@@ -38,10 +41,16 @@ export async function openFor(
     throw new CommanderError(2, "elm.usage", message)
   }
   const onCompile = (done: number, all: number): void => report?.("compiling shaders", done / all)
-  return open(backend, {
+  const opened: OpenBackend & Described = await open(backend, {
     revectorise,
     ...(threads === undefined ? {} : { threads }),
     ...(without ? { without } : {}),
     ...(report ? { onCompile } : {}),
   })
+  if (debug && opened.tileRates) {
+    const { narrow, wide } = opened.tileRates
+    const rates = `${wide.toFixed(0)} GFLOP/s, narrow ones ${narrow.toFixed(0)}`
+    console.error(`256-bit tiles ${rates}: ${opened.build}`)
+  }
+  return opened
 }

@@ -16,7 +16,7 @@ import { addressSpace } from "./memory.ts"
 import { type Build, chooseBuild, type LoadedKernels, loadKernels } from "./module.ts"
 import { Reclaim } from "./reclaim.ts"
 import { Replay } from "./replay.ts"
-import { switchOnRevectorise, wideTilesPay } from "./revectorise.ts"
+import { raceTiles, switchOnRevectorise, type TileRates, wideTilesPay } from "./revectorise.ts"
 import { availableThreads, isolated, memoryLimit } from "./system.ts"
 import { scratchBytes } from "./thread.ts"
 
@@ -55,7 +55,8 @@ export async function openWasm(options: WasmOptions = {}): Promise<WasmBackend> 
   const kernels = await loadKernels(build)
   const backend = new WasmBackend(build, threads, kernels, { bankBytes, limit: memoryBytes })
   await backend.ready()
-  const pays = revectorise && (await wideTilesPay(backend))
+  if (revectorise) backend.tileRates = await raceTiles(backend)
+  const pays = backend.tileRates !== undefined && wideTilesPay(backend.tileRates)
   backend.wide = options.wide ?? pays
   return backend
 }
@@ -69,6 +70,8 @@ interface Limits {
 export class WasmBackend implements Backend, AsyncDisposable {
   readonly name = "wasm"
   readonly threads: number
+  /** What the two product tiles reached when the backend was opened, where they were compared. */
+  tileRates: TileRates | undefined
   readonly #build: Build
   readonly #kernels: LoadedKernels
   readonly #limits: Limits
