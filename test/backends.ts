@@ -1,10 +1,12 @@
 // The backends that every suite runs on; the table of tolerances (tolerance.ts) comes with them.
+
 import { availableParallelism } from "node:os"
 import { JsBackend } from "../backends/js/index.ts"
 import { openWasm, type WasmOptions } from "../backends/wasm/index.ts"
 import { choose } from "../backends/webgpu/choose.ts"
 import { type Feature, features, openWebgpu } from "../backends/webgpu/index.ts"
 import type { Backend, Call } from "../engine/index.ts"
+import { smallPart } from "./driver.ts"
 
 export { limitOf, relativeError, tolerance } from "./tolerance.ts"
 
@@ -43,12 +45,16 @@ export const noWebgpu = await (async () => {
   }
 })()
 
-export const webgpuBackends: readonly Opened[] =
-  noWebgpu === undefined ? [{ label: "webgpu", open: () => openWebgpu() }] : []
+/** Why the tests of webgpu that are not in the small part do not run here. */
+export const noWholeWebgpu = noWebgpu ?? smallPart
+
+const webgpu: Opened = { label: "webgpu", open: () => openWebgpu() }
+
+export const webgpuBackends: readonly Opened[] = noWholeWebgpu === undefined ? [webgpu] : []
 
 /** Optional features of the GPU here. */
 const present: ReadonlySet<Feature> = await (async () => {
-  if (noWebgpu !== undefined) return new Set<Feature>()
+  if (noWholeWebgpu !== undefined) return new Set<Feature>()
   const backend = await openWebgpu()
   backend.close()
   return backend.features
@@ -77,19 +83,46 @@ const without = (label: string, ...left: readonly Feature[]): Opened => ({
 
 /** The GPU with optional features left off that kernels have. */
 export const webgpuVariants: readonly Opened[] =
-  noWebgpu === undefined
+  noWholeWebgpu === undefined
     ? [
         without("optional features", ...features),
         ...[...present].filter((f) => f !== "timestamp-query").map((name) => without(name, name)),
       ]
     : []
 
+/** webgpu with one case of each family of kernels: each file of WGSL has one that is compiled. */
+function ofEachFamily(): Opened {
+  const seen = new Set<string>()
+  const takes = (call: Call): boolean => {
+    const { code, entry } = choose({ op: call.op, call }, new Set())
+    const before = code.slice(0, code.search(new RegExp(`\\bfn ${entry}\\(`)))
+    const family = before.split("//# ").at(-1)?.split(":")[0] ?? ""
+    return !seen.has(family) && seen.add(family) !== undefined
+  }
+  return { ...webgpu, label: "webgpu, one case of each family,", takes }
+}
+
+/** What the op table is walked on: of webgpu all cases, or the small part of them. */
+export const tableBackends: readonly Opened[] = [
+  ...wasmBackends,
+  ...webgpuBackends,
+  ...webgpuVariants,
+  ...(noWebgpu === undefined && smallPart !== undefined ? [ofEachFamily()] : []),
+]
+
 const wanted = named?.split(",")
+const isWanted = ({ label }: Opened): boolean => !wanted || wanted.includes(label)
 
 export const allBackends: readonly Opened[] = [
   { label: "js", open: async () => new JsBackend() },
   ...wasmBackends,
   ...webgpuBackends,
-].filter(({ label }) => !wanted || wanted.includes(label))
+].filter(isWanted)
+
+/** The same with webgpu wherever there is a driver: for the golden model and its training. */
+export const goldenBackends: readonly Opened[] =
+  noWebgpu === undefined && smallPart !== undefined
+    ? [...allBackends, ...[webgpu].filter(isWanted)]
+    : allBackends
 
 export const cores = availableParallelism()

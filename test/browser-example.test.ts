@@ -4,7 +4,7 @@ import { join } from "node:path"
 import type { Page } from "playwright-core"
 import t from "tap"
 import { OpenELM, open, shippedModel } from "../index.ts"
-import { buildPage, launch, noBrowser, pageOf, serve } from "./chromium.ts"
+import { buildPage, launch, noWholeBrowser, pageOf, serve } from "./chromium.ts"
 
 const prompt = "It is a truth universally acknowledged, that"
 const pictures = process.env.ELM_SCREENSHOTS
@@ -33,7 +33,7 @@ async function greedyText(): Promise<string> {
   return whole
 }
 
-t.test("the example page", noBrowser ? { skip: noBrowser } : {}, async (t) => {
+t.test("the example page", noWholeBrowser ? { skip: noWholeBrowser } : {}, async (t) => {
   const out = t.testdir({})
   await buildPage(out)
   const url = await serve(t, out)
@@ -82,11 +82,8 @@ t.test("the example page", noBrowser ? { skip: noBrowser } : {}, async (t) => {
     await page.fill("#prompt", prompt)
     await page.press("#prompt", "Enter")
     await until(page, `/ [3-9] tokens/.test(document.getElementById("writing").textContent)`)
-    const start = performance.now()
     await page.keyboard.press("Escape")
     await stopped(page, "stop-writing")
-    const ms = performance.now() - start
-    t.ok(ms < 1000, `stopped after ${ms.toFixed(0)} ms`)
     const so = await text(page, "text")
     t.ok(want.startsWith(so) && so.length > prompt.length, so)
     t.match(await text(page, "writing"), /^webgpu: .* tokens\/s, stopped$/)

@@ -7,10 +7,12 @@ import t, { type Test } from "tap"
 import ts from "typescript"
 import { type BackendName, OpenELM, open, shippedModel, type WasmOptions } from "../index.ts"
 import { plainOps } from "../ops/index.ts"
-import { launch, noBrowser, pageOf, root, serve } from "./chromium.ts"
+import { launch, noBrowser, noWholeBrowser, pageOf, root, serve } from "./chromium.ts"
 import type * as inside from "./page.ts"
 import { resultsOn } from "./page.ts"
 import { relativeError } from "./tolerance.ts"
+
+const whole = noWholeBrowser ? { skip: noWholeBrowser } : {}
 
 type Results = Awaited<ReturnType<typeof inside.resultsOn>>
 
@@ -128,7 +130,8 @@ t.test("in Chromium", noBrowser ? { skip: noBrowser } : {}, async (t) => {
     const [page, complaints] = await pageOf(browser)
     await page.goto(await serve(t, out))
     const cores = await page.evaluate(() => navigator.hardwareConcurrency)
-    for (const [where, results] of Object.entries({ inPage, inWorker })) {
+    const places = noWholeBrowser ? { inPage } : { inPage, inWorker }
+    for (const [where, results] of Object.entries(places)) {
       const own = await results(page, "wasm")
       same(t, own, where)
       t.equal(own.threads, cores, own.build)
@@ -141,7 +144,7 @@ t.test("in Chromium", noBrowser ? { skip: noBrowser } : {}, async (t) => {
     t.same(complaints, [])
   })
 
-  await t.test("a page that is not isolated has one, and says so", async (t) => {
+  await t.test("a page that is not isolated has one, and says so", whole, async (t) => {
     const [page, complaints] = await pageOf(browser)
     await page.goto(await serve(t, out, false))
     for (const [where, results] of Object.entries({ inPage, inWorker })) {
@@ -156,7 +159,7 @@ t.test("in Chromium", noBrowser ? { skip: noBrowser } : {}, async (t) => {
     t.same(complaints, [])
   })
 
-  await t.test("what is missing in a page is one error", async (t) => {
+  await t.test("what is missing in a page is one error", whole, async (t) => {
     const [page] = await pageOf(browser)
     await page.goto(await serve(t, out))
     await page.route("**/worker.js", (route) => route.fulfill({ status: 404 }))
@@ -172,7 +175,7 @@ t.test("in Chromium", noBrowser ? { skip: noBrowser } : {}, async (t) => {
     })
   })
 
-  await t.test("the package without a bundler", async (t) => {
+  await t.test("the package without a bundler", whole, async (t) => {
     const url = await serve(t, root)
     const [page, complaints] = await pageOf(browser)
     const imports = { "wasm-feature-detect": "/node_modules/wasm-feature-detect/dist/esm/index.js" }
@@ -198,7 +201,7 @@ t.test("in Chromium", noBrowser ? { skip: noBrowser } : {}, async (t) => {
     ["wasm", { threads: 2 }],
     ["webgpu", {}],
   ] as const) {
-    await t.test(`the op table on ${name} in a page`, async (t) => {
+    await t.test(`the op table on ${name} in a page`, whole, async (t) => {
       const [page, complaints] = await pageOf(browser)
       await page.goto(await serve(t, out))
       await walkTable(t, page, name, options)

@@ -6,6 +6,7 @@ import { delimiter, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { type Browser, chromium, type Page } from "playwright-core"
 import type { Test } from "tap"
+import { smallPart } from "./driver.ts"
 
 interface Example {
   buildPage(out: string): Promise<unknown>
@@ -37,6 +38,9 @@ export const noBrowser = (() => {
   if (executable !== undefined || required === "1") return undefined
   return "no Chromium: install it (Debian: apt-get install chromium), or set CHROME_PATH"
 })()
+
+/** Why the tests of pages that are not in the small part do not run here. */
+export const noWholeBrowser = noBrowser ?? (ELM_REQUIRE_BROWSER === "1" ? undefined : smallPart)
 
 /** Chromium with a software GPU, so that WebGPU is there without a real one. */
 export async function launch(): Promise<Browser> {

@@ -15,19 +15,17 @@ interface Ended {
   readonly code: number
   readonly stdout: string
   readonly stderr: string
-  readonly ms: number
 }
 
 const node = (...args: string[]): Promise<Ended> =>
   new Promise((resolve) => {
-    const start = performance.now()
     execFile(
       process.execPath,
       args,
       { timeout: 120_000 },
       (error: ExecFileException | null, stdout, stderr) => {
         const code = error ? Number(error.code ?? -1) : 0
-        resolve({ code, stdout, stderr, ms: performance.now() - start })
+        resolve({ code, stdout, stderr })
       },
     )
   })
@@ -164,16 +162,4 @@ t.test("a process ends by itself", async (t) => {
   const forgotten = await node(...script(use))
   t.same([forgotten.code, forgotten.stderr], [0, ""], "and when a script forgets it")
   t.equal(forgotten.stdout, closed.stdout)
-  t.ok(forgotten.ms < 10_000, `${forgotten.ms.toFixed(0)} ms`)
-})
-
-t.test("importing the package takes at most 100 ms", async (t) => {
-  const body =
-    "const start = performance.now(); await import(" +
-    JSON.stringify(index) +
-    "); console.log(performance.now() - start)"
-  const times: number[] = []
-  for (let i = 0; i < 5; i++)
-    times.push(Number((await node("--input-type=module", "-e", body)).stdout))
-  t.ok(Math.min(...times) <= 100, `best of 5: ${Math.min(...times).toFixed(0)} ms`)
 })

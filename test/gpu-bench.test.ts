@@ -10,7 +10,7 @@ import { explain, stepsTable } from "../bench/explain.ts"
 import { outlineSession, PaperBackend } from "../bench/outline.ts"
 import { gpus, predict, rooflineTable } from "../bench/roofline.ts"
 import { configOf, modelNames, OpenELM, open } from "../index.ts"
-import { noWebgpu } from "./backends.ts"
+import { noWholeWebgpu } from "./backends.ts"
 import { goldenFolder } from "./fixtures.ts"
 import { config } from "./small.ts"
 
@@ -66,7 +66,10 @@ t.test("a token of 270M is one submit and one readback, with nothing made anew",
 
 t.test("the steps of a token are timed, on the processor and on a GPU", async (t) => {
   const ceilings = { bytesPerSecond: 1e10, flopsPerSecond: 1e11 }
-  const opened = [await open("wasm", { threads: 2 }), ...(noWebgpu ? [] : [await openWebgpu()])]
+  const opened = [
+    await open("wasm", { threads: 2 }),
+    ...(noWholeWebgpu ? [] : [await openWebgpu()]),
+  ]
   for (const backend of opened) {
     const model = await OpenELM.random(config, { backend, capacity: 64 })
     for await (const _ of model.generate([1, 2, 3], { maxNewTokens: 4, stop: [] })) void 0
@@ -85,7 +88,7 @@ t.test("the steps of a token are timed, on the processor and on a GPU", async (t
 
 t.test(
   "elm bench on a GPU prints its features, and each step",
-  noWebgpu ? { skip: noWebgpu } : {},
+  noWholeWebgpu ? { skip: noWholeWebgpu } : {},
   async (t) => {
     const folder = goldenFolder()
     t.teardown(() => folder.remove())
@@ -104,12 +107,16 @@ t.test(
   },
 )
 
-t.test("a GPU without timestamps has no times", noWebgpu ? { skip: noWebgpu } : {}, async (t) => {
-  await using backend = await openWebgpu({ without: ["timestamp-query"] })
-  const model = await OpenELM.random(config, { backend, capacity: 64 })
-  const ceilings = { bytesPerSecond: 1e10, flopsPerSecond: 1e11 }
-  const steps = await explain(backend, model.decodePlan, ceilings)
-  t.ok(steps.every(({ microseconds, workgroups }) => microseconds === undefined && workgroups[0]))
-  t.match(stepsTable({ model: "small", dtype: "f32" }, steps), /no timestamps/)
-  model.close()
-})
+t.test(
+  "a GPU without timestamps has no times",
+  noWholeWebgpu ? { skip: noWholeWebgpu } : {},
+  async (t) => {
+    await using backend = await openWebgpu({ without: ["timestamp-query"] })
+    const model = await OpenELM.random(config, { backend, capacity: 64 })
+    const ceilings = { bytesPerSecond: 1e10, flopsPerSecond: 1e11 }
+    const steps = await explain(backend, model.decodePlan, ceilings)
+    t.ok(steps.every(({ microseconds, workgroups }) => microseconds === undefined && workgroups[0]))
+    t.match(stepsTable({ model: "small", dtype: "f32" }, steps), /no timestamps/)
+    model.close()
+  },
+)

@@ -15,7 +15,7 @@ import {
   vjp,
 } from "../engine/index.ts"
 import { allOps, copy, fusedOps, gpuOps, rmsNorm } from "../ops/index.ts"
-import { noWebgpu, wasmBackends, webgpuBackends, webgpuVariants } from "./backends.ts"
+import { noWebgpu, tableBackends, wasmBackends, webgpuBackends } from "./backends.ts"
 import { cotangentsOf, kernelError, oracle, outputsOn, report } from "./cases.ts"
 
 const wanted = process.env.ELM_TEST_OPS?.split(",")
@@ -23,7 +23,7 @@ const ops = allOps.filter((op) => !wanted || wanted.includes(op.name))
 
 if (noWebgpu) t.test("kernels on webgpu", { skip: noWebgpu }, () => undefined)
 
-for (const { label, open, takes } of [...wasmBackends, ...webgpuBackends, ...webgpuVariants]) {
+for (const { label, open, takes } of tableBackends) {
   t.test(`kernels on ${label} equal their float64 meaning`, async (t) => {
     const backend = await open()
     for (const op of ops.filter((o) => !o.view)) {

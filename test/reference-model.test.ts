@@ -20,7 +20,7 @@ import { normsOf } from "../model/norms.ts"
 import { allocateCaches, cacheUpdates } from "../model/session.ts"
 import { loadWeights } from "../model/weights.ts"
 import { unpanel } from "../ops/index.ts"
-import { allBackends, relativeError } from "./backends.ts"
+import { goldenBackends, relativeError } from "./backends.ts"
 import { fixtureJson, golden, goldenFolder, goldenOf } from "./fixtures.ts"
 
 const folder = goldenFolder()
@@ -42,7 +42,7 @@ const absolute = (got: ArrayLike<number>, want: ArrayLike<number>): number => {
   return worst
 }
 
-for (const { label, open } of allBackends) {
+for (const { label, open } of goldenBackends) {
   t.test(`golden model on ${label}`, async (t) => {
     const backend = await open()
     const model = await OpenELM.load(folder.path, { backend })

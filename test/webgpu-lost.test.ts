@@ -8,11 +8,11 @@ import { openWebgpu, type WebgpuBackend } from "../backends/webgpu/index.ts"
 import { allocate, bufferOf, constant, plan } from "../engine/index.ts"
 import { OpenELM } from "../index.ts"
 import { add } from "../ops/index.ts"
-import { noWebgpu } from "./backends.ts"
+import { noWholeWebgpu } from "./backends.ts"
 import { collect, config, prompt } from "./small.ts"
 
 const test = (name: string, body: (t: Test, backend: WebgpuBackend) => Promise<void>): void => {
-  t.test(name, noWebgpu ? { skip: noWebgpu } : {}, async (t) => {
+  t.test(name, noWholeWebgpu ? { skip: noWholeWebgpu } : {}, async (t) => {
     await using backend = await openWebgpu()
     await body(t, backend)
     t.equal(backend.liveCount, 0, "everything is freed")
@@ -103,19 +103,23 @@ test("memory freed right behind a run, plans run when closed", async (t, backend
   bufferOf(y).free()
 })
 
-t.test("a backend closed while it gets a device", noWebgpu ? { skip: noWebgpu } : {}, async (t) => {
-  const backend = await openWebgpu()
-  const reopen = backend.reopen
-  let next: GPUDevice | undefined
-  backend.reopen = async () => {
-    const opened = await reopen()
-    next = opened.device
-    return opened
-  }
-  backend.device.destroy()
-  await backend.device.lost
-  const recovered = backend.recover()
-  backend.close()
-  await t.rejects(recovered, { message: /closed/ })
-  t.equal((await next?.lost)?.reason, "destroyed", "the device that came is given back")
-})
+t.test(
+  "a backend closed while it gets a device",
+  noWholeWebgpu ? { skip: noWholeWebgpu } : {},
+  async (t) => {
+    const backend = await openWebgpu()
+    const reopen = backend.reopen
+    let next: GPUDevice | undefined
+    backend.reopen = async () => {
+      const opened = await reopen()
+      next = opened.device
+      return opened
+    }
+    backend.device.destroy()
+    await backend.device.lost
+    const recovered = backend.recover()
+    backend.close()
+    await t.rejects(recovered, { message: /closed/ })
+    t.equal((await next?.lost)?.reason, "destroyed", "the device that came is given back")
+  },
+)

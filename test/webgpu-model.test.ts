@@ -3,12 +3,12 @@
 import t, { type Test } from "tap"
 import { openWebgpu, type WebgpuBackend } from "../backends/webgpu/index.ts"
 import { OpenELM, scaledConfig } from "../index.ts"
-import { noWebgpu } from "./backends.ts"
+import { noWholeWebgpu } from "./backends.ts"
 import { goldenFolder } from "./fixtures.ts"
 import { collect, config, prompt } from "./small.ts"
 
 const test = (name: string, body: (t: Test, backend: WebgpuBackend) => Promise<void>): void => {
-  t.test(name, noWebgpu ? { skip: noWebgpu } : {}, async (t) => {
+  t.test(name, noWholeWebgpu ? { skip: noWholeWebgpu } : {}, async (t) => {
     const backend = await openWebgpu()
     await body(t, backend)
     t.equal(backend.liveCount, 0, "everything is freed")
@@ -96,7 +96,7 @@ test("generations go on where the device was lost", async (t, backend) => {
   drawn.close()
 })
 
-t.test("weights in windows", noWebgpu ? { skip: noWebgpu } : {}, async (t) => {
+t.test("weights in windows", noWholeWebgpu ? { skip: noWholeWebgpu } : {}, async (t) => {
   const results = async (bindingBytes?: number) => {
     await using backend = await openWebgpu(bindingBytes ? { bindingBytes } : {})
     await using model = await OpenELM.random(config, { backend, seed: 2, capacity: 32 })
@@ -151,7 +151,7 @@ test("2,000 tokens leave memory where it was", async (t, backend) => {
   model.close()
 })
 
-t.test("100 devices opened and closed", noWebgpu ? { skip: noWebgpu } : {}, async (t) => {
+t.test("100 devices opened and closed", noWholeWebgpu ? { skip: noWholeWebgpu } : {}, async (t) => {
   const cycle = async () => {
     const backend = await openWebgpu()
     const model = await OpenELM.random(config, { backend, capacity: 64 })

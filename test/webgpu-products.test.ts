@@ -6,10 +6,10 @@ import { type Feature, features, openWebgpu } from "../backends/webgpu/index.ts"
 import { caseName, recordCase } from "../bench/cases.ts"
 import type { Case, Op } from "../engine/index.ts"
 import { allOps } from "../ops/index.ts"
-import { limitOf, noWebgpu, relativeError, wasmBackends } from "./backends.ts"
+import { limitOf, noWholeWebgpu, relativeError, wasmBackends } from "./backends.ts"
 import { kernelError, outputsOn } from "./cases.ts"
 
-const skip = noWebgpu ? { skip: noWebgpu } : {}
+const skip = noWholeWebgpu ? { skip: noWholeWebgpu } : {}
 
 const opOf = (name: string): Op => allOps.find((op) => op.name === name) as Op
 

@@ -9,10 +9,10 @@ import { createTrainStep, OpenELM } from "../index.ts"
 import type { StepMetrics } from "../train/metrics.ts"
 import { checkSettings } from "../train/settings.ts"
 import { train } from "../train/trainer.ts"
-import { noWebgpu } from "./backends.ts"
+import { noWholeWebgpu } from "./backends.ts"
 import { config } from "./small.ts"
 
-const skip = noWebgpu ? { skip: noWebgpu } : {}
+const skip = noWholeWebgpu ? { skip: noWholeWebgpu } : {}
 const dir = mkdtempSync(join(tmpdir(), "openelm-lost-"))
 t.teardown(() => rmSync(dir, { recursive: true }))
 

@@ -24,11 +24,11 @@ import {
   sub,
   unpack,
 } from "../ops/index.ts"
-import { noWebgpu, relativeError, wasmBackends } from "./backends.ts"
+import { noWholeWebgpu, relativeError, wasmBackends } from "./backends.ts"
 import { oracle } from "./cases.ts"
 
 const test = (name: string, body: (t: Test, backend: WebgpuBackend) => Promise<void>): void => {
-  t.test(name, noWebgpu ? { skip: noWebgpu } : {}, async (t) => {
+  t.test(name, noWholeWebgpu ? { skip: noWholeWebgpu } : {}, async (t) => {
     const backend = await openWebgpu()
     await body(t, backend)
     t.equal(backend.liveCount, 0, "everything is freed")
@@ -99,7 +99,7 @@ test("sizes are checked", async (t, backend) => {
   buffer.free()
 })
 
-t.test("features can be left off", noWebgpu ? { skip: noWebgpu } : {}, async (t) => {
+t.test("features can be left off", noWholeWebgpu ? { skip: noWholeWebgpu } : {}, async (t) => {
   const backend = await openWebgpu({ without: features })
   t.equal(backend.features.size, 0)
   t.same([...(await add(constant([1], [1]), constant([2], [1])).read(backend))], [3])
@@ -111,7 +111,7 @@ t.test("features can be left off", noWebgpu ? { skip: noWebgpu } : {}, async (t)
   })
 })
 
-t.test("tensors larger than a binding", noWebgpu ? { skip: noWebgpu } : {}, async (t) => {
+t.test("tensors larger than a binding", noWholeWebgpu ? { skip: noWholeWebgpu } : {}, async (t) => {
   const backend = await openWebgpu({ bindingBytes: 1280 })
   for (const dtype of ["f32", "bf16"] as const) {
     const [N, K, M] = [33, 31, 7]
