@@ -33,11 +33,12 @@ export function swigluPanels(
     let out = y + ((n * F) << 2)
     const last = out + ((<usize>F) << 2)
     for (let g = u + ((n * P) << 7); out < last; g += 64) {
-      for (const stop = g + 64; g < stop && out + 16 <= last; g += 16, out += 16) {
+      const stop = g + 64
+      for (; g < stop && out + 16 <= last; g += 16, out += 16) {
         v128.store(out, gate(v128.load(g), v128.load(g, 64)))
       }
-      if (out + 16 <= last) continue
-      for (; out < last; g += 4, out += 4) {
+      // Only within a panel: behind its gates lie its values.
+      for (; g < stop && out < last; g += 4, out += 4) {
         v128.store32_lane(out, gate(v128.load32_zero(g), v128.load32_zero(g, 64)), 0)
       }
     }

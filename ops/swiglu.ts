@@ -38,6 +38,9 @@ export const swiglu = op({
 const panelCases = [
   { N: 1, P: 3, F: 48 },
   { N: 33, P: 2, F: 31 },
+  // Just beyond a panel, by fewer numbers than a vector has.
+  { N: 3, P: 2, F: 18 },
+  { N: 2, P: 3, F: 33 },
   { N: 5, P: 1, F: 1 },
 ] as const
 

@@ -1,0 +1,52 @@
+// Every kernel at the widths where its vectors, panels, blocks and tiles end, against its float64
+// meaning. ELM_TEST_TAILS=pairs goes through every two sizes at once, which takes hours.
+import t from "tap"
+import { caseName, recordCase } from "../bench/cases.ts"
+import type { Backend, Case, Op } from "../engine/index.ts"
+import { allOps } from "../ops/index.ts"
+import { noWebgpu, wasmBackends, webgpuBackends } from "./backends.ts"
+import { oracle } from "./cases.ts"
+import { errorsOf, tailsOf } from "./tails.ts"
+
+const wanted = process.env.ELM_TEST_OPS?.split(",")
+const pairs = process.env.ELM_TEST_TAILS === "pairs"
+const ops = allOps.filter((op) => op.signature && !op.view && (wanted?.includes(op.name) ?? true))
+
+// Both builds, and the tiles of 256 bits; how rows are shared among threads is ops.test.ts's matter.
+const opened = [
+  ...wasmBackends.filter(({ label }) => /1 thread|wide/.test(label)),
+  ...webgpuBackends,
+]
+const backends = await Promise.all(
+  opened.map(async ({ label, open }) => ({ label, backend: await open() })),
+)
+t.teardown(() => {
+  for (const { backend } of backends) backend.close()
+})
+
+/** What is wrong with a kernel at some sizes, on every backend that has it. */
+async function wrong(op: Op, tests: readonly Case[]): Promise<string[]> {
+  const calls = tests.map((test) => recordCase(op, test))
+  const values = await oracle(calls.flatMap(({ outputs }) => outputs))
+  const found: string[] = []
+  for (const { label, backend } of backends.filter((b) => b.backend.has(op.name))) {
+    const errors = await errorsOf(backend as Backend, calls, values)
+    errors.forEach((error, i) => {
+      if (error) found.push(`${caseName(op, tests[i] as Case)} on ${label}: ${error}`)
+    })
+  }
+  return found
+}
+
+for (const op of ops) {
+  t.test(`${op.name} is right at every tail`, async (t) => {
+    let count = 0
+    for (const tests of tailsOf(op, pairs)) {
+      for (const error of await wrong(op, tests)) t.fail(error)
+      count += tests.length
+    }
+    t.ok(count > 0, `${count} cases`)
+  })
+}
+
+if (noWebgpu) t.test("tails on webgpu", { skip: noWebgpu }, () => undefined)

@@ -1,0 +1,170 @@
+// Cases of an op for every size from one number to two panels and three more: the widths at which
+// vectors, panels, blocks and tiles of kernels end. Made from the op's own cases, one size at a time.
+import { outlineCase } from "../bench/cases.ts"
+import {
+  type Backend,
+  bound,
+  bufferOf,
+  type Call,
+  type Case,
+  decode,
+  type Op,
+  runOnce,
+  type Tensor,
+  viewOf,
+} from "../engine/index.ts"
+import { panelWidth } from "../ops/index.ts"
+import { report } from "./cases.ts"
+import { limitOf } from "./tolerance.ts"
+
+/** Capital parameters that are no sizes: layouts, ways, seeds. */
+const modes = ["Z", "Halves", "Search", "Padding", "Seed", "Stream", "Count", "Lanes"]
+const isSize = (name: string): boolean => /^[A-Z]\d?$/.test(name) && !modes.includes(name)
+
+/** What sizes are while another goes through its tails: neither one vector nor one panel. */
+const others: Readonly<Record<string, number>> = { B: 2, T: 5, H: 4, G: 2 }
+const small = 18
+/** Sequences and heads: no kernel has vectors of them. */
+const few: Readonly<Record<string, number>> = { B: 5, H: 9, G: 5 }
+/** Two panels and three; where numbers lie in blocks of 32 beside each other, two of them and three. */
+const lastOf = ({ C, E, H }: Case, name: string): number => {
+  if ((name === "K" || name === "D") && C !== undefined) return 67
+  return ((E ?? H) !== undefined && few[name]) || 2 * panelWidth + 3
+}
+
+/** The smallest case of each dtype and mode of an op. */
+function templatesOf(op: Op): Case[] {
+  const found = new Map<string, Case>()
+  const elements = (test: Case) => outlineCase(op, test).inputs.reduce((sum, x) => sum + x.size, 0)
+  for (const test of op.cases) {
+    const isWay = ([name, value]: [string, unknown]) =>
+      modes.includes(name) || typeof value === "string" || name === "controls"
+    const key = JSON.stringify(Object.entries(test).filter(isWay))
+    const known = found.get(key)
+    if (!known || elements(test) < elements(known)) found.set(key, test)
+  }
+  return [...found.values()]
+}
+
+/** The case if it can be recorded, or with one other size put right: panels, blocks, heads. */
+function fitted(op: Op, given: Case, kept: readonly string[]): Case | undefined {
+  const free = Object.keys(given).filter((key) => isSize(key) && !kept.includes(key))
+  const test = { ...given, ...lengthsFor(given, free) }
+  if (isValid(op, test)) return test
+  for (const name of free) {
+    for (let value = 1; value <= 40; value++) {
+      const changed = { ...test, [name]: value }
+      if (isValid(op, changed)) return changed
+    }
+  }
+  return undefined
+}
+
+/** Caches and angles long enough for the positions that are read. */
+function lengthsFor({ B = 1, T = 1, S, C, E }: Case, free: readonly string[]): Case {
+  const most = (T as number) + (B as number)
+  const long = { S: Math.max(Number(S), most), C: Math.max(Number(C), Number(S ?? most), most) }
+  return Object.fromEntries(
+    Object.entries(long).filter(([name]) => free.includes(name) && E !== undefined),
+  )
+}
+
+function isValid(op: Op, test: Case): boolean {
+  const { B = 1, T = 1, S = 2 ** 30, C = 2 ** 30, E } = test as Record<string, number>
+  // Where C counts positions and not the blocks of quantised rows.
+  if (E !== undefined && (S < T + B - 1 || C < Number(test.S ?? T))) return false
+  try {
+    outlineCase(op, test)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** A case with the sizes that the sweep of one other leaves as they are. */
+function typical(op: Op, test: Case): Case {
+  let result = test
+  const names = Object.keys(test).filter(isSize)
+  for (const [i, name] of names.entries()) {
+    const changed = { ...result, [name]: others[name] ?? small }
+    result = fitted(op, changed, names.slice(0, i + 1)) ?? fitted(op, changed, [name]) ?? result
+  }
+  return result
+}
+
+/** Cases in lists that run together: one size after another through all tails, and with `pairs`
+ *  every two sizes through every two tails. */
+export function* tailsOf(op: Op, pairs = false): Generator<Case[]> {
+  for (const template of templatesOf(op)) {
+    const base = typical(op, template)
+    const names = Object.keys(base).filter(isSize)
+    for (const [i, name] of names.entries()) {
+      yield* series(op, base, name)
+      if (!pairs) continue
+      for (const other of names.slice(i + 1)) {
+        for (let n = 1; n <= lastOf(base, other); n++) {
+          const changed = fitted(op, { ...base, [other]: n }, [other, name])
+          if (changed) yield* series(op, changed, name, [other])
+        }
+      }
+    }
+  }
+}
+
+function* series(op: Op, base: Case, name: string, kept: string[] = []): Generator<Case[]> {
+  const tests: Case[] = []
+  for (let n = 1; n <= lastOf(base, name); n++) {
+    const test = fitted(op, { ...base, [name]: n }, [name, ...kept])
+    if (test) tests.push(positioned(test))
+  }
+  if (tests.length > 0) yield tests
+}
+
+/** With positions inside the cache, where a case gives them. */
+function positioned(test: Case): Case {
+  const { position, B, S } = test as { position?: unknown } & Record<"B" | "S", number>
+  if (position === undefined) return test
+  return { ...test, position: Array.from({ length: B }, (_, i) => (7 * i + S - 1) % S) }
+}
+
+const guardBytes = 64
+const guard = 0xa5
+
+/** What is wrong with a backend's values of calls that run in one plan, by call; `wanted` has those
+ *  of all outputs. Nothing may be written behind an output either. */
+export async function errorsOf(
+  backend: Backend,
+  calls: readonly Call[],
+  wanted: readonly Float64Array[],
+): Promise<string[]> {
+  const outputs = calls.flatMap((call) => call.outputs.map((y, o) => ({ call, y, o })))
+  const targets = outputs.map(({ y }) => guarded(backend, y))
+  try {
+    await runOnce(
+      backend,
+      targets.map((target, i) => [target, outputs[i]?.y as Tensor]),
+    )
+    const errors = new Map<Call, string>(calls.map((call) => [call, ""]))
+    for (const [i, { call, y, o }] of outputs.entries()) {
+      const raw = await backend.read(bufferOf(targets[i] as Tensor))
+      const got = decode(y.dtype, viewOf(y.dtype, raw, 0, y.size))
+      const found = report(call.op.outputs[o], got, wanted[i], limitOf(call, y.dtype))
+      const behind = new Uint8Array(raw, wholeWords(y.bytes))
+      if (!behind.every((byte) => byte === guard)) found.push(`${y} is written past`)
+      errors.set(call, [errors.get(call), ...found].filter(Boolean).join(", "))
+    }
+    return [...errors.values()]
+  } finally {
+    for (const target of targets) bufferOf(target).free()
+  }
+}
+
+/** Memory for an output with bytes behind it that no kernel has to write. */
+function guarded(backend: Backend, { shape, dtype, bytes }: Tensor): Tensor {
+  const start = wholeWords(bytes)
+  const buffer = backend.alloc(start + guardBytes, dtype)
+  backend.write(buffer, new Uint8Array(guardBytes).fill(guard), start)
+  return bound(buffer, shape, dtype)
+}
+
+const wholeWords = (bytes: number): number => Math.ceil(bytes / 4) * 4
