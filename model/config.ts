@@ -28,7 +28,8 @@ export interface ConfigSpec {
   readonly normEps?: number
   readonly bosId?: number
   readonly eosId?: number
-  /** The token that batches are filled up with; no loss, no embedding gradient. */
+  /** The token that batches are filled up with; no loss, no embedding gradient. CoreNet's, which
+   *  Hugging Face's `pad_token_id` is not: that is often a token with a meaning, such as EOS. */
   readonly paddingIndex?: number
 }
 
@@ -195,8 +196,6 @@ export function parseConfig(json: unknown, source: string): ModelConfig {
     if (Object.hasOwn(file, field)) raw[key] = file[field]
   }
   raw.qkvMultipliers ??= multipliersOf(file)
-  raw.paddingIndex ??= file.pad_token_id === -1 ? undefined : file.pad_token_id
-  if (raw.paddingIndex === undefined) delete raw.paddingIndex
   const config = derive(raw, (key) => `${source}: ${fileNames.get(key)}`)
   checkHeads(source, "num_query_heads", file.num_query_heads, config.queryHeads)
   checkHeads(source, "num_kv_heads", file.num_kv_heads, config.keyHeads)

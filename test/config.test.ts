@@ -58,6 +58,21 @@ t.test("parseConfig derives the tiny model's sizes exactly", async (t) => {
   t.equal(parameterCount(config), 96560)
 })
 
+t.test("pad_token_id is no padding index: every id of a Hugging Face folder counts", async (t) => {
+  for (const pad of [0, 2, 127, -1, 500, "2", null]) {
+    const { padding_index, ...rest } = tiny
+    t.equal(padding_index, 125)
+    t.notOk("paddingIndex" in parseConfig({ ...rest, pad_token_id: pad }, "c.json"), `${pad}`)
+    t.equal(
+      parseConfig({ ...tiny, pad_token_id: pad }, "c.json").paddingIndex,
+      125,
+      "its own stays",
+    )
+  }
+  const saved = configJson(parseConfig(tiny, "c.json"))
+  t.match(saved, { padding_index: 125, pad_token_id: undefined })
+})
+
 t.test("parseConfig reads per-layer lists, as Hugging Face stores them", async (t) => {
   for (const [name, { q, kv, ffn_mult }] of Object.entries(released)) {
     const { model_name, ...rest } = configJson(configOf(name))
@@ -67,10 +82,7 @@ t.test("parseConfig reads per-layer lists, as Hugging Face stores them", async (
       num_kv_heads: kv,
       ffn_multipliers: ffn_mult,
     }
-    const config = parseConfig(
-      { ...stored, pad_token_id: null },
-      `models/${model_name}/config.json`,
-    )
+    const config = parseConfig(stored, `models/${model_name}/config.json`)
     t.same(config, { ...configOf(name), ffnMultipliers: ffn_mult })
     const { qkv_multipliers, ...heads } = stored
     t.ok(qkv_multipliers)

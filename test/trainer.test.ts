@@ -119,6 +119,7 @@ t.test("a run learns, says how, and leaves checkpoints that others load", async 
   const { code, stdout, stderr } = await run(["train", "--config", configFile("whole")])
   t.equal(code, 0, stderr)
   t.match(stdout, /0\.03 M parameters in f32 \(2 layers, D 32/)
+  t.match(stdout, /targets of id 258, the padding, carry no loss; row 258 of the embedding/)
   t.match(
     stdout,
     /step 5\/40 {2}loss \d\.\d+ {2}lr .* {2}norm .* {2}\d+ tok\/s \(\d+ % of mul-add\)/,

@@ -213,7 +213,8 @@ async function run(flags: Flags, command: Command): Promise<void> {
 
 const threadsOf = ({ threads }: Settings) => (threads === undefined ? {} : { threads })
 
-function headline({ config, parameters, step }: RunInfo, settings: Settings): string {
+function headline(info: RunInfo, settings: Settings): string {
+  const { config, parameters, step } = info
   const { layers, modelDim, vocabSize, queryHeads, ffnDims } = config
   const sizes =
     `${layers} layers, D ${modelDim}, heads ${queryHeads.join(" ")}, ` +
@@ -223,8 +224,17 @@ function headline({ config, parameters, step }: RunInfo, settings: Settings): st
   const from = step > 0 ? `from update ${step}, ` : ""
   return (
     `${bold(config.name)}: ${(parameters / 1e6).toFixed(2)} M parameters in ${dtype} (${sizes})\n` +
-    `${from}${steps} updates of ${B} × ${T} tokens, into ${settings.out}; ${cpu}, ${runtime}`
+    `${from}${steps} updates of ${B} × ${T} tokens, into ${settings.out}; ${cpu}, ${runtime}\n` +
+    ignoredLine(info)
   )
+}
+
+/** What carries no loss, and how its row of the embedding learns. */
+function ignoredLine({ config, ignoreIndex }: RunInfo): string {
+  const { paddingIndex } = config
+  const what = `targets of id ${ignoreIndex}, the padding, carry no loss`
+  if (paddingIndex === undefined) return dim(`${what}; every row of the embedding learns`)
+  return dim(`${what}; row ${paddingIndex} of the embedding learns from the outputs alone`)
 }
 
 function memoryLine(memory: RunMemory, { checkpoint_activations: on }: Settings): string {

@@ -15,7 +15,7 @@ export interface TrainOptions {
   /** Weight of the z-loss; default 1e-4, 0 leaves it out. */
   readonly zLoss?: number
   /** Targets of this id carry no loss, and inputs of this id need not be in the vocabulary. Default:
-   *  the model's padding id, or the size of the vocabulary. */
+   *  the model's `paddingIndex`, or the size of the vocabulary, so that every id counts. */
   readonly ignoreIndex?: number
   /** Default 0. */
   readonly labelSmoothing?: number

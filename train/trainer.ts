@@ -42,6 +42,8 @@ export interface RunInfo {
   /** Updates made before. */
   readonly step: number
   readonly tokenizer: Tokenizer
+  /** Targets of this id carry no loss. */
+  readonly ignoreIndex: number
 }
 
 export interface RunMemory {
@@ -139,8 +141,10 @@ class Run {
     const { steps, eval_every, sample_every, save_every } = this.#settings
     const { signal, onStart } = this.#options
     const { config, parameters } = this.#model
-    const begin = this.#step.steps
-    await onStart?.({ config, parameters, step: begin, tokenizer: this.#tokenizer })
+    const { steps: begin, settings } = this.#step
+    const { ignoreIndex } = settings
+    const tokenizer = this.#tokenizer
+    await onStart?.({ config, parameters, step: begin, tokenizer, ignoreIndex })
     const due = (every: number, step: number): boolean => every > 0 && step % every === 0
     while (this.#step.steps < steps && !signal?.aborted) {
       await this.#update()
