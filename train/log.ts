@@ -44,7 +44,8 @@ export async function openLog({ out }: Settings, from?: string): Promise<Log> {
     async plot() {
       const { plotSvg, plotText } = await import("./plot.ts")
       const metrics = readMetrics(path)
-      await writeFileWhole(join(out, "loss.svg"), new TextEncoder().encode(await plotSvg(metrics)))
+      const svg = await plotSvg(metrics)
+      if (svg) await writeFileWhole(join(out, "loss.svg"), new TextEncoder().encode(svg))
       return plotText(metrics)
     },
   }

@@ -1,0 +1,44 @@
+// The losses of a run as a picture and in characters.
+import t from "tap"
+import { chartText } from "../train/chart.ts"
+import type { Metrics } from "../train/metrics.ts"
+import { plotSvg, plotText } from "../train/plot.ts"
+
+const training = [1, 2, 3, 4].map((n) => ({ step: 10 * n, ce: 8 / n })) as unknown as Metrics[]
+const validation = [{ step: 20, validation_loss: 5 }] as unknown as Metrics[]
+
+t.test("a plot names only what it shows", async (t) => {
+  t.notMatch(await plotSvg(training), /validation/)
+  t.notMatch(await plotText(training), /validation/)
+  const both = await plotSvg([...training, ...validation])
+  t.match(both, />training<[\s\S]*>validation</)
+  t.match(await plotText([...training, ...validation]), /· training {3}● validation/)
+  t.equal(both.match(/<circle/g)?.length, 1, "each validation is marked")
+  t.same([await plotSvg([]), await plotText(training.slice(0, 1))], ["", ""], "nothing of nothing")
+})
+
+t.test("labels of a plot in characters stand apart, within its width", (t) => {
+  for (const last of [9, 30, 3050, 123456, 1e7]) {
+    for (const columns of [40, 72, 80, 100]) {
+      const points = Array.from({ length: 50 }, (_, i): [number, number] => [
+        (last * i) / 49,
+        9 - i / 9,
+      ])
+      const text = chartText(
+        { title: "t", x: "x", y: "y", series: [{ name: "a", points }] },
+        columns,
+      )
+      const lines = text.split("\n")
+      for (const line of lines) t.ok(line.length <= columns, `${line.length} of ${columns}`)
+      const labels = (lines.at(-1) ?? "").trim().split(/ {2,}/)
+      t.ok(labels.length >= 3, labels.join(" | "))
+      const values = labels.map((label) => Number(label.replaceAll(",", "")))
+      t.same(
+        values.toSorted((a, b) => a - b),
+        values,
+        "each is a number, in order",
+      )
+    }
+  }
+  t.end()
+})
