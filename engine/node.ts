@@ -3,6 +3,7 @@
 
 interface NodeModules {
   readonly "node:buffer": typeof import("node:buffer")
+  readonly "node:child_process": typeof import("node:child_process")
   readonly "node:fs": typeof import("node:fs")
   readonly "node:fs/promises": typeof import("node:fs/promises")
   readonly "node:os": typeof import("node:os")

@@ -42,7 +42,7 @@ t.test(
     t.equal(code, 1)
     t.match(
       stderr,
-      /Cannot open webgpu: no adapter\. Install .*Debian.*Fedora.*macOS.*--backend wasm/,
+      /^Cannot open webgpu: no adapter\. Install .*Debian.*Fedora.*macOS.*--backend wasm\n$/,
     )
   },
 )

@@ -1,6 +1,7 @@
 // Opens a GPU: the browser's own, or Dawn's through the package `webgpu` in Node. Which optional
 // features are used is chosen here, once.
 import { isNode } from "../../engine/node.ts"
+import { mayFindDriver } from "./vulkan.ts"
 
 export const features = [
   "shader-f16",
@@ -126,6 +127,7 @@ async function findGpu(driver: "null" | undefined): Promise<GPU> {
   // Experimental features are among the unsafe ones.
   const flags = ["enable-dawn-features=allow_unsafe_apis"]
   const { create } = await loadDawn()
+  if (driver === undefined && !(await mayFindDriver())) throw new Error(noAdapter)
   const made = create(driver ? [...flags, `backend=${driver}`] : flags)
   dawn.set(driver, made)
   return made
