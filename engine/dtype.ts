@@ -58,6 +58,16 @@ export function fromF16(bits: number): number {
   return sign * (1024 + fraction) * 2 ** (exponent - 25)
 }
 
+/** Whether a kernel that gets x as f32 gets a number that is finite, and 0 only for 0: GPUs may take
+ *  what is below 2⁻¹²⁶ for 0. */
+export function isSingle(x: number): boolean {
+  const magnitude = Math.abs(Math.fround(x))
+  return x === 0 || (magnitude >= leastSingle && magnitude < Number.POSITIVE_INFINITY)
+}
+
+/** The smallest number above 0 that f32 holds in full. */
+export const leastSingle = 2 ** -126
+
 function roundEven(x: number): number {
   const below = Math.floor(x)
   const rest = x - below

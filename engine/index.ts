@@ -9,6 +9,7 @@ export {
   fromBf16,
   fromF16,
   isDType,
+  isSingle,
   itemBytes,
   type TypedArray,
   toBf16,

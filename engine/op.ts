@@ -162,6 +162,8 @@ export function callable(self: Op): ((...operands: (Tensor | Attrs)[]) => unknow
   return Object.assign(call, { op: self })
 }
 
+const isTooLarge = (x = 0): boolean => Number.isFinite(x) && !Number.isFinite(Math.fround(x))
+
 let nextId = 0
 
 export function newCall(
@@ -171,6 +173,10 @@ export function newCall(
   attrs: Attrs,
   params: Sizes,
 ): Call {
+  const over = self.params.find((name) => !isWord(name) && isTooLarge(params[name]))
+  if (over !== undefined) {
+    throw new RangeError(`${self.name}: ${over} is ${params[over]}, more than f32 holds`)
+  }
   const outputs: Tensor[] = []
   const call: Call = { id: nextId++, op: self, inputs, outputs, attrs, params }
   results.forEach(({ shape, dtype }, output) => {

@@ -1,4 +1,5 @@
 // Streaming generation: prefill in chunks, then one token at a time from the cache.
+import { isSingle } from "../engine/index.ts"
 import type { ModelConfig } from "./config.ts"
 import type { Session } from "./session.ts"
 import type { Tokenizer } from "./tokenizer/index.ts"
@@ -54,8 +55,22 @@ export function checkOptions(
   number("maxNewTokens", maxNewTokens, "a whole number from 0", Number.isInteger, 0)
   number("topK", topK, "a whole number from 0", Number.isInteger, 0)
   number("seed", seed, "a whole number from 0 to 4294967295", Number.isInteger, 0, 0xffffffff)
-  number("temperature", temperature, "0 or more", Number.isFinite, 0)
-  number("topP", topP, "more than 0 and at most 1", (x) => x > 0, 0, 1)
+  number(
+    "temperature",
+    temperature,
+    "0 or more (in f32: from 1.2e-38 to 3.4e38)",
+    isSingle,
+    0,
+    Number.MAX_VALUE,
+  )
+  number(
+    "topP",
+    topP,
+    "more than 0 and at most 1 (in f32: from 1.2e-38)",
+    (x) => x > 0 && isSingle(x),
+    0,
+    1,
+  )
   if (!isList(stop))
     throw new TypeError(`generate: stop must be an array of token ids, got ${stop}`)
   for (const id of stop) checkToken(id, config)

@@ -141,12 +141,17 @@ export class Session {
     return this.token()
   }
 
-  /** The token chosen last. Throws DeviceLostError when the cache that it comes from was lost. */
+  /** The token chosen last. Throws DeviceLostError when the cache that it comes from was lost, Error
+   *  for logits that are not finite. */
   async token(): Promise<number> {
     this.#checkOpen()
     const [id] = await readBound(this.#token, this.#backend)
     await checkLost(this.#backend, this.#lost)
-    return id as number
+    if ((id as number) >= 0) return id as number
+    throw new Error(
+      "generate: the logits are not finite (NaN, or the largest is infinite), so that no token " +
+        "follows. The weights are damaged, or too large for their dtype or the cache's: try f32",
+    )
   }
 
   /** Decode steps that may begin before the result of the first of them is known. */

@@ -4,7 +4,7 @@
 // bits), by count for top-k and by mass for top-p.
 // Parallel plan: one row per work item. Bytes: logits once when greedy; sampling adds a pass, top-k
 // and top-p three each, from the L2 cache. Random numbers, the dear part, are drawn only for logits
-// that could still win.
+// that could still win. A row with NaN, or whose largest is infinite, has no token: −1.
 import { scratch } from "../backends/wasm/thread.as"
 import { expVector, logVector } from "./math.as"
 import { schedule, threefry } from "./random.as"
@@ -172,11 +172,15 @@ export function sample(
   for (let b = begin; b < end; b++) {
     const at = (<usize>b) << 2
     const x = logits + <usize>V * at
+    const top = rowMax(x, V)
+    if (!(abs(top) < Infinity)) {
+      store<i32>(token + at, -1)
+      continue
+    }
     if (temperature === 0) {
       store<u32>(token + at, rowArgmax(x, V))
       continue
     }
-    const top = rowMax(x, V)
     let least: f32 = -Infinity
     if (topK > 0 && topK < <f32>V) least = thresholdByCount(x, V, topK)
     if (topP < 1) least = thresholdByMass(x, V, topP, least, top, temperature)

@@ -1,8 +1,9 @@
 // token = argmax(logits), or at a temperature argmax(logits / temperature + Gumbel noise) among the
 // logits that top-k, then top-p leave. No sorting: both edges are found digit by digit on the image
 // of the floats in u32 that keeps their order, by count for top-k and by mass for top-p: a pass sums
-// what has each of 16 digits behind those known. Parallel plan: a workgroup a row, a lane every
-// 256th four. Bytes: logits once when greedy; top-k 8 passes and top-p 9, from the caches.
+// what has each of 16 digits behind those known. A row with NaN, or whose largest is infinite, has no
+// token: −1. Parallel plan: a workgroup a row, a lane every 256th four. Bytes: logits once when greedy,
+// twice otherwise; top-k and top-p 8 passes each, from the caches.
 
 // Larger floats have larger images.
 fn imageOf(x: f32) -> u32 {
@@ -10,8 +11,9 @@ fn imageOf(x: f32) -> u32 {
   return select(bits | 0x80000000u, ~bits, (bits & 0x80000000u) != 0u);
 }
 
-fn warmed(row: u32, i: u32) -> vec4f {
-  return logits_four(row * param.V + i) / controls[0];
+// Not above 0, so that nothing overflows at the smallest temperatures.
+fn warmed(row: u32, i: u32, top: f32) -> vec4f {
+  return (logits_four(row * param.V + i) - top) / controls[0];
 }
 
 // What a lane has found for each of 16 digits.
@@ -28,12 +30,12 @@ fn addToBin(digit: u32, value: f32) {
 fn fillBins(row: u32, lane: u32, least: u32, edge: u32, shift: u32, top: f32, byMass: bool) {
   bins = array<vec4f, 4>();
   for (var i = 4u * lane; i < param.V; i += 1024u) {
-    let x = warmed(row, i);
+    let x = warmed(row, i, top);
     for (var c = 0u; c < 4u; c++) {
       let image = imageOf(x[c]);
       let known = shift == 28u || (image ^ edge) >> (shift + 4u) == 0u;
       if (!known || image < least || i + c >= param.V) { continue; }
-      addToBin((image >> shift) & 15u, select(1.0, expOf(x[c] - top), byMass));
+      addToBin((image >> shift) & 15u, select(1.0, expOf(x[c]), byMass));
     }
   }
 }
@@ -92,38 +94,62 @@ fn edgeOf(row: u32, lane: u32, least: u32, limit: f32, top: f32, byMass: bool) -
 }
 
 var<workgroup> asked: vec2f;
+var<workgroup> largest: u32;
+
+const infinity = 0x7f800000u;
+
+// The place of the row's largest number; all ones where one is NaN or the largest is infinite.
+fn placeOfTop(row: u32, lane: u32) -> u32 {
+  var best = lowest;
+  var place = 0xffffffffu;
+  var magnitude = 0u;
+  for (var i = 4u * lane; i < param.V; i += 1024u) {
+    let x = logits_four(row * param.V + i);
+    for (var c = 0u; c < 4u; c++) {
+      if (i + c >= param.V) { continue; }
+      magnitude = max(magnitude, bitcast<u32>(x[c]) & 0x7fffffffu);
+      if (x[c] > best || place == 0xffffffffu) {
+        best = x[c];
+        place = i + c;
+      }
+    }
+  }
+  let found = groupBest(best, place, lane);
+  let broken = groupMax(select(0.0, 1.0, magnitude > infinity), lane) > 0.0;
+  if (lane == 0u) {
+    let top = bitcast<u32>(logitAt(row, found)) & 0x7fffffffu;
+    largest = select(found, 0xffffffffu, broken || top >= infinity);
+  }
+  return workgroupUniformLoad(&largest);
+}
+
+fn logitAt(row: u32, v: u32) -> f32 {
+  return logits_four(row * param.V + v / 4u * 4u)[v % 4u];
+}
 
 // fours: logits if V % 4 == 0
 @compute @workgroup_size(256)
 fn sample(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let row = rowOf(group);
   if (row >= param.B) { return; }
-  let greedy = controls[0] == 0.0;
-  var least = 0u;
-  if (lane == 0u) { asked = select(vec2f(controls[1], controls[2]), vec2f(0.0, 1.0), greedy); }
-  let wanted = workgroupUniformLoad(&asked);
-  if (wanted.x > 0.0) { least = edgeOf(row, lane, 0u, wanted.x, 0.0, false); }
-  if (wanted.y < 1.0) {
-    var most = lowest;
-    for (var i = 4u * lane; i < param.V; i += 1024u) {
-      let x = below(warmed(row, i), i, param.V, lowest);
-      most = max(most, max(max(x.x, x.y), max(x.z, x.w)));
-    }
-    let top = groupMax(most, lane);
-    least = max(least, edgeOf(row, lane, least, wanted.y, top, true));
+  let first = placeOfTop(row, lane);
+  if (lane == 0u) {
+    token[row] = i32(first);
+    asked = select(vec2f(controls[1], controls[2]), vec2f(0.0, -1.0), controls[0] == 0.0);
   }
+  let wanted = workgroupUniformLoad(&asked);
+  if (wanted.y < 0.0 || first == 0xffffffffu) { return; }
+  let top = logitAt(row, first);
+  var least = 0u;
+  if (wanted.x > 0.0) { least = edgeOf(row, lane, 0u, wanted.x, top, false); }
+  if (wanted.y < 1.0) { least = max(least, edgeOf(row, lane, least, wanted.y, top, true)); }
   var best = lowest;
   var place = 0xffffffffu;
   for (var i = 4u * lane; i < param.V; i += 1024u) {
-    let x = logits_four(row * param.V + i);
+    let warm = warmed(row, i, top);
     for (var c = 0u; c < 4u; c++) {
-      if (i + c >= param.V) { continue; }
-      var value = x[c];
-      if (!greedy) {
-        let warm = x[c] / controls[0];
-        if (imageOf(warm) < least) { continue; }
-        value = warm + noiseOf(row, i + c);
-      }
+      if (i + c >= param.V || imageOf(warm[c]) < least) { continue; }
+      let value = warm[c] + noiseOf(row, i + c);
       if (value > best || place == 0xffffffffu) {
         best = value;
         place = i + c;
