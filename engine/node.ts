@@ -8,6 +8,7 @@ interface NodeModules {
   readonly "node:fs/promises": typeof import("node:fs/promises")
   readonly "node:os": typeof import("node:os")
   readonly "node:path": typeof import("node:path")
+  readonly "node:timers": typeof import("node:timers")
   readonly "node:url": typeof import("node:url")
   readonly "node:v8": typeof import("node:v8")
   readonly "node:worker_threads": typeof import("node:worker_threads")

@@ -57,4 +57,5 @@ export {
   tokenizerFiles,
   tokenizerIn,
 } from "./tokenizer/index.ts"
+export { Usage } from "./usage.ts"
 export { outlineWeights } from "./weights.ts"

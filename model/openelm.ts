@@ -14,21 +14,18 @@ import { pathOf } from "./files.ts"
 import { openModelFolder } from "./folder.ts"
 import { isQuantised } from "./format.ts"
 import type { Trace, Weights } from "./forward.ts"
-import {
-  type Checked as CheckedOptions,
-  checkOptions,
-  type GenerateOptions,
-  run,
-  type Token,
-} from "./generate.ts"
+import { checkOptions, type GenerateOptions, type Token } from "./generate.ts"
 import type { WeightDType } from "./layout.ts"
 import type { NormKind, Norms } from "./norms.ts"
 import type { LoadOptions, ModelOptions, RandomOptions } from "./options.ts"
-import { lostDevices, Residence, surviving } from "./restore.ts"
+import { SessionPool } from "./pool.ts"
+import { type Check, lostDevices, Residence } from "./restore.ts"
 import { rowTensors, saveModel } from "./saving.ts"
 import { type CacheDType, Session } from "./session.ts"
+import { type Source, stream } from "./stream.ts"
 import { continuation, promptIds, tokenizerFor } from "./text.ts"
 import type { Tokenizer } from "./tokenizer/index.ts"
+import { Usage } from "./usage.ts"
 import { type LoadedWeights, loadWeights, randomWeights } from "./weights.ts"
 
 export class OpenELM {
@@ -43,21 +40,22 @@ export class OpenELM {
   readonly tokenizer: Tokenizer | undefined
   readonly #loaded: LoadedWeights
   readonly #norms: Norms
-  /** Those that no generation is using. */
-  readonly #idle: Session[] = []
-  readonly #sessions = new Set<Session>()
   readonly #variants: OpenELM[] = []
-  readonly #residence: Residence
-  #closed = false
+  readonly #source: Source
 
   private constructor(
     config: ModelConfig,
     options: Checked,
     loaded: LoadedWeights,
     tokenizer: Tokenizer | undefined,
-    lost: number,
+    residence: Residence,
+    parent?: Usage,
   ) {
-    this.#residence = new Residence(options.backend, loaded.refill, lost)
+    this.#source = {
+      usage: new Usage("this model is closed. Load it again", parent),
+      residence,
+      sessions: new SessionPool(() => this.#openSession()),
+    }
     this.config = config
     this.backend = options.backend
     this.dtype = options.dtype
@@ -110,7 +108,9 @@ export class OpenELM {
     const checked = checkModelOptions(config, options)
     try {
       const lost = await lostDevices(checked.backend)
-      return new OpenELM(config, checked, await load(checked), tokenizer, lost)
+      const loaded = await load(checked)
+      const residence = new Residence(checked.backend, loaded.refill, lost)
+      return new OpenELM(config, checked, loaded, tokenizer, residence)
     } catch (error) {
       throw explained(error, config, checked.dtype)
     }
@@ -118,12 +118,13 @@ export class OpenELM {
 
   /** The same weights with the norms run another way; freed with this model. */
   withNorms(norms: NormKind, headNorms = true): OpenELM {
-    this.#checkOpen()
-    const { backend, dtype, capacity, cache, config } = this
+    this.#source.usage.check()
+    const { backend, dtype, capacity, cache, config, tokenizer } = this
     const checked = checkNorms(norms, config, headNorms, backend)
     const options = { backend, dtype, capacity, cache, norms: checked }
-    const loaded = { ...this.#loaded, refill: () => this.resident(), free() {} }
-    const variant = new OpenELM(config, options, loaded, this.tokenizer, this.#residence.lost)
+    const { residence, usage } = this.#source
+    const loaded = { ...this.#loaded, free() {} }
+    const variant = new OpenELM(config, options, loaded, tokenizer, residence, usage)
     this.#variants.push(variant)
     return variant
   }
@@ -144,8 +145,10 @@ export class OpenELM {
 
   /** The plan of one decode step, for printing and counting. */
   get decodePlan(): Plan {
-    const session = this.#acquire()
-    this.#idle.push(session)
+    const { usage, sessions } = this.#source
+    usage.check()
+    const session = sessions.acquire()
+    sessions.release(session)
     return session.decodePlan
   }
 
@@ -175,100 +178,80 @@ export class OpenELM {
 
   /**
    * Tokens that follow the prompt, as they come: a text, which BOS is put before, or ids. Several
-   * generations may run at once, each with its own cache. Throws TypeError for a text without a
-   * tokenizer, RangeError for what is out of range, the signal's reason on abort.
+   * generations may run at once, each with its own cache; where weights are trained meanwhile, a token
+   * is of those that there are when it is chosen. Throws TypeError for a text without a tokenizer,
+   * RangeError for what is out of range, the signal's reason on abort.
    */
-  async *generate(
+  generate(
     prompt: string | readonly number[],
     options: GenerateOptions = {},
   ): AsyncGenerator<Token, void, undefined> {
-    this.#checkOpen()
-    const { tokenizer } = this
-    const ids = promptIds(prompt, tokenizer)
-    const checked = checkOptions(ids, options, this.config, this.capacity, tokenizer)
-    const textOf = continuation(ids, tokenizer)
-    yield* surviving((told) => this.#generateFrom(ids, checked, textOf, told))
+    const { config, capacity, tokenizer } = this
+    return stream(this.#source, () => {
+      const ids = promptIds(prompt, tokenizer)
+      const checked = checkOptions(ids, options, config, capacity, tokenizer)
+      return { prompt: ids, options: checked, textOf: continuation(ids, tokenizer) }
+    })
   }
 
-  /** Goes on behind the tokens told before. */
-  async *#generateFrom(
-    prompt: readonly number[],
-    options: CheckedOptions,
-    textOf: (id: number, isLast: boolean) => string,
-    told: readonly number[],
-  ): AsyncGenerator<Token, void, undefined> {
-    await this.resident()
-    const { lost } = this.#residence
-    const session = this.#acquire()
-    try {
-      const maxNewTokens = options.maxNewTokens - told.length
-      yield* run(session, [...prompt, ...told], { ...options, maxNewTokens, lost }, textOf)
-    } finally {
-      if (!this.#closed) this.#idle.push(session)
-    }
+  /** What `work` gives while nothing moves the weights or frees them. It may ask on its way whether
+   *  they are lost. @internal */
+  reading<T>(work: (check: Check) => Promise<T>): Promise<T> {
+    const { usage, residence } = this.#source
+    return usage.reading(() => residence.during(work))
   }
 
-  /** Says that the weights are being trained: those that were loaded are not to come back. */
-  markTrained(): void {
-    this.#residence.markTrained()
-  }
-
-  /** Returns when the weights are in memory, after the loss of a device on another one. */
-  resident(): Promise<void> {
-    return this.#residence.restored()
+  /** The same for work that moves the weights, which nothing else uses meanwhile. @internal */
+  training<T>(work: (check: Check) => Promise<T>): Promise<T> {
+    const { usage, residence } = this.#source
+    return usage.writing(() => residence.training(work))
   }
 
   /** Writes config.json, model.safetensors and the tokenizer's file, if there is one, into a folder
    *  in the Hugging Face layout. Throws RangeError for quantised weights. */
   async save(folder: string, { dtype = this.dtype }: { dtype?: WeightDType } = {}): Promise<void> {
-    this.#checkOpen()
+    this.#source.usage.check()
     if (isQuantised(this.dtype) || isQuantised(dtype)) {
       throw new RangeError(
         `save writes f32, f16 or bf16 weights, got ${this.dtype} as ${dtype}. ` +
           "Save the model that they were made from, then use elm quantize",
       )
     }
-    await this.#residence.during((check) => {
+    await this.reading((check) => {
       const rows = rowTensors(this.config, this.tensors, this.backend, dtype, "", check)
       return saveModel(folder, this.config, rows, this.tokenizer)
     })
   }
 
-  /** Frees everything that the model holds on its backend. */
-  close(): void {
-    if (this.#closed) return
-    this.#closed = true
-    for (const variant of this.#variants) variant.close()
-    for (const session of this.#sessions) session.close()
-    this.#loaded.free()
+  /** Frees everything that the model holds on its backend, when what is under way has ended: results
+   *  come, and generations throw at their next token. */
+  close(): Promise<void> {
+    const { usage, sessions } = this.#source
+    const closed = usage.close(() => {
+      sessions.close()
+      this.#loaded.free()
+    })
+    sessions.stop()
+    for (const variant of this.#variants) void variant.close()
+    return closed
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.close()
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
   }
 
-  #acquire(): Session {
-    this.#checkOpen()
-    const idle = this.#idle.pop()
-    if (idle) return idle
+  #openSession(): Session {
     const { config, backend, capacity, cache, weights } = this
-    const session = new Session(config, weights, backend, this.#norms, { capacity, cache })
-    this.#sessions.add(session)
-    return session
+    return new Session(config, weights, backend, this.#norms, { capacity, cache })
   }
 
-  async #evaluate(
+  #evaluate(
     ids: readonly (readonly number[])[],
     more?: () => readonly Tensor[],
     trace?: Trace,
   ): Promise<Float32Array[]> {
-    this.#checkOpen()
     const { config, backend, cache, weights } = this
     const from = { config, weights, backend, norms: this.#norms, cache }
-    return this.#residence.during(() => evaluate(from, ids, more, trace))
-  }
-
-  #checkOpen(): void {
-    if (this.#closed) throw new Error("this model is closed. Load it again")
+    return this.reading(() => evaluate(from, ids, more, trace))
   }
 }

@@ -1,7 +1,6 @@
 // What a model does when the device under it is lost: its weights are put into the memory of another
-// one, and generations go on behind the last token that they told.
+// one. Generations go on by themselves (stream.ts).
 import { type Backend, DeviceLostError } from "../engine/index.ts"
-import type { Token } from "./generate.ts"
 
 /** Weights that live in a backend's memory, and how they come back into it. */
 export class Residence {
@@ -22,11 +21,6 @@ export class Residence {
     return this.#lost
   }
 
-  /** The weights are being trained: those that were loaded are not to come back. */
-  markTrained(): void {
-    this.#trained = true
-  }
-
   /** Returns when the weights are there, on another device if theirs was lost. Throws Error when
    *  none comes back, DeviceLostError when the weights that were lost had been trained. */
   async restored(): Promise<void> {
@@ -34,11 +28,7 @@ export class Residence {
     for (;;) {
       const lost = await lostDevices(this.#backend)
       if (lost === this.#lost) return
-      if (this.#trained) {
-        throw new DeviceLostError(
-          "the device was lost with the weights that were trained on it. Load the last checkpoint",
-        )
-      }
+      if (this.#trained) throw this.#gone()
       this.#restoring ??= this.#refill()
         .then(() => {
           this.#lost = lost
@@ -53,41 +43,44 @@ export class Residence {
   /** What `work` gives with the weights in memory. Throws DeviceLostError where they were lost
    *  meanwhile, although others may have got another device since: nothing else shows it. `work` is
    *  given the check, for what it does on its way. */
-  async during<T>(work: (check: () => Promise<void>) => Promise<T>): Promise<T> {
+  async during<T>(work: (check: Check) => Promise<T>): Promise<T> {
     await this.restored()
     const lost = this.#lost
-    const check = () => checkLost(this.#backend, lost)
+    const check = async (): Promise<void> => {
+      if ((await lostDevices(this.#backend)) !== lost) throw this.#gone()
+    }
     const result = await work(check)
     await check()
     return result
   }
+
+  /** The same for what trains them: those that were loaded are not to come back from then on. */
+  async training<T>(work: (check: Check) => Promise<T>): Promise<T> {
+    await this.restored()
+    this.#trained = true
+    return this.during(work)
+  }
+
+  #gone(): DeviceLostError {
+    return new DeviceLostError(
+      this.#trained
+        ? "the device was lost with the weights that were trained on it. Load the last checkpoint"
+        : lostMemory,
+    )
+  }
 }
+
+/** Throws DeviceLostError where what was in a device's memory has been lost. */
+export type Check = () => Promise<void>
+
+const lostMemory = "the device was lost, and what was in its memory. Begin again"
 
 /** Throws DeviceLostError when a backend has lost more devices than `lost`. */
 export async function checkLost(backend: Backend, lost: number): Promise<void> {
   if ((await lostDevices(backend)) === lost) return
-  throw new DeviceLostError("the device was lost, and what was in its memory. Begin again")
+  throw new DeviceLostError(lostMemory)
 }
 
 /** Devices that a backend has lost so far; if the last one is among them, it gets another. */
 export const lostDevices = async (backend: Backend): Promise<number> =>
   (await backend.recover?.()) ?? 0
-
-/** A generation that begins again behind the tokens told when a device is lost; lost twice at the
- *  same token, it gives up. */
-export async function* surviving(
-  begin: (told: readonly number[]) => AsyncGenerator<Token, void, undefined>,
-): AsyncGenerator<Token, void, undefined> {
-  const told: number[] = []
-  for (let before = -1; ; before = told.length) {
-    try {
-      for await (const token of begin(told)) {
-        told.push(token.id)
-        yield token
-      }
-      return
-    } catch (error) {
-      if (!(error instanceof DeviceLostError) || before === told.length) throw error
-    }
-  }
-}

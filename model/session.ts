@@ -81,7 +81,7 @@ export class Session {
   readonly #decode: Ready
   /** Prefill plans, the most recently used last. */
   readonly #plans = new Map<string, Ready>()
-  #closed = false
+  #stopped = false
   /** Devices that had been lost when its generation began. */
   #lost = 0
   /** The recorded plan of one decode step. */
@@ -124,27 +124,27 @@ export class Session {
 
   /** Reads tokens into the cache from `position` on; with `choose`, chooses the one that follows. */
   async prefill(tokens: readonly number[], position: number, choose: boolean): Promise<void> {
-    this.#checkOpen()
+    this.check()
     const ready = this.#readyFor(tokens.length, choose)
     this.#backend.write(bufferOf(ready.tokens), Int32Array.from(tokens))
     this.#backend.write(bufferOf(this.#position), Int32Array.of(position))
     this.#backend.write(bufferOf(this.#next), Int32Array.of(position + tokens.length))
-    await ready.prepared.run()?.finally(() => this.#checkOpen())
+    await ready.prepared.run()?.finally(() => this.check())
   }
 
   /** Reads the chosen token into the cache and chooses the next, whose id is the result. Once a first
    *  step is done, further ones may begin before it is known: nothing but the device orders them. */
   async decode(): Promise<number> {
-    this.#checkOpen()
+    this.check()
     const running = this.#decode.prepared.run()
-    if (running) await running.finally(() => this.#checkOpen())
+    if (running) await running.finally(() => this.check())
     return this.token()
   }
 
   /** The token chosen last. Throws DeviceLostError when the cache that it comes from was lost, Error
    *  for logits that are not finite. */
   async token(): Promise<number> {
-    this.#checkOpen()
+    this.check()
     const [id] = await readBound(this.#token, this.#backend)
     await checkLost(this.#backend, this.#lost)
     if ((id as number) >= 0) return id as number
@@ -159,15 +159,21 @@ export class Session {
     return this.#backend.ahead ?? 0
   }
 
+  /** Ends its generation at the next step. */
+  stop(): void {
+    this.#stopped = true
+  }
+
   close(): void {
-    this.#closed = true
+    this.stop()
     for (const key of this.#plans.keys()) this.#drop(key)
     this.#decode.prepared.close()
     this.#held.free()
   }
 
-  #checkOpen(): void {
-    if (this.#closed) throw new Error("the model was closed during this generation")
+  /** Throws Error when its model was closed. */
+  check(): void {
+    if (this.#stopped) throw new Error("the model was closed during this generation")
   }
 
   #readyFor(count: number, choose: boolean): Ready {

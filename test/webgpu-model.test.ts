@@ -109,7 +109,7 @@ t.test("weights in windows", noWholeWebgpu ? { skip: noWholeWebgpu } : {}, async
 
 test("weights that were trained do not come back by themselves", async (t, backend) => {
   const model = await OpenELM.random(config, { backend })
-  model.markTrained()
+  await model.training(async () => undefined)
   backend.device.destroy()
   await backend.device.lost
   await t.rejects(model.logits([prompt]), { message: /trained.*last checkpoint/ })

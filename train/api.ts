@@ -4,7 +4,7 @@ import { Holder, type OpenELM, specsOf } from "../model/index.ts"
 import { reshape, unpack } from "../ops/index.ts"
 import { type Batch, checkBatch } from "./batch.ts"
 import { recordStep } from "./graph.ts"
-import { checkTrainOptions, type TrainOptions } from "./options.ts"
+import { checkTrainOptions, type TrainOptions, type TrainSettings } from "./options.ts"
 import { type StepOptions, type StepResult, TrainStep } from "./step.ts"
 
 export interface LossOptions
@@ -33,9 +33,16 @@ export async function lossAndGradients(
   targets: Batch,
   { starts, ...options }: LossOptions = {},
 ): Promise<LossAndGradients> {
-  const { config, backend, weights, tensors } = model
   const settings = checkTrainOptions(model, { ...options, accumulation: 1 })
-  const { B, T, parts } = checkBatch(config, settings, inputs, targets, starts)
+  const batch = checkBatch(model.config, settings, inputs, targets, starts)
+  return model.reading(() => gradientsOf(model, settings, batch))
+}
+
+async function gradientsOf(
+  { config, backend, weights, tensors }: OpenELM,
+  settings: TrainSettings,
+  { B, T, parts }: ReturnType<typeof checkBatch>,
+): Promise<LossAndGradients> {
   const held = new Holder(backend)
   try {
     const [part] = parts as [(typeof parts)[0]]
@@ -80,8 +87,8 @@ export interface TrainStepFunction {
   (inputs: Batch, targets: Batch, options: StepOptions): Promise<StepResult>
   /** What runs: settings, moments, counts. */
   readonly state: TrainStep
-  /** Frees the moments; the model stays open. */
-  close(): void
+  /** Frees the moments, after a step that is under way; the model stays open. */
+  close(): Promise<void>
 }
 
 /**

@@ -71,11 +71,18 @@ export async function cleanRun(run: string): Promise<void> {
  * Writes a checkpoint of `step` into the run's folder, keeps the last `keep`, returns its path.
  * Throws Error that says which one is the last whole one.
  */
-export async function writeCheckpoint(
+export function writeCheckpoint(
   run: string,
   step: TrainStep,
   state: Omit<RunState, "version" | "step">,
-  { tokenizer, keep }: { tokenizer?: Tokenizer | undefined; keep: number },
+  options: { tokenizer?: Tokenizer | undefined; keep: number },
+): Promise<string> {
+  return step.still((check) => writeStill(check, run, step, state, options))
+}
+
+async function writeStill(
+  check: () => Promise<void>,
+  ...[run, step, state, { tokenizer, keep }]: Parameters<typeof writeCheckpoint>
 ): Promise<string> {
   const { mkdir, rename, rm } = fromNode("node:fs/promises")
   const { join } = fromNode("node:path")
@@ -86,6 +93,8 @@ export async function writeCheckpoint(
     await cleanRun(run)
     await mkdir(temporary)
     await writeParts(temporary, step, { version: 1, step: step.steps, ...state }, tokenizer)
+    // Memory that was lost and given again would have been written as zeros.
+    await check()
     await remove(path)
     await rename(temporary, path)
     await syncFolder(run)
@@ -120,8 +129,6 @@ async function writeParts(
   const { config, tensors, backend, dtype } = step.model
   const weights = rowTensors(config, tensors, backend, dtype === "bf16" ? "bf16" : "f32")
   await saveModel(folder, config, weights, tokenizer)
-  // Memory that was lost and given again would have been written as zeros.
-  await step.model.resident()
   await syncFolder(folder)
 }
 

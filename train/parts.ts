@@ -93,7 +93,7 @@ export async function modelOf(
   const model = await OpenELM.load(folder, options)
   const { maxContext } = model.config
   if (sequence_length <= maxContext) return model
-  model.close()
+  await model.close()
   throw new RangeError(
     `${folder} has a context of ${maxContext}, less than the sequence_length ${sequence_length}`,
   )

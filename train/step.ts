@@ -10,7 +10,7 @@ import {
   type Tensor,
   type Update,
 } from "../engine/index.ts"
-import { Holder, nextTurn, type OpenELM } from "../model/index.ts"
+import { Holder, nextTurn, type OpenELM, Usage } from "../model/index.ts"
 import { accumulate, cast, reshape } from "../ops/index.ts"
 import { type Batch, checkBatch, checkCounted, type Part } from "./batch.ts"
 import { compile } from "./compile.ts"
@@ -79,8 +79,7 @@ export class TrainStep {
   readonly #held: Holder
   readonly #rates: Tensor
   #ready: Ready | undefined
-  #running = false
-  #closed = false
+  readonly #usage = new Usage("this training step is closed. Create another one")
 
   private constructor(model: OpenELM, settings: TrainSettings) {
     this.model = model
@@ -98,15 +97,15 @@ export class TrainStep {
 
   /** Moments of zeros, masters from the weights. Throws RangeError or TypeError naming an option. */
   static async create(model: OpenELM, options: TrainOptions = {}): Promise<TrainStep> {
-    const step = new TrainStep(model, checkTrainOptions(model, options))
-    model.markTrained()
-    const masters = step.parameters.filter(({ weight, master }) => weight !== master)
-    const filled = masters.map(({ weight, master }): Update => [master, cast(weight, "f32")])
-    await runOnce(model.backend, filled).catch((error: unknown) => {
-      step.close()
-      throw error
+    const settings = checkTrainOptions(model, options)
+    return model.training(async () => {
+      const step = new TrainStep(model, settings)
+      const masters = step.parameters.filter(({ weight, master }) => weight !== master)
+      const filled = masters.map(({ weight, master }): Update => [master, cast(weight, "f32")])
+      const failed = (error: unknown) => step.close().then(() => Promise.reject(error))
+      await runOnce(model.backend, filled).catch(failed)
+      return step
     })
-    return step
   }
 
   /** Bytes of the values between the steps of the plan, once a batch has run. */
@@ -152,7 +151,7 @@ export class TrainStep {
    * nothing has changed.
    */
   run(inputs: Batch, targets: Batch, options: StepOptions): Promise<StepResult> {
-    return this.#alone(() => this.#run(inputs, targets, options))
+    return this.#alone(() => this.model.training(() => this.#run(inputs, targets, options)))
   }
 
   /**
@@ -160,19 +159,17 @@ export class TrainStep {
    * Nothing moves. Throws as `run` does.
    */
   evaluate(inputs: Batch, targets: Batch, starts?: Batch): Promise<Evaluation> {
-    return this.#alone(() => this.#evaluate(inputs, targets, starts))
+    return this.#alone(() => this.model.reading(() => this.#evaluate(inputs, targets, starts)))
   }
 
-  /** One call at a time: they share memory, which may be lost, and given again, meanwhile. */
+  /** What `work` gives while nothing moves the model or closes this; it may ask what was lost. */
+  still<T>(work: (check: () => Promise<void>) => Promise<T>): Promise<T> {
+    return this.#usage.reading(() => this.model.reading(work))
+  }
+
   async #alone<T>(call: () => Promise<T>): Promise<T> {
-    if (this.#closed) throw new Error("this training step is closed. Create another one")
-    if (this.#running) throw new Error("this training step is under way. Await it before the next")
-    this.#running = true
-    const called = this.model.resident().then(call)
-    const sure = called.then((result) => this.model.resident().then(() => result))
-    return sure.finally(() => {
-      this.#running = false
-    })
+    if (!this.#usage.isWritten) return this.#usage.writing(call)
+    throw new Error("this training step is under way. Await it before the next")
   }
 
   async #run(inputs: Batch, targets: Batch, { lr, starts }: StepOptions): Promise<StepResult> {
@@ -235,10 +232,12 @@ export class TrainStep {
     this.#backend.write(bufferOf(batch.starts), part.starts)
   }
 
-  close(): void {
-    this.#closed = true
-    this.#free()
-    this.#held.free()
+  /** Frees all but the model, when what is under way has ended. */
+  close(): Promise<void> {
+    return this.#usage.close(() => {
+      this.#free()
+      this.#held.free()
+    })
   }
 
   #free(): void {

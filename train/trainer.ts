@@ -131,8 +131,8 @@ class Run {
       const tokens = state?.tokens ?? 0
       return new Run({ settings, options, tokenizer, model, step, data, validation, tokens })
     } catch (error) {
-      step?.close()
-      model.close()
+      await step?.close()
+      await model.close()
       throw error
     }
   }
@@ -181,8 +181,8 @@ class Run {
 
   async close(): Promise<void> {
     await this.#data.return()
-    this.#step.close()
-    this.#model.close()
+    await this.#step.close()
+    await this.#model.close()
   }
 
   async #update(): Promise<void> {

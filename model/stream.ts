@@ -1,0 +1,84 @@
+// A generation from its first token to its last, whatever happens to the model meanwhile: weights that
+// move, a device that is lost, an end that nobody waits for.
+import { DeviceLostError } from "../engine/index.ts"
+import { type Checked, run, type Token } from "./generate.ts"
+import { Seat, type SessionPool } from "./pool.ts"
+import type { Residence } from "./restore.ts"
+import type { Usage } from "./usage.ts"
+
+/** What a model generates from. */
+export interface Source {
+  readonly usage: Usage
+  readonly residence: Residence
+  readonly sessions: SessionPool
+}
+
+/** What is asked of it. */
+export interface Request {
+  readonly prompt: readonly number[]
+  readonly options: Checked
+  readonly textOf: (id: number, isLast: boolean) => string
+}
+
+type Tokens = AsyncGenerator<Token, void, undefined>
+
+/** The tokens that `ask`, which may throw, asks for. Their session is given back at the end, and when
+ *  the stream is left and forgotten. */
+export function stream(source: Source, ask: () => Request): Tokens {
+  const seat = new Seat(source.sessions)
+  const tokens = whole(source, ask, seat)
+  seat.watch(tokens)
+  return tokens
+}
+
+/** Begins again after the tokens that it has yielded when the weights have moved or a device is lost;
+ *  lost twice at the same token, it gives up. */
+async function* whole(source: Source, ask: () => Request, seat: Seat): Tokens {
+  source.usage.check()
+  const request = ask()
+  const yielded: number[] = []
+  try {
+    for (let [again, lostAt] = [true, -1]; again; ) {
+      try {
+        again = yield* part(source, request, yielded, seat)
+      } catch (error) {
+        if (!(error instanceof DeviceLostError) || lostAt === yielded.length) throw error
+        lostAt = yielded.length
+      }
+    }
+  } finally {
+    seat.end()
+  }
+}
+
+/** Goes on after `yielded`, to which it adds. Returns true where the weights have moved since. */
+async function* part(
+  { usage, residence }: Source,
+  { prompt, options, textOf }: Request,
+  yielded: number[],
+  seat: Seat,
+): AsyncGenerator<Token, boolean, undefined> {
+  const begin = async () => {
+    await residence.restored()
+    const session = seat.take()
+    const maxNewTokens = options.maxNewTokens - yielded.length
+    const begun = { ...options, maxNewTokens, lost: residence.lost }
+    const tokens = run(session, [...prompt, ...yielded], begun, textOf)
+    // The first in the same use, so that there is one however often the weights move.
+    return { session, tokens, writes: usage.writes, first: await tokens.next() }
+  }
+  try {
+    const { session, tokens, writes, first } = await usage.reading(begin)
+    const next = async () => (usage.writes === writes ? tokens.next() : undefined)
+    let token: IteratorResult<Token, void> | undefined = first
+    while (token && !token.done) {
+      yielded.push(token.value.id)
+      yield token.value
+      session.check()
+      token = await usage.reading(next)
+    }
+    return token === undefined
+  } finally {
+    seat.leave()
+  }
+}

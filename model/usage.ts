@@ -1,0 +1,132 @@
+// Who uses memory now: readers side by side, a writer alone, in the order in which they came. It is
+// freed when the last of those who came before the end has gone.
+
+interface Waiting {
+  readonly writes: boolean
+  begin(): void
+}
+
+export class Usage {
+  readonly #refusal: string
+  /** What this one's memory depends on: who uses the one uses the other. */
+  readonly #parent: Usage | undefined
+  readonly #waiting: Waiting[] = []
+  #readers = 0
+  #isWritten = false
+  /** Calls made that have not ended, also those that wait, and those of children. */
+  #calls = 0
+  #writes = 0
+  #closing: Promise<void> | undefined
+  #end: (() => void) | undefined
+
+  /** `refusal` is what callers hear after the end. */
+  constructor(refusal: string, parent?: Usage) {
+    this.#refusal = refusal
+    this.#parent = parent && (parent.#parent ?? parent)
+  }
+
+  /** How often there was a writer so far. */
+  get writes(): number {
+    return this.#parent?.writes ?? this.#writes
+  }
+
+  /** Whether there is a writer now. */
+  get isWritten(): boolean {
+    return this.#isWritten
+  }
+
+  /** What `work` gives while nobody writes. Throws Error after the end. */
+  reading<T>(work: () => Promise<T>): Promise<T> {
+    return this.#during(false, work)
+  }
+
+  /** What `work` gives while nobody else reads or writes. Throws Error after the end. */
+  writing<T>(work: () => Promise<T>): Promise<T> {
+    return this.#during(true, work)
+  }
+
+  /** Throws Error after the end. */
+  check(): void {
+    if (this.#closing) throw new Error(this.#refusal)
+  }
+
+  /** Ends it for all who come, and frees when those who came before have gone: at once if there are
+   *  none. */
+  close(free: () => void): Promise<void> {
+    if (!this.#closing) {
+      this.#closing = new Promise((resolve, reject) => {
+        this.#end = () => {
+          try {
+            resolve(free())
+          } catch (error) {
+            reject(error)
+          }
+        }
+      })
+      this.#endIfIdle()
+    }
+    return this.#closing
+  }
+
+  async #during<T>(writes: boolean, work: () => Promise<T>): Promise<T> {
+    this.check()
+    // Before anything is waited for: what was checked stays so, and calls keep their order.
+    const all = this.#parent ? [this, this.#parent] : [this]
+    for (const each of all) each.#calls++
+    try {
+      for (const each of all) {
+        const turn = each.#enter(writes)
+        if (turn) await turn
+      }
+      try {
+        return await work()
+      } finally {
+        for (const each of all) each.#leave(writes)
+      }
+    } finally {
+      for (const each of all) each.#calls--
+      for (const each of all) each.#endIfIdle()
+    }
+  }
+
+  #enter(writes: boolean): Promise<void> | undefined {
+    if (this.#waiting.length === 0 && this.#takes(writes)) {
+      this.#begin(writes)
+      return undefined
+    }
+    return new Promise((resolve) => {
+      const begin = (): void => {
+        this.#begin(writes)
+        resolve()
+      }
+      this.#waiting.push({ writes, begin })
+    })
+  }
+
+  #takes(writes: boolean): boolean {
+    return !this.#isWritten && (!writes || this.#readers === 0)
+  }
+
+  #begin(writes: boolean): void {
+    if (!writes) this.#readers++
+    else this.#isWritten = true
+  }
+
+  #leave(writes: boolean): void {
+    if (!writes) this.#readers--
+    else {
+      this.#isWritten = false
+      this.#writes++
+    }
+    for (let next = this.#waiting[0]; next && this.#takes(next.writes); next = this.#waiting[0]) {
+      this.#waiting.shift()
+      next.begin()
+    }
+  }
+
+  #endIfIdle(): void {
+    if (this.#calls > 0) return
+    this.#end?.()
+    this.#end = undefined
+  }
+}
