@@ -1,6 +1,6 @@
 // Ids to text, one id at a time: bytes are held back until they are a whole character, and the
 // space that encoding put in front is removed. Invalid bytes become U+FFFD, each of them.
-import { byteOf, space, type Vocabulary } from "./vocabulary.ts"
+import { byteOf, normalized, space, type Vocabulary } from "./vocabulary.ts"
 
 /** Decodes token by token; see the Tokenizer interface. */
 export interface TextStream {
@@ -34,13 +34,18 @@ export function pieceStreamOf(vocabulary: Vocabulary): () => TextStream {
     if (kind === "unknown") return settings.unknownText
     return kind === "byte" ? byteOf(text) : text.replaceAll(space, " ")
   })
+  // The tokenizers library writes such a token as its normalizer has it.
+  for (const { id, content, special, normalized: isNormalized } of vocabulary.added) {
+    if (special || !isNormalized || !settings.normalizesAdded) continue
+    meanings[id] = normalized(content, settings).replaceAll(space, " ")
+  }
   // Padding is no text, also where the vocabulary has no piece for it.
   if (padId === meanings.length) meanings.push("")
   const open = streamOf(meanings, source)
-  if (!settings.stripPrefix) return open
-  const strips = vocabulary.pieces.map(
-    ({ text, kind }) => (kind === "normal" || kind === "user") && text.startsWith(space),
-  )
+  if (settings.stripPrefix === "never") return open
+  const strips = vocabulary.pieces.map(({ text, kind }) => {
+    return settings.stripPrefix === "text" || (kind !== "control" && text.startsWith(space))
+  })
   return () => withoutPrefix(open(), (id) => strips[id] === true, settings.collapse)
 }
 

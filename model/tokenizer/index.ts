@@ -19,6 +19,9 @@ export interface EncodeOptions {
   readonly bos?: boolean
   /** Ends with the token of that name; default false. */
   readonly eos?: boolean
+  /** Whether texts of a tokenizer.json's special tokens make those tokens; default false: text from
+   *  others then makes no control token but where merging spells it. */
+  readonly special?: boolean
 }
 
 export interface Tokenizer {
@@ -30,7 +33,7 @@ export interface Tokenizer {
   readonly padId: number
   /** What to write into a model folder for `loadTokenizer` to make the same tokenizer of it. */
   readonly file: { readonly name: string; readonly bytes: Uint8Array }
-  /** Ids of a text. Text never makes control tokens: "</s>" is four characters. */
+  /** Ids of a text, which makes no control tokens unless asked to: "</s>" is four characters. */
   encode(text: string, options?: EncodeOptions): number[]
   /** Text of ids; control tokens and padding are none. Throws RangeError for other ids. */
   decode(ids: Iterable<number>): string
@@ -129,11 +132,11 @@ function tokenizerOf(vocabulary: Vocabulary, name: string, bytes: Uint8Array): T
     eosId,
     padId,
     file: { name, bytes },
-    encode(text, { bos = false, eos = false } = {}) {
+    encode(text, { bos = false, eos = false, special: parsed = false } = {}) {
       checkText(text)
       encoder ??= encoderOf(vocabulary)
       const ids = bos ? [special(bosId, "bos")] : []
-      encoder(text, ids)
+      encoder(text, ids, parsed)
       if (eos) ids.push(special(eosId, "eos"))
       return ids
     },

@@ -1,9 +1,11 @@
 // tokenizer.json of the Llama family: BPE pieces with a list of merges, byte fallback and added
 // tokens. What the file asks for beyond that (byte-level pieces, regular expressions) is refused.
 import { isObject, parseJson, show } from "../json.ts"
+import { type AddedToken, checkedLength } from "./added.ts"
+import { listedPairs, type Merge } from "./pairs.ts"
 import {
   byteOf,
-  type Merge,
+  bytePiece,
   type Merges,
   type Piece,
   type PieceKind,
@@ -13,14 +15,6 @@ import {
 } from "./vocabulary.ts"
 
 type Json = Readonly<Record<string, unknown>>
-
-interface AddedToken {
-  readonly id: number
-  readonly content: string
-  readonly special: boolean
-  /** Looked for in the text as the normalizer leaves it. */
-  readonly normalized: boolean
-}
 
 /** More than any tokenizer has, and few enough for memory. */
 const maxPieces = 1 << 20
@@ -36,25 +30,23 @@ export function parseTokenizerJson(bytes: Uint8Array, source: string): Vocabular
     throw unsupported(source, "model.type", model?.type, '"BPE"')
   }
   checkModel(model, source)
-  const added = addedTokens(json.added_tokens ?? [], source)
-  const pieces = piecesOf(model, added, source)
-  const settings = settingsOf(json, model, source)
-  const odd = added.find(({ special, normalized }) => !special && normalized)
-  if (odd && settings.prefix === "each" && !settings.prefixIfMissing) {
-    const what = `normalized of the added token ${show(odd.content)}`
-    throw unsupported(source, what, true, "false where the normalizer prepends")
-  }
+  const vocab = vocabOf(model, source)
+  const added = addedTokens(json.added_tokens ?? [], vocab, source)
+  const pieces = piecesOf(model, vocab, added, source)
   const idOf = (text: unknown): number => pieces.findIndex((piece) => piece.text === text)
   const padId = idOf("<pad>")
   return {
     source,
     pieces,
-    settings,
+    symbols: [...vocab.keys()],
+    added,
+    byteIds: model.byte_fallback === true ? byteIdsOf(vocab, source) : [],
+    settings: settingsOf(json, model, source),
     unknownId: idOf(model.unk_token),
     bosId: idOf("<s>"),
     eosId: idOf("</s>"),
     padId: padId < 0 ? pieces.length : padId,
-    merges: () => mergesOf(model.merges, pieces, source),
+    merges: () => mergesOf(model.merges, vocab, source),
   }
 }
 
@@ -74,29 +66,68 @@ function checkModel(model: Json, source: string): void {
 
 // ---- Pieces -------------------------------------------------------------------------------------
 
-function addedTokens(list: unknown, source: string): AddedToken[] {
-  if (!Array.isArray(list)) throw malformed(source, "added_tokens", list, "a list")
-  return list.map((token: unknown, i) => {
-    const { id, content, special } = isObject(token) ? token : ({} as Json)
-    if (!isId(id) || typeof content !== "string" || content === "") {
-      throw malformed(source, `added_tokens[${i}]`, content, "an object with id and content")
-    }
-    const flags = token as Json
-    for (const flag of ["single_word", "lstrip", "rstrip"]) {
-      if (special || !flags[flag]) continue
-      throw unsupported(source, `${flag} of the added token ${show(content)}`, true, "false")
-    }
-    return { id, content, special: special === true, normalized: flags.normalized === true }
-  })
+type Vocab = ReadonlyMap<string, number>
+
+function vocabOf({ vocab }: Json, source: string): Vocab {
+  if (!isObject(vocab)) throw malformed(source, "model.vocab", vocab, "an object")
+  for (const [text, id] of Object.entries(vocab)) {
+    if (!isId(id)) throw malformed(source, `the id of ${show(text)}`, id, "a small whole number")
+  }
+  return new Map(Object.entries(vocab) as [string, number][])
 }
 
 const isId = (id: unknown): id is number =>
   typeof id === "number" && Number.isInteger(id) && id >= 0 && id < maxPieces
 
-function piecesOf(model: Json, added: readonly AddedToken[], source: string): Piece[] {
+function addedTokens(list: unknown, vocab: Vocab, source: string): readonly AddedToken[] {
+  if (!Array.isArray(list)) throw malformed(source, "added_tokens", list, "a list")
+  const tokens = list.map((token: unknown, i) => addedToken(token, `added_tokens[${i}]`, source))
+  for (const { id, content } of tokens) {
+    const own = vocab.get(content) ?? id
+    if (own === id) continue
+    throw new RangeError(
+      `${source} gives ${show(content)} the id ${id} as an added token, ${own} in model.vocab. ` +
+        "Download it again",
+    )
+  }
+  return checkedLength(tokens, source)
+}
+
+function addedToken(token: unknown, at: string, source: string): AddedToken {
+  const given = isObject(token) ? token : ({} as Json)
+  const { id, content } = given
+  if (
+    !isId(id) ||
+    typeof content !== "string" ||
+    content === "" ||
+    /\p{Surrogate}/u.test(content)
+  ) {
+    throw malformed(source, at, content, "an object with id and content")
+  }
+  const flag = (name: string): boolean => {
+    const value = given[name] ?? false
+    if (typeof value === "boolean") return value
+    throw malformed(source, `${at}.${name}`, value, "true or false")
+  }
+  return {
+    id,
+    content,
+    special: flag("special"),
+    normalized: flag("normalized"),
+    singleWord: flag("single_word"),
+    lstrip: flag("lstrip"),
+    rstrip: flag("rstrip"),
+  }
+}
+
+function piecesOf(
+  model: Json,
+  vocab: Vocab,
+  added: readonly AddedToken[],
+  source: string,
+): Piece[] {
   const pieces: Piece[] = []
-  const put = (id: unknown, text: string, kind: PieceKind): void => {
-    if (!isId(id)) throw malformed(source, `the id of ${show(text)}`, id, "a small whole number")
+  const put = (id: number, text: string, kind: PieceKind): void => {
     const other = pieces[id]
     if (other && other.text !== text) {
       const both = `${show(other.text)} and ${show(text)}`
@@ -104,31 +135,31 @@ function piecesOf(model: Json, added: readonly AddedToken[], source: string): Pi
     }
     pieces[id] = { text, kind }
   }
-  if (!isObject(model.vocab)) throw malformed(source, "model.vocab", model.vocab, "an object")
-  const isByte = (text: string): boolean => model.byte_fallback === true && byteOf(text) >= 0
-  for (const [text, id] of Object.entries(model.vocab)) {
-    put(id, text, text === model.unk_token ? "unknown" : isByte(text) ? "byte" : "normal")
+  const kindOf = (text: string): PieceKind => {
+    if (text === model.unk_token) return "unknown"
+    return model.byte_fallback === true && byteOf(text) >= 0 ? "byte" : "normal"
   }
+  for (const [text, id] of vocab) put(id, text, kindOf(text))
   for (const { id, content, special } of added) {
-    const isUnknown = content === model.unk_token
-    put(id, content, isUnknown ? "unknown" : special ? "control" : "user")
+    put(id, content, special && content !== model.unk_token ? "control" : kindOf(content))
   }
   for (let id = 0; id < pieces.length; id++) {
     if (pieces[id]) continue
     throw new RangeError(`${source} has no piece ${id} of ${pieces.length}. Download it again`)
   }
-  const bytes = new Set(pieces.filter(({ kind }) => kind === "byte").map(({ text }) => text))
-  if (model.byte_fallback === true && bytes.size !== 256) {
-    throw new RangeError(`${source} has ${bytes.size} byte pieces, expected 256. Download it again`)
-  }
   return pieces
+}
+
+function byteIdsOf(vocab: Vocab, source: string): number[] {
+  const ids = Array.from({ length: 256 }, (_, byte) => vocab.get(bytePiece(byte)))
+  const found = ids.filter((id) => id !== undefined)
+  if (found.length === 256) return found
+  throw new RangeError(`${source} has ${found.length} byte pieces, expected 256. Download it again`)
 }
 
 // ---- Merges -------------------------------------------------------------------------------------
 
-function mergesOf(given: unknown, pieces: readonly Piece[], source: string): Merges {
-  const ids = new Map<string, number>()
-  for (const [id, { text, kind }] of pieces.entries()) if (kind === "normal") ids.set(text, id)
+function mergesOf(given: unknown, ids: Vocab, source: string): Merges {
   if (!Array.isArray(given)) throw malformed(source, "model.merges", given, "a list")
   const list = given.map((pair: unknown, rank): Merge => {
     const [a, b, ...more] =
@@ -139,32 +170,29 @@ function mergesOf(given: unknown, pieces: readonly Piece[], source: string): Mer
     if (left === undefined || right === undefined || merged === undefined || more.length > 0) {
       throw malformed(source, `model.merges[${rank}]`, pair, "two pieces that make a third")
     }
-    return { left, right, merged, rank }
+    return { left, right, merged }
   })
   const characters = new Map([...ids].filter(([text]) => [...text].length === 1))
-  return { characters, extra: [], list }
+  return { characters, extra: [], table: listedPairs(list) }
 }
 
 // ---- Settings -----------------------------------------------------------------------------------
 
-type Prefix = Pick<Settings, "prefix" | "prefixIfMissing" | "splitSpaces">
-
 function settingsOf(json: Json, model: Json, source: string): Settings {
   const { normalizer, pre_tokenizer: words, decoder } = json
-  const byNormalizer = prefixOfNormalizer(normalizer ?? null, source)
-  const byWords = prefixOfWords(words ?? null, source)
-  if (byNormalizer.prefix !== "never" && byWords.prefix !== "never") {
-    throw unsupported(source, "a prefix in both normalizer and pre_tokenizer", "twice", "one")
+  const byNormalizer = normalizerSettings(normalizer ?? null, source)
+  if (!byNormalizer.escapes && (words ?? null) === null) {
+    throw unsupported(source, "normalizer", normalizer, `one that replaces " ", or Metaspace`)
   }
   return {
-    ...(byWords.prefix === "never"
-      ? { ...byNormalizer, splitSpaces: byWords.splitSpaces }
-      : byWords),
+    ...byNormalizer,
+    ...wordSettings(words ?? null, source),
+    normalizesAdded: true,
     collapse: false,
     byteFallback: model.byte_fallback === true,
     fuseUnknown: model.fuse_unk === true,
     unknownText: "",
-    stripPrefix: stripsPrefix(decoder ?? null, source),
+    stripPrefix: stripsPrefix(decoder ?? null, source) ? "text" : "never",
   }
 }
 
@@ -183,32 +211,38 @@ const isStep = (step: unknown, type: string, fields: Json = {}): step is Json =>
     ([key, value]) => JSON.stringify(step[key]) === JSON.stringify(value),
   )
 
-function prefixOfNormalizer(normalizer: unknown, source: string): Prefix {
-  const steps = stepsOf(normalizer, "normalizers")
-  let prefix: Prefix["prefix"] = "never"
-  for (const step of steps) {
-    if (isStep(step, "Prepend", { prepend: space })) prefix = "each"
-    else if (!isStep(step, "Replace", { pattern: { String: " " }, content: space })) {
-      throw unsupported(source, "normalizer", JSON.stringify(step), `Prepend or Replace " "`)
-    }
+function normalizerSettings(
+  normalizer: unknown,
+  source: string,
+): Pick<Settings, "prefix" | "escapes"> {
+  let prefix = false
+  let escapes = false
+  for (const step of stepsOf(normalizer, "normalizers")) {
+    if (isStep(step, "Prepend", { prepend: space }) && !prefix) prefix = true
+    else if (isStep(step, "Replace", { pattern: { String: " " }, content: space })) escapes = true
+    else throw unsupported(source, "normalizer", JSON.stringify(step), `Prepend or Replace " "`)
   }
-  return { prefix, prefixIfMissing: false, splitSpaces: false }
+  return { prefix, escapes }
 }
 
-function prefixOfWords(words: unknown, source: string): Prefix {
-  if (words === null) return { prefix: "never", prefixIfMissing: false, splitSpaces: false }
+function wordSettings(
+  words: unknown,
+  source: string,
+): Pick<Settings, "wordPrefix" | "splitSpaces"> {
+  if (words === null) return { wordPrefix: "never", splitSpaces: false }
   if (!isStep(words, "Metaspace", { replacement: space })) {
     throw unsupported(source, "pre_tokenizer", JSON.stringify(words), "none or Metaspace")
   }
   const given = words.prepend_scheme ?? (words.add_prefix_space === false ? "never" : "always")
-  const prefix = { always: "each", first: "first", never: "never" }[String(given)]
-  if (!prefix) throw unsupported(source, "prepend_scheme", given, "always, first or never")
-  return {
-    prefix: prefix as Prefix["prefix"],
-    prefixIfMissing: true,
-    splitSpaces: words.split !== false,
+  const names = { always: "each", first: "first", never: "never" } as const
+  if (!isPrefix(given)) {
+    throw unsupported(source, "prepend_scheme", given, "always, first or never")
   }
+  return { wordPrefix: names[given], splitSpaces: words.split !== false }
 }
+
+const isPrefix = (name: unknown): name is "always" | "first" | "never" =>
+  name === "always" || name === "first" || name === "never"
 
 /** Whether decoding removes the first space. */
 function stripsPrefix(decoder: unknown, source: string): boolean {

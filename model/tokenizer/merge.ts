@@ -1,20 +1,11 @@
 // Byte-pair merging of one word: the merge of the lowest rank first, of equal ranks the leftmost.
 // A heap over a linked list: n log n for n characters, no recursion.
-import type { Merge } from "./vocabulary.ts"
-
-/** What two symbols side by side become, by rank; the lookup of the inner loop. */
-interface PairTable {
-  /** Index of the pair, -1 where the two do not merge. */
-  find(left: number, right: number): number
-  readonly ranks: Int32Array
-  readonly merged: Int32Array
-}
+import type { PairTable } from "./pairs.ts"
 
 /** Merges the first `count` of `symbols` in place and returns how many are left. */
 export type MergeWord = (symbols: Int32Array, count: number) => number
 
-export function mergerOf(merges: readonly Merge[]): MergeWord {
-  const table = pairTable(merges)
+export function mergerOf(table: PairTable): MergeWord {
   let state = stateOf(64)
   const heap = heapOf()
 
@@ -109,32 +100,4 @@ function heapOf() {
     return top
   }
   return { push, pop }
-}
-
-/** Open addressing over typed arrays, at most half full. The first of equal pairs counts. */
-function pairTable(merges: readonly Merge[]): PairTable {
-  const bits = Math.max(4, Math.ceil(Math.log2(2 * merges.length + 1)))
-  const mask = 2 ** bits - 1
-  const slots = new Int32Array(2 ** bits).fill(-1)
-  const lefts = new Int32Array(merges.length)
-  const rights = new Int32Array(merges.length)
-  const slotOf = (left: number, right: number): number => {
-    const mixed = Math.imul(left ^ Math.imul(right, 0x9e3779b1), 0x85ebca6b)
-    let slot = (mixed ^ (mixed >>> 15)) & mask
-    for (; ; slot = (slot + 1) & mask) {
-      const found = slots[slot] as number
-      if (found < 0 || (lefts[found] === left && rights[found] === right)) return slot
-    }
-  }
-  for (const [i, { left, right }] of merges.entries()) {
-    lefts[i] = left
-    rights[i] = right
-    const slot = slotOf(left, right)
-    if ((slots[slot] as number) < 0) slots[slot] = i
-  }
-  return {
-    find: (left, right) => slots[slotOf(left, right)] as number,
-    ranks: Int32Array.from(merges, ({ rank }) => rank),
-    merged: Int32Array.from(merges, ({ merged }) => merged),
-  }
 }

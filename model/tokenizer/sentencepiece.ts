@@ -1,10 +1,12 @@
 // SentencePiece BPE models (tokenizer.model): a protocol buffer of pieces with scores and of the
 // settings that text is prepared with. What this engine cannot apply exactly is refused.
 import { show } from "../json.ts"
+import { checkedLength, usersPiece } from "./added.ts"
+import { spelledPairs } from "./pairs.ts"
 import { type Field, fields } from "./protobuf.ts"
 import {
   byteOf,
-  type Merge,
+  bytePiece,
   type Merges,
   type Piece,
   type PieceKind,
@@ -86,9 +88,18 @@ export function parseSentencePiece(bytes: Uint8Array, source: string): Vocabular
     return pieces.findIndex((piece) => piece.kind === "control" && piece.text === name)
   }
   const padId = control(trainerFields.padPiece, "<pad>")
+  const byteIds = new Map(pieces.map(({ text, kind }, id) => [kind === "byte" ? text : "", id]))
   return {
     source,
     pieces,
+    symbols: pieces.flatMap(({ text, kind }) => (kind === "normal" ? [text] : [])),
+    added: checkedLength(
+      pieces.flatMap(({ text, kind }, id) => (kind === "user" ? [usersPiece(text, id)] : [])),
+      source,
+    ),
+    byteIds: Array.from({ length: byteFallback ? 256 : 0 }, (_, byte) => {
+      return byteIds.get(bytePiece(byte)) as number
+    }),
     settings: settingsOf(trainer, normalizer, byteFallback),
     unknownId: pieces.findIndex(({ kind }) => kind === "unknown"),
     bosId: control(trainerFields.bosPiece, "<s>"),
@@ -102,14 +113,16 @@ function settingsOf(trainer: Message, normalizer: Message, byteFallback: boolean
   const prefix = normalizer.flag(normalizerFields.dummyPrefix, true)
   const collapse = normalizer.flag(normalizerFields.removeExtraWhitespaces, true)
   return {
-    prefix: prefix ? "text" : "never",
-    prefixIfMissing: false,
+    prefix,
+    escapes: true,
+    normalizesAdded: false,
+    wordPrefix: "never",
     collapse,
     splitSpaces: false,
     byteFallback,
     fuseUnknown: true,
     unknownText: trainer.text(trainerFields.unknownText, " \u2047 "),
-    stripPrefix: prefix || collapse,
+    stripPrefix: prefix || collapse ? "piece" : "never",
   } as const
 }
 
@@ -242,28 +255,20 @@ const unsupported = (source: string, what: string): RangeError =>
 
 /** Two symbols merge where their texts together are a piece; the piece's score is the rank. */
 function mergesOf(pieces: readonly Scored[]): Merges {
-  const symbols = new Map<string, number>()
-  const ranks = new Map<number, number>()
+  const ids = new Map<string, number>()
   const scores = new Set<number>()
   for (const [id, { text, kind, score }] of pieces.entries()) {
     if (kind !== "normal") continue
-    symbols.set(text, id)
+    ids.set(text, id)
     scores.add(score)
   }
-  for (const [rank, score] of [...scores].sort((a, b) => b - a).entries()) ranks.set(score, rank)
+  const ranks = new Map([...scores].sort((a, b) => b - a).map((score, rank) => [score, rank]))
+  const symbols = new Map(ids)
   const extra = addCharacters(symbols, pieces)
-  const list: Merge[] = []
-  for (const [merged, { text, kind, score }] of pieces.entries()) {
-    if (kind !== "normal") continue
-    const rank = ranks.get(score) as number
-    for (const cut of cuts(text)) {
-      const left = symbols.get(text.slice(0, cut))
-      const right = left === undefined ? undefined : symbols.get(text.slice(cut))
-      if (left !== undefined && right !== undefined) list.push({ left, right, merged, rank })
-    }
-  }
+  const rankOf = ({ score }: Scored): number => ranks.get(score) ?? 0
+  const table = spelledPairs(symbols, ids, Int32Array.from(pieces, rankOf))
   const characters = new Map([...symbols].filter(([text]) => isCharacter(text)))
-  return { characters, extra, list }
+  return { characters, extra, table }
 }
 
 /** Adds the characters that only occur inside of longer pieces. */
@@ -278,14 +283,6 @@ function addCharacters(symbols: Map<string, number>, pieces: readonly Piece[]): 
     }
   }
   return extra
-}
-
-/** Positions between two characters, in UTF-16 units. */
-function* cuts(text: string): Generator<number> {
-  for (let i = 1; i < text.length; i++) {
-    const unit = text.charCodeAt(i)
-    if (unit < 0xdc00 || unit > 0xdfff) yield i
-  }
 }
 
 const isCharacter = (text: string): boolean =>

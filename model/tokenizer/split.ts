@@ -1,16 +1,16 @@
-// Cuts text where no merge can cross: between two characters that no piece holds side by side.
+// Cuts text where no merge can cross: between two characters that no symbol holds side by side.
 // Merging the parts one by one is then exactly merging the whole, and parts can be remembered.
-import { type Piece, space, type Vocabulary } from "./vocabulary.ts"
+import { space, type Vocabulary } from "./vocabulary.ts"
 
-/** Whether some piece holds the two UTF-16 units side by side; a space counts as ▁. */
+/** Whether some symbol holds the two UTF-16 units side by side; a space counts as ▁. */
 export type Joins = (left: number, right: number) => boolean
 
 const spaceUnit = space.charCodeAt(0)
 
-export function joinsOf({ pieces, settings }: Vocabulary): Joins {
+export function joinsOf({ symbols, settings }: Vocabulary): Joins {
   const ascii = new Uint8Array(128 * 128)
   const wide = new Set<number>()
-  for (const [left, right] of pairsOf(pieces)) {
+  for (const [left, right] of pairsOf(symbols)) {
     if (settings.splitSpaces && right === spaceUnit) continue
     const a = folded(left)
     const b = folded(right)
@@ -34,9 +34,8 @@ export function joinsOf({ pieces, settings }: Vocabulary): Joins {
 
 const folded = (unit: number): number => (unit === spaceUnit ? 32 : unit)
 
-function* pairsOf(pieces: readonly Piece[]): Generator<[number, number]> {
-  for (const { text, kind } of pieces) {
-    if (kind !== "normal") continue
+function* pairsOf(symbols: readonly string[]): Generator<[number, number]> {
+  for (const text of symbols) {
     for (let i = 1; i < text.length; i++) yield [text.charCodeAt(i - 1), text.charCodeAt(i)]
   }
 }

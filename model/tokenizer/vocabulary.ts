@@ -1,24 +1,17 @@
 // What a tokenizer file says, whatever its format: the pieces, how they merge, and how text is
 // prepared for them. sentencepiece.ts and json.ts make one, bpe.ts applies it.
+import type { AddedToken } from "./added.ts"
+import type { PairTable } from "./pairs.ts"
 
 /** The character that stands for a space in pieces. */
 export const space = "▁"
 
-/** A user's piece is found in the text as it is; unknown, control and byte pieces never are. */
+/** What decoding makes of a piece: its text, nothing for control pieces, a byte. */
 export type PieceKind = "normal" | "user" | "unknown" | "control" | "byte"
 
 export interface Piece {
   readonly text: string
   readonly kind: PieceKind
-}
-
-/** One merge: two symbols side by side become one. */
-export interface Merge {
-  readonly left: number
-  readonly right: number
-  readonly merged: number
-  /** Merges of a lower rank come first; of equal ranks the leftmost. */
-  readonly rank: number
 }
 
 /** Symbols: the pieces by id, then characters that only occur inside of pieces. */
@@ -27,15 +20,20 @@ export interface Merges {
   readonly characters: ReadonlyMap<string, number>
   /** Characters that are symbols but not pieces have the ids from the number of pieces on. */
   readonly extra: readonly string[]
-  readonly list: readonly Merge[]
+  readonly table: PairTable
 }
 
 export interface Settings {
-  /** Where a space is put: never, before the text, or before the first or each part of the text
-   *  around pieces that are found as they are. */
-  readonly prefix: "never" | "text" | "first" | "each"
-  /** Puts that space only where the text does not begin with one. */
-  readonly prefixIfMissing: boolean
+  /** The normalizer puts a space before each part of the text around added tokens that are found in
+   *  the text as it is. */
+  readonly prefix: boolean
+  /** The normalizer writes spaces as ▁; else they are so only afterwards. */
+  readonly escapes: boolean
+  /** Added tokens that are looked for in normalized text are normalized themselves. */
+  readonly normalizesAdded: boolean
+  /** Where a space is put that is not there yet: never, before the text if it begins with no added
+   *  token, or before each part of it around those. */
+  readonly wordPrefix: "never" | "first" | "each"
   /** Removes spaces at both ends, and all but one of several. */
   readonly collapse: boolean
   /** Splits before every space, whatever the pieces hold. */
@@ -46,14 +44,21 @@ export interface Settings {
   readonly fuseUnknown: boolean
   /** What decoding puts for the unknown piece. */
   readonly unknownText: string
-  /** Decoding removes the first space: one, or with `collapse` all. */
-  readonly stripPrefix: boolean
+  /** Decoding removes the first space, or with `collapse` all: of pieces that begin with ▁, or of any
+   *  text. */
+  readonly stripPrefix: "never" | "piece" | "text"
 }
 
 export interface Vocabulary {
   /** The file that it came from, for messages. */
   readonly source: string
   readonly pieces: readonly Piece[]
+  /** Texts of all pieces that merging can make. */
+  readonly symbols: readonly string[]
+  /** Texts that are found before merging. */
+  readonly added: readonly AddedToken[]
+  /** Ids of the pieces that stand for bytes, where there is byte fallback. */
+  readonly byteIds: readonly number[]
   readonly settings: Settings
   /** -1 where the vocabulary has none. */
   readonly unknownId: number
@@ -63,6 +68,12 @@ export interface Vocabulary {
   readonly padId: number
   /** Made when text is first encoded: decoding does not need it. */
   merges(): Merges
+}
+
+/** What the normalizer makes of a part of the text, or of an added token. */
+export function normalized(text: string, { prefix, escapes }: Settings): string {
+  const whole = prefix && text !== "" ? `${space}${text}` : text
+  return escapes ? whole.replaceAll(" ", space) : whole
 }
 
 /** The byte that a piece such as <0x0A> stands for, -1 for other texts. */
