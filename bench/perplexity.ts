@@ -1,9 +1,8 @@
 // `elm bench perplexity`: what a text costs a model in each dtype, side by side: cross-entropy in
 // nats per token, from the logits, summed in float64. Windows follow each other without overlap.
-import { readFileSync } from "node:fs"
-import { gunzipSync } from "node:zlib"
 import { Table } from "console-table-printer"
 import { OpenELM, openModelFolder, type WeightDType, weightDTypes } from "../model/index.ts"
+import { readText } from "../train/data/blocks.ts"
 import { inColour } from "./colour.ts"
 import { type BackendFlags, openFor } from "./open.ts"
 import type { Report } from "./progress.ts"
@@ -27,8 +26,7 @@ export async function benchPerplexity(
   flags: PerplexityFlags,
   report: Report,
 ): Promise<PerplexityRow[]> {
-  const raw = readFileSync(flags.text)
-  const text = (flags.text.endsWith(".gz") ? gunzipSync(raw) : raw).toString("utf8")
+  const text = await readText(flags.text)
   const folder = await openModelFolder(flags.weights)
   const own = folder.format
   folder.close()

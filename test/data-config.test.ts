@@ -59,7 +59,7 @@ data:
   t.same([config.root, config.tokenizer], [join(dir, "books"), join(dir, "own.model")])
   t.match(config.sources[0], { text_key: "content", documents: "lines" })
   mkdirSync(join(dir, "books"))
-  for (const name of ["b-008.txt", "b-009.txt", "b-010.txt", "c.jsonl", ".d.txt", "e.md"]) {
+  for (const name of ["b-008.txt", "b-009.txt", "b-010.txt", "c.jsonl", ".d.txt", "e.png"]) {
     writeFileSync(join(dir, "books", name), "text")
   }
   const names = async (options: DataOptions) =>
@@ -154,14 +154,16 @@ t.test("what is wrong is said by name", async (t) => {
     name: "SyntaxError",
     message: /bad\.yaml line \d is not YAML/,
   })
-  await t.rejects(loadDataConfig(join(dir, "no.yaml")), /Cannot read .*no\.yaml: /)
+  await t.rejects(loadDataConfig(join(dir, "no.yaml")), /Cannot open .*no\.yaml: no such file/)
 })
 
 t.test("files that are not there, and options that make no sense", async (t) => {
   const next = (source: object | string, options = {}): Promise<unknown> =>
     textPipeline({ sources: [source], root: dir, tokenizer: "byte" } as DataOptions, options).next()
   await t.rejects(next("none.txt"), /Cannot read .*none\.txt: no such file. Check file_name/)
-  await t.rejects(next("a.doc"), /a\.doc is of no known format. Expected \.jsonl/)
+  await t.rejects(next("a.doc"), /Cannot read .*a\.doc: no such file/)
+  const binary = Uint8Array.from([0x4d, 0x5a, 0xff, 0xfe])
+  await t.rejects(next(write("a.doc", binary as never)), /a\.doc line 1 is not UTF-8 text/)
   await t.rejects(next({ file_name: "{file_id}.txt" }), /expected a file_id_range beside it/)
   await t.rejects(next({ file_name: "{id}.txt" }), /expected no braces but \{file_id\}/)
   await t.rejects(next("x.txt", { split: "validation" }), /names no validation sources/)

@@ -1,5 +1,5 @@
 // `elm train` and `elm average`: what a person sees and types of a training run.
-import { existsSync, readFileSync } from "node:fs"
+import { existsSync } from "node:fs"
 import { dirname, resolve } from "node:path"
 import { fileURLToPath } from "node:url"
 import { type Command, Option } from "commander"
@@ -15,7 +15,7 @@ import { loadTokenizer, tokenizerIn } from "../model/index.ts"
 import { isObject } from "../model/json.ts"
 import { averageModels } from "./average.ts"
 import { checkpointOf, checkpointsIn, cleanRun, readRunState } from "./checkpoint.ts"
-import { parseYaml } from "./data/yaml.ts"
+import { readYaml } from "./data/yaml.ts"
 import { openLog } from "./log.ts"
 import type { Metrics } from "./metrics.ts"
 import {
@@ -133,7 +133,7 @@ async function readConfig(name: string): Promise<[string, Record<string, unknown
   if (!existsSync(path)) {
     throw new Error(`Cannot open ${name}: no such file, and the package has no configuration of it`)
   }
-  const json = await parseYaml(readFileSync(path, "utf8"), path)
+  const json = await readYaml(path)
   if (!isObject(json)) throw new TypeError(`${path}: expected fields, such as steps: 1000`)
   const from = (value: unknown): unknown =>
     typeof value === "string" && value !== "byte" ? resolve(dirname(path), value) : value

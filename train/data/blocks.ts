@@ -49,6 +49,20 @@ export async function* readBlocks(path: string, cut: boolean): AsyncGenerator<Bl
   }
 }
 
+/** A file's text as a whole, unpacked. Throws what `readBlocks` throws, SyntaxError where it is no UTF-8. */
+export async function readText(path: string): Promise<string> {
+  let text = ""
+  for await (const block of readBlocks(path, true)) {
+    const [line] = block.wrong
+    if (line !== undefined) throw notUtf8(path, line)
+    text += block.text
+  }
+  return text
+}
+
+export const notUtf8 = (path: string, line: number): Error =>
+  new SyntaxError(`${path} line ${line} is not UTF-8 text`)
+
 class LongLine extends Error {}
 
 function decode(bytes: Buffer, line: number, isUtf8: (bytes: Uint8Array) => boolean): Block {

@@ -74,12 +74,8 @@ export async function loadDataConfig(input: string | DataOptions): Promise<DataC
   const { dirname, resolve } = fromNode("node:path")
   if (typeof input !== "string") return checkConfig(input, "data", resolve("."))
   if (!/\.ya?ml$/i.test(input)) return checkConfig({ sources: [input] }, "data", resolve("."))
-  const { readFile } = fromNode("node:fs/promises")
-  const text = await readFile(input, "utf8").catch((error: Error) => {
-    throw new Error(`Cannot read ${input}: ${error.message}`)
-  })
-  const { parseYaml } = await import("./yaml.ts")
-  return checkConfig(await parseYaml(text, input), input, resolve(dirname(input)))
+  const { readYaml } = await import("./yaml.ts")
+  return checkConfig(await readYaml(input), input, resolve(dirname(input)))
 }
 
 async function checkConfig(json: unknown, from: string, root: string): Promise<DataConfig> {

@@ -25,6 +25,11 @@ export async function filesOf(config: DataConfig, split: Split): Promise<DataFil
     for (const name of expand(source)) {
       for (const path of await pathsOf(fs, resolve(config.root, name), mayMiss)) {
         files.push({ path, key, documents })
+        if (files.length > mostFiles) {
+          throw new RangeError(
+            `the sources name more than ${mostFiles} files, the last of them ${path}`,
+          )
+        }
       }
     }
   }
@@ -33,8 +38,13 @@ export async function filesOf(config: DataConfig, split: Split): Promise<DataFil
 
 export type Split = "train" | "validation"
 
+/** Files of a configuration at the most: the release's data has some 6,000. */
+const mostFiles = 1 << 17
+/** Digits of a number that is filled up with zeros or spaces. */
+const mostDigits = 20
+
 /** The file names that a template and a range stand for. */
-function expand({ file_name, file_id_range }: CheckedSource): string[] {
+function* expand({ file_name, file_id_range }: CheckedSource): Generator<string> {
   const field = /\{file_id(?::(0?)(\d*)d)?\}/g
   const rest = file_name.replace(field, "")
   if (/[{}]/.test(rest)) {
@@ -45,12 +55,22 @@ function expand({ file_name, file_id_range }: CheckedSource): string[] {
   if (rest !== file_name && !file_id_range) {
     throw new RangeError(`file_name is ${show(file_name)}, expected a file_id_range beside it`)
   }
+  for (const [whole, , width] of file_name.matchAll(field)) {
+    if (Number(width ?? 0) <= mostDigits) continue
+    const limit = `at most ${mostDigits} digits`
+    throw new RangeError(`file_name is ${show(file_name)}, expected ${limit} in ${show(whole)}`)
+  }
   const [a, b] = rest === file_name ? [0, 1] : (file_id_range as readonly [number, number])
-  return Array.from({ length: b - a }, (_, i) =>
-    file_name.replace(field, (_, zero, width) =>
-      String(a + i).padStart(Number(width ?? 0), zero ? "0" : " "),
-    ),
-  )
+  if (b - a > mostFiles) {
+    throw new RangeError(
+      `file_id_range is [${a}, ${b}] of ${show(file_name)}, expected at most ${mostFiles} files`,
+    )
+  }
+  for (let id = a; id < b; id++) {
+    yield file_name.replace(field, (_, zero, width) =>
+      String(id).padStart(Number(width ?? 0), zero ? "0" : " "),
+    )
+  }
 }
 
 type Files = typeof import("node:fs/promises")
@@ -60,19 +80,45 @@ async function pathsOf(fs: Files, path: string, mayMiss: boolean): Promise<strin
   const there = await fs.stat(path).catch(() => undefined)
   if (there?.isDirectory()) {
     const { join } = fromNode("node:path")
-    const names = await fs.readdir(path, { recursive: true })
-    const known = names.filter((name) => formatOf(name) && !/(^|[/\\])\./.test(name)).sort()
-    if (known.length > 0) return known.map((name) => join(path, name))
+    const known: string[] = []
+    await addFilesOf(fs, path, "", known, new Set([await fs.realpath(path)]))
+    if (known.length > 0) return known.sort().map((name) => join(path, name))
     throw new Error(`${path} holds no file of text. Expected ${formats}`)
   }
-  if (!formatOf(path)) {
-    throw new RangeError(`${path} is of no known format. Expected ${formats}, or a folder of them`)
+  if (there && !there.isFile()) {
+    throw new RangeError(`${path} is neither a file nor a folder. Data is read more than once`)
   }
   if (there || mayMiss) return [path]
   throw new Error(
     `Cannot read ${path}: no such file. Check file_name, file_id_range and root, ` +
       'or set on_error to "skip"',
   )
+}
+
+/** Adds the names of a folder's files, each file and folder once, whatever links lead to it. */
+async function addFilesOf(
+  fs: Files,
+  root: string,
+  inside: string,
+  names: string[],
+  seen: Set<string>,
+): Promise<void> {
+  const { join } = fromNode("node:path")
+  const folder = join(root, inside)
+  for (const entry of (await fs.readdir(folder)).sort()) {
+    if (entry.startsWith(".")) continue
+    const name = join(inside, entry)
+    const path = join(root, name)
+    const there = await fs.stat(path).catch((error: Error) => {
+      if (formatOf(entry)) throw new Error(`Cannot read ${path}: ${error.message}`)
+    })
+    if (!there?.isDirectory() && !(there?.isFile() && formatOf(entry))) continue
+    const real = await fs.realpath(path)
+    if (seen.has(real)) continue
+    seen.add(real)
+    if (there.isFile()) names.push(name)
+    else await addFilesOf(fs, root, name, names, seen)
+  }
 }
 
 export interface Sharing {

@@ -1,7 +1,7 @@
 // Documents of a file, in order, as they stream from the disk: JSON lines, text, and by parquet.ts
 // Parquet. What cannot be read is an item of its own, so that it is met in order.
 import { isObject, show } from "../../model/json.ts"
-import { type Block, readBlocks } from "./blocks.ts"
+import { type Block, notUtf8, readBlocks } from "./blocks.ts"
 import type { DataFile } from "./files.ts"
 
 /** A document, or a part of a long one. */
@@ -20,14 +20,16 @@ export interface Problem {
 
 export type Item = Fragment | Problem
 
-export const formats = ".jsonl, .json (a record a line), .txt, each also .gz or .zst, and .parquet"
+export const formats =
+  ".jsonl, .json (a record a line), .txt, .md, each also .gz or .zst, and .parquet"
 
-/** How a file is read, by its name. */
+/** How a file of a folder is read, by its name; undefined: not at all. One that is named by itself is
+ *  text then, whatever its name. */
 export function formatOf(path: string): "json" | "text" | "parquet" | undefined {
   if (/\.parquet$/.test(path)) return "parquet"
   const name = path.replace(/\.(gz|zst)$/, "")
   if (/\.(jsonl|json|ndjson)$/.test(name)) return "json"
-  if (/\.txt$/.test(name)) return "text"
+  if (/\.(txt|text|md|markdown)$/i.test(name)) return "text"
   return undefined
 }
 
@@ -75,7 +77,7 @@ function* linesOf({ text, line }: Block, from: number): Generator<[number, strin
 function jsonItem(at: string, record: number, line: string, key: string): Item {
   let json: unknown
   try {
-    json = JSON.parse(line)
+    json = parseRecord(line)
   } catch (error) {
     const reason = (error as Error).message.replace(/, ?".*| in JSON at.*/s, "")
     return { record, error: new SyntaxError(`${at} is not JSON: ${reason}`) }
@@ -83,7 +85,32 @@ function jsonItem(at: string, record: number, line: string, key: string): Item {
   if (!isObject(json)) {
     return { record, error: new SyntaxError(`${at} is ${show(json)}, expected an object`) }
   }
-  return textItem(at, record, json[key], key, () => Object.keys(json))
+  return textItem(at, record, valueAt(json, key), key, () => Object.keys(json))
+}
+
+/** JSON, and what Python's json.dumps writes beside it: NaN, Infinity and -Infinity are null here. */
+function parseRecord(line: string): unknown {
+  try {
+    return JSON.parse(line)
+  } catch (error) {
+    const without = line.replace(
+      /"(?:[^"\\]|\\.)*"|(?<![\w.+-])(?:NaN|-?Infinity)(?![\w.])/g,
+      (found) => (found.startsWith('"') ? found : "null"),
+    )
+    if (without === line) throw error
+    return JSON.parse(without)
+  }
+}
+
+/** The value under a key, which may lead into objects: "doc.text"; a key of that very name first. */
+export function valueAt(record: Readonly<Record<string, unknown>>, key: string): unknown {
+  if (Object.hasOwn(record, key)) return record[key]
+  return key
+    .split(".")
+    .reduce<unknown>(
+      (value, name) => (isObject(value) && Object.hasOwn(value, name) ? value[name] : undefined),
+      record,
+    )
 }
 
 /** The item of a value found under a key. */
@@ -101,9 +128,6 @@ export function textItem(
       : new TypeError(`${at}: ${show(key)} is ${show(value)}, expected a text`)
   return { record, error }
 }
-
-const notUtf8 = (path: string, line: number): Error =>
-  new SyntaxError(`${path} line ${line} is not UTF-8 text`)
 
 // ---- Text -----------------------------------------------------------------------------------------
 

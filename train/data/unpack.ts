@@ -10,13 +10,39 @@ export async function* unpacked(path: string): AsyncGenerator<Buffer> {
   const open = (start: number): Readable =>
     createReadStream(path, { start, highWaterMark: bufferBytes })
   if (path.endsWith(".gz")) {
-    const { createGunzip } = fromNode("node:zlib")
-    yield* through(open(0), createGunzip({ chunkSize: bufferBytes }))
+    yield* gzip(path, open)
   } else if (path.endsWith(".zst")) {
     yield* zstandard(path, open)
   } else {
     yield* open(0)
   }
+}
+
+/**
+ * Member by member: Node's decompressor takes zeros after one for the end of the file and drops what
+ * follows. Zeros may stand between members and after the last, as tools for tapes write them.
+ */
+async function* gzip(path: string, open: (start: number) => Readable) {
+  const { createGunzip } = fromNode("node:zlib")
+  const { stat } = fromNode("node:fs/promises")
+  const { size } = await stat(path)
+  for (let start = 0; start < size; ) {
+    const members = createGunzip({ chunkSize: bufferBytes })
+    yield* through(open(start), members)
+    if (members.bytesWritten === 0) return
+    start += members.bytesWritten
+    start += await zerosFrom(open(start))
+  }
+}
+
+async function zerosFrom(bytes: Readable): Promise<number> {
+  let count = 0
+  for await (const chunk of bytes as AsyncIterable<Buffer>) {
+    const other = chunk.findIndex((byte) => byte !== 0)
+    if (other >= 0) return count + other
+    count += chunk.length
+  }
+  return count
 }
 
 /** Frame by frame: Node's decompressor stops at the end of the first and drops what follows. */

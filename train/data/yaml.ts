@@ -1,12 +1,28 @@
 // YAML files of data: YAML 1.2 with merge keys, errors as one line that names the place.
+import { readFile } from "../../model/files.ts"
+
+/** Far beyond any list of sources or settings. */
+const mostBytes = 1 << 20
+
+/** The value of a YAML file. Throws Error where it cannot be read, SyntaxError where it does not parse. */
+export async function readYaml(path: string): Promise<unknown> {
+  return parseYaml(new TextDecoder().decode(await readFile(path, mostBytes)), path)
+}
 
 /** The value of a YAML text. Throws SyntaxError naming `from` and the line. */
 export async function parseYaml(text: string, from: string): Promise<unknown> {
   const { parseDocument } = await import("yaml")
+  const fail = (error: Error, line?: number): never => {
+    const [message = ""] = error.message.split(/ at line |\n/)
+    const reason = /call stack/i.test(message) ? "it is nested too deeply" : message
+    throw new SyntaxError(`${from}${line ? ` line ${line}` : ""} is not YAML: ${reason}`)
+  }
   const document = parseDocument(text, { merge: true, prettyErrors: true })
   const [error] = document.errors
-  if (!error) return document.toJS({ maxAliasCount: 1000 })
-  const line = error.linePos?.[0].line
-  const [message] = error.message.split(/ at line |\n/)
-  throw new SyntaxError(`${from}${line ? ` line ${line}` : ""} is not YAML: ${message}`)
+  if (error) fail(error, error.linePos?.[0].line)
+  try {
+    return document.toJS({ maxAliasCount: 1000 })
+  } catch (error) {
+    return fail(error as Error)
+  }
 }
