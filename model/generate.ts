@@ -1,6 +1,7 @@
 // Streaming generation: prefill in chunks, then one token at a time from the cache.
 import { isSingle } from "../engine/index.ts"
 import type { ModelConfig } from "./config.ts"
+import { show } from "./json.ts"
 import type { Session } from "./session.ts"
 import type { Tokenizer } from "./tokenizer/index.ts"
 
@@ -15,9 +16,9 @@ export interface GenerateOptions {
   readonly topP?: number
   /** Seed of the sampling; default 0. Equal seeds give equal tokens. */
   readonly seed?: number
-  /** Tokens after which to end; the token itself is still yielded. Default: end of text, by the
-   *  model's config and by its tokenizer. */
-  readonly stop?: readonly number[]
+  /** Where to end: after token ids, which are still yielded, and before texts, of which nothing is.
+   *  Default: end of text, by the model's config and by its tokenizer; given texts alone, also there. */
+  readonly stop?: readonly (number | string)[]
   /** Ends the generation by throwing the signal's reason. */
   readonly signal?: AbortSignal
 }
@@ -31,8 +32,11 @@ export interface Token {
 /** Positions that one prefill step reads. */
 export const prefillChunk = 512
 
-export type Checked = Required<Omit<GenerateOptions, "signal">> & {
+export type Checked = Required<Omit<GenerateOptions, "signal" | "stop">> & {
   readonly signal: AbortSignal | undefined
+  /** Ids after which to end, and texts before which to. */
+  readonly stop: readonly number[]
+  readonly stopTexts: readonly string[]
 }
 
 /** Options with the number of devices that were lost before it begins. */
@@ -71,19 +75,49 @@ export function checkOptions(
     0,
     1,
   )
-  if (!isList(stop))
-    throw new TypeError(`generate: stop must be an array of token ids, got ${stop}`)
-  for (const id of stop) checkToken(id, config)
+  const { ids, texts } = checkStop(stop, config, tokenizer)
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
     throw new TypeError("generate: signal must be an AbortSignal")
   }
   if (maxNewTokens > room) {
     throw new RangeError(
       `generate: ${prompt.length} prompt tokens and ${maxNewTokens} new ones exceed the cache of ` +
-        `${capacity}. Ask for at most ${room} new tokens, or load with a larger capacity`,
+        `${capacity}. Ask for at most ${room} new tokens${orMore(capacity, config)}`,
     )
   }
-  return { maxNewTokens, temperature, topK, topP, seed, stop, signal }
+  const sampling = { temperature, topK, topP, seed }
+  const after = texts.length > 0 && ids.length === 0 ? end : ids
+  return { ...sampling, maxNewTokens, stop: after, stopTexts: texts, signal }
+}
+
+/** Advice that helps only where the cache is smaller than it could be. */
+const orMore = (capacity: number, { maxContext }: ModelConfig): string =>
+  capacity < maxContext ? `, or load with a capacity of up to ${maxContext}` : ""
+
+/** Ids and texts. Throws TypeError for what is neither and for texts without a tokenizer, RangeError for
+ *  ids that are none and for the empty text. */
+function checkStop(
+  stop: unknown,
+  config: ModelConfig,
+  tokenizer: Tokenizer | undefined,
+): { ids: number[]; texts: string[] } {
+  const expected = "generate: stop must be an array of token ids and texts"
+  if (!isList(stop)) throw new TypeError(`${expected}, got ${show(stop)}`)
+  const [ids, texts]: [number[], string[]] = [[], []]
+  for (const each of stop as Iterable<unknown>) {
+    if (typeof each === "number") ids.push(each)
+    else if (typeof each === "string") texts.push(each)
+    else throw new TypeError(`${expected}, got ${show(each)} in it`)
+  }
+  for (const id of ids) checkToken(id, config, "generate: stop: ")
+  if (texts.includes("")) {
+    throw new RangeError("generate: stop holds an empty text, which is everywhere. Leave it out")
+  }
+  if (texts.length === 0 || tokenizer) return { ids, texts }
+  throw new TypeError(
+    `generate: stop holds the text ${show(texts[0])}, and this model has no tokenizer. Load it with ` +
+      '{ tokenizer: "path/to/tokenizer.model" }, or give token ids',
+  )
 }
 
 function number(
@@ -113,15 +147,15 @@ function checkPrompt(prompt: readonly number[], config: ModelConfig, capacity: n
   if (prompt.length >= capacity) {
     throw new RangeError(
       `generate: ${prompt.length} prompt tokens leave no room in the cache of ${capacity}. ` +
-        "Shorten the prompt, or load with a larger capacity",
+        `Shorten the prompt${orMore(capacity, config)}`,
     )
   }
   for (const id of prompt) checkToken(id, config)
 }
 
-export function checkToken(id: number, { vocabSize }: ModelConfig): void {
+export function checkToken(id: number, { vocabSize }: ModelConfig, where = ""): void {
   if (Number.isInteger(id) && id >= 0 && id < vocabSize) return
-  throw new RangeError(`token ids lie in 0 … ${vocabSize - 1}, got ${id}`)
+  throw new RangeError(`${where}token ids lie in 0 … ${vocabSize - 1}, got ${id}`)
 }
 
 /** Runs a checked generation on a session that no one else uses meanwhile. Ids are read in arrears

@@ -4,6 +4,7 @@ import { DeviceLostError } from "../engine/index.ts"
 import { type Checked, run, type Token } from "./generate.ts"
 import { Seat, type SessionPool } from "./pool.ts"
 import type { Residence } from "./restore.ts"
+import { before } from "./stop.ts"
 import type { Usage } from "./usage.ts"
 
 /** What a model generates from. */
@@ -26,28 +27,34 @@ type Tokens = AsyncGenerator<Token, void, undefined>
  *  the stream is left and forgotten. */
 export function stream(source: Source, ask: () => Request): Tokens {
   const seat = new Seat(source.sessions)
-  const tokens = whole(source, ask, seat)
+  const tokens = asked(source, ask, seat)
   seat.watch(tokens)
   return tokens
 }
 
-/** Begins again after the tokens that it has yielded when the weights have moved or a device is lost;
- *  lost twice at the same token, it gives up. */
-async function* whole(source: Source, ask: () => Request, seat: Seat): Tokens {
+async function* asked(source: Source, ask: () => Request, seat: Seat): Tokens {
   source.usage.check()
   const request = ask()
-  const yielded: number[] = []
+  const { stopTexts } = request.options
+  const tokens = whole(source, request, seat)
   try {
-    for (let [again, lostAt] = [true, -1]; again; ) {
-      try {
-        again = yield* part(source, request, yielded, seat)
-      } catch (error) {
-        if (!(error instanceof DeviceLostError) || lostAt === yielded.length) throw error
-        lostAt = yielded.length
-      }
-    }
+    yield* stopTexts.length > 0 ? before(tokens, stopTexts) : tokens
   } finally {
     seat.end()
+  }
+}
+
+/** Begins again after the tokens that it has yielded when the weights have moved or a device is lost;
+ *  lost twice at the same token, it gives up. */
+async function* whole(source: Source, request: Request, seat: Seat): Tokens {
+  const yielded: number[] = []
+  for (let [again, lostAt] = [true, -1]; again; ) {
+    try {
+      again = yield* part(source, request, yielded, seat)
+    } catch (error) {
+      if (!(error instanceof DeviceLostError) || lostAt === yielded.length) throw error
+      lostAt = yielded.length
+    }
   }
 }
 
