@@ -44,7 +44,7 @@ export {
   type TensorData,
   writeSafetensors,
 } from "./safetensors.ts"
-export { rowTensors, type SavedDType, saveModel, writeFileWhole } from "./saving.ts"
+export { onlyFinite, rowTensors, type SavedDType, saveModel, writeFileWhole } from "./saving.ts"
 export { type CacheDType, cacheDTypes, Session } from "./session.ts"
 export { shippedModel } from "./shipped.ts"
 export type { TokenizerOption } from "./text.ts"

@@ -11,6 +11,7 @@ import {
 import { fromNode } from "../engine/node.ts"
 import { cast, unpack } from "../ops/index.ts"
 import { configJson, type ModelConfig } from "./config.ts"
+import { type FileDType, itemBytes } from "./header.ts"
 import { type Spec, specsOf } from "./layout.ts"
 import { type TensorData, writeSafetensors } from "./safetensors.ts"
 import type { Tokenizer } from "./tokenizer/index.ts"
@@ -64,9 +65,47 @@ async function* rowsOf(
   }
 }
 
+/** The same tensors, ending with RangeError at one that holds NaN or infinity: no file does. */
+export const onlyFinite = (tensors: ReadonlyMap<string, TensorData>): Map<string, TensorData> =>
+  new Map(
+    [...tensors].map(([name, tensor]) => [name, { ...tensor, data: finitePieces(name, tensor) }]),
+  )
+
+async function* finitePieces(
+  name: string,
+  { dtype, data }: TensorData,
+): AsyncGenerator<ArrayBufferView> {
+  for await (const piece of ArrayBuffer.isView(data) ? [data] : data) {
+    const bad = countNotFinite(dtype, piece)
+    if (bad > 0) {
+      throw new RangeError(
+        `${name}: ${bad} of ${piece.byteLength / itemBytes[dtype]} numbers to be written are NaN or ` +
+          `infinite in ${dtype}. Nothing was replaced; a wider dtype may hold them, such as f32`,
+      )
+    }
+    yield piece
+  }
+}
+
+/** Bits that are all set in what is NaN or infinite. */
+const exponents: Partial<Record<FileDType, number>> = { F32: 0x7f800000, F16: 0x7c00, BF16: 0x7f80 }
+
+function countNotFinite(dtype: FileDType, piece: ArrayBufferView): number {
+  const exponent = exponents[dtype]
+  if (exponent === undefined) return 0
+  const { buffer } = new Uint8Array(piece.buffer, piece.byteOffset, piece.byteLength).slice()
+  const size = itemBytes[dtype]
+  const Words = size === 4 ? Uint32Array : Uint16Array
+  let bad = 0
+  for (const word of new Words(buffer, 0, Math.floor(buffer.byteLength / size))) {
+    if ((word & exponent) === exponent) bad++
+  }
+  return bad
+}
+
 /**
  * Writes config.json, model.safetensors and the tokenizer's file into a folder, which is made if it
- * is not there. Each file is written whole or not at all.
+ * is not there. Each file is written whole or not at all; numbers that are not finite are none.
  */
 export async function saveModel(
   folder: string,
@@ -77,7 +116,7 @@ export async function saveModel(
   const { mkdir } = fromNode("node:fs/promises")
   const { join } = fromNode("node:path")
   await mkdir(folder, { recursive: true })
-  await writeSafetensors(join(folder, "model.safetensors"), tensors, { format: "pt" })
+  await writeSafetensors(join(folder, "model.safetensors"), onlyFinite(tensors), { format: "pt" })
   if (tokenizer) await writeFileWhole(join(folder, tokenizer.file.name), tokenizer.file.bytes)
   const text = `${JSON.stringify(configJson(config), null, 2)}\n`
   await writeFileWhole(join(folder, "config.json"), new TextEncoder().encode(text))

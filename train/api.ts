@@ -1,5 +1,5 @@
 // Training from an application: losses and gradients of a batch, and steps that move a model.
-import { bufferOf, readTensors, runOnce, type Update } from "../engine/index.ts"
+import { bufferOf, constant, readTensors, runOnce, type Update } from "../engine/index.ts"
 import { Holder, type OpenELM, specsOf } from "../model/index.ts"
 import { reshape, unpack } from "../ops/index.ts"
 import { type Batch, checkBatch } from "./batch.ts"
@@ -55,6 +55,7 @@ async function gradientsOf(
       tokens: place(part.inputs, [B * T]),
       targets: place(part.targets, [B * T]),
       starts: place(part.starts, [B, T]),
+      count: constant([part.counted], [1]),
     }
     const { gradients, ...losses } = recordStep(config, weights, batch, settings)
     const specs = specsOf(config).map((spec) => {

@@ -9,6 +9,8 @@ export interface Part {
   readonly inputs: Int32Array
   readonly targets: Int32Array
   readonly starts: Int32Array
+  /** Targets that are not ignored. */
+  readonly counted: number
 }
 
 interface Split {
@@ -55,16 +57,23 @@ export function checkBatch(
         if (id === ignoreIndex) tokens[n] = 0
       })
     }
-    return { inputs: tokens, targets: cut(targets), starts: cut(starts) }
+    const wanted = cut(targets)
+    const counted = wanted.reduce((sum, id) => sum + Number(id !== ignoreIndex), 0)
+    return { inputs: tokens, targets: wanted, starts: cut(starts), counted }
   })
   return { B, T, parts }
 }
 
-/** Throws RangeError for a part whose targets are all ignored: the mean of nothing is no loss. */
-export function checkCounted(parts: readonly Part[], ignoreIndex: number): void {
-  const at = parts.findIndex(({ targets }) => targets.every((id) => id === ignoreIndex))
-  if (at < 0) return
-  const where = parts.length === 1 ? "" : ` of micro-batch ${at}`
+/** How many targets count in all. Throws RangeError where none does, and for a part without any
+ *  where each has a mean of its own: the mean of nothing is no loss. */
+export function checkCounted(
+  parts: readonly Part[],
+  { ignoreIndex, accumulate }: { ignoreIndex: number; accumulate: "sum" | "mean" },
+): number {
+  const all = parts.reduce((sum, { counted }) => sum + counted, 0)
+  const empty = accumulate === "sum" && all > 0 ? parts.findIndex((p) => p.counted === 0) : -1
+  if (all > 0 && empty < 0) return all
+  const where = empty < 0 ? "" : ` of micro-batch ${empty}`
   throw new RangeError(
     `targets: every id${where} is the ignored ${ignoreIndex}, so nothing is learnt`,
   )

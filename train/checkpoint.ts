@@ -6,6 +6,7 @@ import { fromNode } from "../engine/node.ts"
 import {
   loadMatrix,
   loadVector,
+  onlyFinite,
   openSafetensors,
   rowTensors,
   type SafetensorsFile,
@@ -123,7 +124,7 @@ async function writeParts(
   tokenizer: Tokenizer | undefined,
 ): Promise<void> {
   const { join } = fromNode("node:path")
-  await writeSafetensors(join(folder, "optimizer.safetensors"), optimiserTensors(step))
+  await writeSafetensors(join(folder, "optimizer.safetensors"), onlyFinite(optimiserTensors(step)))
   const text = `${JSON.stringify(state, null, 1)}\n`
   await writeFileWhole(join(folder, "state.json"), new TextEncoder().encode(text))
   const { config, tensors, backend, dtype } = step.model

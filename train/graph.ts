@@ -27,6 +27,7 @@ export interface BatchTensors {
   readonly tokens: Tensor // i32 (B·T)
   readonly targets: Tensor // i32 (B·T)
   readonly starts: Tensor // i32 (B, T): the first position that each position attends to
+  readonly count: Tensor // (1): targets that count, here and in the other parts of one mean
 }
 
 export interface GraphSettings extends LossSettings {
@@ -59,7 +60,7 @@ export function recordStep(
     streams.push(block(pass, layer, i, streams[i] as Stream))
   })
   const { a } = settler(config.normEps)(streams.at(-1) as Stream, weights.norm) // (B·T, D)
-  const { loss, ce, z, da, dw } = headLoss(a, weights.embedding, batch.targets, config, settings)
+  const { loss, ce, z, da, dw } = headLoss(a, weights.embedding, batch, config, settings)
 
   const gradients = new Map<Tensor, Tensor>()
   let cotangent = backward({ x: a }, { x: da }, streams.at(-1) as Stream, [weights.norm], gradients)

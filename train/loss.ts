@@ -41,20 +41,19 @@ export interface HeadLoss {
 /** Logits that are held at a time: 64 MiB. */
 const heldNumbers = 2 ** 24
 
-/** Loss of logits = a·Eᵀ as model/loss.ts means it, its terms, and its gradients.
- *  a (N, D), w (P, D, 16), targets i32 (N) */
+/** Loss of logits = a·Eᵀ as model/loss.ts means it, its terms, and its gradients, over `count`
+ *  targets: of more than these rows, where they are a part of a mean.
+ *  a (N, D), w (P, D, 16), targets i32 (N), count (1) */
 export function headLoss(
   a: Tensor,
   w: Tensor,
-  targets: Tensor,
+  { targets, count }: { readonly targets: Tensor; readonly count: Tensor },
   { vocabSize: V }: ModelConfig,
   { ignoreIndex, zLoss, labelSmoothing: smoothing }: LossSettings,
 ): HeadLoss {
   const [N, D] = a.shape as [number, number]
   const ignored = equal(cast(targets, "f32"), constant([ignoreIndex], [1])) // (N)
-  const counted = affine(ignored, -1, 1) // (N)
-  const count = sum(counted) // (1)
-  const weight = div(counted, count) // (N)
+  const weight = div(affine(ignored, -1, 1), count) // (N)
   let ce = constant([0], [1])
   let squares = constant([0], [1])
   let da = broadcast(constant([0], [1]), [1, 1, N, D])
@@ -76,7 +75,7 @@ export function headLoss(
     da = rows === N ? dx : writeRows(da, reshape(dx, [1, 1, rows, D]), constant([at], [1], "i32"))
   }
   // The original counts an ignored row as one of equal logits; a constant, no gradient.
-  const quirk = div(affine(affine(count, -1, N), Math.log(V) ** 2, 0), count) // (1)
+  const quirk = div(affine(sum(ignored), Math.log(V) ** 2, 0), count) // (1)
   const z = affine(add(squares, quirk), zLoss, 0) // (1)
   return { loss: add(ce, z), ce, z, da: reshape(da, [N, D]), dw }
 }

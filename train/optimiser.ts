@@ -8,6 +8,7 @@ import {
   affine,
   cast,
   div,
+  equal,
   less,
   mul,
   reshape,
@@ -53,9 +54,16 @@ export function parametersOf(tensors: ReadonlyMap<string, Tensor>, held: Holder)
   })
 }
 
-/** Numbers of the report before the squared norms of the parameters' gradients. */
-export const reportHead = { loss: 0, ce: 1, z: 2, norm: 3 } as const
-const headNumbers = 4
+/** Numbers of the report before the squared norms of the parameters' gradients; `outside` counts the
+ *  numbers that an update which was tried would have put beyond f32. */
+export const reportHead = { loss: 0, ce: 1, z: 2, outside: 3, norm: 4 } as const
+const headNumbers = 5
+
+/** Gradients have norms below this, whose square f32 holds. */
+export const largestNorm = 1.8e19
+
+/** Parameters stay below this, which bf16 holds too. */
+const largestParameter = 3.38e38
 
 /** A place for the report of a step: losses, norm, then one number for each parameter. */
 export const allocateReport = (held: Holder, parameters: readonly Parameter[]): Tensor =>
@@ -66,72 +74,108 @@ export const reportNumber = (report: Tensor, i: number): Tensor =>
   bound(bufferOf(report), [1], "f32", 4 * i)
 
 /**
- * Updates of one step: moments and parameters move by the gradients times `share`; the report gets
- * the norm and the squares it is the root of. A norm that is not finite leaves everything as it is.
- * rates (3) as adamW takes them.
+ * Updates of one step: moments and parameters move by the gradients; the report gets the norm and
+ * the squares it is the root of. A norm that is not finite leaves everything as it is, and so does,
+ * where the update is `tried`, a parameter that would not be. rates (3) as adamW takes them.
  */
 export function optimiserUpdates(
   parameters: readonly Parameter[],
   gradients: ReadonlyMap<Tensor, Tensor>,
-  { report, rates, share }: { report: Tensor; rates: Tensor; share: number },
+  { report, rates, tried }: { report: Tensor; rates: Tensor; tried: boolean },
   settings: OptimiserSettings,
 ): Update[] {
   const flat = parameters.map(({ weight }) => flatten(gradients.get(weight) as Tensor))
-  const squares = flat.map((g) => affine(squaredNorm(g), share * share, 0)) // (1) each
+  const squares = flat.map(squaredNorm) // (1) each
   const total = squares.reduce((a, b) => add(a, b)) // (1)
   const norm = mul(total, rsqrt(affine(total, 1, 1e-30))) // (1)
-  const scale = affine(clipScale(norm, settings.clip), share, 0) // (1)
-  const { betas, eps, weightDecay } = settings
-  const moves = parameters.flatMap(({ weight, master, first, second, decayed }, i): Update[] => {
-    const g = flat[i] as Tensor
-    const attrs = { beta1: betas[0], beta2: betas[1], eps, decay: decayed ? weightDecay : 0 }
-    const parts = [master, first, second].map(flatten) as [Tensor, Tensor, Tensor]
-    const { newP, newM, newV } = adamW(...parts, g, rates, scale, attrs)
-    const shaped = (x: Tensor): Tensor => reshape(x, master.shape)
-    const moved: Update[] = [
-      [master, shaped(newP)],
-      [first, shaped(newM)],
-      [second, shaped(newV)],
-    ]
-    return master === weight ? moved : [...moved, [weight, cast(shaped(newP), weight.dtype)]]
-  })
   const numbers = [norm, ...squares].map(
     (x, i): Update => [reportNumber(report, reportHead.norm + i), x],
   )
-  return [...moves, ...numbers]
+  const clipped = clipScale(norm, settings.clip) // (1)
+  const moved = (scale: Tensor) =>
+    parameters.map((parameter, i) => move(parameter, flat[i] as Tensor, rates, scale, settings))
+  if (!tried) return [...moved(clipped).flat(), ...numbers]
+  const values = moved(clipped).flatMap((updates) => updates.map(([, value]) => value))
+  const outside = values.map(countOutside).reduce((a, b) => add(a, b)) // (1)
+  const scale = select(equal(outside, constant([0], [1])), clipped, -1) // (1)
+  return [...moved(scale).flat(), ...numbers, [reportNumber(report, reportHead.outside), outside]]
+}
+
+/** AdamW of one parameter: it, its moments, and the weight of fewer bits that follows it. */
+function move(
+  { weight, master, first, second, decayed }: Parameter,
+  gradient: Tensor,
+  rates: Tensor,
+  scale: Tensor,
+  { betas, eps, weightDecay }: OptimiserSettings,
+): Update[] {
+  const attrs = { beta1: betas[0], beta2: betas[1], eps, decay: decayed ? weightDecay : 0 }
+  const parts = [master, first, second].map(flatten) as [Tensor, Tensor, Tensor]
+  const { newP, newM, newV } = adamW(...parts, gradient, rates, scale, attrs)
+  const shaped = (x: Tensor): Tensor => reshape(x, master.shape)
+  const updates: Update[] = [
+    [master, shaped(newP)],
+    [first, shaped(newM)],
+    [second, shaped(newV)],
+  ]
+  if (master !== weight) updates.push([weight, cast(shaped(newP), weight.dtype)])
+  return updates
 }
 
 const flatten = (x: Tensor): Tensor => reshape(x, [x.size])
 
-/** Σ g².  g (N) → (1) */
-const squaredNorm = (g: Tensor): Tensor =>
-  sum(squareSums(g, { R: Math.ceil(g.size / squaresPerPart) }))
+/** Σ x² of a tensor's numbers.  → (1) */
+export function squaredNorm(x: Tensor): Tensor {
+  const flat = flatten(x)
+  return sum(squareSums(flat, { R: Math.ceil(flat.size / squaresPerPart) }))
+}
+
+/** How many numbers are not within what parameters may be, NaN too.  → (1) */
+function countOutside(x: Tensor): Tensor {
+  const numbers = cast(x, "f32")
+  const [low, high] = [-1, 1].map((sign) => constant([sign * largestParameter], [1]))
+  const within = mul(less(low as Tensor, numbers), less(numbers, high as Tensor))
+  return squaredNorm(affine(within, -1, 1))
+}
 
 /** min(1, clip / (norm + 1e-6)), and −1 for a norm that is not finite, which stands for no step. */
 function clipScale(norm: Tensor, clip: number): Tensor {
   const one = constant([1], [1])
   const ratio = Number.isFinite(clip) ? div(constant([clip], [1]), affine(norm, 1, 1e-6)) : one
   const scale = select(less(ratio, one), ratio, one)
-  return select(less(norm, constant([3e38], [1])), scale, -1)
+  return select(less(norm, constant([largestNorm], [1])), scale, -1)
 }
 
-/** What adamW needs of step number t, counted from 1. */
-export function ratesOf(lr: number, t: number, [beta1, beta2]: readonly [number, number]) {
+/** What adamW needs of step number t, counted from 1, with the decay rates that it has, in f32. */
+export function ratesOf(lr: number, t: number, betas: readonly [number, number]) {
+  const [beta1, beta2] = betas.map(Math.fround) as [number, number]
   return Float32Array.of(lr, lr / (1 - beta1 ** t), 1 / Math.sqrt(1 - beta2 ** t))
 }
 
-/** The error of an update whose gradient is not finite, by the report of the step. */
-export function notFinite(
+/** The error of an update that was not made because its gradient, or the parameters after it, would
+ *  not be finite, by the report of the step; undefined for one that was made. */
+export function failureOf(
   update: number,
+  lr: number,
   { loss, gradNorm }: { readonly loss: number; readonly gradNorm: number },
   parameters: readonly Parameter[],
   report: ArrayLike<number>,
-): Error {
+): Error | undefined {
+  const rest = "Nothing was changed; lower the learning rate"
+  const outside = report[reportHead.outside] as number
+  // What adamW itself went by.
+  if (gradNorm < largestNorm) {
+    if (outside === 0) return undefined
+    return new Error(
+      `update ${update}: ${outside} numbers of the parameters and moments would not be finite in f32 ` +
+        `(lr ${lr}, gradient norm ${gradNorm}). ${rest} or the weight decay, or raise eps`,
+    )
+  }
   const square = (i: number): number => report[reportHead.norm + 1 + i] as number
   const bad = parameters.filter((_, i) => !(square(i) < Number.POSITIVE_INFINITY))
   const where = bad.length === 0 ? "all of them together" : bad.map(({ name }) => name).join(", ")
   return new Error(
     `update ${update}: the gradient is not finite (norm ${gradNorm}, loss ${loss}) in ` +
-      `${where}. Nothing was changed; lower the learning rate, or look at this batch`,
+      `${where}. ${rest}, or look at this batch`,
   )
 }

@@ -1,4 +1,5 @@
 // What a training step is asked for, checked before anything is allocated.
+import { isSingle } from "../engine/index.ts"
 import type { OpenELM } from "../model/index.ts"
 import type { GraphSettings } from "./graph.ts"
 import type { OptimiserSettings } from "./optimiser.ts"
@@ -33,6 +34,11 @@ export interface TrainSettings extends OptimiserSettings, GraphSettings {
   readonly accumulate: "sum" | "mean"
 }
 
+// Of the numbers as kernels get them, in f32.
+export const isPositive = (x: number): boolean => x > 0 && isSingle(x)
+export const isNotNegative = (x: number): boolean => x >= 0 && isSingle(x)
+export const isBelow1 = (x: number): boolean => isNotNegative(x) && Math.fround(x) < 1
+
 /** Options with defaults. Throws RangeError or TypeError naming the option. */
 export function checkTrainOptions(
   { config, dtype }: OpenELM,
@@ -48,13 +54,13 @@ export function checkTrainOptions(
     throw new TypeError(`betas must be two numbers, got ${betas}`)
   }
   betas.forEach((beta, i) => {
-    check(`betas[${i}]`, beta, beta >= 0 && beta < 1, "from 0 and below 1")
+    check(`betas[${i}]`, beta, isBelow1(beta), "from 0 and below 1")
   })
-  check("eps", eps, eps > 0, "above 0")
-  check("weightDecay", weightDecay, weightDecay >= 0, "0 or more")
-  check("clip", clip, clip > 0, "above 0", true)
-  check("zLoss", zLoss, zLoss >= 0, "0 or more")
-  check("labelSmoothing", labelSmoothing, labelSmoothing >= 0 && labelSmoothing < 1, "from 0 to 1")
+  check("eps", eps, isPositive(eps), "above 0")
+  check("weightDecay", weightDecay, isNotNegative(weightDecay), "0 or more")
+  check("clip", clip, isPositive(clip) || clip === Number.POSITIVE_INFINITY, "above 0")
+  check("zLoss", zLoss, isNotNegative(zLoss), "0 or more")
+  check("labelSmoothing", labelSmoothing, isBelow1(labelSmoothing), "from 0 and below 1")
   // Targets are compared as f32, which holds these numbers.
   const exact = Number.isInteger(ignoreIndex) && Math.abs(ignoreIndex) <= 2 ** 24
   check("ignoreIndex", ignoreIndex, exact, "a whole number from -16777216 to 16777216")
@@ -68,7 +74,9 @@ export function checkTrainOptions(
   return { ...optimiser, ...loss, accumulation, accumulate, checkpointActivations }
 }
 
-function check(name: string, value: number, holds: boolean, wanted: string, endless = false): void {
-  if (typeof value === "number" && holds && (endless || Number.isFinite(value))) return
-  throw new RangeError(`${name} must be ${wanted}, got ${value}`)
+function check(name: string, value: number, holds: boolean, wanted: string): void {
+  if (typeof value === "number" && holds) return
+  const inRange = typeof value === "number" && !isSingle(value) && Number.isFinite(value)
+  const single = inRange ? " and in f32 within 1.2e-38 and 3.4e38" : ""
+  throw new RangeError(`${name} must be ${wanted}${single}, got ${value}`)
 }

@@ -2,6 +2,7 @@
 // share, with their defaults and checks. What a field means to the step is options.ts.
 import * as v from "valibot"
 import { show } from "../model/json.ts"
+import { isBelow1, isNotNegative, isPositive } from "./options.ts"
 
 const whole = (least: number, most = 2 ** 31 - 1) => {
   const expected = `a whole number from ${least}`
@@ -10,9 +11,14 @@ const whole = (least: number, most = 2 ** 31 - 1) => {
 }
 const real = (expected: string, holds: (x: number) => boolean) =>
   v.pipe(v.number(expected), v.check(holds, expected))
-const positive = real("a number above 0", (x) => x > 0)
-const notNegative = real("a number from 0", (x) => x >= 0)
-const below1 = real("a number from 0 and below 1", (x) => x >= 0 && x < 1)
+const positive = real("a number above 0 (in f32: 1.2e-38 to 3.4e38)", isPositive)
+const notNegative = real("a number from 0 (in f32: 1.2e-38 to 3.4e38)", isNotNegative)
+const below1 = real("a number from 0 and below 1, in f32 too", isBelow1)
+// Rates are rounded to eight decimals (schedule.ts).
+const rate = real(
+  "a number above 0 (from 1e-8 to 3.4e38: rates have eight decimals)",
+  (x) => x >= 5e-9 && isPositive(x),
+)
 const text = v.string("a text")
 const flag = v.boolean("true or false")
 const pair = v.strictTuple([positive, positive], "two numbers, such as 0.5,1.0")
@@ -39,7 +45,7 @@ const schema = v.strictObject(
     accumulation: optional(whole(1), 1),
     accumulate: optional(choice("sum", "mean"), "mean"),
     steps: optional(whole(1), 1000),
-    lr: optional(positive, 3e-3),
+    lr: optional(rate, 3e-3),
     min_lr: optional(notNegative),
     warmup_steps: optional(whole(0), 100),
     warmup_init_lr: optional(notNegative, 1e-6),

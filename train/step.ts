@@ -3,6 +3,7 @@
 import {
   type Backend,
   bufferOf,
+  isSingle,
   type Prepared,
   plan,
   readBound,
@@ -11,24 +12,16 @@ import {
   type Update,
 } from "../engine/index.ts"
 import { Holder, nextTurn, type OpenELM, Usage } from "../model/index.ts"
-import { accumulate, cast, reshape } from "../ops/index.ts"
-import { type Batch, checkBatch, checkCounted, type Part } from "./batch.ts"
-import { compile } from "./compile.ts"
-import { type BatchTensors, recordStep } from "./graph.ts"
-import {
-  allocateReport,
-  notFinite,
-  optimiserUpdates,
-  type Parameter,
-  parametersOf,
-  ratesOf,
-  reportHead,
-  reportNumber,
-} from "./optimiser.ts"
+import { cast } from "../ops/index.ts"
+import { type Batch, checkBatch, checkCounted } from "./batch.ts"
+import { Bounds } from "./bounds.ts"
+import { recordStep } from "./graph.ts"
+import { failureOf, type Parameter, parametersOf, ratesOf, reportHead } from "./optimiser.ts"
 import { checkTrainOptions, type TrainOptions, type TrainSettings } from "./options.ts"
+import { evaluationOf, type Form, freeReady, type Ready, recordPlans, upload } from "./ready.ts"
 
 export interface StepResult {
-  /** Mean over the micro-batches of ce + z. */
+  /** ce + z: of the whole batch, with `accumulate` "sum" the mean of those of its parts. */
   readonly loss: number
   readonly ce: number
   readonly z: number
@@ -47,27 +40,6 @@ export interface StepOptions {
   readonly starts?: Batch
 }
 
-/** Inputs, targets and the first visible position of each, on the backend, and the plans for them. */
-interface Ready {
-  readonly batch: BatchTensors
-  readonly B: number
-  readonly T: number
-  readonly arenaBytes: number
-  readonly planSteps: number
-  /** Multiply-adds, twice, of the products and of attention in one update. */
-  readonly flops: number
-  /** Forward, backward and, where there is one micro-batch, the update. */
-  readonly first: Prepared
-  /** Adds a further micro-batch to the gradients. */
-  readonly more?: Prepared
-  readonly update?: Prepared
-  readonly report: Tensor
-  /** Updates that put the losses into the report, and the plan of them alone, made when asked for. */
-  readonly losses: readonly Update[]
-  evaluation?: Prepared
-  readonly held: Holder
-}
-
 /** Trains a model in place. Free it before the model. */
 export class TrainStep {
   readonly model: OpenELM
@@ -78,6 +50,7 @@ export class TrainStep {
   readonly #backend: Backend
   readonly #held: Holder
   readonly #rates: Tensor
+  readonly #bounds: Bounds
   #ready: Ready | undefined
   readonly #usage = new Usage("this training step is closed. Create another one")
 
@@ -89,6 +62,7 @@ export class TrainStep {
     try {
       this.parameters = parametersOf(model.tensors, this.#held)
       this.#rates = this.#held.allocate([3])
+      this.#bounds = new Bounds(this.parameters, settings, model.backend)
     } catch (error) {
       this.#held.free()
       throw error
@@ -147,8 +121,8 @@ export class TrainStep {
 
   /**
    * One update from inputs and targets (B, T). Throws RangeError for ids outside the vocabulary and
-   * rows of unequal length; Error naming the parameter when a gradient is not finite, and then
-   * nothing has changed.
+   * rows of unequal length; Error naming the parameter when a gradient, or the update itself, is
+   * not finite, and then nothing has changed.
    */
   run(inputs: Batch, targets: Batch, options: StepOptions): Promise<StepResult> {
     return this.#alone(() => this.model.training(() => this.#run(inputs, targets, options)))
@@ -173,19 +147,20 @@ export class TrainStep {
   }
 
   async #run(inputs: Batch, targets: Batch, { lr, starts }: StepOptions): Promise<StepResult> {
-    const { accumulation } = this.settings
+    const { accumulation, accumulate, betas } = this.settings
     const { B, T, parts } = checkBatch(this.model.config, this.settings, inputs, targets, starts)
-    if (!(lr >= 0 && lr < Number.POSITIVE_INFINITY)) {
-      throw new RangeError(`lr must be a number from 0, got ${lr}`)
+    if (!(lr >= 0 && isSingle(lr))) {
+      throw new RangeError(`lr must be a number from 0 (in f32: 1.2e-38 to 3.4e38), got ${lr}`)
     }
-    checkCounted(parts, this.settings.ignoreIndex)
-    const ready = this.#prepare(B / accumulation, T)
-    const rates = ratesOf(lr, this.steps + 1, this.settings.betas)
+    const counted = checkCounted(parts, this.settings)
+    const rates = ratesOf(lr, this.steps + 1, betas)
+    const tried = !(await this.#bounds.hold(rates))
+    const ready = this.#prepare({ B: B / accumulation, T, tried })
     this.#backend.write(bufferOf(this.#rates), rates)
     const losses = [0, 0, 0]
     for (const [i, part] of parts.entries()) {
       if (i > 0) await nextTurn()
-      this.#upload(ready, part)
+      upload(this.#backend, ready, part, accumulate === "mean" ? counted : part.counted)
       await (i === 0 ? ready.first : (ready.more as Prepared)).run()
       if (parts.length === 1) break
       const numbers = await readBound(ready.report, this.#backend)
@@ -193,43 +168,31 @@ export class TrainStep {
     }
     await ready.update?.run()
     const numbers = await readBound(ready.report, this.#backend)
-    const mean = (i: number): number =>
-      parts.length === 1 ? (numbers[i] as number) : (losses[i] as number) / parts.length
-    const result = {
-      loss: mean(reportHead.loss),
-      ce: mean(reportHead.ce),
-      z: mean(reportHead.z),
-      gradNorm: numbers[reportHead.norm] as number,
-    }
-    // What adamW itself went by: the norm on the device.
-    if (!(result.gradNorm < 3e38)) throw notFinite(this.steps + 1, result, this.parameters, numbers)
+    // Parts of one mean add up to it.
+    const share = accumulate === "mean" ? 1 : 1 / parts.length
+    const [loss, ce, z] = (parts.length === 1 ? numbers : losses.map((x) => x * share)) as Losses
+    const result = { loss, ce, z, gradNorm: numbers[reportHead.norm] as number }
+    const failure = failureOf(this.steps + 1, lr, result, this.parameters, numbers)
+    if (failure) throw failure
     this.steps++
     return result
   }
 
   async #evaluate(inputs: Batch, targets: Batch, starts?: Batch): Promise<Evaluation> {
-    const { accumulation, ignoreIndex } = this.settings
     const { B, T, parts } = checkBatch(this.model.config, this.settings, inputs, targets, starts)
-    const ready = this.#prepare(B / accumulation, T)
-    ready.evaluation ??= this.#backend.prepare(plan(ready.losses, this.#backend))
+    const tried = this.#ready?.form.tried ?? false
+    const ready = this.#prepare({ B: B / this.settings.accumulation, T, tried })
+    const evaluation = evaluationOf(this.#backend, ready)
     let [sum, count] = [0, 0]
-    for (const part of parts) {
-      const counted = part.targets.filter((id) => id !== ignoreIndex).length
-      if (counted === 0) continue
+    for (const part of parts.filter(({ counted }) => counted > 0)) {
       await nextTurn()
-      this.#upload(ready, part)
-      await ready.evaluation.run()
+      upload(this.#backend, ready, part, part.counted)
+      await evaluation.run()
       const numbers = await readBound(ready.report, this.#backend)
-      sum += (numbers[reportHead.ce] as number) * counted
-      count += counted
+      sum += (numbers[reportHead.ce] as number) * part.counted
+      count += part.counted
     }
     return { ce: sum / count, count }
-  }
-
-  #upload({ batch }: Ready, part: Part): void {
-    this.#backend.write(bufferOf(batch.tokens), part.inputs)
-    this.#backend.write(bufferOf(batch.targets), part.targets)
-    this.#backend.write(bufferOf(batch.starts), part.starts)
   }
 
   /** Frees all but the model, when what is under way has ended. */
@@ -243,57 +206,24 @@ export class TrainStep {
   #free(): void {
     const ready = this.#ready
     this.#ready = undefined
-    for (const each of [ready?.first, ready?.more, ready?.update, ready?.evaluation]) each?.close()
-    ready?.held.free()
+    if (ready) freeReady(ready)
   }
 
-  #prepare(B: number, T: number): Ready {
-    if (this.#ready?.B === B && this.#ready.T === T) return this.#ready
+  #prepare(form: Form): Ready {
+    if (this.#ready && isSame(this.#ready.form, form)) return this.#ready
     this.#free()
     const held = new Holder(this.#backend)
+    const { model, settings, parameters } = this
     try {
-      this.#ready = this.#record(B, T, held)
+      this.#ready = recordPlans({ model, settings, parameters, rates: this.#rates }, form, held)
       return this.#ready
     } catch (error) {
       held.free()
       throw error
     }
   }
-
-  #record(B: number, T: number, held: Holder): Ready {
-    const { model, parameters, settings } = this
-    const batch = {
-      tokens: held.allocate([B * T], "i32"),
-      targets: held.allocate([B * T], "i32"),
-      starts: held.allocate([B, T], "i32"),
-    }
-    const report = allocateReport(held, parameters)
-    const { loss, ce, z, gradients } = recordStep(model.config, model.weights, batch, settings)
-    const losses = Object.entries({ loss, ce, z }).map(
-      ([name, x]): Update => [reportNumber(report, reportHead[name as "loss"]), x],
-    )
-    const place = { report, rates: this.#rates, share: 1 }
-    const all = { B, T, batch, report, losses, held }
-    const sums = new Map(parameters.map(({ weight, gradient }) => [weight, gradient]))
-    const set = [...sums].map(([w, sum]): Update => [sum, gradients.get(w) as Tensor])
-    if (settings.accumulation === 1) {
-      const updates = optimiserUpdates(parameters, gradients, place, settings)
-      const first = [...losses, ...set, ...updates]
-      return { ...all, ...compile(this.#backend, 1, { first }) }
-    }
-    const share = settings.accumulate === "mean" ? 1 / settings.accumulation : 1
-    const added = [...sums].map(([weight, sum]): Update => {
-      const gradient = gradients.get(weight) as Tensor
-      const flat = [sum, gradient].map((x) => reshape(x, [x.size])) as [Tensor, Tensor]
-      return [sum, reshape(accumulate(...flat), sum.shape)]
-    })
-    return {
-      ...all,
-      ...compile(this.#backend, settings.accumulation, {
-        first: [...losses, ...set],
-        more: [...losses, ...added],
-        update: optimiserUpdates(parameters, sums, { ...place, share }, settings),
-      }),
-    }
-  }
 }
+
+const isSame = (a: Form, b: Form): boolean => a.B === b.B && a.T === b.T && a.tried === b.tried
+
+type Losses = [loss: number, ce: number, z: number]

@@ -1,0 +1,119 @@
+// The plans of a training step for batches of one shape, and the memory that they take and leave: a
+// batch, and a report of losses and norms. When they run is step.ts's matter.
+import {
+  type Backend,
+  bufferOf,
+  type Prepared,
+  plan,
+  type Tensor,
+  type Update,
+} from "../engine/index.ts"
+import type { Holder, OpenELM } from "../model/index.ts"
+import { accumulate, reshape } from "../ops/index.ts"
+import type { Part } from "./batch.ts"
+import { compile } from "./compile.ts"
+import { type BatchTensors, recordStep } from "./graph.ts"
+import {
+  allocateReport,
+  optimiserUpdates,
+  type Parameter,
+  reportHead,
+  reportNumber,
+} from "./optimiser.ts"
+import type { TrainSettings } from "./options.ts"
+
+/** What plans are for: rows and positions of a micro-batch, and whether the update is tried before
+ *  anything moves. */
+export interface Form {
+  readonly B: number
+  readonly T: number
+  readonly tried: boolean
+}
+
+/** Inputs, targets and the first visible position of each, on the backend, and the plans for them. */
+export interface Ready {
+  readonly form: Form
+  readonly batch: BatchTensors
+  readonly arenaBytes: number
+  readonly planSteps: number
+  /** Multiply-adds, twice, of the products and of attention in one update. */
+  readonly flops: number
+  /** Forward, backward and, where there is one micro-batch, the update. */
+  readonly first: Prepared
+  /** Adds a further micro-batch to the gradients. */
+  readonly more?: Prepared
+  readonly update?: Prepared
+  readonly report: Tensor
+  /** Updates that put the losses into the report, and the plan of them alone, made when asked for. */
+  readonly losses: readonly Update[]
+  evaluation?: Prepared
+  readonly held: Holder
+}
+
+export interface Trained {
+  readonly model: OpenELM
+  readonly settings: TrainSettings
+  readonly parameters: readonly Parameter[]
+  /** As adamW takes them, (3). */
+  readonly rates: Tensor
+}
+
+/** Records and prepares the plans; what they hold beside the parameters is the holder's. */
+export function recordPlans(
+  { model, settings, parameters, rates }: Trained,
+  form: Form,
+  held: Holder,
+): Ready {
+  const { B, T, tried } = form
+  const batch = {
+    tokens: held.allocate([B * T], "i32"),
+    targets: held.allocate([B * T], "i32"),
+    starts: held.allocate([B, T], "i32"),
+    count: held.allocate([1]),
+  }
+  const report = allocateReport(held, parameters)
+  const { loss, ce, z, gradients } = recordStep(model.config, model.weights, batch, settings)
+  const losses = Object.entries({ loss, ce, z }).map(
+    ([name, x]): Update => [reportNumber(report, reportHead[name as "loss"]), x],
+  )
+  const place = { report, rates, tried }
+  const all = { form, batch, report, losses, held }
+  const sums = new Map(parameters.map(({ weight, gradient }) => [weight, gradient]))
+  const set = [...sums].map(([w, sum]): Update => [sum, gradients.get(w) as Tensor])
+  if (settings.accumulation === 1) {
+    const updates = optimiserUpdates(parameters, gradients, place, settings)
+    return { ...all, ...compile(model.backend, 1, { first: [...losses, ...set, ...updates] }) }
+  }
+  const added = [...sums].map(([weight, sum]): Update => {
+    const gradient = gradients.get(weight) as Tensor
+    const flat = [sum, gradient].map((x) => reshape(x, [x.size])) as [Tensor, Tensor]
+    return [sum, reshape(accumulate(...flat), sum.shape)]
+  })
+  return {
+    ...all,
+    ...compile(model.backend, settings.accumulation, {
+      first: [...losses, ...set],
+      more: [...losses, ...added],
+      update: optimiserUpdates(parameters, sums, place, settings),
+    }),
+  }
+}
+
+/** Puts a micro-batch on the backend; its losses and gradients are those of `count` targets. */
+export function upload(backend: Backend, { batch }: Ready, part: Part, count: number): void {
+  backend.write(bufferOf(batch.tokens), part.inputs)
+  backend.write(bufferOf(batch.targets), part.targets)
+  backend.write(bufferOf(batch.starts), part.starts)
+  backend.write(bufferOf(batch.count), Float32Array.of(count))
+}
+
+/** The plan of the losses alone. */
+export function evaluationOf(backend: Backend, ready: Ready): Prepared {
+  ready.evaluation ??= backend.prepare(plan(ready.losses, backend))
+  return ready.evaluation
+}
+
+export function freeReady(ready: Ready): void {
+  for (const each of [ready.first, ready.more, ready.update, ready.evaluation]) each?.close()
+  ready.held.free()
+}
