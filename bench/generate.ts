@@ -27,9 +27,9 @@ interface Flags {
   readonly model: string
   readonly tokenizer?: string
   readonly maxNewTokens?: number
-  readonly temperature: number
-  readonly topK: number
-  readonly topP: number
+  readonly temperature?: number
+  readonly topK?: number
+  readonly topP?: number
   readonly seed?: number
   readonly dtype?: WeightDType
   readonly cache: CacheDType
@@ -65,9 +65,14 @@ export function addGenerate(program: Command): void {
     .option("--model <folder>", "a model folder, default the model of this package", packageModel)
     .option("--tokenizer <path>", 'another tokenizer than the folder\'s: a path, or "byte"')
     .option("--max-new-tokens <n>", most, whole(1))
-    .option("--temperature <x>", "0 takes the likeliest token", positive, 0.8)
-    .option("--top-k <n>", "only the k likeliest tokens, 0 for all", whole(0), 0)
-    .option("--top-p <x>", "only the likeliest tokens of this probability", probability, 0.95)
+    .option("--temperature <x>", "0 takes the likeliest token, default 0.8 *", positive)
+    .option("--top-k <n>", "only the k likeliest tokens, 0, the default *, for all", whole(0))
+    .option(
+      "--top-p <x>",
+      "only the likeliest tokens of this probability, default 0.95 *",
+      probability,
+    )
+    .addHelpText("after", "\n* or what the model's generation_config.json says")
     .option("--seed <n>", "seed of the sampling, default a new one", whole(0, 0xffffffff))
     .addOption(dtypeOption(", default f32 or what the folder holds"))
     .addOption(cacheOption())
@@ -107,11 +112,14 @@ async function write(
   prompt: string,
   flags: Flags,
 ): Promise<string> {
-  const { temperature, topK, topP, seed = Math.floor(Math.random() * 2 ** 32) } = flags
+  const { topK, seed = Math.floor(Math.random() * 2 ** 32) } = flags
   const room = model.capacity - tokenizer.encode(prompt).length - 1
   const maxNewTokens = flags.maxNewTokens ?? Math.max(1, Math.min(defaultNewTokens, room))
   const stopping = stopper()
   const { signal } = stopping
+  // What the model's folder says of sampling comes before the defaults of this command.
+  const saysHow = model.config.generation?.doSample !== undefined
+  const { temperature = saysHow ? undefined : 0.8, topP = saysHow ? undefined : 0.95 } = flags
   const options = { maxNewTokens, temperature, topK, topP, seed, signal }
   const start = performance.now()
   let first = start

@@ -6,6 +6,7 @@ import { join } from "node:path"
 import { type Command, Option } from "commander"
 import {
   configJson,
+  generationFile,
   type ModelFolder,
   markOf,
   openModelFolder,
@@ -71,7 +72,7 @@ async function write(folder: ModelFolder, out: string, flags: Flags): Promise<st
   } finally {
     report.done()
   }
-  for (const name of tokenizerFiles) {
+  for (const name of [...tokenizerFiles, generationFile]) {
     const file = join(folder.path, name)
     if (existsSync(file)) await copyFile(file, join(out, name))
   }

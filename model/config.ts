@@ -1,8 +1,9 @@
 // The sizes of a model: what they derive from, the four released ones, the config.json format and
 // the shapes of the weights. The scaling rule itself is in scaling.ts.
 import { formatOf, type QuantisedFormat } from "./format.ts"
+import { checkEnds, type GenerationDefaults } from "./generation.ts"
 import { checkNumber, isObject, show } from "./json.ts"
-import { type Multipliers, makeDivisible, perLayer } from "./scaling.ts"
+import { checkMultipliers, type Multipliers, makeDivisible, perLayer } from "./scaling.ts"
 
 export type { Multipliers } from "./scaling.ts"
 
@@ -28,14 +29,21 @@ export interface ConfigSpec {
   readonly normEps?: number
   readonly bosId?: number
   readonly eosId?: number
+  /** All tokens that end a text, where there are several; then `eosId` is the first of them. */
+  readonly eosIds?: readonly number[]
   /** The token that batches are filled up with; no loss, no embedding gradient. CoreNet's, which
    *  Hugging Face's `pad_token_id` is not: that is often a token with a meaning, such as EOS. */
   readonly paddingIndex?: number
 }
 
+type Optional = "paddingIndex" | "eosIds"
+
 /** A spec with everything filled in, and the sizes H, G and F of every layer. */
-export interface ModelConfig extends Required<Omit<ConfigSpec, "paddingIndex">> {
-  readonly paddingIndex?: number
+export interface ModelConfig
+  extends Required<Omit<ConfigSpec, Optional>>,
+    Pick<ConfigSpec, Optional> {
+  /** What the folder's generation_config.json says, if it has one. */
+  readonly generation?: GenerationDefaults
   readonly queryHeads: readonly number[]
   readonly keyHeads: readonly number[]
   readonly ffnDims: readonly number[]
@@ -124,10 +132,14 @@ type Raw = Readonly<Record<string, unknown>>
 /** Checks every field and adds the sizes of each layer; `named` says where a field stands. */
 function derive(raw: Raw, named: (key: string) => string): ModelConfig {
   for (const [key, [, from, to]] of Object.entries({ ...integers, ...reals })) {
-    if (key === "paddingIndex" && raw[key] === undefined) continue
+    const isLeftOut = key === "paddingIndex" && raw[key] === undefined
+    if (isLeftOut || (key === "eosId" && raw.eosIds !== undefined)) continue
     checkNumber(named(key), raw[key], from, to, Object.hasOwn(integers, key))
   }
-  const config = raw as unknown as ModelConfig
+  const config = {
+    ...raw,
+    ...checkEnds(named("eosId"), raw.eosIds, raw.vocabSize),
+  } as unknown as ModelConfig
   const { layers, modelDim, headDim, queryHeadsPerKeyHead, vocabSize } = config
   for (const key of Object.keys(multipliers)) checkMultipliers(named(key), raw[key], layers)
   for (const key of ["bosId", "eosId", "paddingIndex"] as const) {
@@ -151,15 +163,6 @@ function derive(raw: Raw, named: (key: string) => string): ModelConfig {
     throw new RangeError(`${named("ffnMultipliers")}: a layer is wider than 1048576. Use smaller`)
   }
   return { ...config, queryHeads, keyHeads, ffnDims }
-}
-
-function checkMultipliers(name: string, given: unknown, layers: number): void {
-  const expected = `${name} is ${show(given)}, expected a number, [first, last] or ${layers} numbers`
-  const list: readonly unknown[] = Array.isArray(given) ? given : [given]
-  if (list.some((m) => typeof m !== "number")) throw new TypeError(expected)
-  const lengthFits = !Array.isArray(given) || list.length === 2 || list.length === layers
-  if (lengthFits && list.every((m) => (m as number) > 0 && (m as number) <= 1e6)) return
-  throw new RangeError(`${expected}, each above 0 and at most 1000000`)
 }
 
 // ---- config.json --------------------------------------------------------------------------------
@@ -195,6 +198,7 @@ export function parseConfig(json: unknown, source: string): ModelConfig {
   for (const [key, field] of fileNames) {
     if (Object.hasOwn(file, field)) raw[key] = file[field]
   }
+  if (Array.isArray(raw.eosId)) raw.eosIds = raw.eosId
   raw.qkvMultipliers ??= multipliersOf(file)
   const config = derive(raw, (key) => `${source}: ${fileNames.get(key)}`)
   checkHeads(source, "num_query_heads", file.num_query_heads, config.queryHeads)
@@ -219,6 +223,7 @@ export function configJson(config: ModelConfig, format?: QuantisedFormat): Recor
       AutoModelForCausalLM: `${code}modeling_openelm.OpenELMForCausalLM`,
     },
     ...Object.fromEntries(fields.filter(([, value]) => value !== undefined)),
+    ...(config.eosIds && { eos_token_id: config.eosIds }),
     ...Object.fromEntries(Object.entries(fixed).flatMap(([f, [v]]) => (v ? [[f, v]] : []))),
     num_query_heads: config.queryHeads,
     num_kv_heads: config.keyHeads,

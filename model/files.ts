@@ -87,6 +87,13 @@ export async function openIfThere(
   return fromNode("node:fs").existsSync(path) ? openOnDisk(path, reading) : undefined
 }
 
+/** Whether there is such a file. */
+export async function isThere(path: string): Promise<boolean> {
+  const file = await openIfThere(path)
+  file?.close()
+  return file !== undefined
+}
+
 function openOnDisk(path: string, { signal }: Waiting): OpenFile {
   signal?.throwIfAborted()
   const fs = fromNode("node:fs")

@@ -1,8 +1,9 @@
 // A model folder: config.json with model.safetensors, or with shards and their index. Checks every
 // tensor's name, shape and dtype against the config when it is opened; reads rows when asked.
 import { type ModelConfig, parameterCount, parseConfig, tensorShapes } from "./config.ts"
-import { fileIn, readFile } from "./files.ts"
+import { fileIn, readFile, readIfThere } from "./files.ts"
 import { formatOf, markOf, type QuantisedFormat } from "./format.ts"
+import { generationFile, parseGeneration } from "./generation.ts"
 import { checkWaiting, type Waiting } from "./http.ts"
 import { isObject, parseJson, show } from "./json.ts"
 import { specsOf, stored as storedForm } from "./layout.ts"
@@ -49,10 +50,7 @@ const configLimit = 1 << 20
  */
 export async function openModelFolder(path: string, waiting: Waiting = {}): Promise<ModelFolder> {
   checkWaiting(waiting)
-  const configPath = fileIn(path, "config.json")
-  const json = parseJson(await readFile(configPath, configLimit, waiting), configPath)
-  const config = parseConfig(json, configPath)
-  const format = isObject(json) ? formatOf(json, configPath) : undefined
+  const { config, format } = await readConfig(path, waiting)
   const files: SafetensorsFile[] = []
   const close = (): void => {
     for (const file of files) file.close()
@@ -75,6 +73,22 @@ export async function openModelFolder(path: string, waiting: Waiting = {}): Prom
     close()
     throw error
   }
+}
+
+/** What config.json and, if it is there, generation_config.json of a folder say. */
+export async function readConfig(
+  path: string,
+  waiting: Waiting = {},
+): Promise<Pick<ModelFolder, "config" | "format">> {
+  const file = fileIn(path, "config.json")
+  const json = parseJson(await readFile(file, configLimit, waiting), file)
+  const config = parseConfig(json, file)
+  const format = isObject(json) ? formatOf(json, file) : undefined
+  const other = fileIn(path, generationFile)
+  const bytes = await readIfThere(other, configLimit, waiting)
+  if (!bytes) return { config, format }
+  const generation = parseGeneration(bytes, config.vocabSize, other)
+  return { config: { ...config, generation }, format }
 }
 
 // ---- Tensors ------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 // Streaming generation: prefill in chunks, then one token at a time from the cache.
 import { isSingle } from "../engine/index.ts"
 import type { ModelConfig } from "./config.ts"
+import { samplingOf } from "./generation.ts"
 import { show } from "./json.ts"
 import type { Session } from "./session.ts"
 import type { Tokenizer } from "./tokenizer/index.ts"
@@ -8,7 +9,8 @@ import type { Tokenizer } from "./tokenizer/index.ts"
 export interface GenerateOptions {
   /** Most tokens to generate; default: as many as the cache holds. */
   readonly maxNewTokens?: number
-  /** 0 takes the most likely token; default 0. */
+  /** 0 takes the most likely token; default 0. For this and the next two the defaults of the model's
+   *  generation_config.json come first (generation.ts). */
   readonly temperature?: number
   /** Only the k most likely tokens; 0, the default, means all. */
   readonly topK?: number
@@ -17,7 +19,8 @@ export interface GenerateOptions {
   /** Seed of the sampling; default 0. Equal seeds give equal tokens. */
   readonly seed?: number
   /** Where to end: after token ids, which are still yielded, and before texts, of which nothing is.
-   *  Default: end of text, by the model's config and by its tokenizer; given texts alone, also there. */
+   *  Default: end of text, by the model's generation_config.json, else its config.json, and by its
+   *  tokenizer; given texts alone, also there. */
   readonly stop?: readonly (number | string)[]
   /** Ends the generation by throwing the signal's reason. */
   readonly signal?: AbortSignal
@@ -52,10 +55,10 @@ export function checkOptions(
 ): Checked {
   checkPrompt(prompt, config, capacity)
   const room = capacity - prompt.length
-  const ends = new Set([config.eosId, tokenizer?.eosId ?? config.eosId])
-  const end = [...ends].filter((id) => id >= 0 && id < config.vocabSize)
-  const { maxNewTokens = room, temperature = 0, topK = 0, topP = 1, seed = 0 } = options
-  const { stop = end, signal } = options
+  const own = samplingOf(config)
+  const { temperature = own.temperature, topK = own.topK, topP = own.topP } = options
+  const end = endsOf(config, tokenizer)
+  const { maxNewTokens = room, seed = 0, stop = end, signal } = options
   number("maxNewTokens", maxNewTokens, "a whole number from 0", Number.isInteger, 0)
   number("topK", topK, "a whole number from 0", Number.isInteger, 0)
   number("seed", seed, "a whole number from 0 to 4294967295", Number.isInteger, 0, 0xffffffff)
@@ -118,6 +121,13 @@ function checkStop(
     `generate: stop holds the text ${show(texts[0])}, and this model has no tokenizer. Load it with ` +
       '{ tokenizer: "path/to/tokenizer.model" }, or give token ids',
   )
+}
+
+/** Tokens that end a text: by generation_config.json, else config.json, and by the tokenizer. */
+function endsOf(config: ModelConfig, tokenizer: Tokenizer | undefined): readonly number[] {
+  const { generation, eosIds = [config.eosId], vocabSize } = config
+  const ends = new Set([...(generation?.eosIds ?? eosIds), tokenizer?.eosId ?? -1])
+  return [...ends].filter((id) => id >= 0 && id < vocabSize)
 }
 
 function number(

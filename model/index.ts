@@ -10,7 +10,7 @@ export {
   scaledConfig,
   tensorShapes,
 } from "./config.ts"
-export { type ModelFolder, openModelFolder, type TensorSource } from "./folder.ts"
+export { type ModelFolder, openModelFolder, readConfig, type TensorSource } from "./folder.ts"
 export { markOf, type QuantisedFormat, quantisedFormats } from "./format.ts"
 export {
   type Attend,
@@ -21,6 +21,7 @@ export {
   type Weights,
 } from "./forward.ts"
 export { type GenerateOptions, nextTurn, type Token } from "./generate.ts"
+export { type GenerationDefaults, generationFile } from "./generation.ts"
 export { Holder } from "./holder.ts"
 export type { Waiting } from "./http.ts"
 export { type Spec, specsOf, type WeightDType, weightBytes, weightDTypes } from "./layout.ts"

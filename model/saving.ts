@@ -11,10 +11,12 @@ import {
 import { fromNode } from "../engine/node.ts"
 import { cast, unpack } from "../ops/index.ts"
 import { configJson, type ModelConfig } from "./config.ts"
+import { fileIn, isThere } from "./files.ts"
+import { generationFile, generationJson } from "./generation.ts"
 import { type FileDType, itemBytes } from "./header.ts"
 import { type Spec, specsOf } from "./layout.ts"
 import { type TensorData, writeSafetensors } from "./safetensors.ts"
-import type { Tokenizer } from "./tokenizer/index.ts"
+import { type Tokenizer, tokenizerFiles } from "./tokenizer/index.ts"
 
 /** Dtypes in which rows are written. */
 export type SavedDType = "f32" | "f16" | "bf16"
@@ -104,8 +106,9 @@ function countNotFinite(dtype: FileDType, piece: ArrayBufferView): number {
 }
 
 /**
- * Writes config.json, model.safetensors and the tokenizer's file into a folder, which is made if it
- * is not there. Each file is written whole or not at all; numbers that are not finite are none.
+ * Writes config.json, model.safetensors, the tokenizer's file and generation_config.json, if there
+ * are any, into a folder, which is made if it is not there. Each file is written whole or not at all;
+ * numbers that are not finite are none.
  */
 export async function saveModel(
   folder: string,
@@ -116,10 +119,28 @@ export async function saveModel(
   const { mkdir } = fromNode("node:fs/promises")
   const { join } = fromNode("node:path")
   await mkdir(folder, { recursive: true })
+  if (tokenizer) await checkTokenizers(folder, tokenizer)
   await writeSafetensors(join(folder, "model.safetensors"), onlyFinite(tensors), { format: "pt" })
   if (tokenizer) await writeFileWhole(join(folder, tokenizer.file.name), tokenizer.file.bytes)
-  const text = `${JSON.stringify(configJson(config), null, 2)}\n`
-  await writeFileWhole(join(folder, "config.json"), new TextEncoder().encode(text))
+  const written = (json: object) => new TextEncoder().encode(`${JSON.stringify(json, null, 2)}\n`)
+  if (config.generation) {
+    const json = generationJson(config.generation)
+    await writeFileWhole(join(folder, generationFile), written(json))
+  }
+  await writeFileWhole(join(folder, "config.json"), written(configJson(config)))
+}
+
+/** A tokenizer that is written must be the one that is read. Throws RangeError where it would not. */
+async function checkTokenizers(folder: string, tokenizer: Tokenizer): Promise<void> {
+  const { name } = tokenizer.file
+  const first = tokenizerFiles.slice(0, tokenizerFiles.indexOf(name as "tokenizer.json"))
+  for (const other of first) {
+    if (!(await isThere(fileIn(folder, other)))) continue
+    throw new RangeError(
+      `${folder} holds a ${other}, which is read before the ${name} of this model. ` +
+        "Save into another folder, or remove it",
+    )
+  }
 }
 
 /** To a temporary name beside it, synced, then renamed. */

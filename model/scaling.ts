@@ -1,9 +1,20 @@
 // Layer-wise scaling: narrow layers first, wide ones last (Mehta et al. 2024, section 2.1, arXiv
 // 2404.14619). What the multipliers multiply is config.ts.
+import { show } from "./json.ts"
 
 /** One multiplier for all layers, a range [first, last], or one per layer (for ffn only, if other
  *  programs are to read the config). Two numbers are always a range. */
 export type Multipliers = number | readonly number[]
+
+/** Throws TypeError or RangeError that names what is no multipliers. */
+export function checkMultipliers(name: string, given: unknown, layers: number): void {
+  const expected = `${name} is ${show(given)}, expected a number, [first, last] or ${layers} numbers`
+  const list: readonly unknown[] = Array.isArray(given) ? given : [given]
+  if (list.some((m) => typeof m !== "number")) throw new TypeError(expected)
+  const lengthFits = !Array.isArray(given) || list.length === 2 || list.length === layers
+  if (lengthFits && list.every((m) => (m as number) > 0 && (m as number) <= 1e6)) return
+  throw new RangeError(`${expected}, each above 0 and at most 1000000`)
+}
 
 /** The multiplier of every layer; a range is spread evenly and rounded to two decimals. */
 export function perLayer(given: Multipliers, layers: number): readonly number[] {

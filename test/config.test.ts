@@ -171,13 +171,32 @@ const refusals: readonly [Record<string, unknown>, string, string][] = [
   [{ ffn_multipliers: [0.5, 1e6] }, "RangeError", "a layer is wider than 1048576"],
   [{ qkv_multipliers: {} }, "TypeError", "qkv_multipliers is an object"],
   [{ padding_index: 128 }, "RangeError", "padding_index is 128, expected an id below the 128"],
-  [{ eos_token_id: [1, 2] }, "TypeError", "eos_token_id is [1, 2], expected an integer"],
+  [{ eos_token_id: [] }, "RangeError", "eos_token_id is [], expected an id or a list of ids"],
+  [
+    { eos_token_id: [1, "2"] },
+    "TypeError",
+    'eos_token_id is [1, "2"], expected an integer or a list',
+  ],
+  [
+    { eos_token_id: [1, 500] },
+    "RangeError",
+    "eos_token_id is [1, 500], expected an id below the 128",
+  ],
   [{ bos_token_id: 500 }, "RangeError", "bos_token_id is 500, expected an id below the 128"],
   [{ model_name: 3 }, "TypeError", "model_name is 3"],
   [{ num_query_heads: [2, 2, 4, 8] }, "RangeError", "give [2, 2, 4, 4] (layer 3: 4)"],
   [{ num_query_heads: [2, 2, 4, 4, 4] }, "RangeError", "num_query_heads is [2, 2, 4, 4, 4]"],
   [{ num_kv_heads: [2, 2, 4, 4] }, "RangeError", "(layer 0: 1)"],
 ]
+
+t.test("a list of ends stays one, its first the end of the text", async (t) => {
+  const config = parse({ eos_token_id: [5, 2, 5] })
+  t.match(config, { eosId: 5, eosIds: [5, 2] })
+  t.same(configJson(config).eos_token_id, [5, 2])
+  t.same(parseConfig(configJson(config), "c.json"), config)
+  t.notOk("eosIds" in parse({ eos_token_id: 5 }))
+  t.match(scaledConfig({ layers: 1, modelDim: 32, headDim: 16, eosIds: [7, 8] }), { eosId: 7 })
+})
 
 t.test("parseConfig refuses what it cannot run, naming file, field and value", async (t) => {
   for (const [changes, name, message] of refusals) {

@@ -31,7 +31,14 @@ t.test("a model behind a URL is the model of the folder", async (t) => {
   t.equal(await textOf(url), want, "in ranges")
   t.same(
     log.map((line) => line.split(" ")[0]).sort(),
-    ["config.json", "model.safetensors", "model.safetensors", "tokenizer.json", "tokenizer.model"],
+    [
+      "config.json",
+      "generation_config.json",
+      "model.safetensors",
+      "model.safetensors",
+      "tokenizer.json",
+      "tokenizer.model",
+    ],
     "each file once, and the second block of the weights",
   )
   t.equal(await textOf(new URL(`${url}/?key=1`)), want, "a URL with a query")

@@ -4,13 +4,13 @@ import { type DType, decode, encode, viewOf } from "../engine/index.ts"
 import { fromNode } from "../engine/node.ts"
 import {
   openSafetensors,
-  parseConfig,
+  readConfig,
   type SafetensorsFile,
   saveModel,
   type TensorData,
   type Tokenizer,
 } from "../model/index.ts"
-import { parseJson, show } from "../model/json.ts"
+import { show } from "../model/json.ts"
 
 /** Numbers that are averaged at a time. */
 const numbersAtATime = 1 << 22
@@ -26,7 +26,6 @@ export async function averageModels(
   out: string,
   tokenizer?: Tokenizer,
 ): Promise<void> {
-  const { readFile } = fromNode("node:fs/promises")
   const { join } = fromNode("node:path")
   if (folders.length < 2) throw new RangeError("average: give two or more model folders")
   const files: SafetensorsFile[] = []
@@ -34,8 +33,7 @@ export async function averageModels(
     for (const folder of folders) {
       files.push(await openSafetensors(join(folder, "model.safetensors")))
     }
-    const path = join(folders[0] as string, "config.json")
-    const config = parseConfig(parseJson(await readFile(path), path), path)
+    const { config } = await readConfig(folders[0] as string)
     await saveModel(out, config, averaged(files), tokenizer)
   } finally {
     for (const file of files) file.close()

@@ -1,7 +1,7 @@
 // Text to token ids and back: SentencePiece's tokenizer.model, the Llama family's tokenizer.json,
 // or plain bytes.
 import { fromNode } from "../../engine/node.ts"
-import { fileIn, openIfThere, readIfThere } from "../files.ts"
+import { fileIn, isThere, readIfThere } from "../files.ts"
 import { checkWaiting, type Waiting } from "../http.ts"
 import { isObject, parseJson } from "../json.ts"
 import { isRemote } from "../remote.ts"
@@ -85,9 +85,7 @@ export async function loadIfThere(
 export async function tokenizerIn(path: string): Promise<string | undefined> {
   if (!(await isFolder(path))) return path
   for (const file of await candidates(path)) {
-    const open = await openIfThere(file)
-    open?.close()
-    if (open) return file
+    if (await isThere(file)) return file
   }
   return undefined
 }

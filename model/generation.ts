@@ -1,0 +1,92 @@
+// generation_config.json: how a model is meant to generate. What it says takes the place of this
+// engine's defaults, and options that are given take the place of both:
+//   eos_token_id         the tokens that end a text, in place of config.json's
+//   do_sample            true samples; false, or nothing, takes the likeliest token (temperature 0)
+//   temperature          where do_sample is true; 1 where the file does not say
+//   top_k, top_p         whenever tokens are sampled
+// Fields that are missing or null say nothing, so that no other program's defaults come in with them;
+// all others, repetition_penalty among them, are left alone.
+import { isSingle } from "../engine/index.ts"
+import { checkNumber, isObject, parseJson, show } from "./json.ts"
+
+export const generationFile = "generation_config.json"
+
+export interface GenerationDefaults {
+  readonly eosIds?: readonly number[]
+  readonly doSample?: boolean
+  readonly temperature?: number
+  readonly topK?: number
+  readonly topP?: number
+}
+
+/** Reads the file. Throws SyntaxError, TypeError or RangeError that names `source` and the field. */
+export function parseGeneration(
+  bytes: Uint8Array,
+  vocabSize: number,
+  source: string,
+): GenerationDefaults {
+  const json = parseJson(bytes, source)
+  if (!isObject(json)) throw new TypeError(`${source} is ${show(json)}, expected a JSON object`)
+  const found: { -readonly [K in keyof GenerationDefaults]: GenerationDefaults[K] } = {}
+  const { eos_token_id, do_sample, temperature, top_k, top_p } = json
+  const at = (field: string): string => `${source}: ${field}`
+  if (has(eos_token_id)) found.eosIds = checkIds(at("eos_token_id"), eos_token_id, vocabSize)
+  if (has(do_sample)) {
+    if (typeof do_sample !== "boolean") {
+      throw new TypeError(`${at("do_sample")} is ${show(do_sample)}, expected true or false`)
+    }
+    found.doSample = do_sample
+  }
+  if (has(temperature)) found.temperature = checkSingle(at("temperature"), temperature, 0, Infinity)
+  if (has(top_k)) {
+    checkNumber(at("top_k"), top_k, 0, Number.MAX_SAFE_INTEGER, true)
+    found.topK = top_k
+  }
+  if (has(top_p)) found.topP = checkSingle(at("top_p"), top_p, Number.MIN_VALUE, 1)
+  return found
+}
+
+/** A number of a range that f32 holds, as sampling is given it. */
+function checkSingle(name: string, value: unknown, from: number, to: number): number {
+  checkNumber(name, value, from, to, false)
+  if (isSingle(value)) return value
+  throw new RangeError(`${name} is ${value}, expected a number that f32 holds`)
+}
+
+const has = (value: unknown): boolean => value !== undefined && value !== null
+
+/** An id or a list of them as a list without repeats. Throws TypeError or RangeError naming it. */
+function checkIds(name: string, given: unknown, vocabSize: number): readonly number[] {
+  const list: readonly unknown[] = Array.isArray(given) ? given : [given]
+  if (list.length === 0) throw new RangeError(`${name} is [], expected an id or a list of ids`)
+  for (const id of list) {
+    if (!Number.isInteger(id)) {
+      throw new TypeError(`${name} is ${show(given)}, expected an integer or a list of integers`)
+    }
+    if ((id as number) >= 0 && (id as number) < vocabSize) continue
+    throw new RangeError(
+      `${name} is ${show(given)}, expected an id below the ${vocabSize} of the vocabulary`,
+    )
+  }
+  return [...new Set(list as readonly number[])]
+}
+
+/** The fields of a config that has a list of ends. */
+export function checkEnds(name: string, eosIds: unknown, vocabSize: unknown) {
+  if (eosIds === undefined) return {}
+  const ids = checkIds(name, eosIds, vocabSize as number)
+  return { eosId: ids[0] as number, eosIds: ids }
+}
+
+/** How `generate` goes on where its options say nothing. */
+export function samplingOf({ generation = {} }: { readonly generation?: GenerationDefaults }) {
+  const { doSample = false, temperature = 1, topK = 0, topP = 1 } = generation
+  return { temperature: doSample ? temperature : 0, topK, topP }
+}
+
+/** The file of these defaults, an object for JSON.stringify; `parseGeneration` reads it back. */
+export function generationJson(defaults: GenerationDefaults): Record<string, unknown> {
+  const { eosIds, doSample, temperature, topK, topP } = defaults
+  const eos_token_id = eosIds?.length === 1 ? eosIds[0] : eosIds
+  return { eos_token_id, do_sample: doSample, temperature, top_k: topK, top_p: topP }
+}
