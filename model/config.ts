@@ -1,5 +1,6 @@
 // The sizes of a model: what they derive from, the four released ones, the config.json format and
 // the shapes of the weights. The scaling rule itself is in scaling.ts.
+import { isSingle } from "../engine/index.ts"
 import { formatOf, type QuantisedFormat } from "./format.ts"
 import { checkEnds, type GenerationDefaults } from "./generation.ts"
 import { checkNumber, isObject, show } from "./json.ts"
@@ -135,6 +136,10 @@ function derive(raw: Raw, named: (key: string) => string): ModelConfig {
     const isLeftOut = key === "paddingIndex" && raw[key] === undefined
     if (isLeftOut || (key === "eosId" && raw.eosIds !== undefined)) continue
     checkNumber(named(key), raw[key], from, to, Object.hasOwn(integers, key))
+    if (isSingle(raw[key] as number)) continue
+    throw new RangeError(
+      `${named(key)} is ${raw[key]}, expected 0 or from 1.2e-38: f32 holds no less`,
+    )
   }
   const config = {
     ...raw,

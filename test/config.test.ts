@@ -165,6 +165,7 @@ const refusals: readonly [Record<string, unknown>, string, string][] = [
   [{ head_dim: 15 }, "RangeError", "head_dim is 15, expected an even number"],
   [{ rope_freq_constant: 0 }, "RangeError", "rope_freq_constant is 0"],
   [{ rms_norm_eps: -1 }, "RangeError", "rms_norm_eps is -1"],
+  [{ rms_norm_eps: 1e-46 }, "RangeError", "rms_norm_eps is 1e-46, expected 0 or from 1.2e-38"],
   [{ ffn_multipliers: [0.5, 1, 4] }, "RangeError", "expected a number, [first, last] or 4 numbers"],
   [{ ffn_multipliers: [0.5, "4"] }, "TypeError", 'ffn_multipliers is [0.5, "4"]'],
   [{ ffn_multipliers: [0.5, -4] }, "RangeError", "each above 0"],

@@ -114,6 +114,8 @@ t.test("summed micro-batches are means of their own, and none may be empty", asy
     message: /targets: every id is the ignored 0, so nothing is learnt/,
   })
   await mean.close()
+  const none = lossAndGradients(model, inputs.slice(2, 4), targets.slice(2, 4), { ignoreIndex })
+  await t.rejects(none, /targets: every id is the ignored 0/)
   await model.close()
   backend.close()
 })

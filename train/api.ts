@@ -2,7 +2,7 @@
 import { bufferOf, constant, readTensors, runOnce, type Update } from "../engine/index.ts"
 import { Holder, type OpenELM, specsOf } from "../model/index.ts"
 import { reshape, unpack } from "../ops/index.ts"
-import { type Batch, checkBatch } from "./batch.ts"
+import { type Batch, checkBatch, checkCounted } from "./batch.ts"
 import { recordStep } from "./graph.ts"
 import { checkTrainOptions, type TrainOptions, type TrainSettings } from "./options.ts"
 import { type StepOptions, type StepResult, TrainStep } from "./step.ts"
@@ -25,7 +25,8 @@ export interface LossAndGradients {
 
 /**
  * Loss of a batch and its gradient with respect to every weight. inputs, targets (B, T).
- * Throws RangeError for ids outside the vocabulary and rows of unequal length.
+ * Throws RangeError for ids outside the vocabulary, rows of unequal length, and targets of which none
+ * counts.
  */
 export async function lossAndGradients(
   model: OpenELM,
@@ -35,6 +36,7 @@ export async function lossAndGradients(
 ): Promise<LossAndGradients> {
   const settings = checkTrainOptions(model, { ...options, accumulation: 1 })
   const batch = checkBatch(model.config, settings, inputs, targets, starts)
+  checkCounted(batch.parts, settings)
   return model.reading(() => gradientsOf(model, settings, batch))
 }
 
