@@ -22,6 +22,7 @@ import { bold } from "./colour.ts"
 import { standardInput } from "./files.ts"
 import { openFor } from "./open.ts"
 import { reporter } from "./progress.ts"
+import { sayWhich } from "./which.ts"
 
 interface Flags {
   readonly model: string
@@ -99,6 +100,7 @@ async function generate(argument: string, flags: Flags): Promise<void> {
     if (!model.tokenizer) {
       throw new Error(`${folder} has no tokenizer. Give one with --tokenizer PATH`)
     }
+    await sayWhich(tokenizer ?? folder, model.tokenizer)
     console.error(await write(model, model.tokenizer, prompt, flags))
   } finally {
     report.done()
@@ -124,9 +126,11 @@ async function write(
   const start = performance.now()
   let first = start
   let count = 0
+  let others = 0
   let output = bold(prompt)
   try {
-    for await (const { text } of model.generate(prompt, options)) {
+    for await (const { id, text } of model.generate(prompt, options)) {
+      if (id >= tokenizer.vocabSize) others++
       if (count++ === 0) first = performance.now()
       process.stdout.write(output + text)
       output = ""
@@ -137,10 +141,20 @@ async function write(
     stopping.close()
   }
   if (!stopping.outputClosed()) process.stdout.write("\n")
+  checkPieces(others, count, tokenizer, model)
   const rate = count > 1 ? (1000 * (count - 1)) / (performance.now() - first) : 0
   return (
     `${count} tokens, ${rate.toPrecision(3)} tokens/s; ` +
     `first after ${(first - start).toFixed(0)} ms; seed ${seed}`
+  )
+}
+
+/** Throws RangeError where most of what a model says has no piece in the tokenizer. */
+function checkPieces(others: number, count: number, tokenizer: Tokenizer, { config }: OpenELM) {
+  if (2 * others <= count) return
+  throw new RangeError(
+    `${others} of ${count} tokens of ${config.name}, whose vocabulary is ${config.vocabSize}, are none ` +
+      `of the tokenizer's ${tokenizer.vocabSize} pieces. Give the tokenizer that it was trained with`,
   )
 }
 

@@ -59,7 +59,26 @@ export function checkOptions(
   const { temperature = own.temperature, topK = own.topK, topP = own.topP } = options
   const end = endsOf(config, tokenizer)
   const { maxNewTokens = room, seed = 0, stop = end, signal } = options
+  const sampling = { temperature, topK, topP, seed }
   number("maxNewTokens", maxNewTokens, "a whole number from 0", Number.isInteger, 0)
+  checkSampling(sampling)
+  const { ids, texts } = checkStop(stop, config, tokenizer)
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    throw new TypeError("generate: signal must be an AbortSignal")
+  }
+  if (maxNewTokens > room) {
+    throw new RangeError(
+      `generate: ${prompt.length} prompt tokens and ${maxNewTokens} new ones exceed the cache of ` +
+        `${capacity}. Ask for at most ${room} new tokens${orMore(capacity, config)}`,
+    )
+  }
+  const after = texts.length > 0 && ids.length === 0 ? end : ids
+  return { ...sampling, maxNewTokens, stop: after, stopTexts: texts, signal }
+}
+
+type Sampling = Pick<Checked, "temperature" | "topK" | "topP" | "seed">
+
+function checkSampling({ temperature, topK, topP, seed }: Sampling): void {
   number("topK", topK, "a whole number from 0", Number.isInteger, 0)
   number("seed", seed, "a whole number from 0 to 4294967295", Number.isInteger, 0, 0xffffffff)
   number(
@@ -78,19 +97,6 @@ export function checkOptions(
     0,
     1,
   )
-  const { ids, texts } = checkStop(stop, config, tokenizer)
-  if (signal !== undefined && !(signal instanceof AbortSignal)) {
-    throw new TypeError("generate: signal must be an AbortSignal")
-  }
-  if (maxNewTokens > room) {
-    throw new RangeError(
-      `generate: ${prompt.length} prompt tokens and ${maxNewTokens} new ones exceed the cache of ` +
-        `${capacity}. Ask for at most ${room} new tokens${orMore(capacity, config)}`,
-    )
-  }
-  const sampling = { temperature, topK, topP, seed }
-  const after = texts.length > 0 && ids.length === 0 ? end : ids
-  return { ...sampling, maxNewTokens, stop: after, stopTexts: texts, signal }
 }
 
 /** Advice that helps only where the cache is smaller than it could be. */

@@ -57,6 +57,7 @@ export {
   type Tokenizer,
   tokenizerFiles,
   tokenizerIn,
+  tokenizersIn,
 } from "./tokenizer/index.ts"
 export { Usage } from "./usage.ts"
 export { outlineWeights } from "./weights.ts"

@@ -4,7 +4,9 @@ import { type Command, InvalidArgumentError } from "commander"
 import { whole } from "../bench/cli.ts"
 import { checkWritable, standardInput, writeWhole } from "../bench/files.ts"
 import { type Report, reporter } from "../bench/progress.ts"
-import { loadTokenizer } from "../model/index.ts"
+import { sayWhich } from "../bench/which.ts"
+import { loadTokenizer, type Tokenizer } from "../model/index.ts"
+import { show } from "../model/json.ts"
 import { learnVocabulary } from "./vocabulary.ts"
 import { type WordCounter, wordCounter } from "./vocabulary_words.ts"
 
@@ -24,6 +26,14 @@ const fraction = (text: string): number => {
   const value = Number(text)
   if (/^[\d.]+$/.test(text) && value > 0 && value <= 1) return value
   throw new InvalidArgumentError("Expected a number above 0 and up to 1.")
+}
+
+/** Adds the ids of an argument, which may hold several: "1 2", "1,2". */
+const tokenIds = (text: string, before: readonly number[] = []): readonly number[] => {
+  const ids = text.split(/[\s,]+/).filter((id) => id !== "")
+  const odd = ids.find((id) => !/^\d+$/.test(id))
+  if (odd === undefined) return [...before, ...ids.map(Number)]
+  throw new InvalidArgumentError(`Expected token ids, whole numbers from 0, got ${show(odd)}.`)
 }
 
 export function addTokenizer(program: Command): void {
@@ -51,7 +61,7 @@ export function addTokenizer(program: Command): void {
   tokenizer
     .command("decode")
     .description("print the text of token ids")
-    .argument("<ids...>", "token ids")
+    .argument("<ids...>", "token ids", tokenIds)
     .requiredOption(
       "--tokenizer <path>",
       'tokenizer.model, tokenizer.json, their folder, or "byte"',
@@ -114,12 +124,21 @@ async function countFile(path: string, words: WordCounter, report: Report): Prom
 }
 
 async function encode(text: string, { tokenizer, bos = false }: UseFlags): Promise<void> {
-  const { encode } = await loadTokenizer(tokenizer)
+  const { encode } = await loadAndSay(tokenizer)
   console.log(encode(text === "-" ? await standardInput() : text, { bos }).join(" "))
 }
 
-async function decode(ids: readonly string[], { tokenizer }: UseFlags): Promise<void> {
-  const { decode } = await loadTokenizer(tokenizer)
-  const numbers = ids.flatMap((text) => text.split(/[\s,]+/).filter((id) => id !== ""))
-  console.log(decode(numbers.map(Number)))
+async function decode(ids: readonly number[], { tokenizer }: UseFlags): Promise<void> {
+  const { decode, vocabSize } = await loadAndSay(tokenizer)
+  const beyond = ids.find((id) => id >= vocabSize)
+  if (beyond !== undefined) {
+    throw new RangeError(`${tokenizer}: token ids lie in 0 … ${vocabSize - 1}, got ${beyond}`)
+  }
+  console.log(decode(ids))
+}
+
+async function loadAndSay(path: string): Promise<Tokenizer> {
+  const tokenizer = await loadTokenizer(path)
+  await sayWhich(path, tokenizer)
+  return tokenizer
 }

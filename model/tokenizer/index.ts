@@ -90,6 +90,14 @@ export async function tokenizerIn(path: string): Promise<string | undefined> {
   return undefined
 }
 
+/** Names of the tokenizers that a folder holds, first the one that is read. */
+export async function tokenizersIn(path: string): Promise<string[]> {
+  if (path === "byte" || !(await isFolder(path))) return []
+  const found: string[] = []
+  for (const name of tokenizerFiles) if (await isThere(fileIn(path, name))) found.push(name)
+  return found
+}
+
 /** Where a tokenizer may be: of a folder its files, else the path itself. Of a URL, whatever does
  *  not end like such a file is a folder. */
 const candidates = async (path: string): Promise<readonly string[]> =>

@@ -1,0 +1,57 @@
+// `elm tokenizer` and `elm generate` with ids and tokenizers that do not fit: what they say, and how
+// they end.
+import { spawnSync } from "node:child_process"
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import t from "tap"
+import { loadTokenizer, shippedModel } from "../index.ts"
+
+const elm = fileURLToPath(new URL("../elm.js", import.meta.url))
+const small = await shippedModel()
+const both = mkdtempSync(join(tmpdir(), "openelm-both-"))
+cpSync(small, both, { recursive: true })
+writeFileSync(join(both, "tokenizer.json"), (await loadTokenizer("byte")).file.bytes)
+t.teardown(() => rmSync(both, { recursive: true }))
+
+const run = (...args: string[]) => {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [elm, ...args], {
+    encoding: "utf8",
+  })
+  return { status, stdout, stderr }
+}
+
+t.test("decode takes the ids that the tokenizer has, and no others", async (t) => {
+  const decode = (...ids: string[]) => run("tokenizer", "decode", ...ids, "--tokenizer", small)
+  const { vocabSize, encode } = await loadTokenizer(small)
+  const ids = encode("It is a truth")
+  t.match(decode(...ids.map(String)), { status: 0, stdout: "It is a truth\n" })
+  t.match(decode(ids.join(","), ` ${ids.join("  ")} `).stdout, /^It is a truth It is a truth\n$/)
+  t.equal(decode(`${vocabSize - 1}`).status, 0)
+  for (const odd of ["abc", "1e3", "1.5", "0x10", "NaN", "1,,b"]) {
+    const { status, stdout, stderr } = decode("5", odd)
+    t.same([status, stdout], [2, ""], odd)
+    t.match(stderr, /Expected token ids, whole numbers from 0, got "/)
+  }
+  for (const id of [vocabSize, 2 ** 53]) {
+    const { status, stdout, stderr } = decode("5", `${id}`)
+    t.same([status, stdout], [1, ""])
+    t.match(stderr, `token ids lie in 0 … ${vocabSize - 1}, got ${id}`)
+  }
+})
+
+t.test("of two tokenizers in a folder it is said which was read", async (t) => {
+  const { status, stdout, stderr } = run("tokenizer", "encode", "It", "--tokenizer", both)
+  t.same([status, stdout], [0, "73 116\n"])
+  t.match(stderr, /^read tokenizer\.json of .*, not tokenizer\.model\n$/)
+  t.equal(run("tokenizer", "encode", "It", "--tokenizer", small).stderr, "")
+  const generated = run("generate", "It", "--model", both, "--max-new-tokens", "1", "--seed", "1")
+  t.match(generated.stderr, /read tokenizer\.json of .*, not tokenizer\.model\n/)
+})
+
+t.test("a tokenizer of another vocabulary is an error, not silence", async (t) => {
+  const { status, stderr } = run("generate", "It is", "--tokenizer", "byte", "--seed", "1")
+  t.equal(status, 1)
+  t.match(stderr, /\d+ of \d+ tokens of OpenELM-small, whose vocabulary is 4096, are none of the/)
+})
