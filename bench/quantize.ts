@@ -1,9 +1,9 @@
 // `elm quantize`: writes a model folder whose matrices are the panels of 8 or 4 bits that a backend
 // keeps, so that it loads without packing. config.json comes last: a folder without it is unfinished.
-import { existsSync } from "node:fs"
-import { copyFile, mkdir } from "node:fs/promises"
+import { mkdir } from "node:fs/promises"
 import { join } from "node:path"
 import { type Command, Option } from "commander"
+import { fileIn, readIfThere } from "../model/files.ts"
 import {
   configJson,
   generationFile,
@@ -21,6 +21,9 @@ import { threadsOption } from "./cli.ts"
 import { checkEmpty, writeWhole } from "./files.ts"
 import { openFor } from "./open.ts"
 import { reporter } from "./progress.ts"
+
+/** Of a file that is taken along. */
+const mostBytes = 64 << 20
 
 interface Flags {
   readonly dtype: QuantisedFormat
@@ -73,8 +76,8 @@ async function write(folder: ModelFolder, out: string, flags: Flags): Promise<st
     report.done()
   }
   for (const name of [...tokenizerFiles, generationFile]) {
-    const file = join(folder.path, name)
-    if (existsSync(file)) await copyFile(file, join(out, name))
+    const bytes = await readIfThere(fileIn(folder.path, name), mostBytes)
+    if (bytes) await writeWhole(join(out, name), bytes)
   }
   const json = JSON.stringify(configJson(config, dtype), null, 2)
   await writeWhole(join(out, "config.json"), `${json}\n`)

@@ -93,9 +93,9 @@ export async function readConfig(
 
 // ---- Tensors ------------------------------------------------------------------------------------
 
-/** Far more bytes than any file of such a model has: all weights twice in f32, the buffers that some
- *  exports carry, and a header. */
-const weightsLimit = (config: ModelConfig): number => 8 * parameterCount(config) + 2 ** 29
+/** More bytes than any file of such a model has: its weights in f32, as much padding as they may have,
+ *  buffers that some exports carry, and a header. */
+const weightsLimit = (config: ModelConfig): number => 5 * parameterCount(config) + 2 ** 27
 
 /** A file says itself which format its panels have, and config.json must say the same. */
 function checkMark({ path, metadata }: SafetensorsFile, format: QuantisedFormat | undefined): void {

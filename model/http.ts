@@ -133,7 +133,11 @@ export const isElsewhere = (url: string): boolean =>
 function patienceOf(url: string, signal: AbortSignal | undefined, timeoutMs: number) {
   const control = new AbortController()
   const giveUp = (): void => control.abort(signal?.reason)
+  // After work that kept the thread busy, what came meanwhile is taken first.
   const late = (): void => {
+    timer = setTimeout(stopWaiting, lateMs)
+  }
+  const stopWaiting = (): void => {
     const limit = `nothing for ${timeoutMs / 1000} s`
     const advice = "Try again, or wait longer with timeoutMs"
     control.abort(new Error(`Cannot read ${url}: the server sends ${limit}. ${advice}`))
@@ -152,6 +156,9 @@ function patienceOf(url: string, signal: AbortSignal | undefined, timeoutMs: num
   }
   return { signal: control.signal, restart, end }
 }
+
+/** Time for what has come to be read, once the limit is over. */
+const lateMs = 100
 
 /** A timer's delay has 31 bits. */
 const longestTimer = 2 ** 31 - 1

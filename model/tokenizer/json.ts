@@ -7,6 +7,7 @@ import {
   byteOf,
   bytePiece,
   type Merges,
+  maxPieces,
   type Piece,
   type PieceKind,
   type Settings,
@@ -15,9 +16,6 @@ import {
 } from "./vocabulary.ts"
 
 type Json = Readonly<Record<string, unknown>>
-
-/** More than any tokenizer has, and few enough for memory. */
-const maxPieces = 1 << 20
 
 /**
  * Reads a tokenizer.json. Throws SyntaxError for what does not parse, RangeError for what is

@@ -8,6 +8,7 @@ import {
   byteOf,
   bytePiece,
   type Merges,
+  maxPieces,
   type Piece,
   type PieceKind,
   type Vocabulary,
@@ -188,6 +189,9 @@ function parsePiece(value: Field["value"], id: number, source: string): Scored {
   const text = fields.text(pieceFields.text, "")
   const number = fields.number(pieceFields.kind, pieceKinds.normal)
   const score = fields.number(pieceFields.score, 0)
+  if (id >= maxPieces) {
+    throw new RangeError(`${source} has more than ${maxPieces} pieces. Use a smaller vocabulary`)
+  }
   const names = Object.keys(pieceKinds) as PieceKind[]
   const kind = names.find((name) => pieceKinds[name] === number)
   if (!kind) throw unsupported(source, `piece ${id}, ${show(text)}, has the type ${number}`)

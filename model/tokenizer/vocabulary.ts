@@ -9,6 +9,9 @@ export const space = "▁"
 /** What decoding makes of a piece: its text, nothing for control pieces, a byte. */
 export type PieceKind = "normal" | "user" | "unknown" | "control" | "byte"
 
+/** More than any tokenizer has, and few enough for memory. */
+export const maxPieces = 1 << 20
+
 export interface Piece {
   readonly text: string
   readonly kind: PieceKind
