@@ -50,7 +50,7 @@ function entry(ops: readonly Op[], files: ReadonlyMap<string, string>): string {
   const imports = names.map((name) => `import { ${name} } from "${up}/ops/${files.get(name)}"`)
   const cases = names.map((name, i) => `    case ${i}: return ${name}Step.index`)
   return [
-    `export { runPlan, serve, stop, fail, useWideTiles, useRelaxedDot } from "${up}/backends/wasm/run.as"`,
+    `export { runPlan, serve, stop, fail, useWideTiles, useRelaxedDot, useCrowded } from "${up}/backends/wasm/run.as"`,
     `export { setScratch } from "${up}/backends/wasm/thread.as"`,
     ...imports,
     `export { ${names.join(", ")} }`,

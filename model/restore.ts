@@ -1,6 +1,7 @@
 // What a model does when the device under it is lost: its weights are put into the memory of another
 // one. Generations go on by themselves (stream.ts).
 import { type Backend, DeviceLostError } from "../engine/index.ts"
+import { nextTurn } from "./generate.ts"
 
 /** Weights that live in a backend's memory, and how they come back into it. */
 export class Residence {
@@ -42,7 +43,8 @@ export class Residence {
 
   /** What `work` gives with the weights in memory. Throws DeviceLostError where they were lost
    *  meanwhile, although others may have got another device since: nothing else shows it. `work` is
-   *  given the check, for what it does on its way. */
+   *  given the check, for what it does on its way. Timers and signals have their turn after it, however
+   *  often it is called. */
   async during<T>(work: (check: Check) => Promise<T>): Promise<T> {
     await this.restored()
     const lost = this.#lost
@@ -51,6 +53,7 @@ export class Residence {
     }
     const result = await work(check)
     await check()
+    await nextTurn()
     return result
   }
 

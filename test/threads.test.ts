@@ -1,12 +1,14 @@
 // Worker threads that behave: they sleep when nothing runs, survive more threads than
 // cores, and are missed when they die.
+import { spawn } from "node:child_process"
+import { once } from "node:events"
 import { createRequire, syncBuiltinESMExports } from "node:module"
 import { setTimeout as sleep } from "node:timers/promises"
 import type { Worker } from "node:worker_threads"
 import t from "tap"
 import { openWasm, type WasmBackend } from "../backends/wasm/index.ts"
-import { allocate, plan } from "../engine/index.ts"
-import { OpenELM, open } from "../index.ts"
+import { allocate, type Backend, plan } from "../engine/index.ts"
+import { createTrainStep, lossAndGradients, OpenELM, open } from "../index.ts"
 import { affine } from "../ops/index.ts"
 import { cores } from "./backends.ts"
 import { collect, config, prompt } from "./small.ts"
@@ -23,14 +25,32 @@ t.test("threads sleep when nothing runs", async (t) => {
   t.ok(share < 0.1, `${(100 * share).toFixed(0)} % of a core while nothing runs`)
 })
 
-t.test("more threads than cores are slower, but not stuck", async (t) => {
-  await using backend = await open("wasm", { threads: 4 * cores })
+const tokensOn = async (backend: Backend): Promise<number[]> => {
   await using model = await OpenELM.random(config, { backend })
-  t.equal((await collect(model, prompt, { maxNewTokens: 20 })).length, 20)
+  return await collect(model, prompt, { maxNewTokens: 20, temperature: 1 })
+}
+
+t.test("more threads than cores start in turns and give the same", async (t) => {
+  await using one = await open("wasm", { threads: 1 })
+  const want = await tokensOn(one)
+  for (const threads of [4 * cores, 64]) {
+    let [starting, most] = [0, 0]
+    const { backend, workers } = await openWithWorkers(threads, (worker) => {
+      most = Math.max(most, ++starting)
+      worker.once("message", () => starting--)
+    })
+    t.equal(workers.length, threads - 1)
+    t.ok(most <= cores, `${most} started at a time`)
+    t.same(await tokensOn(backend), want)
+    backend.close()
+  }
 })
 
-/** A backend of three threads, and its workers. */
-async function openWithWorkers(): Promise<{ backend: WasmBackend; workers: Worker[] }> {
+/** A backend of some threads, and its workers. */
+async function openWithWorkers(
+  count = 3,
+  onStart?: (worker: Worker) => void,
+): Promise<{ backend: WasmBackend; workers: Worker[] }> {
   const threads = createRequire(import.meta.url)("node:worker_threads")
   const original = threads.Worker
   const workers: Worker[] = []
@@ -38,14 +58,88 @@ async function openWithWorkers(): Promise<{ backend: WasmBackend; workers: Worke
     constructor(...args: unknown[]) {
       super(...args)
       workers.push(this as unknown as Worker)
+      onStart?.(this as unknown as Worker)
     }
   }
   syncBuiltinESMExports()
-  const backend = await openWasm({ threads: 3 })
+  const backend = await openWasm({ threads: count })
   threads.Worker = original
   syncBuiltinESMExports()
   return { backend, workers }
 }
+
+t.test("timers are heard between runs, whatever is called in a loop", async (t) => {
+  await using backend = await open("wasm", { threads: 2 })
+  await using model = await OpenELM.random(config, { backend })
+  const step = await createTrainStep(model)
+  const batch = [[1, 2, 3]]
+  const calls = {
+    logits: () => model.logits(batch),
+    activations: () => model.activations(batch),
+    lossAndGradients: () => lossAndGradients(model, batch, batch),
+    step: () => step(batch, batch, { lr: 0 }),
+    evaluate: () => step.state.evaluate(batch, batch),
+  }
+  for (const [name, call] of Object.entries(calls)) {
+    let heard = false
+    setTimeout(() => {
+      heard = true
+    }, 1)
+    // Far more of them than fit into the time of the timer.
+    for (let n = 0; n < 3000 && !heard; n++) await call()
+    t.ok(heard, name)
+  }
+  await step.close()
+})
+
+const index = `'${new URL("../index.js", import.meta.url).href}'`
+
+/** What becomes of a process that runs a module. */
+const runs = async (code: string) => {
+  const args = ["--input-type=module", "-e", code]
+  const child = spawn(process.execPath, args, { stdio: "inherit" })
+  const timer = setTimeout(() => child.kill("SIGKILL"), 60_000)
+  const [status, signal] = await once(child, "exit")
+  clearTimeout(timer)
+  return { status, signal }
+}
+
+/** Runs plans of some milliseconds on two threads for ever. */
+const forever = `
+  const { open, OpenELM, scaledConfig } = await import(${index})
+  const sizes = { layers: 4, modelDim: 256, headDim: 64, vocabSize: 512, maxContext: 512 }
+  const backend = await open("wasm", { threads: 2 })
+  const model = await OpenELM.random(scaledConfig(sizes), { backend })
+  const ids = [Array.from({ length: 500 }, (_, i) => i)]`
+
+/** The same in a worker of the process. */
+const inWorker = `
+  const { Worker } = process.getBuiltinModule("node:worker_threads")
+  const code = ${JSON.stringify(`(async () => {${forever}
+    process.getBuiltinModule("node:worker_threads").parentPort.postMessage("begun")
+    for (;;) await model.logits(ids)
+  })()`)}
+  const worker = new Worker(code, { eval: true })
+  await new Promise((resolve) => worker.once("message", resolve))
+  await new Promise((resolve) => setTimeout(resolve, 77))`
+
+t.test("a process ends while a plan runs", async (t) => {
+  const ended = { status: 7, signal: null }
+  const exits = "setTimeout(() => process.exit(7), 50)"
+  t.same(await runs(`${forever}\n${exits}\nfor (;;) await model.logits(ids)`), ended, "by a timer")
+  t.same(await runs(`${inWorker}\nprocess.exit(7)`), ended, "beside a worker that runs plans")
+  t.same(
+    await runs(`${inWorker}\nprocess.exitCode = 7\nawait worker.terminate()`),
+    ended,
+    "which is ended itself",
+  )
+  const closes = "backend.close()\nawait running.catch(() => { process.exitCode = 7 })"
+  t.same(await runs(`${forever}\nconst running = model.logits(ids)\n${closes}`), ended, "closed")
+  t.same(await runs(`${forever}\nvoid model.logits(ids)\nprocess.exit(7)`), ended, "at once")
+  const opening = `const { open } = await import(${index})\nvoid open("wasm", { threads: 8 })\n`
+  t.same(await runs(`${opening}setTimeout(() => process.exit(7), 40)`), ended, "as threads start")
+  t.same(await runs(`${opening}process.exitCode = 7`), ended, "of itself")
+})
 
 t.test("a worker that dies is reported", async (t) => {
   const { backend, workers } = await openWithWorkers()

@@ -3,7 +3,7 @@
 import { type Heap, reserve } from "./memory.ts"
 import type { LoadedKernels } from "./module.ts"
 import { type Exports, type Pool, startPool } from "./pool.ts"
-import { mayWait } from "./system.ts"
+import { availableThreads, mayWait } from "./system.ts"
 import { scratchBytes } from "./thread.ts"
 
 export class Bank {
@@ -28,6 +28,7 @@ export class Bank {
     const instance = new WebAssembly.Instance(module, { env: { memory, missing } })
     this.#exports = instance.exports as unknown as Exports
     this.#exports.useRelaxedDot(relaxedDot ? 1 : 0)
+    this.#exports.useCrowded(threads > availableThreads() ? 1 : 0)
     const scratch = this.heap.alloc(scratchBytes)
     this.#exports.setScratch(scratch)
     this.ready = this.#start(module, memory, scratch)

@@ -1,6 +1,7 @@
 // Worker threads that share one memory and serve plans until the backend closes. They never keep
 // the process alive. Where the caller may not wait, in a page, a worker leads in its place.
 import { fromNode, isNode } from "../../engine/node.ts"
+import { availableThreads } from "./system.ts"
 
 /** What a worker is born with. */
 export interface WorkerStart {
@@ -39,6 +40,7 @@ export interface Exports {
   setScratch(address: number): void
   useWideTiles(on: number): void
   useRelaxedDot(on: number): void
+  useCrowded(on: number): void
   tableIndex(kernel: number): number
 }
 
@@ -53,8 +55,8 @@ interface Thread {
 
 type Fail = (error: Error) => void
 
-/** Starts a thread for each of `starts` and returns when all are ready to run. A leader's results
- *  come in the order of its jobs. */
+/** Starts a thread for each of `starts`, as many at a time as there are cores, and returns when all are
+ *  ready to run. A leader's results come in the order of its jobs. */
 export async function startPool(starts: readonly WorkerStart[], fail: Fail): Promise<Pool> {
   const jobs: { resolve(failed: number): void; reject: Fail }[] = []
   const failed: Fail = (error) => {
@@ -63,7 +65,17 @@ export async function startPool(starts: readonly WorkerStart[], fail: Fail): Pro
   }
   const start = isNode ? startInNode : startInPage
   const done = (result: number): void => jobs.shift()?.resolve(result)
-  const workers = await Promise.all(starts.map((each) => start(each, failed, done)))
+  const workers: Thread[] = []
+  const left = starts.entries()
+  const startSome = async (): Promise<void> => {
+    for (const [i, each] of left) workers[i] = await start(each, failed, done)
+  }
+  try {
+    await Promise.all(Array.from({ length: availableThreads() }, startSome))
+  } catch (error) {
+    for (const worker of workers) worker?.end()
+    throw error
+  }
   const entries = new Map(starts.map(({ thread }, i) => [thread, workers[i]?.entry]))
   return {
     missing() {
@@ -90,7 +102,8 @@ function startInNode(start: WorkerStart, fail: Fail): Promise<Thread> {
     // Not in one expression, which bundlers take for a worker of a page. Options such as --input-type
     // are for the main script only.
     const here = import.meta.url
-    const options = { workerData: start, execArgv: [] }
+    // Nor are its outputs joined to ours, which costs listeners: it writes nothing.
+    const options = { workerData: start, execArgv: [], stdout: true, stderr: true }
     const worker = new Worker(new URL("./worker.js", here), options)
     const end = (): void => {
       ending = true

@@ -17,19 +17,22 @@ const failed: usize = 1344 // 1 + number of the thread that failed
 const stopping: usize = 1408 // not 0 when workers shall return
 const wide: usize = 1472 // not 0 when products use the tile for 256-bit registers
 const dot: usize = 1536 // not 0 when quantised products use the relaxed integer dot
+const crowded: usize = 1600 // not 0 when there are more threads than cores
 
 const stepBytes: usize = 128
 /** Loads before a thread goes to sleep: about 0.1 ms inside a plan, 0.3 ms between plans. */
 const barrierSpins: u32 = 60000
 const idleSpins: u32 = 200000
-/** Nanoseconds of sleep after which a thread looks whether another has failed. */
+/** Nanoseconds of sleep after which a thread looks whether another has failed: inside a plan, and
+ *  between plans, where whoever fails wakes it. */
 const nap: i64 = 100000000
+const longNap: i64 = 2000000000
 /** Naps at one barrier after which whoever is missing counts as dead: 60 seconds. */
 const patience: u32 = 600
 /** Naps at one barrier after which the system is asked whether all threads still exist: a second. */
 const doubt: u32 = 10
 /** In place of a thread's number where it is not known which one failed. */
-const unknown: i32 = 256
+const unknown: u32 = 256
 
 /** 1 + the number of a thread that no longer exists; 0 where none is missing, or nobody knows. */
 // @ts-ignore: decorator
@@ -39,18 +42,21 @@ declare function missing(): i32
 /** Waits until the word at `address` is no longer `old`; false when a thread has failed. With
  *  `bounded`, a word that stays the same for too long is a failure too. */
 function waitWhile(address: usize, old: i32, spins: u32, bounded: bool): bool {
-  for (let i: u32 = 0; i < spins; i++) {
+  // Whoever spins keeps a core from those that it waits for, where there is none to spare.
+  const most: u32 = load<u32>(crowded) != 0 ? 1 : spins
+  for (let i: u32 = 0; i < most; i++) {
     if (atomic.load<i32>(address) != old) return true
   }
+  const rest = bounded ? nap : longNap
   let naps: u32 = 0
   atomic.add<i32>(sleepers, 1)
   while (atomic.load<i32>(address) == old && atomic.load<i32>(failed) == 0) {
     // 2: the time ran out.
-    if (atomic.wait<i32>(address, old, nap) != 2 || !bounded) continue
+    if (atomic.wait<i32>(address, old, rest) != 2 || !bounded) continue
     naps++
     const gone = naps % doubt == 0 ? missing() : 0
-    if (gone != 0) atomic.store<i32>(failed, gone)
-    else if (naps == patience) atomic.store<i32>(failed, unknown + 1)
+    if (gone != 0) fail(gone - 1)
+    else if (naps == patience) fail(unknown)
   }
   atomic.sub<i32>(sleepers, 1)
   return atomic.load<i32>(address) != old
@@ -113,6 +119,11 @@ export function serve(thread: u32, threads: u32, startEpoch: i32): void {
 /** Which tile products use from the next plan on. */
 export function useWideTiles(on: u32): void {
   store<u32>(wide, on)
+}
+
+/** Whether there are more threads than cores. */
+export function useCrowded(on: u32): void {
+  store<u32>(crowded, on)
 }
 
 /** Whether quantised products use the relaxed integer dot. */
