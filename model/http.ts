@@ -72,7 +72,9 @@ async function once<T>(
   try {
     let response: Response
     try {
-      response = await fetch(url, { headers, signal: patience.signal })
+      // A browser may put what it keeps of a file together with more ranges: not for who wants it whole.
+      const cache = "range" in headers ? "default" : "no-store"
+      response = await fetch(url, { headers, cache, signal: patience.signal })
     } catch (error) {
       patience.signal.throwIfAborted()
       return { failure: noAnswer(url, error) }

@@ -10,6 +10,7 @@ import { plainOps } from "../ops/index.ts"
 import { launch, noBrowser, noWholeBrowser, pageOf, root, serve } from "./chromium.ts"
 import type * as inside from "./page.ts"
 import { resultsOn } from "./page.ts"
+import { serveFolder } from "./server.ts"
 import { relativeError } from "./tolerance.ts"
 
 const whole = noWholeBrowser ? { skip: noWholeBrowser } : {}
@@ -157,6 +158,30 @@ t.test("in Chromium", noBrowser ? { skip: noBrowser } : {}, async (t) => {
       })
     }
     t.same(complaints, [])
+  })
+
+  await t.test("a page loads a model of another site that lets it", whole, async (t) => {
+    const [page] = await pageOf(browser)
+    await page.goto(await serve(t, out, false))
+    const folder = await shippedModel()
+    const headers: readonly [Record<string, string>, RegExp][] = [
+      [{}, /the server does not answer \(.*lets pages of other sites read it \(CORS\)$/],
+      [{ "access-control-allow-origin": "*" }, /^tokenizer\.model, 5870336 weights$/],
+      [
+        {
+          "access-control-allow-origin": "*",
+          "access-control-expose-headers": "content-range, etag",
+        },
+        /^tokenizer\.model, 5870336 weights$/,
+      ],
+    ]
+    for (const [given, says] of headers) {
+      const { url } = await serveFolder(t, folder, ({ response, good }) => {
+        for (const [name, value] of Object.entries(given)) response.setHeader(name, value)
+        good()
+      })
+      t.match(await call(page, "loadedFrom", url), says, Object.keys(given).join())
+    }
   })
 
   await t.test("what is missing in a page is one error", whole, async (t) => {

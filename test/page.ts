@@ -44,6 +44,16 @@ export async function closedUnder(name: BackendName): Promise<string> {
 export const loadPath = async (path: string): Promise<OpenELM> =>
   OpenELM.load(path, { backend: await open("js") })
 
+/** What comes of loading a model: its tokenizer's file and its weights, or what it says. */
+export async function loadedFrom(url: string): Promise<string> {
+  try {
+    const model = await loadPath(url)
+    return `${model.tokenizer?.file.name}, ${model.parameters} weights`
+  } catch (error) {
+    return (error as Error).message
+  }
+}
+
 /** The names of an op's cases, and what is wrong with each; "" for nothing. */
 export type Walked = readonly (readonly [name: string, wrong: string])[]
 
