@@ -5,7 +5,9 @@ import { readFileSync } from "node:fs"
 import { Command, CommanderError } from "commander"
 import { addBench } from "./bench/cli.ts"
 import { debug, debugFlag } from "./bench/debug.ts"
+import { outputProblem, watchEnd } from "./bench/ending.ts"
 import { addGenerate } from "./bench/generate.ts"
+import { printable } from "./bench/printable.ts"
 import { addQuantize } from "./bench/quantize.ts"
 import { addTrain } from "./train/cli.ts"
 import { addTokenizer } from "./train/tokenizer_cli.ts"
@@ -26,6 +28,7 @@ addGenerate(program)
 addTokenizer(program)
 overrideExits(program)
 
+watchEnd()
 try {
   await program.parseAsync(process.argv.filter((word) => word !== debugFlag))
 } catch (error) {
@@ -35,10 +38,12 @@ try {
     process.exitCode = error.exitCode === 0 ? 0 : 2
   } else {
     const { message, stack } = error instanceof Error ? error : new Error(String(error))
-    console.error(debug ? stack : message)
+    console.error(printable((debug ? stack : message) ?? message))
     process.exitCode = 1
   }
 }
+const problem = outputProblem()
+if (problem) console.error(problem)
 
 /** Has wrong usage throw, in every command, instead of ending the process with exit code 1. */
 function overrideExits(command: Command): void {

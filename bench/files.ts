@@ -1,8 +1,9 @@
 // Result files: refused before a long measurement rather than after it, written whole or not at
 // all. And the standard input.
-import { accessSync, constants, lstatSync, readdirSync, statSync } from "node:fs"
-import { open, rename, rm, writeFile } from "node:fs/promises"
+import { accessSync, constants, lstatSync, readdirSync, realpathSync, statSync } from "node:fs"
+import { writeFile } from "node:fs/promises"
 import { dirname } from "node:path"
+import { writeFileWhole } from "../model/index.ts"
 
 /** Throws Error when a file of that name could not be written. */
 export function checkWritable(path: string): void {
@@ -25,24 +26,12 @@ export function checkEmpty(path: string): void {
   throw new Error(`${path} is not empty: it has ${first}. Give the name of a new folder`)
 }
 
-/** To a temporary name, synced, then renamed; a link, device or pipe is written as it is. */
+/** Whole or not at all; what a link leads to, a device or a pipe is written as it is. */
 export async function writeWhole(path: string, text: string | Uint8Array): Promise<void> {
-  const there = lstatSync(path, { throwIfNoEntry: false })
-  if (there && !there.isFile()) return writeFile(path, text)
-  const temporary = `${path}.${process.pid}.tmp`
-  try {
-    const file = await open(temporary, "w")
-    try {
-      await file.writeFile(text)
-      await file.sync()
-    } finally {
-      await file.close()
-    }
-    await rename(temporary, path)
-  } catch (error) {
-    await rm(temporary, { force: true })
-    throw error
-  }
+  const bytes = typeof text === "string" ? new TextEncoder().encode(text) : text
+  const there = statSync(path, { throwIfNoEntry: false })
+  if (there && !there.isFile()) return writeFile(path, bytes)
+  await writeFileWhole(there ? realpathSync(path) : path, bytes)
 }
 
 /** All of the standard input as text. */

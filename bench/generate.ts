@@ -19,8 +19,10 @@ import {
   withoutOption,
 } from "./cli.ts"
 import { bold } from "./colour.ts"
+import { whileRunning } from "./ending.ts"
 import { standardInput } from "./files.ts"
 import { openFor } from "./open.ts"
+import { printable } from "./printable.ts"
 import { reporter } from "./progress.ts"
 import { sayWhich } from "./which.ts"
 
@@ -43,8 +45,6 @@ interface Flags {
 const packageModel = await shippedModel()
 
 const defaultNewTokens = 256
-/** What a shell expects of a command that Ctrl-C ended. */
-const interrupted = 130
 
 /** A number for which `is` holds, or a usage error. */
 const number =
@@ -117,8 +117,15 @@ async function write(
   const { topK, seed = Math.floor(Math.random() * 2 ** 32) } = flags
   const room = model.capacity - tokenizer.encode(prompt).length - 1
   const maxNewTokens = flags.maxNewTokens ?? Math.max(1, Math.min(defaultNewTokens, room))
-  const stopping = stopper()
-  const { signal } = stopping
+  const control = new AbortController()
+  const { signal } = control
+  let isClosed = false
+  const done = whileRunning((reason) => {
+    isClosed = reason === "closed"
+    control.abort()
+  })
+  // What a model writes may hold anything; programs get it as it is, a terminal what is safe.
+  const shown = process.stdout.isTTY ? printable : (text: string) => text
   // What the model's folder says of sampling comes before the defaults of this command.
   const saysHow = model.config.generation?.doSample !== undefined
   const { temperature = saysHow ? undefined : 0.8, topP = saysHow ? undefined : 0.95 } = flags
@@ -127,20 +134,20 @@ async function write(
   let first = start
   let count = 0
   let others = 0
-  let output = bold(prompt)
+  let output = bold(shown(prompt))
   try {
     for await (const { id, text } of model.generate(prompt, options)) {
       if (id >= tokenizer.vocabSize) others++
       if (count++ === 0) first = performance.now()
-      process.stdout.write(output + text)
+      process.stdout.write(output + shown(text))
       output = ""
     }
   } catch (error) {
     if (!signal.aborted) throw error
   } finally {
-    stopping.close()
+    done()
   }
-  if (!stopping.outputClosed()) process.stdout.write("\n")
+  if (!isClosed) process.stdout.write("\n")
   checkPieces(others, count, tokenizer, model)
   const rate = count > 1 ? (1000 * (count - 1)) / (performance.now() - first) : 0
   return (
@@ -156,26 +163,4 @@ function checkPieces(others: number, count: number, tokenizer: Tokenizer, { conf
     `${others} of ${count} tokens of ${config.name}, whose vocabulary is ${config.vocabSize}, are none ` +
       `of the tokenizer's ${tokenizer.vocabSize} pieces. Give the tokenizer that it was trained with`,
   )
-}
-
-/** Aborts at the first Ctrl-C, or when no one reads the output; a second Ctrl-C ends at once. */
-function stopper() {
-  const control = new AbortController()
-  let closed = false
-  const interrupt = (): void => {
-    process.exitCode = interrupted
-    control.abort()
-  }
-  const fail = (error: NodeJS.ErrnoException): void => {
-    if (error.code !== "EPIPE") throw error
-    closed = true
-    control.abort()
-  }
-  process.once("SIGINT", interrupt)
-  process.stdout.on("error", fail)
-  return {
-    signal: control.signal,
-    outputClosed: () => closed,
-    close: () => process.removeListener("SIGINT", interrupt),
-  }
 }

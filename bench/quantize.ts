@@ -1,11 +1,11 @@
 // `elm quantize`: writes a model folder whose matrices are the panels of 8 or 4 bits that a backend
 // keeps, so that it loads without packing. config.json comes last: a folder without it is unfinished.
-import { mkdir } from "node:fs/promises"
 import { join } from "node:path"
 import { type Command, Option } from "commander"
 import { fileIn, readIfThere } from "../model/files.ts"
 import {
   configJson,
+  folderAtomically,
   generationFile,
   type ModelFolder,
   markOf,
@@ -54,7 +54,7 @@ async function quantize(source: string, out: string, flags: Flags): Promise<void
         `${source} holds weights in ${folder.format} already. Give the model that it was made from`,
       )
     }
-    console.log(await write(folder, out, flags))
+    console.log(await folderAtomically(out, (fresh) => write(folder, fresh, flags)))
   } finally {
     folder.close()
   }
@@ -67,7 +67,6 @@ async function write(folder: ModelFolder, out: string, flags: Flags): Promise<st
   const report = reporter()
   await using backend = await openFor({ backend: "wasm", threads, revectorise: true })
   const start = performance.now()
-  await mkdir(out, { recursive: true })
   const progress = (done: number, total: number) => report("quantizing", done / total)
   const { tensors, made } = quantisedTensors(folder, backend, dtype, progress)
   try {

@@ -4,6 +4,7 @@
 interface NodeModules {
   readonly "node:buffer": typeof import("node:buffer")
   readonly "node:child_process": typeof import("node:child_process")
+  readonly "node:crypto": typeof import("node:crypto")
   readonly "node:fs": typeof import("node:fs")
   readonly "node:fs/promises": typeof import("node:fs/promises")
   readonly "node:os": typeof import("node:os")

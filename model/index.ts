@@ -1,5 +1,12 @@
 // OpenELM: sizes, weights, generation.
 export {
+  folderAtomically,
+  removeTemporaries,
+  syncFolder,
+  writeAtomically,
+  writeFileWhole,
+} from "./atomic.ts"
+export {
   type ConfigSpec,
   configJson,
   configOf,
@@ -45,7 +52,7 @@ export {
   type TensorData,
   writeSafetensors,
 } from "./safetensors.ts"
-export { onlyFinite, rowTensors, type SavedDType, saveModel, writeFileWhole } from "./saving.ts"
+export { onlyFinite, rowTensors, type SavedDType, saveModel } from "./saving.ts"
 export { type CacheDType, cacheDTypes, Session } from "./session.ts"
 export { shippedModel } from "./shipped.ts"
 export type { TokenizerOption } from "./text.ts"

@@ -1,7 +1,7 @@
 // Reads and writes safetensors files piece by piece, never a whole file in memory. Files are not
 // trusted: header.ts checks what they claim. Which tensors a model needs is left to folder.ts.
 import type { FileHandle } from "node:fs/promises"
-import { fromNode } from "../engine/node.ts"
+import { writeAtomically } from "./atomic.ts"
 import {
   cannot,
   maxReadBytes,
@@ -94,26 +94,17 @@ export async function writeSafetensors(
   tensors: ReadonlyMap<string, TensorData>,
   metadata?: Readonly<Record<string, string>>,
 ): Promise<void> {
-  const fs = fromNode("node:fs/promises")
   const ordered = [...tensors].sort(([, a], [, b]) => itemBytes[b.dtype] - itemBytes[a.dtype])
   const header = encodeHeader(path, ordered, metadata)
-  const unique = Math.random().toString(36).slice(2, 10)
-  const temporary = `${path}.${unique}.tmp`
-  const file = await fs.open(temporary, "wx").catch((error: unknown) => {
-    throw cannot("write", path, error)
-  })
-  try {
+  let isOpen = false
+  const write = async (file: FileHandle): Promise<void> => {
+    isOpen = true
     await writeAll(file, header)
     for (const [name, tensor] of ordered) await writeTensor(path, file, name, tensor)
-    await file.sync()
-    await file.close()
-    await fs.rename(temporary, path)
-  } catch (error) {
-    await file.close().catch(() => {})
-    await fs.rm(temporary, { force: true })
-    throw error
   }
-  await syncFolder(path)
+  await writeAtomically(path, write).catch((error: unknown) => {
+    throw isOpen ? error : cannot("write", path, error)
+  })
 }
 
 async function writeTensor(path: string, file: FileHandle, name: string, tensor: TensorData) {
@@ -137,13 +128,4 @@ async function writeAll(file: FileHandle, data: Uint8Array): Promise<void> {
     const length = Math.min(data.length - done, maxReadBytes)
     done += (await file.write(data, done, length)).bytesWritten
   }
-}
-
-/** Makes the new name itself durable. Windows cannot open folders and needs no such step. */
-async function syncFolder(path: string): Promise<void> {
-  if (process.platform === "win32") return
-  const fs = fromNode("node:fs/promises")
-  const { dirname } = fromNode("node:path")
-  const folder = await fs.open(dirname(path), "r")
-  await folder.sync().finally(() => folder.close())
 }

@@ -10,6 +10,7 @@ import {
 } from "../engine/index.ts"
 import { fromNode } from "../engine/node.ts"
 import { cast, unpack } from "../ops/index.ts"
+import { writeFileWhole } from "./atomic.ts"
 import { configJson, type ModelConfig } from "./config.ts"
 import { fileIn, isThere } from "./files.ts"
 import { generationFile, generationJson } from "./generation.ts"
@@ -140,24 +141,5 @@ async function checkTokenizers(folder: string, tokenizer: Tokenizer): Promise<vo
       `${folder} holds a ${other}, which is read before the ${name} of this model. ` +
         "Save into another folder, or remove it",
     )
-  }
-}
-
-/** To a temporary name beside it, synced, then renamed. */
-export async function writeFileWhole(path: string, bytes: Uint8Array): Promise<void> {
-  const { open, rename, rm } = fromNode("node:fs/promises")
-  const temporary = `${path}.${Math.random().toString(36).slice(2, 10)}.tmp`
-  try {
-    const file = await open(temporary, "wx")
-    try {
-      await file.writeFile(bytes)
-      await file.sync()
-    } finally {
-      await file.close()
-    }
-    await rename(temporary, path)
-  } catch (error) {
-    await rm(temporary, { force: true })
-    throw error
   }
 }

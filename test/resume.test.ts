@@ -1,6 +1,6 @@
 // Runs in this process that stop and go on: in bf16, with micro-batches, from data that is not
 // packed, twice; and what a run leaves on its backend when it fails.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import t from "tap"
@@ -11,8 +11,9 @@ import { byteTokenizer } from "../model/tokenizer/bytes.ts"
 import { checkpointsIn } from "../train/checkpoint.ts"
 import { openLog } from "../train/log.ts"
 import { dataSection } from "../train/parts.ts"
+import type { RunOptions } from "../train/run.ts"
 import { checkSettings } from "../train/settings.ts"
-import { type RunOptions, train } from "../train/trainer.ts"
+import { train } from "../train/trainer.ts"
 
 const dir = mkdtempSync(join(tmpdir(), "openelm-resume-"))
 t.teardown(() => rmSync(dir, { recursive: true }))
@@ -133,15 +134,24 @@ t.test("the log goes on from the checkpoint that is resumed, in no other's folde
   await run("log", changes)
   const [first, last] = (await checkpointsIn(join(dir, "log"))) as [string, string]
   const settings = settingsOf("log", changes)
-  await t.rejects(openLog(settings), /holds a run already/)
-  await t.rejects(openLog(settings, first), /step-00000008, and .*step-00000004 is to be resumed/)
-  await openLog(settings, last)
+  const fail = (message: string): void => {
+    t.fail(message)
+  }
+  await t.rejects(openLog(settings, undefined, fail), /holds a run already/)
+  await t.rejects(
+    openLog(settings, first, fail),
+    /step-00000008, and .*step-00000004 is to be resumed/,
+  )
+  await openLog(settings, last, fail)
   const lines = [4, 6].map((step) => `${JSON.stringify({ step, loss: 1 })}\n`)
   writeFileSync(join(dir, "log", "metrics.jsonl"), lines.join(""))
   const other = settingsOf("other", changes)
-  const log = await openLog(other, first)
+  const log = await openLog(other, first, fail)
   await log.begin(4)
-  t.equal(readFileSync(join(dir, "other", "metrics.jsonl"), "utf8"), lines[0])
+  t.notOk(existsSync(join(dir, "other")), "nothing is written before there is something to say")
+  await log.add({ step: 5, sample: "text" })
+  const written = readFileSync(join(dir, "other", "metrics.jsonl"), "utf8")
+  t.equal(written, `${lines[0]}{"step":5,"sample":"text"}\n`)
 })
 
 t.test("a text given as data is packed", async (t) => {

@@ -10,6 +10,7 @@ import { OpenELM, scaledConfig } from "../model/index.ts"
 import { averageModels } from "../train/average.ts"
 import { checkpointsIn, writeCheckpoint } from "../train/checkpoint.ts"
 import { createTrainStep, type TrainStepFunction } from "../train/index.ts"
+import { RunFolder } from "../train/run_folder.ts"
 import { checkSettings } from "../train/settings.ts"
 import { allBackends, noWholeWebgpu } from "./backends.ts"
 
@@ -159,7 +160,8 @@ t.test("no file holds a number that is not finite, and a good one stays", async 
   await step(inputs, targets, { lr: 1e-3 })
   const [run, saved] = [join(dir, "run"), join(dir, "saved")]
   const state = { tokens: 5, settings: {}, data: null }
-  const good = await writeCheckpoint(run, step.state, state, { keep: 1 })
+  const folder = await RunFolder.open(run)
+  const good = await writeCheckpoint(folder, step.state, state, { keep: 1 })
   await model.save(saved)
   const kept = readFileSync(join(saved, "model.safetensors"))
   await step(inputs, targets, { lr: 1e-3 })
@@ -174,7 +176,7 @@ t.test("no file holds a number that is not finite, and a good one stays", async 
       const message = new RegExp(
         `Cannot write a checkpoint of update 2 .*${name}\\..*: 1 of .* NaN or`,
       )
-      await t.rejects(writeCheckpoint(run, step.state, state, { keep: 1 }), { message })
+      await t.rejects(writeCheckpoint(folder, step.state, state, { keep: 1 }), { message })
       t.same(await checkpointsIn(run), [good], "the last whole one is not rotated away")
       if (tensor !== weight) continue
       await t.rejects(model.save(saved), {

@@ -1,6 +1,7 @@
 // Checkpoints: a folder `step-00001000` with the weights as other tools read them, and beside them
 // all that training needs to go on to the bit. A folder of that name is always whole: it is written
-// under another name, synced, then renamed; it is removed the same way.
+// under another name, synced, then renamed; it is removed the same way, if a run of this program wrote
+// it and nobody has put anything into it.
 import { DeviceLostError, type Tensor } from "../engine/index.ts"
 import { fromNode } from "../engine/node.ts"
 import {
@@ -12,12 +13,15 @@ import {
   type SafetensorsFile,
   saveModel,
   specsOf,
+  syncFolder,
   type TensorSource,
   type Tokenizer,
+  tokenizerFiles,
   writeFileWhole,
   writeSafetensors,
 } from "../model/index.ts"
 import { isObject, parseJson, show } from "../model/json.ts"
+import type { RunFolder } from "./run_folder.ts"
 import type { TrainStep } from "./step.ts"
 
 /** What is not a tensor; JSON can hold it. */
@@ -35,19 +39,30 @@ export interface RunState {
 
 const folderName = (step: number): string => `step-${String(step).padStart(8, "0")}`
 const named = /^step-(\d{8,})$/
-const leftover = /^\.(step-\d+|old)\./
 
 /** Complete checkpoints of a run, oldest first. A folder that is not there has none. */
 export async function checkpointsIn(run: string): Promise<string[]> {
   const { readdir } = fromNode("node:fs/promises")
+  const { existsSync } = fromNode("node:fs")
   const { join } = fromNode("node:path")
   const names = await readdir(run).catch(() => [])
   const step = (name: string): number => Number(named.exec(name)?.[1])
   return names
-    .filter((name) => named.test(name))
+    .filter((name) => named.test(name) && existsSync(join(run, name, "state.json")))
     .sort((a, b) => step(a) - step(b))
     .map((name) => join(run, name))
 }
+
+/** What has the name of a checkpoint in a folder and is none: a run would have to write over it. */
+export async function foreignIn(run: string): Promise<string | undefined> {
+  const { readdir } = fromNode("node:fs/promises")
+  const { join } = fromNode("node:path")
+  const own = await checkpointsIn(run)
+  const names = await readdir(run).catch(() => [])
+  return names.map((name) => join(run, name)).find((path) => isNamed(path) && !own.includes(path))
+}
+
+const isNamed = (path: string): boolean => named.test(fromNode("node:path").basename(path))
 
 /** The last checkpoint of a run, or the checkpoint itself. */
 export async function checkpointOf(path: string): Promise<string> {
@@ -59,21 +74,12 @@ export async function checkpointOf(path: string): Promise<string> {
   throw new Error(`${path} holds no checkpoint. Give the folder of a run, or leave --resume out`)
 }
 
-/** Removes what an interrupted write or removal has left. */
-export async function cleanRun(run: string): Promise<void> {
-  const { readdir, rm } = fromNode("node:fs/promises")
-  const { join } = fromNode("node:path")
-  for (const name of await readdir(run).catch(() => [])) {
-    if (leftover.test(name)) await rm(join(run, name), { recursive: true, force: true })
-  }
-}
-
 /**
  * Writes a checkpoint of `step` into the run's folder, keeps the last `keep`, returns its path.
  * Throws Error that says which one is the last whole one.
  */
 export function writeCheckpoint(
-  run: string,
+  run: RunFolder,
   step: TrainStep,
   state: Omit<RunState, "version" | "step">,
   options: { tokenizer?: Tokenizer | undefined; keep: number },
@@ -87,32 +93,32 @@ async function writeStill(
 ): Promise<string> {
   const { mkdir, rename, rm } = fromNode("node:fs/promises")
   const { join } = fromNode("node:path")
-  const path = join(run, folderName(step.steps))
-  const temporary = join(run, `.${folderName(step.steps)}.${process.pid}.tmp`)
+  const path = join(run.path, folderName(step.steps))
+  const temporary = run.scratch(folderName(step.steps))
   try {
-    await mkdir(run, { recursive: true })
-    await cleanRun(run)
+    await run.check()
+    await rm(temporary, { recursive: true, force: true })
     await mkdir(temporary)
     await writeParts(temporary, step, { version: 1, step: step.steps, ...state }, tokenizer)
     // Memory that was lost and given again would have been written as zeros.
     await check()
-    await remove(path)
+    await replace(run, path)
     await rename(temporary, path)
-    await syncFolder(run)
+    await syncFolder(run.path)
   } catch (error) {
     await rm(temporary, { recursive: true, force: true }).catch(() => {})
     // Whoever trains goes on from the one before, with another device.
     if (error instanceof DeviceLostError) throw error
-    const last = (await checkpointsIn(run)).at(-1)
+    const last = (await checkpointsIn(run.path)).at(-1)
     throw new Error(
-      `Cannot write a checkpoint of update ${step.steps} into ${run}: ${(error as Error).message}. ` +
+      `Cannot write a checkpoint of update ${step.steps} into ${run.path}: ${(error as Error).message}. ` +
         (last ? `${last} is the last whole one; resume from it` : "There is none before it"),
       { cause: error },
     )
   }
-  const all = await checkpointsIn(run)
+  const all = await checkpointsIn(run.path)
   for (const old of all.slice(0, Math.max(0, all.length - keep))) {
-    if (old !== path) await remove(old)
+    if (old !== path && (await isOwn(old))) await remove(run, old)
   }
   return path
 }
@@ -155,7 +161,7 @@ function optimiserTensors({ model, parameters }: TrainStep) {
 const hasMasters = (parameters: TrainStep["parameters"]): boolean =>
   parameters.some(({ weight, master }) => weight !== master)
 
-/** state.json of a checkpoint. Throws Error or SyntaxError that names the file. */
+/** state.json of a checkpoint. Throws Error or SyntaxError that names the file and the field. */
 export async function readRunState(checkpoint: string): Promise<RunState> {
   const { readFile } = fromNode("node:fs/promises")
   const { join } = fromNode("node:path")
@@ -164,11 +170,23 @@ export async function readRunState(checkpoint: string): Promise<RunState> {
     throw new Error(`Cannot open ${path}: ${error.message}. Give the folder of a checkpoint`)
   })
   const state = parseJson(bytes, path)
-  if (isObject(state) && state.version === 1 && Number.isInteger(state.step)) {
-    return state as unknown as RunState
+  const fail = (field: string, value: unknown, expected: string): never => {
+    throw new SyntaxError(`${path}: ${field} is ${show(value)}, expected ${expected}`)
   }
-  throw new SyntaxError(`${path} is ${show(state)}, expected a training state of version 1`)
+  if (!isObject(state)) return fail("it", state, "a training state of version 1")
+  const { version, step, tokens, settings, data } = state
+  if (version !== 1) fail("version", version, "1")
+  if (!isCount(step)) fail("step", step, "a whole number from 0")
+  if (!isCount(tokens)) fail("tokens", tokens, "a whole number from 0")
+  if (!isObject(settings)) fail("settings", settings, "the settings of the run")
+  // What the place in the data is made of, the pipeline checks: it may be of a caller's own.
+  if (data === undefined || (data !== null && !isObject(data))) {
+    fail("data", data, "a place in the data, or null")
+  }
+  return state as unknown as RunState
 }
+
+const isCount = (x: unknown): x is number => Number.isSafeInteger(x) && (x as number) >= 0
 
 /** Fills moments and masters, and the count of updates. The weights are the model's already. */
 export async function restoreStep(checkpoint: string, step: TrainStep): Promise<RunState> {
@@ -218,25 +236,32 @@ function sourceOf(file: SafetensorsFile, name: string, shape: readonly number[])
   }
 }
 
-/** Renamed first, so that what is left of an interrupted removal is no checkpoint. */
-async function remove(path: string): Promise<void> {
-  const { rename, rm } = fromNode("node:fs/promises")
-  const { basename, dirname, join } = fromNode("node:path")
-  const old = join(dirname(path), `.old.${basename(path)}.${process.pid}`)
-  const there = await rename(path, old).then(
-    () => true,
-    (error: { code?: string }) => {
-      if (error.code === "ENOENT") return false
-      throw error
-    },
-  )
-  if (there) await rm(old, { recursive: true, force: true })
+/** Files of a checkpoint that this program writes, whatever its tokenizer. */
+const ownFiles: readonly string[] = [
+  ...["config.json", "model.safetensors", "optimizer.safetensors", "state.json"],
+  ...tokenizerFiles,
+]
+
+/** Whether this program wrote a checkpoint, and nobody has put more into it. */
+async function isOwn(checkpoint: string): Promise<boolean> {
+  const { readdir } = fromNode("node:fs/promises")
+  const files = await readdir(checkpoint).catch(() => [])
+  if (files.some((name) => !ownFiles.includes(name))) return false
+  const state = await readRunState(checkpoint).catch(() => undefined)
+  return state !== undefined && checkpoint.endsWith(folderName(state.step))
 }
 
-/** Windows cannot open folders and needs no such step. */
-async function syncFolder(path: string): Promise<void> {
-  if (process.platform === "win32") return
-  const { open } = fromNode("node:fs/promises")
-  const folder = await open(path, "r")
-  await folder.sync().finally(() => folder.close())
+/** Makes way for a checkpoint of the same update. Throws Error where something else has its name. */
+async function replace(run: RunFolder, path: string): Promise<void> {
+  if (!fromNode("node:fs").existsSync(path)) return
+  if (await isOwn(path)) return remove(run, path)
+  throw new Error(`${path} is there already, and holds what this run did not write. Move it away`)
+}
+
+/** Renamed first, so that what is left of an interrupted removal is no checkpoint. */
+async function remove(run: RunFolder, path: string): Promise<void> {
+  const { rename, rm } = fromNode("node:fs/promises")
+  const old = run.scratch(`old-${fromNode("node:path").basename(path)}`)
+  await rename(path, old)
+  await rm(old, { recursive: true, force: true })
 }

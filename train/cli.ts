@@ -1,23 +1,23 @@
 // `elm train` and `elm average`: what a person sees and types of a training run.
 import { existsSync } from "node:fs"
-import { dirname, resolve } from "node:path"
+import { dirname, relative, resolve } from "node:path"
 import { fileURLToPath } from "node:url"
 import { type Command, Option } from "commander"
 import type { BackendName } from "../backends/index.ts"
 import { CeilingMeter } from "../bench/ceiling.ts"
 import { backendOption, withoutOption } from "../bench/cli.ts"
-import { bold, dim } from "../bench/colour.ts"
+import { whileRunning } from "../bench/ending.ts"
 import { checkEmpty } from "../bench/files.ts"
-import { machine } from "../bench/machine.ts"
 import { openFor } from "../bench/open.ts"
+import { printable } from "../bench/printable.ts"
 import { reporter } from "../bench/progress.ts"
-import { loadTokenizer, tokenizerIn } from "../model/index.ts"
+import { folderAtomically, loadTokenizer, tokenizerIn } from "../model/index.ts"
 import { isObject } from "../model/json.ts"
 import { averageModels } from "./average.ts"
-import { checkpointOf, checkpointsIn, cleanRun, readRunState } from "./checkpoint.ts"
+import { checkpointOf, checkpointsIn, readRunState } from "./checkpoint.ts"
 import { readYaml } from "./data/yaml.ts"
+import { display, headline, memoryLine, scheduleLine } from "./display_cli.ts"
 import { openLog } from "./log.ts"
-import type { Metrics } from "./metrics.ts"
 import {
   checkSettings,
   type Field,
@@ -27,7 +27,7 @@ import {
   type Settings,
   withFlags,
 } from "./settings.ts"
-import { type RunInfo, type RunMemory, train } from "./trainer.ts"
+import { train } from "./trainer.ts"
 
 interface Flags {
   readonly config?: string
@@ -76,7 +76,8 @@ async function average(out: string, given: readonly string[]): Promise<void> {
   }
   checkEmpty(out)
   const file = await tokenizerIn(folders[0] as string)
-  await averageModels(folders, out, file === undefined ? undefined : await loadTokenizer(file))
+  const tokenizer = file === undefined ? undefined : await loadTokenizer(file)
+  await folderAtomically(out, (folder) => averageModels(folders, folder, tokenizer))
   console.log(`${out} holds the average of ${folders.length} checkpoints: ${folders.join(", ")}`)
 }
 
@@ -104,10 +105,7 @@ async function settingsOf(flags: Flags, command: Command): Promise<Settings> {
   const checkpoint = await checkpointOf(flags.resume)
   const { settings } = await readRunState(checkpoint)
   // A run that was moved goes on where it is now.
-  const before: Record<string, unknown> = {
-    ...(isObject(settings) ? settings : {}),
-    out: dirname(checkpoint),
-  }
+  const before: Record<string, unknown> = moved(settings as Settings, dirname(checkpoint))
   for (const [field, value] of Object.entries(given)) {
     if (freeFields.includes(field as Field)) continue
     if (JSON.stringify(before[field]) === JSON.stringify(value)) continue
@@ -117,6 +115,16 @@ async function settingsOf(flags: Flags, command: Command): Promise<Settings> {
     )
   }
   return checkSettings({ ...before, ...given }, flags.resume)
+}
+
+/** The settings of a run that lies in `out` now; its data, where it came along, is found beside it. */
+function moved(settings: Settings, out: string): Settings {
+  const { data, out: before } = settings
+  if (typeof data !== "string" || existsSync(data) || typeof before !== "string") {
+    return { ...settings, out }
+  }
+  const there = resolve(out, relative(before, data))
+  return { ...settings, out, data: existsSync(there) ? there : data }
 }
 
 /** A flag's value; its paths count from the working folder, now and when the run is resumed. */
@@ -149,22 +157,20 @@ async function run(flags: Flags, command: Command): Promise<void> {
   const report = reporter()
   await using backend = await openFor({ ...flags, ...threadsOf(settings) } as Flags)
   const ceiling = CeilingMeter.ofProducts(backend)
-  await cleanRun(settings.out)
   const interrupt = new AbortController()
-  const onInterrupt = (): void => {
-    if (interrupt.signal.aborted) process.exit(130)
+  const running = whileRunning((reason) => {
     report.done()
-    console.error("Saving after this update; Ctrl-C once more ends at once")
+    if (reason === "signal") {
+      console.error("Saving after this update; Ctrl-C once more ends at once")
+    }
     interrupt.abort()
+  })
+  const onProblem = (message: string): void => {
+    report.done()
+    console.error(printable(message))
   }
-  process.on("SIGINT", onInterrupt).on("SIGTERM", onInterrupt)
-  // No one reads any more, as behind `| head`: saves and ends.
-  const onClosed = (error: NodeJS.ErrnoException): void => {
-    if (error.code !== "EPIPE") throw error
-    interrupt.abort()
-  }
-  for (const stream of [process.stdout, process.stderr]) stream.on("error", onClosed)
-  const log = await openLog(settings, flags.resume && (await checkpointOf(flags.resume)))
+  const from = flags.resume === undefined ? undefined : await checkpointOf(flags.resume)
+  const log = await openLog(settings, from, onProblem)
   const show = display(settings, report)
   try {
     const result = await train(settings, {
@@ -176,6 +182,8 @@ async function run(flags: Flags, command: Command): Promise<void> {
         await log.begin(info.step)
         report.done()
         console.log(headline(info, settings))
+        const changed = await scheduleLine(info.step, settings, from)
+        if (changed) console.log(changed)
       },
       onMemory(memory) {
         report.done()
@@ -189,7 +197,7 @@ async function run(flags: Flags, command: Command): Promise<void> {
         report.done()
         console.error(`${message}. Going on from the last checkpoint with another one`)
       },
-      onSkip: (message) => console.error(`skipped: ${message}`),
+      onSkip: (message) => onProblem(`skipped: ${message}`),
     })
     report.done()
     if (result.stopped) console.log(`Stopped after update ${result.step}`)
@@ -207,78 +215,8 @@ async function run(flags: Flags, command: Command): Promise<void> {
   } finally {
     report.done()
     ceiling.close()
-    process.off("SIGINT", onInterrupt).off("SIGTERM", onInterrupt)
+    running()
   }
 }
 
 const threadsOf = ({ threads }: Settings) => (threads === undefined ? {} : { threads })
-
-function headline(info: RunInfo, settings: Settings): string {
-  const { config, parameters, step } = info
-  const { layers, modelDim, vocabSize, queryHeads, ffnDims } = config
-  const sizes =
-    `${layers} layers, D ${modelDim}, heads ${queryHeads.join(" ")}, ` +
-    `feed-forward ${ffnDims.join(" ")}, V ${vocabSize}`
-  const { batch_size: B, sequence_length: T, steps, dtype } = settings
-  const { cpu, runtime } = machine()
-  const from = step > 0 ? `from update ${step}, ` : ""
-  return (
-    `${bold(config.name)}: ${(parameters / 1e6).toFixed(2)} M parameters in ${dtype} (${sizes})\n` +
-    `${from}${steps} updates of ${B} × ${T} tokens, into ${settings.out}; ${cpu}, ${runtime}\n` +
-    ignoredLine(info)
-  )
-}
-
-/** What carries no loss, and how its row of the embedding learns. */
-function ignoredLine({ config, ignoreIndex }: RunInfo): string {
-  const { paddingIndex } = config
-  const what = `targets of id ${ignoreIndex}, the padding, carry no loss`
-  if (paddingIndex === undefined) return dim(`${what}; every row of the embedding learns`)
-  return dim(`${what}; row ${paddingIndex} of the embedding learns from the outputs alone`)
-}
-
-function memoryLine(memory: RunMemory, { checkpoint_activations: on }: Settings): string {
-  const mib = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(0)} MiB`
-  const { stateBytes, activationBytes, otherActivationBytes } = memory
-  return dim(
-    `weights, moments and gradients ${mib(stateBytes)}, activations ${mib(activationBytes)} ` +
-      `(${mib(otherActivationBytes)} with${on ? "out" : ""} --checkpoint-activations)`,
-  )
-}
-
-/** Prints a line for each line of metrics; at a terminal the progress stays below them. */
-function display({ steps, prompt }: Settings, report: ReturnType<typeof reporter>) {
-  const begin = { time: performance.now(), step: -1 }
-  return (metrics: Metrics): void => {
-    report.done()
-    if ("sample" in metrics) {
-      console.log(dim(`  ${metrics.sample.replaceAll("\n", "\n  ")}`))
-    } else if ("validation_loss" in metrics) {
-      const { step, validation_loss: loss, validation_perplexity: perplexity } = metrics
-      console.log(
-        bold(
-          `step ${step}  validation loss ${loss.toFixed(4)}  perplexity ${perplexity.toFixed(2)}`,
-        ),
-      )
-    } else {
-      const { step, loss, lr, grad_norm, tokens_per_second: rate, mul_add_fraction } = metrics
-      if (begin.step < 0) Object.assign(begin, { step, time: performance.now() })
-      const each = (performance.now() - begin.time) / Math.max(1, step - begin.step)
-      const part = mul_add_fraction ? ` (${(100 * mul_add_fraction).toFixed(0)} % of mul-add)` : ""
-      console.log(
-        `step ${step}/${steps}  loss ${loss.toFixed(4)}  lr ${lr.toExponential(2)}  ` +
-          `norm ${grad_norm.toFixed(2)}  ${rate.toFixed(0)} tok/s${part}  ` +
-          `${duration(step > begin.step ? each * (steps - step) : Number.NaN)} left`,
-      )
-      report(`training "${prompt}"`, step / steps)
-    }
-  }
-}
-
-function duration(ms: number): string {
-  if (Number.isNaN(ms)) return "…"
-  const seconds = Math.round(ms / 1000)
-  const [h, m, s] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60]
-  if (h > 0) return `${h} h ${m} min`
-  return m > 0 ? `${m} min ${s} s` : `${s} s`
-}

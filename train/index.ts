@@ -20,10 +20,11 @@ export {
 } from "./data/index.ts"
 export type { EvaluationMetrics, Metrics, SampleMetrics, StepMetrics } from "./metrics.ts"
 export type { TrainOptions } from "./options.ts"
+export type { RunInfo, RunMemory, RunOptions, RunResult } from "./run.ts"
 export { learningRate, type Schedule } from "./schedule.ts"
 export type { Settings } from "./settings.ts"
 export { type StepOptions, type StepResult, TrainStep } from "./step.ts"
-export { type RunInfo, type RunMemory, type RunOptions, type RunResult, train } from "./trainer.ts"
+export { train } from "./trainer.ts"
 
 /** Settings of a run with their defaults, as `train` takes them. Throws naming the field. */
 export async function trainingSettings(fields: object) {

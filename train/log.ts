@@ -3,22 +3,26 @@ import { existsSync, mkdirSync, readFileSync } from "node:fs"
 import { appendFile } from "node:fs/promises"
 import { dirname, join, resolve } from "node:path"
 import { writeFileWhole } from "../model/index.ts"
-import { checkpointsIn } from "./checkpoint.ts"
+import { checkpointsIn, foreignIn } from "./checkpoint.ts"
 import type { Metrics } from "./metrics.ts"
 import type { Settings } from "./settings.ts"
 
 export interface Log {
-  /** Makes the file, once nothing can be wrong with the settings any more: with the lines up to that
-   *  step that the run it goes on from has, and when called again those of its own. */
+  /** Takes the lines up to that step of the run that this one goes on from, and when called again its
+   *  own. The file is made with the first line that is added. */
   begin(step: number): Promise<void>
   add(metrics: Metrics): Promise<void>
   /** Writes loss.svg and returns a plot for a terminal. */
   plot(): Promise<string>
 }
 
-/** Opens the log of a run; one that goes on from a checkpoint has the lines up to there. Throws
+/** Opens the log of a run, which calls `onProblem` once where it cannot be written; one that goes on from a checkpoint has the lines up to there. Throws
  *  Error for a folder with other or later checkpoints. */
-export async function openLog({ out }: Settings, from?: string): Promise<Log> {
+export async function openLog(
+  { out }: Settings,
+  from: string | undefined,
+  onProblem: (message: string) => void,
+): Promise<Log> {
   const path = join(out, "metrics.jsonl")
   let before = from === undefined ? path : join(dirname(from), "metrics.jsonl")
   const last = (await checkpointsIn(out)).at(-1)
@@ -30,18 +34,38 @@ export async function openLog({ out }: Settings, from?: string): Promise<Log> {
   if (last !== undefined && resolve(last) !== resolve(from as string)) {
     throw new Error(`${out} holds ${last}, and ${from} is to be resumed. Give another --out`)
   }
+  const foreign = await foreignIn(out)
+  if (foreign !== undefined) {
+    throw new Error(`${foreign} has the name of a checkpoint, and is none. Give another --out`)
+  }
+  /** Lines that are not in the file yet, and whether it is this run's. */
+  let pending = ""
+  let isBegun = false
+  let isTold = false
   return {
     async begin(end) {
-      mkdirSync(out, { recursive: true })
       const kept = existsSync(before) ? readMetrics(before).filter(({ step }) => step <= end) : []
-      await writeFileWhole(path, new TextEncoder().encode(kept.map(lineOf).join("")))
+      pending = kept.map(lineOf).join("")
+      isBegun = false
       before = path
     },
-    add: (metrics) =>
-      appendFile(path, lineOf(metrics)).catch((error: Error) => {
-        throw new Error(`Cannot write ${path}: ${error.message}`, { cause: error })
-      }),
+    async add(metrics) {
+      pending += lineOf(metrics)
+      const text = pending
+      try {
+        mkdirSync(out, { recursive: true })
+        if (isBegun) await appendFile(path, text)
+        else await writeFileWhole(path, new TextEncoder().encode(text))
+        isBegun = true
+        pending = ""
+      } catch (error) {
+        // The lines are kept, and written with the next: a full disk ends no training.
+        if (!isTold) onProblem(`Cannot write ${path}: ${(error as Error).message}`)
+        isTold = true
+      }
+    },
     async plot() {
+      if (!existsSync(path)) return ""
       const { plotSvg, plotText } = await import("./plot.ts")
       const metrics = readMetrics(path)
       const svg = await plotSvg(metrics)

@@ -119,8 +119,11 @@ export const fields: Readonly<Record<Field, string>> = {
   threads: "threads, default the cores available to the process",
 }
 
-/** Fields that may differ when a run is resumed: what they change is not what is computed. */
+/** Fields that may differ when a run is resumed. What most of them change is not what is computed;
+ *  that the data is the same is seen from what it holds; with other `steps` the schedule is theirs. */
 export const freeFields: readonly Field[] = [
+  "data",
+  "steps",
   "log_every",
   "eval_every",
   "eval_batches",

@@ -1,10 +1,11 @@
 // A training run: data, steps, validation, samples of text, checkpoints. What a person sees of it is
 // the command's matter (cli.ts); it calls back.
-import { type Backend, DeviceLostError } from "../engine/index.ts"
-import { type ModelConfig, nextTurn, type OpenELM, type Tokenizer } from "../model/index.ts"
+import { DeviceLostError } from "../engine/index.ts"
+import { fromNode } from "../engine/node.ts"
+import { nextTurn, type OpenELM, type Tokenizer } from "../model/index.ts"
 import { checkpointOf, readRunState, restoreStep, writeCheckpoint } from "./checkpoint.ts"
 import { type PipelineState, type Sample, type TextPipeline, textPipeline } from "./data/index.ts"
-import type { EvaluationMetrics, Metrics } from "./metrics.ts"
+import type { EvaluationMetrics } from "./metrics.ts"
 import {
   dataSection,
   modelOf,
@@ -13,67 +14,35 @@ import {
   tokenizerOf,
   validationSamples,
 } from "./parts.ts"
+import type { RunMemory, RunOptions, RunResult } from "./run.ts"
+import { RunFolder } from "./run_folder.ts"
 import { learningRate } from "./schedule.ts"
 import type { Settings } from "./settings.ts"
 import { TrainStep } from "./step.ts"
-
-export interface RunOptions {
-  readonly backend: Backend
-  /** A checkpoint, or the folder of a run, to go on from. */
-  readonly resume?: string
-  /** Ends the run after the update at hand, with a checkpoint. */
-  readonly signal?: AbortSignal
-  /** Measures the floating-point operations per second that the machine could do now. */
-  readonly measureFlops?: () => Promise<number>
-  readonly onStart?: (run: RunInfo) => void | Promise<void>
-  /** Called behind the first update, when the plan's memory is known. */
-  readonly onMemory?: (memory: RunMemory) => void
-  readonly onMetrics?: (metrics: Metrics) => void | Promise<void>
-  readonly onCheckpoint?: (path: string) => void
-  /** Is told when a run goes on with another device; `onStart` follows. */
-  readonly onDeviceLost?: (message: string) => void
-  /** Is told of each record or file that the data skips. */
-  readonly onSkip?: (message: string) => void
-}
-
-export interface RunInfo {
-  readonly config: ModelConfig
-  readonly parameters: number
-  /** Updates made before. */
-  readonly step: number
-  readonly tokenizer: Tokenizer
-  /** Targets of this id carry no loss. */
-  readonly ignoreIndex: number
-}
-
-export interface RunMemory {
-  /** Weights, masters, moments and gradients. */
-  readonly stateBytes: number
-  /** Values between the steps of the plan, as this run keeps them. */
-  readonly activationBytes: number
-  /** The same with activation checkpointing the other way round. */
-  readonly otherActivationBytes: number
-}
-
-export interface RunResult {
-  readonly step: number
-  readonly tokens: number
-  /** Whether the signal ended it. */
-  readonly stopped: boolean
-  readonly checkpoint: string | undefined
-  readonly lastEvaluation: EvaluationMetrics | undefined
-}
 
 /**
  * Trains as the settings say; where a device is lost, on another one from the last checkpoint of this
  * run. Throws Error for files, RangeError for settings that do not fit.
  */
 export async function train(settings: Settings, options: RunOptions): Promise<RunResult> {
+  const folder = await RunFolder.open(settings.out)
+  try {
+    return await trainIn(folder, settings, options)
+  } finally {
+    await folder.close()
+  }
+}
+
+async function trainIn(
+  folder: RunFolder,
+  settings: Settings,
+  options: RunOptions,
+): Promise<RunResult> {
   // Lost while a run is opened counts as before its first update.
   for (let { resume } = options, lostAt = -2; ; ) {
     let run: Run | undefined
     try {
-      run = await Run.open(settings, { ...options, ...(resume && { resume }) })
+      run = await Run.open(folder, settings, { ...options, ...(resume && { resume }) })
       return await run.train()
     } catch (error) {
       const { step, checkpoint } = run ?? { step: -1 }
@@ -88,6 +57,7 @@ export async function train(settings: Settings, options: RunOptions): Promise<Ru
 }
 
 class Run {
+  readonly #folder: RunFolder
   readonly #settings: Settings
   readonly #options: RunOptions
   readonly #tokenizer: Tokenizer
@@ -103,6 +73,7 @@ class Run {
   #since = { positions: 0, ms: 0, steps: 0 }
 
   private constructor(parts: RunParts) {
+    this.#folder = parts.folder
     this.#settings = parts.settings
     this.#options = parts.options
     this.#tokenizer = parts.tokenizer
@@ -113,12 +84,13 @@ class Run {
     this.#tokens = parts.tokens
   }
 
-  static async open(settings: Settings, options: RunOptions): Promise<Run> {
+  static async open(folder: RunFolder, settings: Settings, options: RunOptions): Promise<Run> {
     const { backend, onSkip } = options
     const from = options.resume === undefined ? undefined : await checkpointOf(options.resume)
     const dataOptions = await dataSection(settings)
     const tokenizer = await tokenizerOf(settings, dataOptions, from)
     const state = from === undefined ? undefined : await readRunState(from)
+    checkSteps(settings, state?.step ?? 0)
     const model = await modelOf(settings, tokenizer, backend, from)
     let step: TrainStep | undefined
     try {
@@ -129,7 +101,17 @@ class Run {
       const data = textPipeline(dataOptions, { tokenizer, ...resumed, ...told })
       const validation = await validationSamples(settings, dataOptions, tokenizer)
       const tokens = state?.tokens ?? 0
-      return new Run({ settings, options, tokenizer, model, step, data, validation, tokens })
+      return new Run({
+        folder,
+        settings,
+        options,
+        tokenizer,
+        model,
+        step,
+        data,
+        validation,
+        tokens,
+      })
     } catch (error) {
       await step?.close()
       await model.close()
@@ -248,19 +230,27 @@ class Run {
   }
 
   async #save(): Promise<void> {
-    const { out, keep } = this.#settings
+    const { keep } = this.#settings
     const state = {
       tokens: this.#tokens,
-      settings: this.#settings,
+      // Absolute, so that a run which is moved with its data finds it.
+      settings: { ...this.#settings, out: fromNode("node:path").resolve(this.#settings.out) },
       data: this.#data.state() ?? null,
     }
     const tokenizer = this.#tokenizer
-    this.checkpoint = await writeCheckpoint(out, this.#step, state, { tokenizer, keep })
+    this.checkpoint = await writeCheckpoint(this.#folder, this.#step, state, { tokenizer, keep })
     this.#options.onCheckpoint?.(this.checkpoint)
   }
 }
 
+/** A run may be given more updates than it was begun with, or fewer, but not less than it has made. */
+function checkSteps({ steps }: Settings, made: number): void {
+  if (steps >= made) return
+  throw new RangeError(`steps is ${steps}, and the run has made ${made} updates. Give more`)
+}
+
 interface RunParts {
+  readonly folder: RunFolder
   readonly settings: Settings
   readonly options: RunOptions
   readonly tokenizer: Tokenizer

@@ -1,11 +1,12 @@
 // The samples of all workers, one after the other in a fixed turn, and the state of the whole.
 
 import type { Tokenizer } from "../../model/index.ts"
-import { isObject, show } from "../../model/json.ts"
 import type { DataConfig } from "./config.ts"
 import type { DataFile, Split } from "./files.ts"
+import { fingerprintOf } from "./fingerprint.ts"
 import { type Lane, type LaneOptions, ownLane, threadLane } from "./lanes.ts"
 import { firstPlace, type Place, type Sample } from "./samples.ts"
+import { checkState } from "./state.ts"
 
 export interface PipelineParts {
   readonly config: DataConfig
@@ -46,8 +47,8 @@ export interface Interleaved {
 export async function interleave(parts: PipelineParts): Promise<Interleaved> {
   const { config, workers, state } = parts
   const count = Math.max(1, workers)
-  const settings = settingsOf(parts)
-  checkState(state, settings, count)
+  const settings = settingsOf(parts, await fingerprintOf(parts.files))
+  if (state !== undefined) checkState(state, settings, parts)
   const places: (Place | null)[] = [...(state?.places ?? Array(count).fill(firstPlace))]
   let skipped = places.reduce((sum, place) => sum + (place?.skipped ?? 0), 0)
   const onSkip = (message: string): void => {
@@ -101,21 +102,13 @@ function laneOf(parts: PipelineParts, worker: number, count: number, from: Place
 }
 
 /** What decides which samples come in which order. */
-function settingsOf({
-  config,
-  files,
-  tokenizer,
-  rank,
-  worldSize,
-  workers,
-  ...rest
-}: PipelineParts) {
+function settingsOf(parts: PipelineParts, contents: string): string {
+  const { config, files, tokenizer, rank, worldSize, workers, split } = parts
   const { sequence_length, words_per_piece, min_characters, min_tokens, seed } = config
   const { pack, shuffle_windows, shuffle_data, normalisation, interleave, shard_by } = config
   const order = pack ? `packed by ${shuffle_windows}` : "piece by piece"
-  const names = files.map(({ path, key }) => `${path.replace(/.*[/\\]/, "")} ${key}`)
   return [
-    `${rest.split} of ${files.length} files (${digest(names.join("\n"))})`,
+    `${split} of ${files.length} files that hold ${contents}`,
     `rank ${rank} of ${worldSize}`,
     `${Math.max(1, workers)} workers`,
     `${order} of ${sequence_length} tokens and ${words_per_piece} words`,
@@ -123,25 +116,4 @@ function settingsOf({
     `${normalisation}, vocabulary of ${tokenizer.vocabSize}`,
     `seed ${seed}${shuffle_data ? "" : " unshuffled"}, shared by ${shard_by}, turns of ${interleave}`,
   ].join("; ")
-}
-
-/** FNV-1a of a text, in hexadecimal. */
-function digest(text: string): string {
-  let hash = 0x811c9dc5
-  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193)
-  return (hash >>> 0).toString(16)
-}
-
-function checkState(state: PipelineState | undefined, settings: string, count: number): void {
-  if (state === undefined) return
-  if (!isObject(state) || state.version !== 1 || !Array.isArray(state.places)) {
-    throw new TypeError(`state is ${show(state)}, expected what a pipeline's state() returned`)
-  }
-  if (state.settings === settings && state.places.length === count) return
-  const [was, is] = [String(state.settings), settings].map((text) => text.split("; "))
-  const changed = (is as string[]).findIndex((text, i) => text !== was?.[i])
-  throw new RangeError(
-    `state is of another pipeline: ${was?.[changed]}, now ${is?.[changed]}. ` +
-      "Go on with the same data and settings, or start without a state",
-  )
 }

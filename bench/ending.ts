@@ -1,0 +1,54 @@
+// How a command ends before it is done: by a signal, or since nobody reads what it writes. Whoever has
+// something to save says so with `whileRunning`; elsewhere what is unfinished is removed, and the
+// process ends with the code that a shell expects.
+import { removeTemporaries } from "../model/index.ts"
+
+/** Why a command is to end. */
+export type Reason = "signal" | "closed"
+type Stop = (reason: Reason) => void
+
+const codes = { SIGINT: 130, SIGTERM: 143 } as const
+/** What a shell says of a command whose output was closed. */
+const closedCode = 141
+
+let stop: Stop | undefined
+let isEnding = false
+/** Why the output could not be written, where that was not its reader's wish. */
+let unwritten: NodeJS.ErrnoException | undefined
+
+function end(reason: Reason, code: number): void {
+  const first = !isEnding
+  isEnding = true
+  if (reason === "signal") process.exitCode = code
+  if (stop && first) {
+    stop(reason)
+  } else if (!stop || reason === "signal") {
+    // A second signal does not wait.
+    removeTemporaries()
+    process.exit(code)
+  }
+}
+
+/** Once for the process, before anything is written. */
+export function watchEnd(): void {
+  for (const [signal, code] of Object.entries(codes)) process.on(signal, () => end("signal", code))
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on("error", (error: NodeJS.ErrnoException) => {
+      if (error.code === "EPIPE") return end("closed", closedCode)
+      // Work goes on whether it can be watched or not.
+      unwritten ??= error
+    })
+  }
+}
+
+/** Has `stop` called, once, where the command is to end. Returns what takes that back. */
+export function whileRunning(call: Stop): () => void {
+  stop = call
+  return () => {
+    stop = undefined
+  }
+}
+
+/** What was not written of the output, as a message; undefined where all of it was. */
+export const outputProblem = (): string | undefined =>
+  unwritten && `Not all of the output could be written: ${unwritten.message}`

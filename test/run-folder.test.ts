@@ -1,0 +1,184 @@
+// What a run may touch in its folder, and what it may not: other people's files, another run's
+// checkpoints, its own when something goes wrong.
+import { spawnSync } from "node:child_process"
+import {
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs"
+import { hostname } from "node:os"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import t from "tap"
+import { checkpointsIn } from "../train/checkpoint.ts"
+import { RunFolder } from "../train/run_folder.ts"
+import { at, dir, elm, ended, flags, run, start, text, train } from "./runs.ts"
+
+t.test("a folder's other files stay, whatever they are called", async (t) => {
+  const mine = at("mine")
+  const names = [".old.thesis", ".step-1.notes", ".step-00000004.1234.tmp", "step-by-step", "a.tmp"]
+  for (const name of names) {
+    mkdirSync(join(mine, name), { recursive: true })
+    writeFileSync(join(mine, name, "text"), name)
+  }
+  const args = ["train", ...flags, "--steps", "6", "--save-every", "2", "--keep", "1", "--out", "."]
+  const { code, stderr } = await run(args, mine)
+  t.equal(code, 0, stderr)
+  const left = readdirSync(mine).sort()
+  t.same(left, [...names, "loss.svg", "metrics.jsonl", "step-00000006"].sort())
+  for (const name of names) t.equal(readFileSync(join(mine, name, "text"), "utf8"), name)
+  const refused = await run([...args.slice(0, -1), "."], mine)
+  t.equal(refused.code, 1, "a second run into it")
+  t.match(refused.stderr, /holds a run already/)
+  t.same(readdirSync(mine).sort(), left)
+})
+
+t.test(
+  "what has a checkpoint's name and is none is neither removed nor written over",
+  async (t) => {
+    mkdirSync(at("taken", "step-00000002"), { recursive: true })
+    writeFileSync(at("taken", "step-00000002", "poem"), "mine")
+    const { code, stderr } = await train(...flags, "--steps", "4", "--out", at("taken"))
+    t.equal(code, 1)
+    t.match(stderr, /step-00000002 has the name of a checkpoint, and is none\. Give another --out/)
+    t.same(readdirSync(at("taken")), ["step-00000002"], "and a refused run leaves nothing")
+    t.equal(readFileSync(at("taken", "step-00000002", "poem"), "utf8"), "mine")
+
+    await train(...flags, "--steps", "4", "--save-every", "2", "--out", at("noted"))
+    writeFileSync(at("noted", "step-00000002", "my notes"), "mine")
+    const more = ["--resume", at("noted"), "--steps", "8", "--keep", "1"]
+    t.equal((await train(...more)).code, 0)
+    const left = readdirSync(at("noted")).filter((name) => name.startsWith("step-"))
+    t.same(left, ["step-00000002", "step-00000008"], "one with a file of somebody's own stays")
+  },
+)
+
+t.test("a refused run leaves nothing behind", async (t) => {
+  const cases = [
+    [...flags, "--out", at("none", "run"), "--data", at("no such.txt")],
+    [...flags, "--out", at("none", "run"), "--init", at("nowhere")],
+    [...flags, "--out", at("none", "run"), "--vocab-size", "10"],
+  ]
+  for (const args of cases) {
+    const { code, stderr } = await train(...args, "--steps", "2")
+    t.equal(code, 1, stderr)
+    t.notOk(existsSync(at("none", "run")), stderr)
+  }
+})
+
+// ---- Two runs -------------------------------------------------------------------------------------
+
+t.test("a folder is one run's at a time", async (t) => {
+  const out = at("shared")
+  const first = start(["train", ...flags, "--steps", "100000", "--out", out])
+  const end = ended(first)
+  const lock = join(out, ".elm-run", "lock.json")
+  while (!existsSync(lock)) await new Promise((resolve) => setTimeout(resolve, 20))
+  const second = await train(...flags, "--steps", "2", "--out", out)
+  t.equal(second.code, 1)
+  const who = `${out} is in use by process ${first.pid} on ${hostname()}, since `
+  t.ok(second.stderr.includes(who), second.stderr)
+  t.match(second.stderr, /give another --out; if that process is no more, remove .*lock\.json/)
+  t.ok(existsSync(lock), "the first one's lock stays")
+  first.kill("SIGKILL")
+  await end
+  t.ok(existsSync(lock), "a killed run leaves its lock")
+  const third = await train(...flags, "--steps", "2", "--out", out)
+  t.equal(third.code, 0, third.stderr)
+  t.notOk(existsSync(join(out, ".elm-run")), "which the next takes over, and gives free")
+})
+
+t.test("locks of other machines, of numbers used again, and what is none", async (t) => {
+  const out = at("locked")
+  const own = join(out, ".elm-run")
+  const held = await RunFolder.open(out)
+  await t.rejects(RunFolder.open(out), { message: /in use by process \d+ on/ }, "by this process")
+  const lock = JSON.parse(readFileSync(join(own, "lock.json"), "utf8"))
+  await held.check()
+  const write = (changes: object) =>
+    writeFileSync(join(own, "lock.json"), JSON.stringify({ ...lock, ...changes }))
+  write({ id: "0123456789abcdef", host: "elsewhere" })
+  await t.rejects(held.check(), { message: /is not this run's any more: process \d+ on elsewhere/ })
+  await held.close()
+  t.ok(existsSync(join(own, "lock.json")), "another's lock is not removed")
+  await t.rejects(RunFolder.open(out), { message: /in use by process \d+ on elsewhere/ })
+  // The number of a process that began at another time.
+  if (lock.started !== "") {
+    write({ id: "0123456789abcdef", started: `${lock.started}1` })
+    mkdirSync(join(own, "step-00000007.0123456789abcdef"))
+    mkdirSync(join(own, "step-00000007.fedcba9876543210"))
+    const next = await RunFolder.open(out)
+    t.same(readdirSync(own).sort(), ["lock.json", "step-00000007.fedcba9876543210"])
+    await next.close()
+  }
+  mkdirSync(own, { recursive: true })
+  writeFileSync(join(own, "lock.json"), "something else")
+  await t.rejects(RunFolder.open(out), { message: /lock\.json/, name: "SyntaxError" })
+  t.equal(readFileSync(join(own, "lock.json"), "utf8"), "something else")
+})
+
+// ---- Output ---------------------------------------------------------------------------------------
+
+const full = existsSync("/dev/full") ? false : "no /dev/full here"
+
+t.test("output that cannot be written ends no training", { skip: full }, async (t) => {
+  for (const stream of ["stdout", "stderr", "both"]) {
+    const sink = openSync("/dev/full", "w")
+    const [out, err] = [stream !== "stderr", stream !== "stdout"].map((is) => (is ? sink : "pipe"))
+    const args = ["train", ...flags, "--steps", "6", "--log-every", "1", "--out", at(stream)]
+    const { status, stdout, stderr } = spawnSync(process.execPath, [elm, ...args], {
+      stdio: ["ignore", out, err],
+      encoding: "utf8",
+    })
+    t.equal(status, 0, stream)
+    t.notMatch(`${stdout}${stderr}`, /^\s+at /m, "no stack")
+    t.equal((await checkpointsIn(at(stream))).length, 1)
+    if (stream === "stdout") t.match(stderr, /^Not all of the output could be written: .*ENOSPC/m)
+  }
+})
+
+// ---- Commands that are stopped --------------------------------------------------------------------
+
+t.test("a stopped command leaves nothing in the way of the next", async (t) => {
+  await train(...flags, "--steps", "2", "--save-every", "1", "--out", at("two"))
+  const model = fileURLToPath(new URL("../../models/small", import.meta.url))
+  const tokenizer = ["tokenizer", "train", text, "--vocab-size", "300", "--out", at("t.model")]
+  const commands: [string[], string][] = [
+    [["quantize", model, at("q"), "--dtype", "q8", "--threads", "1"], at("q")],
+    [["average", at("mean"), at("two")], at("mean")],
+    [tokenizer, at("t.model")],
+  ]
+  for (const [args, out] of commands) {
+    const killed = { SIGINT: 130, SIGTERM: 143, SIGKILL: null }
+    for (const [signal, after] of [
+      ["SIGINT", 300],
+      ["SIGTERM", 200],
+      ["SIGKILL", 150],
+    ] as const) {
+      const child = start(args)
+      const end = ended(child)
+      setTimeout(() => child.kill(signal), after)
+      const { code } = await end
+      if (code === 0) t.ok(existsSync(out), "it was done")
+      // A signal may come when all is done already.
+      const made =
+        existsSync(out) && statSync(out).isDirectory() ? readdirSync(out) : ["config.json"]
+      t.ok(
+        made.includes("config.json"),
+        `${args[0]} ${signal} after ${after} ms: nothing half-written`,
+      )
+      // Before its handlers are there, a signal ends a process by itself.
+      t.ok([0, killed[signal], null].includes(code), `${args[0]} ${signal}: ${code}`)
+      rmSync(out, { recursive: true, force: true })
+    }
+    const again = await run(args)
+    t.equal(again.code, 0, again.stderr)
+  }
+  const temporary = readdirSync(dir).filter((name) => name.endsWith(".tmp"))
+  for (const name of temporary) t.match(name, /\.[0-9a-z]+\.tmp$/, "only what was killed at once")
+})

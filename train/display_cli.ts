@@ -1,0 +1,94 @@
+// What a person sees of a training run: its sizes, a line for each line of metrics, the time left.
+import { bold, dim } from "../bench/colour.ts"
+import { machine } from "../bench/machine.ts"
+import { printable } from "../bench/printable.ts"
+import type { reporter } from "../bench/progress.ts"
+import { readRunState } from "./checkpoint.ts"
+import type { Metrics } from "./metrics.ts"
+import type { RunInfo, RunMemory } from "./run.ts"
+import { learningRate } from "./schedule.ts"
+import type { Settings } from "./settings.ts"
+import { scheduleOf } from "./trainer.ts"
+
+export function headline(info: RunInfo, settings: Settings): string {
+  const { config, parameters, step } = info
+  const { layers, modelDim, vocabSize, queryHeads, ffnDims } = config
+  const sizes =
+    `${layers} layers, D ${modelDim}, heads ${queryHeads.join(" ")}, ` +
+    `feed-forward ${ffnDims.join(" ")}, V ${vocabSize}`
+  const { batch_size: B, sequence_length: T, steps, dtype } = settings
+  const { cpu, runtime } = machine()
+  const from = step > 0 ? `from update ${step}, ` : ""
+  return (
+    `${bold(config.name)}: ${(parameters / 1e6).toFixed(2)} M parameters in ${dtype} (${sizes})\n` +
+    `${from}${steps} updates of ${B} × ${T} tokens, into ${settings.out}; ${cpu}, ${runtime}\n` +
+    ignoredLine(info)
+  )
+}
+
+/** How a run with another number of updates than it was begun with goes on; "" for others. */
+export async function scheduleLine(step: number, settings: Settings, from: string | undefined) {
+  const before = from === undefined ? settings : ((await readRunState(from)).settings as Settings)
+  if (before.steps === settings.steps) return ""
+  const [was, is] = [before, settings].map((each) =>
+    learningRate(scheduleOf(each), Math.min(step, each.steps - 1)).toExponential(2),
+  )
+  return dim(
+    `the schedule of ${settings.steps} updates instead of ${before.steps}: ` +
+      `learning rate ${is} at update ${step}, not ${was}`,
+  )
+}
+
+/** What carries no loss, and how its row of the embedding learns. */
+function ignoredLine({ config, ignoreIndex }: RunInfo): string {
+  const { paddingIndex } = config
+  const what = `targets of id ${ignoreIndex}, the padding, carry no loss`
+  if (paddingIndex === undefined) return dim(`${what}; every row of the embedding learns`)
+  return dim(`${what}; row ${paddingIndex} of the embedding learns from the outputs alone`)
+}
+
+export function memoryLine(memory: RunMemory, { checkpoint_activations: on }: Settings): string {
+  const mib = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(0)} MiB`
+  const { stateBytes, activationBytes, otherActivationBytes } = memory
+  return dim(
+    `weights, moments and gradients ${mib(stateBytes)}, activations ${mib(activationBytes)} ` +
+      `(${mib(otherActivationBytes)} with${on ? "out" : ""} --checkpoint-activations)`,
+  )
+}
+
+/** Prints a line for each line of metrics; at a terminal the progress stays below them. */
+export function display({ steps, prompt }: Settings, report: ReturnType<typeof reporter>) {
+  const begin = { time: performance.now(), step: -1 }
+  return (metrics: Metrics): void => {
+    report.done()
+    if ("sample" in metrics) {
+      console.log(dim(`  ${printable(metrics.sample).replaceAll("\n", "\n  ")}`))
+    } else if ("validation_loss" in metrics) {
+      const { step, validation_loss: loss, validation_perplexity: perplexity } = metrics
+      console.log(
+        bold(
+          `step ${step}  validation loss ${loss.toFixed(4)}  perplexity ${perplexity.toFixed(2)}`,
+        ),
+      )
+    } else {
+      const { step, loss, lr, grad_norm, tokens_per_second: rate, mul_add_fraction } = metrics
+      if (begin.step < 0) Object.assign(begin, { step, time: performance.now() })
+      const each = (performance.now() - begin.time) / Math.max(1, step - begin.step)
+      const part = mul_add_fraction ? ` (${(100 * mul_add_fraction).toFixed(0)} % of mul-add)` : ""
+      console.log(
+        `step ${step}/${steps}  loss ${loss.toFixed(4)}  lr ${lr.toExponential(2)}  ` +
+          `norm ${grad_norm.toFixed(2)}  ${rate.toFixed(0)} tok/s${part}  ` +
+          `${duration(step > begin.step ? each * (steps - step) : Number.NaN)} left`,
+      )
+      report(`training "${prompt}"`, step / steps)
+    }
+  }
+}
+
+function duration(ms: number): string {
+  if (Number.isNaN(ms)) return "…"
+  const seconds = Math.round(ms / 1000)
+  const [h, m, s] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60]
+  if (h > 0) return `${h} h ${m} min`
+  return m > 0 ? `${m} min ${s} s` : `${s} s`
+}

@@ -1,0 +1,51 @@
+// What a caller gives a training run, and what it tells and returns.
+import type { Backend } from "../engine/index.ts"
+import type { ModelConfig, Tokenizer } from "../model/index.ts"
+import type { EvaluationMetrics, Metrics } from "./metrics.ts"
+
+export interface RunOptions {
+  readonly backend: Backend
+  /** A checkpoint, or the folder of a run, to go on from. */
+  readonly resume?: string
+  /** Ends the run after the update at hand, with a checkpoint. */
+  readonly signal?: AbortSignal
+  /** Measures the floating-point operations per second that the machine could do now. */
+  readonly measureFlops?: () => Promise<number>
+  readonly onStart?: (run: RunInfo) => void | Promise<void>
+  /** Called behind the first update, when the plan's memory is known. */
+  readonly onMemory?: (memory: RunMemory) => void
+  readonly onMetrics?: (metrics: Metrics) => void | Promise<void>
+  readonly onCheckpoint?: (path: string) => void
+  /** Is told when a run goes on with another device; `onStart` follows. */
+  readonly onDeviceLost?: (message: string) => void
+  /** Is told of each record or file that the data skips. */
+  readonly onSkip?: (message: string) => void
+}
+
+export interface RunInfo {
+  readonly config: ModelConfig
+  readonly parameters: number
+  /** Updates made before. */
+  readonly step: number
+  readonly tokenizer: Tokenizer
+  /** Targets of this id carry no loss. */
+  readonly ignoreIndex: number
+}
+
+export interface RunMemory {
+  /** Weights, masters, moments and gradients. */
+  readonly stateBytes: number
+  /** Values between the steps of the plan, as this run keeps them. */
+  readonly activationBytes: number
+  /** The same with activation checkpointing the other way round. */
+  readonly otherActivationBytes: number
+}
+
+export interface RunResult {
+  readonly step: number
+  readonly tokens: number
+  /** Whether the signal ended it. */
+  readonly stopped: boolean
+  readonly checkpoint: string | undefined
+  readonly lastEvaluation: EvaluationMetrics | undefined
+}
