@@ -1,7 +1,6 @@
 // The one way that files and folders of results come to be: under a fresh temporary name beside their
 // own, synced, then renamed, so that whoever looks finds the old one or the whole new one. A temporary
 // name that exists already, such as a link that somebody planted, is never followed.
-import type { FileHandle } from "node:fs/promises"
 import { fromNode } from "../engine/node.ts"
 
 /** What is being written: taken away where a signal ends the process on the way. */
@@ -17,10 +16,20 @@ export function removeTemporaries(): void {
   temporaries.clear()
 }
 
+/** What a writer needs of a file that is open: a FileHandle of Node, whose types no page has. */
+export interface WritableFile {
+  write(
+    bytes: Uint8Array,
+    offset: number,
+    length: number,
+  ): Promise<{ readonly bytesWritten: number }>
+  writeFile(bytes: Uint8Array): Promise<void>
+}
+
 /** A file that `write` fills. Throws what it throws, and what the file system does: nothing is left. */
 export async function writeAtomically(
   path: string,
-  write: (file: FileHandle) => Promise<void>,
+  write: (file: WritableFile) => Promise<void>,
 ): Promise<void> {
   const { open, rename, rm } = fromNode("node:fs/promises")
   const temporary = fresh(path)

@@ -1,7 +1,6 @@
 // Reads and writes safetensors files piece by piece, never a whole file in memory. Files are not
 // trusted: header.ts checks what they claim. Which tensors a model needs is left to folder.ts.
-import type { FileHandle } from "node:fs/promises"
-import { writeAtomically } from "./atomic.ts"
+import { type WritableFile, writeAtomically } from "./atomic.ts"
 import {
   cannot,
   maxReadBytes,
@@ -97,7 +96,7 @@ export async function writeSafetensors(
   const ordered = [...tensors].sort(([, a], [, b]) => itemBytes[b.dtype] - itemBytes[a.dtype])
   const header = encodeHeader(path, ordered, metadata)
   let isOpen = false
-  const write = async (file: FileHandle): Promise<void> => {
+  const write = async (file: WritableFile): Promise<void> => {
     isOpen = true
     await writeAll(file, header)
     for (const [name, tensor] of ordered) await writeTensor(path, file, name, tensor)
@@ -107,7 +106,7 @@ export async function writeSafetensors(
   })
 }
 
-async function writeTensor(path: string, file: FileHandle, name: string, tensor: TensorData) {
+async function writeTensor(path: string, file: WritableFile, name: string, tensor: TensorData) {
   const { dtype, shape, data } = tensor
   const bytes = bytesOf(dtype, shape)
   let done = 0
@@ -123,7 +122,7 @@ async function writeTensor(path: string, file: FileHandle, name: string, tensor:
   )
 }
 
-async function writeAll(file: FileHandle, data: Uint8Array): Promise<void> {
+async function writeAll(file: WritableFile, data: Uint8Array): Promise<void> {
   for (let done = 0; done < data.length; ) {
     const length = Math.min(data.length - done, maxReadBytes)
     done += (await file.write(data, done, length)).bytesWritten
