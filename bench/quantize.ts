@@ -11,6 +11,7 @@ import {
   markOf,
   openModelFolder,
   parameterCount,
+  pathToWrite,
   type QuantisedFormat,
   quantisedFormats,
   quantisedTensors,
@@ -45,7 +46,8 @@ export function addQuantize(program: Command): void {
     .action(quantize)
 }
 
-async function quantize(source: string, out: string, flags: Flags): Promise<void> {
+async function quantize(source: string, target: string, flags: Flags): Promise<void> {
+  const out = pathToWrite(target, "<out>")
   checkEmpty(out)
   const folder = await openModelFolder(source)
   try {

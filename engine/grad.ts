@@ -1,5 +1,6 @@
 // Reverse-mode differentiation: walks the calls backwards and records more calls. An op without a
 // hand-written vjp is differentiated through its meaning, down to the plain ops.
+import { checkTensor, checkTensors } from "./check.ts"
 import { identity } from "./identity.ts"
 import type { Call, Maybe, Op } from "./op.ts"
 import { constant, type Tensor } from "./tensor.ts"
@@ -18,6 +19,8 @@ export function setCotangentSum(sum: Add): void {
  * one f32 number, TypeError naming the op when one cannot be differentiated.
  */
 export function grad<const T extends readonly Tensor[]>(loss: Tensor, wrt: T): Tensors<T> {
+  checkTensor("grad: the loss", loss)
+  checkTensors("grad: the list of tensors", wrt)
   if (loss.size !== 1 || loss.dtype !== "f32") {
     throw new RangeError(`grad: the loss must be one f32 number, got ${loss}`)
   }

@@ -1,6 +1,7 @@
 // The engine: tensors, the call graph, gradients, plans, and what a backend must offer.
 export { alignment, alignUp } from "./arena.ts"
 export { type Backend, type Buffer, DeviceLostError, type Prepared } from "./backend.ts"
+export { checkArray, checkObject, kindOf } from "./check.ts"
 export {
   type DType,
   decode,
@@ -16,7 +17,7 @@ export {
   toF16,
   viewOf,
 } from "./dtype.ts"
-export { derivedVjp, grad, setCotangentSum, vjp, vjpOf } from "./grad.ts"
+export { derivedVjp, grad, setCotangentSum, type Tensors, vjp, vjpOf } from "./grad.ts"
 export { Binding, checkFreed, Lifetime, type LivingBuffer } from "./lifetime.ts"
 export {
   type Arrays,
@@ -25,19 +26,36 @@ export {
   type Case,
   type Cost,
   callable,
+  type Each,
   type Gradients,
+  type In,
   isOwn,
   isWord,
   type Maybe,
+  type Named,
+  type NameOf,
+  type NamesOf,
   newCall,
   type Op,
   type OpFunction,
   type OpSpec,
+  type Out,
   op,
+  type Result,
+  type Split,
 } from "./op.ts"
 export { type Place, type Storage, setCopyOp } from "./place.ts"
 export { type Plan, plan, type Step, type Update } from "./plan.ts"
 export { normalAt, threefry, toUnit, uniformAt } from "./random.ts"
 export { readBound, readTensor, readTensors, runOnce } from "./run.ts"
-export { parseSignature, type Signature, type Sizes } from "./signature.ts"
-export { allocate, bound, bufferOf, constant, type Shape, sizeOf, Tensor } from "./tensor.ts"
+export { type Dim, parseSignature, type Signature, type Sizes, type Slot } from "./signature.ts"
+export {
+  allocate,
+  bound,
+  bufferOf,
+  constant,
+  type Origin,
+  type Shape,
+  sizeOf,
+  Tensor,
+} from "./tensor.ts"

@@ -65,18 +65,20 @@ export type Gradients = Readonly<Record<string, Tensor>>
 
 // ---- Names read from the signature's type -------------------------------------------------------
 
-type Split<S extends string> = S extends `${infer Head}${" " | "\n"}${infer Tail}`
+export type Split<S extends string> = S extends `${infer Head}${" " | "\n"}${infer Tail}`
   ? [...(Head extends "" ? [] : [Head]), ...Split<Tail>]
   : S extends ""
     ? []
     : [S]
-type NameOf<S> = S extends `${infer N}:${string}` ? N : never
-type NamesOf<L extends readonly string[]> = { [I in keyof L]: NameOf<L[I]> }
+export type NameOf<S> = S extends `${infer N}:${string}` ? N : never
+export type NamesOf<L extends readonly string[]> = { [I in keyof L]: NameOf<L[I]> }
 export type In<S extends string> = S extends `${infer I}->${string}` ? NamesOf<Split<I>> : never
 export type Out<S extends string> = S extends `${string}->${infer O}` ? NamesOf<Split<O>> : never
-type Named<L extends readonly string[], T> = { readonly [N in L[number]]: T }
-type Each<L extends readonly string[], T> = { [I in keyof L]: T }
-type Result<L extends readonly string[]> = L extends readonly [string] ? Tensor : Named<L, Tensor>
+export type Named<L extends readonly string[], T> = { readonly [N in L[number]]: T }
+export type Each<L extends readonly string[], T> = { [I in keyof L]: T }
+export type Result<L extends readonly string[]> = L extends readonly [string]
+  ? Tensor
+  : Named<L, Tensor>
 type Params<P extends string> = { readonly [N in Split<P>[number]]: number }
 
 export interface OpSpec<S extends string, P extends string> {

@@ -2,6 +2,7 @@
 // are its updates: each writes one value into one bound tensor (an output, a cache, a parameter).
 import { layOut } from "./arena.ts"
 import type { Backend } from "./backend.ts"
+import { checkArray, checkBackend, checkTensor } from "./check.ts"
 import { lower } from "./lower.ts"
 import type { Call, Op } from "./op.ts"
 import { type Place, Placer } from "./place.ts"
@@ -36,6 +37,8 @@ export function plan(
   updates: readonly Update[],
   backend: Pick<Backend, "name" | "has" | "alignment">,
 ): Plan {
+  checkBackend("plan: the backend", backend)
+  checkArray("plan: the updates", updates, "pairs of target and value")
   updates.forEach(checkUpdate)
   updates.forEach(([target], i) => {
     if (updates.slice(0, i).some(([other]) => overlap(target, other))) {
@@ -56,7 +59,11 @@ export function plan(
   return result
 }
 
-function checkUpdate([target, value]: Update): void {
+function checkUpdate(update: Update, i: number): void {
+  checkArray(`plan: updates[${i}]`, update, "a target and a value")
+  const [target, value] = update
+  checkTensor(`plan: the target of updates[${i}]`, target)
+  checkTensor(`plan: the value of updates[${i}]`, value)
   if (target.origin.kind !== "bound") {
     throw new TypeError(`plan: an update writes a bound tensor, got a ${target.origin.kind}`)
   }

@@ -1,5 +1,6 @@
 // Runs recorded graphs: once for a loose tensor, or compiled for many replays.
 import type { Backend, Prepared } from "./backend.ts"
+import { checkBackend, checkTensor } from "./check.ts"
 import { type TypedArray, viewOf } from "./dtype.ts"
 import { checkFreed } from "./lifetime.ts"
 import { plan, type Update } from "./plan.ts"
@@ -16,6 +17,7 @@ export async function readTensors(
   tensors: readonly Tensor[],
   backend: Backend,
 ): Promise<TypedArray[]> {
+  checkBackend("read: the backend", backend)
   const targets = tensors.map((t) => allocate(backend, t.shape, t.dtype))
   try {
     await runOnce(
@@ -30,6 +32,7 @@ export async function readTensors(
 
 /** Runs the updates once and frees the plan's memory. */
 export async function runOnce(backend: Backend, updates: readonly Update[]): Promise<void> {
+  checkBackend("runOnce: the backend", backend)
   const prepared: Prepared = backend.prepare(plan(updates, backend))
   try {
     await prepared.run()
@@ -40,6 +43,8 @@ export async function runOnce(backend: Backend, updates: readonly Update[]): Pro
 
 /** Values of a tensor in device memory. */
 export async function readBound(tensor: Tensor, backend: Backend): Promise<TypedArray> {
+  checkTensor("read: the tensor", tensor)
+  checkBackend("read: the backend", backend)
   const buffer = bufferOf(tensor)
   checkFreed("read", buffer)
   const offset = tensor.origin.kind === "bound" ? tensor.origin.offset : 0

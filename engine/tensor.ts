@@ -1,6 +1,7 @@
 // A tensor is a shape, a dtype and where its values come from: a call, device memory, or numbers
 // known when the graph is recorded. It holds no values of its own.
 import type { Backend, Buffer } from "./backend.ts"
+import { checkArray, checkBackend, checkBuffer, checkLayout, checkTensor, kindOf } from "./check.ts"
 import { type DType, encode, itemBytes, type TypedArray } from "./dtype.ts"
 import { checkFreed } from "./lifetime.ts"
 import type { Call } from "./op.ts"
@@ -47,6 +48,8 @@ export const sizeOf = (shape: Shape): number => shape.reduce((a, b) => a * b, 1)
 
 /** A tensor of known numbers, embedded in the plans that use it. */
 export function constant(values: ArrayLike<number>, shape: Shape, dtype: DType = "f32"): Tensor {
+  checkArray("constant: the values", values, "numbers")
+  checkLayout("constant", shape, dtype)
   if (values.length !== sizeOf(shape)) {
     throw new RangeError(
       `constant: shape (${shape.join(", ")}) takes ${sizeOf(shape)} values, got ${values.length}`,
@@ -58,9 +61,12 @@ export function constant(values: ArrayLike<number>, shape: Shape, dtype: DType =
 
 /** A tensor that lives in device memory from `offset` bytes on: a parameter, an input, a cache. */
 export function bound(buffer: Buffer, shape: Shape, dtype: DType = "f32", offset = 0): Tensor {
+  checkBuffer("bound: the buffer", buffer)
+  checkLayout("bound", shape, dtype)
   const bytes = sizeOf(shape) * itemBytes(dtype)
-  if (!Number.isInteger(offset / itemBytes(dtype)) || offset < 0) {
-    throw new RangeError(`bound: offset must be a multiple of ${itemBytes(dtype)}, got ${offset}`)
+  if (!Number.isInteger(offset) || offset % itemBytes(dtype) !== 0 || offset < 0) {
+    const found = typeof offset === "number" ? offset : kindOf(offset)
+    throw new RangeError(`bound: offset must be a multiple of ${itemBytes(dtype)}, got ${found}`)
   }
   checkFreed("bound", buffer)
   if (offset + bytes > buffer.bytes) {
@@ -79,12 +85,16 @@ export function allocate(
   dtype: DType = "f32",
   near?: Tensor,
 ): Tensor {
+  checkBackend("allocate: the backend", backend)
+  checkLayout("allocate", shape, dtype)
+  if (near !== undefined) checkTensor("allocate: near", near)
   const bytes = sizeOf(shape) * itemBytes(dtype)
   return bound(backend.alloc(bytes, dtype, near && bufferOf(near)), shape, dtype)
 }
 
 /** The memory of a bound tensor; TypeError for any other. */
 export function bufferOf(tensor: Tensor): Buffer {
+  checkTensor("bufferOf: the tensor", tensor)
   if (tensor.origin.kind === "bound") return tensor.origin.buffer
   throw new TypeError(
     `expected a tensor in device memory, got the result of a ${tensor.origin.kind}`,

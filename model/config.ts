@@ -1,12 +1,14 @@
 // The sizes of a model: what they derive from, the four released ones, the config.json format and
 // the shapes of the weights. The scaling rule itself is in scaling.ts.
-import { isSingle } from "../engine/index.ts"
+import { checkObject, isSingle, kindOf } from "../engine/index.ts"
 import { formatOf, type QuantisedFormat } from "./format.ts"
 import { checkEnds, type GenerationDefaults } from "./generation.ts"
 import { checkNumber, isObject, show } from "./json.ts"
 import { checkMultipliers, type Multipliers, makeDivisible, perLayer } from "./scaling.ts"
+import { checkConfig, type ModelName, modelNames, releasedSizes, type SizeName } from "./sizes.ts"
 
 export type { Multipliers } from "./scaling.ts"
+export { type ModelName, modelNames, type SizeName } from "./sizes.ts"
 
 /** What a config derives from; what is left out is as in the released models. */
 export interface ConfigSpec {
@@ -37,12 +39,10 @@ export interface ConfigSpec {
   readonly paddingIndex?: number
 }
 
-type Optional = "paddingIndex" | "eosIds"
-
 /** A spec with everything filled in, and the sizes H, G and F of every layer. */
 export interface ModelConfig
-  extends Required<Omit<ConfigSpec, Optional>>,
-    Pick<ConfigSpec, Optional> {
+  extends Required<Omit<ConfigSpec, "paddingIndex" | "eosIds">>,
+    Pick<ConfigSpec, "paddingIndex" | "eosIds"> {
   /** What the folder's generation_config.json says, if it has one. */
   readonly generation?: GenerationDefaults
   readonly queryHeads: readonly number[]
@@ -96,32 +96,27 @@ const defaults = {
   eosId: 2,
 } as const
 
-const releasedSizes: Readonly<Record<string, ConfigSpec>> = {
-  "270M": { name: "OpenELM-270M", layers: 16, modelDim: 1280, headDim: 64 },
-  "450M": { name: "OpenELM-450M", layers: 20, modelDim: 1536, headDim: 64 },
-  "1.1B": { name: "OpenELM-1_1B", layers: 28, modelDim: 2048, headDim: 64 },
-  "3B": { name: "OpenELM-3B", layers: 36, modelDim: 3072, headDim: 128 },
-}
-
-/** Names that `configOf` knows. */
-export const modelNames: readonly string[] = Object.keys(releasedSizes)
-
 /**
  * A released size by name: 270M, 450M, 1.1B or 3B, also as OpenELM-1_1B, in any case.
  * `changes` replaces parts, such as a vocabulary of 32128. Throws RangeError for other names.
  */
-export function configOf(name: string, changes: Partial<ConfigSpec> = {}): ModelConfig {
+export function configOf(name: SizeName, changes: Partial<ConfigSpec> = {}): ModelConfig {
+  if (typeof name !== "string") {
+    throw new TypeError(`configOf: a model size is a name such as "270M", got ${kindOf(name)}`)
+  }
+  checkObject("configOf: the changes", changes)
   const key = name
     .replace(/^openelm-/i, "")
     .replace("_", ".")
     .toUpperCase()
-  const spec = Object.hasOwn(releasedSizes, key) ? releasedSizes[key] : undefined
+  const spec = releasedSizes.get(key as ModelName)
   if (spec) return scaledConfig({ ...spec, ...changes })
   throw new RangeError(`No model size ${show(name)}. Known sizes: ${modelNames.join(", ")}`)
 }
 
 /** A config by the layer-wise scaling rule. Throws RangeError or TypeError naming the field. */
 export function scaledConfig(spec: ConfigSpec): ModelConfig {
+  checkObject("scaledConfig: the spec", spec)
   const given = Object.fromEntries(Object.entries(spec).filter(([, v]) => v !== undefined))
   return derive({ name: "OpenELM", ...released, ...defaults, ...given }, (key) => `config: ${key}`)
 }
@@ -294,6 +289,7 @@ export function tensorShapes(config: ModelConfig): Map<string, TensorShape> {
 
 /** How many numbers the weights hold; the output shares the embedding. */
 export function parameterCount(config: ModelConfig): number {
+  checkConfig("parameterCount: the config", config)
   const sizes = [...tensorShapes(config).values()].map(({ shape }) => shape.reduce((a, b) => a * b))
   return sizes.reduce((a, b) => a + b, 0)
 }

@@ -1,7 +1,9 @@
 // Files of a model: in a folder, or behind an http or https URL (remote.ts). A path that begins with
 // http:// or https:// is a URL wherever a path is taken.
+import { kindOf } from "../engine/index.ts"
 import { fromNode } from "../engine/node.ts"
 import type { Waiting } from "./http.ts"
+import { show } from "./json.ts"
 import { likeOf } from "./kinds.ts"
 import { isRemote, openRemote, remoteFileIn } from "./remote.ts"
 
@@ -21,13 +23,24 @@ export interface Reading extends Waiting {
 /** Longest single read: the system's own limit is just under 2 GiB. */
 export const maxReadBytes = 1 << 30
 
-/** A folder given as path or URL, as a path. Throws TypeError for what is neither. */
-export function pathOf(folder: string | URL): string {
-  if (typeof folder === "string") return folder
-  if (!(folder instanceof URL)) {
-    throw new TypeError(`expected the path or the URL of a folder, got ${typeof folder}`)
+/** What is given as path or URL, as a path; `name` says where. Throws TypeError for what is neither. */
+export function pathOf(given: string | URL, name = "a folder"): string {
+  if (typeof given !== "string" && !(given instanceof URL)) {
+    throw new TypeError(`${name} must be a path or a URL, got ${kindOf(given)}`)
   }
-  return folder.protocol === "file:" ? fromNode("node:url").fileURLToPath(folder) : folder.href
+  const url = String(given)
+  return /^file:\/\//i.test(url) ? fromNode("node:url").fileURLToPath(url) : url
+}
+
+/** The same of what is to be written. Throws RangeError for what no disk holds. */
+export function pathToWrite(given: string | URL, name: string): string {
+  const path = pathOf(given, name)
+  if (path === "") throw new RangeError(`${name} is empty. Give the path of a folder`)
+  // Not C:\, which is a disk.
+  if (!/^(https?:|[a-z][a-z\d+.-]+:\/\/)/i.test(path)) return path
+  throw new RangeError(
+    `${name} is ${show(path)}, to which nothing can be written. Give a path or a file: URL`,
+  )
 }
 
 export const fileIn = (folder: string, name: string): string =>

@@ -11,12 +11,16 @@ export {
   configJson,
   configOf,
   type ModelConfig,
+  type ModelName,
+  type Multipliers,
   modelNames,
   parameterCount,
   parseConfig,
+  type SizeName,
   scaledConfig,
   tensorShapes,
 } from "./config.ts"
+export { pathToWrite } from "./files.ts"
 export { type ModelFolder, openModelFolder, readConfig, type TensorSource } from "./folder.ts"
 export { markOf, type QuantisedFormat, quantisedFormats } from "./format.ts"
 export {
@@ -27,7 +31,7 @@ export {
   type Pass,
   type Weights,
 } from "./forward.ts"
-export { type GenerateOptions, nextTurn, type Token } from "./generate.ts"
+export { type GenerateOptions, isList, nextTurn, type Token } from "./generate.ts"
 export { type GenerationDefaults, generationFile } from "./generation.ts"
 export { Holder } from "./holder.ts"
 export type { Waiting } from "./http.ts"
@@ -43,7 +47,7 @@ export {
   trainable,
 } from "./norms.ts"
 export { OpenELM } from "./openelm.ts"
-export type { LoadOptions, ModelOptions, RandomOptions } from "./options.ts"
+export type { LoadOptions, ModelOptions, RandomOptions, SaveOptions } from "./options.ts"
 export { quantisedTensors } from "./quantised.ts"
 export { loadMatrix, loadVector } from "./reading.ts"
 export {
@@ -67,4 +71,4 @@ export {
   tokenizersIn,
 } from "./tokenizer/index.ts"
 export { Usage } from "./usage.ts"
-export { outlineWeights } from "./weights.ts"
+export { outlineWeights, type Progress } from "./weights.ts"

@@ -1,5 +1,5 @@
 // A model on a backend: loading, logits, generation.
-import type { Backend, Plan, Tensor } from "../engine/index.ts"
+import { type Backend, checkObject, kindOf, type Plan, type Tensor } from "../engine/index.ts"
 import {
   type Checked,
   checkModelOptions,
@@ -8,20 +8,21 @@ import {
   explained,
   fillingOf,
 } from "./checks.ts"
-import { configOf, type ModelConfig, parameterCount } from "./config.ts"
+import { configOf, type ModelConfig, parameterCount, type SizeName } from "./config.ts"
 import { evaluate } from "./evaluate.ts"
-import { pathOf } from "./files.ts"
+import { pathOf, pathToWrite } from "./files.ts"
 import { openModelFolder } from "./folder.ts"
 import { isQuantised } from "./format.ts"
 import type { Trace, Weights } from "./forward.ts"
 import { checkOptions, type GenerateOptions, type Token } from "./generate.ts"
-import type { WeightDType } from "./layout.ts"
+import { type WeightDType, weightDTypes } from "./layout.ts"
 import type { NormKind, Norms } from "./norms.ts"
-import type { LoadOptions, ModelOptions, RandomOptions } from "./options.ts"
+import type { LoadOptions, ModelOptions, RandomOptions, SaveOptions } from "./options.ts"
 import { SessionPool } from "./pool.ts"
 import { type Check, lostDevices, Residence } from "./restore.ts"
 import { rowTensors, saveModel } from "./saving.ts"
 import { type CacheDType, Session } from "./session.ts"
+import { checkConfig } from "./sizes.ts"
 import { type Source, stream } from "./stream.ts"
 import { continuation, promptIds, tokenizerFor } from "./text.ts"
 import type { Tokenizer } from "./tokenizer/index.ts"
@@ -73,11 +74,13 @@ export class OpenELM {
    * SyntaxError for those that do not parse, RangeError for sizes and values out of range.
    */
   static async load(folder: string | URL, options: LoadOptions): Promise<OpenELM> {
-    const opened = await openModelFolder(pathOf(folder), options)
+    const path = pathOf(folder, "load: the folder")
+    checkObject("load: options", options)
+    const opened = await openModelFolder(path, options)
     try {
       const dtype = dtypeFor(opened, options.dtype) ?? "f32"
-      const { config, path } = opened
-      const tokenizer = await tokenizerFor(options.tokenizer, config, path, options)
+      const { config } = opened
+      const tokenizer = await tokenizerFor(options.tokenizer, config, opened.path, options)
       return await OpenELM.#build(config, { ...options, dtype }, tokenizer, (checked) =>
         loadWeights(opened, checked.backend, checked.dtype, fillingOf(options)),
       )
@@ -87,7 +90,9 @@ export class OpenELM {
   }
 
   /** A model of a released size ("270M", "450M", "1.1B", "3B") or any config, with seeded weights. */
-  static async random(size: string | ModelConfig, options: RandomOptions): Promise<OpenELM> {
+  static async random(size: SizeName | ModelConfig, options: RandomOptions): Promise<OpenELM> {
+    checkObject("random: options", options)
+    if (typeof size !== "string") checkConfig("random: the size, where it is no name,", size)
     const config = typeof size === "string" ? configOf(size) : size
     const { seed = 0 } = options
     if (!Number.isInteger(seed) || seed < 0 || seed > 0xffffffff) {
@@ -188,6 +193,7 @@ export class OpenELM {
   ): AsyncGenerator<Token, void, undefined> {
     const { config, capacity, tokenizer } = this
     return stream(this.#source, () => {
+      checkObject("generate: options", options)
       const ids = promptIds(prompt, tokenizer)
       const checked = checkOptions(ids, options, config, capacity, tokenizer)
       return { prompt: ids, options: checked, textOf: continuation(ids, tokenizer) }
@@ -208,9 +214,16 @@ export class OpenELM {
   }
 
   /** Writes config.json, model.safetensors and the tokenizer's file, if there is one, into a folder
-   *  in the Hugging Face layout. Throws RangeError for quantised weights. */
-  async save(folder: string, { dtype = this.dtype }: { dtype?: WeightDType } = {}): Promise<void> {
+   *  given by its path or a file URL, in the Hugging Face layout. Throws RangeError for quantised
+   *  weights and for other URLs. */
+  async save(folder: string | URL, options: SaveOptions = {}): Promise<void> {
     this.#source.usage.check()
+    const path = pathToWrite(folder, "save: the folder")
+    checkObject("save: options", options)
+    const { dtype = this.dtype } = options
+    if (!weightDTypes.includes(dtype)) {
+      throw new RangeError(`save: dtype must be one of f32, f16, bf16, got ${kindOf(dtype)}`)
+    }
     if (isQuantised(this.dtype) || isQuantised(dtype)) {
       throw new RangeError(
         `save writes f32, f16 or bf16 weights, got ${this.dtype} as ${dtype}. ` +
@@ -219,7 +232,7 @@ export class OpenELM {
     }
     await this.reading((check) => {
       const rows = rowTensors(this.config, this.tensors, this.backend, dtype, "", check)
-      return saveModel(folder, this.config, rows, this.tokenizer)
+      return saveModel(path, this.config, rows, this.tokenizer)
     })
   }
 

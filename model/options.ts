@@ -37,3 +37,8 @@ export interface RandomOptions extends ModelOptions {
   /** Seed of the weights; default 0. */
   readonly seed?: number
 }
+
+export interface SaveOptions {
+  /** How the weights are written; default as they are kept in memory. */
+  readonly dtype?: "f32" | "f16" | "bf16"
+}

@@ -12,7 +12,7 @@ import { fromNode } from "../engine/node.ts"
 import { cast, unpack } from "../ops/index.ts"
 import { writeFileWhole } from "./atomic.ts"
 import { configJson, type ModelConfig } from "./config.ts"
-import { fileIn, isThere } from "./files.ts"
+import { fileIn, isThere, pathToWrite } from "./files.ts"
 import { generationFile, generationJson } from "./generation.ts"
 import { type FileDType, itemBytes } from "./header.ts"
 import { type Spec, specsOf } from "./layout.ts"
@@ -119,7 +119,7 @@ export async function saveModel(
 ): Promise<void> {
   const { mkdir } = fromNode("node:fs/promises")
   const { join } = fromNode("node:path")
-  await mkdir(folder, { recursive: true })
+  await mkdir(pathToWrite(folder, "the folder"), { recursive: true })
   if (tokenizer) await checkTokenizers(folder, tokenizer)
   await writeSafetensors(join(folder, "model.safetensors"), onlyFinite(tensors), { format: "pt" })
   if (tokenizer) await writeFileWhole(join(folder, tokenizer.file.name), tokenizer.file.bytes)

@@ -58,7 +58,16 @@ export {
   normMatmulSwiglu,
 } from "./matmul.ts"
 export { matmulGradW, matmulGradWAdd, matmulGradX } from "./matmul_grad.ts"
-export { broadcast, copy, permute, reshape, restride, slice, spreadInto } from "./movement.ts"
+export {
+  broadcast,
+  copy,
+  permute,
+  reshape,
+  restride,
+  type Strides,
+  slice,
+  spreadInto,
+} from "./movement.ts"
 export { pack, randomPanels, unpack } from "./pack.ts"
 export { panelsOf, panelWidth, unpanel } from "./panels.ts"
 export { sumParts } from "./parts.ts"

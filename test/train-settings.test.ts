@@ -4,7 +4,7 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import t from "tap"
 import { parseYaml } from "../train/data/yaml.ts"
-import { checkSettings, parseValue, shortened, withFlags } from "../train/settings.ts"
+import { checkSettings, parseValue, withFlags } from "../train/settings.ts"
 import { scheduleOf } from "../train/trainer.ts"
 import { fixtureJson } from "./fixtures.ts"
 
@@ -51,14 +51,5 @@ t.test("a named size or first weights stand for a configuration's sizes", (t) =>
     t.throws(() => checkSettings({ ...base, ...changes }, "these"), message)
   refused({ min_lr: 0.1 }, /min_lr 0\.1 exceeds the lr of 0\.01/)
   refused({ init: "folder" }, /init brings its own sizes. Leave layers out/)
-  t.end()
-})
-
-t.test("a shorter run warms up in proportion, unless it says how long", (t) => {
-  const base = { model: "270M", steps: 1000, warmup_steps: 100 }
-  t.equal(shortened(base, { steps: 40 }).warmup_steps, 4)
-  t.equal(shortened(base, { steps: 3 }).warmup_steps, 0)
-  t.equal(shortened(base, { steps: 2000 }).warmup_steps, 100)
-  t.equal(shortened(base, { steps: 40, warmup_steps: 7 }).warmup_steps, 100, "a flag's stays")
   t.end()
 })

@@ -1,6 +1,14 @@
 // Training from an application: losses and gradients of a batch, and steps that move a model.
-import { bufferOf, constant, readTensors, runOnce, type Update } from "../engine/index.ts"
-import { Holder, type OpenELM, specsOf } from "../model/index.ts"
+import {
+  bufferOf,
+  checkObject,
+  constant,
+  kindOf,
+  readTensors,
+  runOnce,
+  type Update,
+} from "../engine/index.ts"
+import { Holder, OpenELM, specsOf } from "../model/index.ts"
 import { reshape, unpack } from "../ops/index.ts"
 import { type Batch, checkBatch, checkCounted } from "./batch.ts"
 import { recordStep } from "./graph.ts"
@@ -32,8 +40,11 @@ export async function lossAndGradients(
   model: OpenELM,
   inputs: Batch,
   targets: Batch,
-  { starts, ...options }: LossOptions = {},
+  given: LossOptions = {},
 ): Promise<LossAndGradients> {
+  checkModel("lossAndGradients", model)
+  checkObject("lossAndGradients: options", given)
+  const { starts, ...options } = given
   const settings = checkTrainOptions(model, { ...options, accumulation: 1 })
   const batch = checkBatch(model.config, settings, inputs, targets, starts)
   checkCounted(batch.parts, settings)
@@ -102,8 +113,17 @@ export async function createTrainStep(
   model: OpenELM,
   options: TrainOptions = {},
 ): Promise<TrainStepFunction> {
+  checkModel("createTrainStep", model)
+  checkObject("createTrainStep: options", options)
   const state = await TrainStep.create(model, options)
-  const step = (inputs: Batch, targets: Batch, each: StepOptions) =>
-    state.run(inputs, targets, each)
+  const step = async (inputs: Batch, targets: Batch, each: StepOptions) => {
+    checkObject("step: options", each)
+    return state.run(inputs, targets, each)
+  }
   return Object.assign(step, { state, close: () => state.close() })
+}
+
+function checkModel(where: string, model: unknown): void {
+  if (model instanceof OpenELM) return
+  throw new TypeError(`${where}: the model must be an OpenELM, got ${kindOf(model)}`)
 }

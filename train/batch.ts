@@ -1,5 +1,5 @@
 // Batches of token ids as they come from a caller, checked and laid out for the backend.
-import type { ModelConfig } from "../model/index.ts"
+import { isList, type ModelConfig } from "../model/index.ts"
 
 /** (B, T): rows of one length, or typed arrays of them. */
 export type Batch = readonly ArrayLike<number>[]
@@ -80,16 +80,16 @@ export function checkCounted(
 }
 
 function sizesOf(name: string, batch: Batch): [B: number, T: number] {
-  if (!Array.isArray(batch)) {
-    throw new TypeError(`${name}: expected an array of rows of token ids, such as [[1, 2, 3]]`)
-  }
-  const T = batch[0]?.length ?? 0
-  if (T === 0) throw new RangeError(`${name}: expected one or more rows of token ids, got none`)
-  checkShape(name, batch, batch.length, T)
-  return [batch.length, T]
+  const T = batch?.[0]?.length ?? 0
+  checkShape(name, batch, batch?.length ?? 0, T)
+  if (T > 0) return [batch.length, T]
+  throw new RangeError(`${name}: expected one or more rows of token ids, got none`)
 }
 
 function checkShape(name: string, batch: Batch, B: number, T: number): void {
+  if (!Array.isArray(batch) || !batch.every((row) => isList(row))) {
+    throw new TypeError(`${name}: expected an array of rows of token ids, such as [[1, 2, 3]]`)
+  }
   if (batch.length === B && batch.every((row) => row.length === T)) return
   const lengths = batch.map((row) => row.length).join(", ")
   throw new RangeError(`${name}: expected ${B} rows of ${T}, got rows of ${lengths || "nothing"}`)

@@ -1,5 +1,6 @@
 // The learning rate of every step: linear warm-up, then a cosine from the largest to the smallest,
 // as the release has it, rounding included.
+import { checkObject, kindOf } from "../engine/index.ts"
 
 export interface Schedule {
   readonly maxLr: number
@@ -11,8 +12,13 @@ export interface Schedule {
 }
 
 /** Learning rate of step `i`, counted from 0, rounded to eight decimals. */
-export const learningRate = (schedule: Schedule, i: number): number =>
-  Number(unroundedRate(schedule, i).toFixed(8))
+export function learningRate(schedule: Schedule, i: number): number {
+  checkObject("learningRate: the schedule", schedule)
+  if (typeof i !== "number") {
+    throw new TypeError(`learningRate: the step must be a number, got ${kindOf(i)}`)
+  }
+  return Number(unroundedRate(schedule, i).toFixed(8))
+}
 
 /** The same before it is rounded. */
 export function unroundedRate(schedule: Schedule, i: number): number {

@@ -1,6 +1,6 @@
 // A training run: data, steps, validation, samples of text, checkpoints. What a person sees of it is
 // the command's matter (cli.ts); it calls back.
-import { DeviceLostError } from "../engine/index.ts"
+import { checkObject, DeviceLostError } from "../engine/index.ts"
 import { fromNode } from "../engine/node.ts"
 import { nextTurn, type OpenELM, type Tokenizer } from "../model/index.ts"
 import { checkpointOf, readRunState, restoreStep, writeCheckpoint } from "./checkpoint.ts"
@@ -25,6 +25,8 @@ import { TrainStep } from "./step.ts"
  * run. Throws Error for files, RangeError for settings that do not fit.
  */
 export async function train(settings: Settings, options: RunOptions): Promise<RunResult> {
+  checkObject("train: the settings", settings)
+  checkObject("train: options", options)
   const folder = await RunFolder.open(settings.out)
   try {
     return await trainIn(folder, settings, options)
@@ -69,7 +71,6 @@ class Run {
   checkpoint: string | undefined
   #tokens = 0
   #lastEvaluation: EvaluationMetrics | undefined
-  #mostFlops = 0
   /** Positions trained on and milliseconds spent in steps since the last line. */
   #since = { positions: 0, ms: 0, steps: 0 }
 
@@ -127,8 +128,7 @@ class Run {
     const { steps: begin, settings } = this.#step
     const { ignoreIndex } = settings
     const tokenizer = this.#tokenizer
-    const validation = this.#validation.length
-    await onStart?.({ config, parameters, step: begin, tokenizer, validation, ignoreIndex })
+    await onStart?.({ config, parameters, step: begin, tokenizer, ignoreIndex })
     const due = (every: number, step: number): boolean => every > 0 && step % every === 0
     while (this.#step.steps < steps && !signal?.aborted) {
       await this.#update()
@@ -136,7 +136,7 @@ class Run {
       if (step === begin + 1) this.#options.onMemory?.(this.#memory())
       const last = step === steps
       if (due(eval_every, step) || last) await this.#evaluate()
-      if (due(sample_every, step) || (last && sample_every > 0)) await this.#sample()
+      if (due(sample_every, step) || last) await this.#sample()
       if (due(save_every, step) || last) await this.#save()
       // Lets signals and the data's threads be heard.
       await nextTurn()
@@ -190,10 +190,7 @@ class Run {
     const step = this.#step.steps
     if (step % log_every !== 0 && step !== this.#settings.steps) return
     const flops = (this.#step.flops * since.steps * 1000) / since.ms
-    const measured = await this.#options.measureFlops?.()
-    // The machine can do what it did at any time, whatever else ran on it when it was measured.
-    if (measured !== undefined) this.#mostFlops = Math.max(this.#mostFlops, measured, flops)
-    const most = measured === undefined ? undefined : this.#mostFlops
+    const most = await this.#options.measureFlops?.()
     await this.#options.onMetrics?.({
       step,
       loss: result.loss,

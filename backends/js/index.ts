@@ -53,6 +53,7 @@ export class JsBuffer implements LivingBuffer {
 
 export class JsBackend implements Backend, AsyncDisposable {
   readonly name = "js"
+  readonly build = "float64, plain loops"
   readonly live = new Set<Buffer>()
   #closed = false
   readonly #kernels = new Map<string, Op>(plainOps.map((op) => [op.name, op]))

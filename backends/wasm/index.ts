@@ -36,6 +36,8 @@ export interface WasmOptions {
   readonly memoryBytes?: number
 }
 
+export type WasmFeature = "simd" | "relaxed-simd" | "threads" | "256-bit-tiles"
+
 /** Opens the backend. Throws RangeError for a bad option, Error where the runtime lacks SIMD. */
 export async function openWasm(options: WasmOptions = {}): Promise<WasmBackend> {
   const { bankBytes = addressSpace, memoryBytes = memoryLimit() } = options
@@ -95,6 +97,13 @@ export class WasmBackend implements Backend, AsyncDisposable {
     const bits = this.#wide ? ", 256-bit tiles" : ""
     const alone = isolated ? "" : ", 1 thread: the page is not cross-origin isolated"
     return `${this.#build.simd === "relaxed" ? "relaxed SIMD" : "SIMD"}${bits}${alone}`
+  }
+
+  get features(): ReadonlySet<WasmFeature> {
+    const used: WasmFeature[] = [this.#build.simd === "relaxed" ? "relaxed-simd" : "simd"]
+    if (this.threads > 1) used.push("threads")
+    if (this.#wide) used.push("256-bit-tiles")
+    return new Set(used)
   }
 
   /** Whether products use the tile for 256-bit registers. */

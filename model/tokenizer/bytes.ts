@@ -1,5 +1,6 @@
 // The byte tokenizer: a token for each byte of UTF-8, and three special ones. Nothing to learn, so
 // it serves the smallest experiments.
+import { checkObject, kindOf } from "../../engine/index.ts"
 import { type Meaning, streamOf } from "./decode.ts"
 import type { Tokenizer } from "./index.ts"
 
@@ -25,8 +26,9 @@ export function byteTokenizer(): Tokenizer {
       name: "tokenizer.json",
       bytes: utf8.encode(`${JSON.stringify({ version: "1.0", model: { type: byteModelType } })}\n`),
     },
-    encode(text, { bos = false, eos = false } = {}) {
-      checkText(text)
+    encode(text, options = {}) {
+      checkText(text, options)
+      const { bos = false, eos = false } = options
       return [...(bos ? [bosId] : []), ...utf8.encode(text), ...(eos ? [eosId] : [])]
     },
     decode: (ids) => decodeWith(stream(), ids),
@@ -35,12 +37,17 @@ export function byteTokenizer(): Tokenizer {
 }
 
 export function decodeWith(stream: ReturnType<Tokenizer["stream"]>, ids: Iterable<number>): string {
+  if (typeof ids?.[Symbol.iterator] !== "function") {
+    throw new TypeError(`decode: the ids must be a list of numbers, got ${kindOf(ids)}`)
+  }
   let text = ""
   for (const id of ids) text += stream.push(id)
   return text + stream.end()
 }
 
-export function checkText(text: unknown): asserts text is string {
+/** Throws TypeError for what is no text, or no options of `encode`. */
+export function checkText(text: unknown, options: unknown): asserts text is string {
+  checkObject("encode: options", options)
   if (typeof text === "string") return
   throw new TypeError(`encode: expected a text, got ${text === null ? "null" : typeof text}`)
 }

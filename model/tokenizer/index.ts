@@ -1,5 +1,6 @@
 // Text to token ids and back: SentencePiece's tokenizer.model, the Llama family's tokenizer.json,
 // or plain bytes.
+import { kindOf } from "../../engine/index.ts"
 import { fromNode } from "../../engine/node.ts"
 import { fileIn, isThere, readIfThere } from "../files.ts"
 import { checkWaiting, type Waiting } from "../http.ts"
@@ -113,6 +114,12 @@ async function isFolder(path: string): Promise<boolean> {
 
 /** A tokenizer from the bytes of its file, of either format; `source` names it in messages. */
 export function parseTokenizer(bytes: Uint8Array, source: string): Tokenizer {
+  if (!(bytes instanceof Uint8Array)) {
+    throw new TypeError(`parseTokenizer: the bytes must be a Uint8Array, got ${kindOf(bytes)}`)
+  }
+  if (typeof source !== "string") {
+    throw new TypeError(`parseTokenizer: the source must be a name, got ${kindOf(source)}`)
+  }
   const isJson = bytes[0] === 0x7b || (bytes[0] === 0xef && bytes[3] === 0x7b)
   if (!isJson) return tokenizerOf(parseSentencePiece(bytes, source), "tokenizer.model", bytes)
   if (bytes.length < 1000) {
@@ -138,8 +145,9 @@ function tokenizerOf(vocabulary: Vocabulary, name: string, bytes: Uint8Array): T
     eosId,
     padId,
     file: { name, bytes },
-    encode(text, { bos = false, eos = false, special: parsed = false } = {}) {
-      checkText(text)
+    encode(text, options = {}) {
+      checkText(text, options)
+      const { bos = false, eos = false, special: parsed = false } = options
       encoder ??= encoderOf(vocabulary)
       const ids = bos ? [special(bosId, "bos")] : []
       encoder(text, ids, parsed)

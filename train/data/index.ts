@@ -1,14 +1,24 @@
 // Text into training samples: `textPipeline`, and the checked configuration behind it. Nothing of
 // Node is loaded before the first sample is asked for.
+import { checkObject } from "../../engine/index.ts"
 import type { Tokenizer } from "../../model/index.ts"
 import type { DataConfig, DataOptions } from "./config.ts"
 import type { Split } from "./files.ts"
 import type { Interleaved, PipelineState } from "./pipeline.ts"
 import type { Sample } from "./samples.ts"
 
-export { type DataConfig, type DataOptions, loadDataConfig, type Source } from "./config.ts"
+export {
+  type CheckedSource,
+  type DataConfig,
+  type DataOptions,
+  loadDataConfig,
+  type Source,
+} from "./config.ts"
+export type { Split as PipelineSplit } from "./files.ts"
+export type { Normalisation } from "./normalise.ts"
 export type { PipelineState } from "./pipeline.ts"
-export type { Sample } from "./samples.ts"
+export type { Place as PipelinePlace, Sample } from "./samples.ts"
+export type { Position as PipelinePosition } from "./walk.ts"
 
 export interface PipelineOptions {
   /** Which of several processes this is. Default 0 of 1. */
@@ -49,6 +59,7 @@ export function textPipeline(
   config: string | DataOptions | DataConfig,
   options: PipelineOptions = {},
 ): TextPipeline {
+  checkObject("textPipeline: options", options)
   let opened: Promise<Interleaved> | undefined
   let running: Interleaved | undefined
   let ended = false
