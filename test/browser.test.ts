@@ -141,6 +141,12 @@ t.test("in Chromium", noBrowser ? { skip: noBrowser } : {}, async (t) => {
       t.same([three.threads, three.build], [3, "SIMD"])
       same(t, await results(page, "webgpu"), `${where}, webgpu`)
     }
+    const freed = await call(page, "freedUnder", "wasm", { threads: 2 })
+    t.same(
+      freed,
+      { logits: true, others: true, kept: [7, 7], waited: true },
+      "memory freed under a run",
+    )
     t.match(await call(page, "closedUnder", "wasm"), /^wasm: the backend (is|was) closed/)
     t.same(complaints, [])
   })

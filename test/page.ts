@@ -1,10 +1,10 @@
 // What the tests run inside of a page, and inside of a worker of it: test/chromium.ts bundles and
 // serves it, test/browser.test.ts asks. Nothing here may need Node.
 import { caseName, recordCase } from "../bench/cases.ts"
-import type { Backend, Op } from "../engine/index.ts"
+import { allocate, type Backend, bufferOf, type Op, plan, readBound } from "../engine/index.ts"
 import { type BackendName, createTrainStep, OpenELM, open, type WasmOptions } from "../index.ts"
 import { nextTurn } from "../model/index.ts"
-import { allOps } from "../ops/index.ts"
+import { affine, allOps, exp } from "../ops/index.ts"
 import { kernelError } from "./cases.ts"
 import { collect, config, prompt } from "./small.ts"
 
@@ -39,6 +39,43 @@ export async function closedUnder(name: BackendName): Promise<string> {
   backend.close()
   return tokens
 }
+
+/** What runs under way give whose memory is freed meanwhile, where workers run them without the caller:
+ *  logits of a model that is closed, a plan and its input, and what came to lie there. */
+export async function freedUnder(name: BackendName, options: WasmOptions = {}) {
+  const backend = await open(name, options)
+  const ids = [Array.from({ length: 600 }, (_, i) => i % 101)]
+  const model = await OpenELM.random(config, { backend, seed: 1 })
+  const want = await model.logits(ids)
+  const begun = model.logits(ids)
+  const closing = model.close()
+  const other = await OpenELM.random(config, { backend, seed: 2 })
+  const its = await other.logits(ids)
+  const logits = same(await begun, want)
+  await closing
+  const others = same(await other.logits(ids), its)
+  const size = 1 << 20
+  const [x, y] = [allocate(backend, [size]), allocate(backend, [size])]
+  // Some milliseconds of work.
+  let value = affine(x, 0, 3)
+  for (let i = 0; i < 40; i++) value = affine(exp(affine(value, 0, 0)), 1, 2)
+  const prepared = backend.prepare(plan([[y, value]], backend))
+  const running = prepared.run()
+  for (const each of [x, y]) bufferOf(each).free()
+  prepared.close()
+  const next = [allocate(backend, [size]), allocate(backend, [size])]
+  for (const each of next) backend.write(bufferOf(each), new Float32Array(size).fill(7))
+  await running
+  const kept = await Promise.all(
+    next.map(async (each) => (await readBound(each, backend))[size - 1]),
+  )
+  for (const each of next) bufferOf(each).free()
+  await other.close()
+  backend.close()
+  return { logits, others, kept, waited: running !== undefined }
+}
+
+const same = (a: Float32Array, b: Float32Array): boolean => a.every((value, i) => value === b[i])
 
 /** Loads a model of a folder on a disk that no page has. */
 export const loadPath = async (path: string): Promise<OpenELM> =>
