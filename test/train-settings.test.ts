@@ -4,6 +4,7 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import t from "tap"
 import { parseYaml } from "../train/data/yaml.ts"
+import { learningRate, type Schedule } from "../train/schedule.ts"
 import { checkSettings, parseValue, withFlags } from "../train/settings.ts"
 import { scheduleOf } from "../train/trainer.ts"
 import { fixtureJson } from "./fixtures.ts"
@@ -51,5 +52,19 @@ t.test("a named size or first weights stand for a configuration's sizes", (t) =>
     t.throws(() => checkSettings({ ...base, ...changes }, "these"), message)
   refused({ min_lr: 0.1 }, /min_lr 0\.1 exceeds the lr of 0\.01/)
   refused({ init: "folder" }, /init brings its own sizes. Leave layers out/)
+  t.end()
+})
+
+t.test("a schedule that lacks a field is refused, not a rate of NaN", (t) => {
+  const whole = { maxLr: 1e-3, minLr: 1e-4, warmupInitLr: 0, warmupSteps: 2, maxSteps: 10 }
+  t.ok(learningRate(whole, 3) > 0)
+  for (const field of Object.keys(whole)) {
+    for (const value of [undefined, Number.NaN, "1"]) {
+      t.throws(() => learningRate({ ...whole, [field]: value } as Schedule, 3), {
+        name: "TypeError",
+        message: new RegExp(`^learningRate: ${field} is .*, expected a number$`),
+      })
+    }
+  }
   t.end()
 })

@@ -2,6 +2,8 @@
 // as the release has it, rounding included.
 import { checkObject, kindOf } from "../engine/index.ts"
 
+import { show } from "../model/json.ts"
+
 export interface Schedule {
   readonly maxLr: number
   readonly minLr: number
@@ -11,7 +13,8 @@ export interface Schedule {
   readonly maxSteps: number
 }
 
-/** Learning rate of step `i`, counted from 0, rounded to eight decimals. */
+/** Learning rate of step `i`, counted from 0, rounded to eight decimals. Throws TypeError naming a field
+ *  of the schedule that is no number. */
 export function learningRate(schedule: Schedule, i: number): number {
   checkObject("learningRate: the schedule", schedule)
   if (typeof i !== "number") {
@@ -23,6 +26,16 @@ export function learningRate(schedule: Schedule, i: number): number {
 /** The same before it is rounded. */
 export function unroundedRate(schedule: Schedule, i: number): number {
   const { maxLr, minLr, warmupInitLr, warmupSteps: W, maxSteps } = schedule
+  for (const [name, value] of Object.entries({
+    maxLr,
+    minLr,
+    warmupInitLr,
+    warmupSteps: W,
+    maxSteps,
+  })) {
+    if (Number.isFinite(value)) continue
+    throw new TypeError(`learningRate: ${name} is ${show(value)}, expected a number`)
+  }
   if (i < W) return warmupInitLr + (i * (maxLr - warmupInitLr)) / W
   const period = maxSteps - W + 1
   return minLr + 0.5 * (maxLr - minLr) * (1 + Math.cos((Math.PI * (i - W)) / period))

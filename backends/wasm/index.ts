@@ -43,7 +43,9 @@ export async function openWasm(options: WasmOptions = {}): Promise<WasmBackend> 
   const { bankBytes = addressSpace, memoryBytes = memoryLimit() } = options
   const threads = options.threads ?? availableThreads()
   if (!Number.isInteger(threads) || threads < 1 || threads > 256) {
-    throw new RangeError(`wasm: threads must be a whole number from 1 to 256, got ${threads}`)
+    throw new RangeError(
+      `wasm: threads must be a whole number from 1 to 256, got ${JSON.stringify(threads)}`,
+    )
   }
   const least = (threads + 2) * scratchBytes
   if (!(bankBytes >= least && bankBytes <= addressSpace)) {
