@@ -65,6 +65,7 @@ const partsOf = (text: string, special: boolean, split: Splitter | undefined): r
 /** Encodes text that holds no added token: in words, of which the short ones are remembered. */
 function sectionEncoder(vocabulary: Vocabulary): (text: string, out: number[]) => void {
   const { settings } = vocabulary
+  const { splitSpaces } = settings
   const encodeWord = wordEncoder(vocabulary)
   const joins = joinsOf(vocabulary)
   const known = new Map<string, Int32Array>()
@@ -88,7 +89,7 @@ function sectionEncoder(vocabulary: Vocabulary): (text: string, out: number[]) =
     for (let end = 1; end <= text.length; end++) {
       if (end < text.length && joins(text.charCodeAt(end - 1), text.charCodeAt(end))) continue
       const ids = idsOf(text.slice(start, end))
-      if (settings.splitSpaces && isSpace(text.charCodeAt(start))) first = out.length
+      if (splitSpaces && isSpace(text.charCodeAt(start))) first = out.length
       for (let i = 0; i < ids.length; i++) {
         const id = ids[i] as number
         if (id !== fuses || out.length === first || out[out.length - 1] !== id) out.push(id)
