@@ -1,6 +1,7 @@
 // `elm generate`: writes the prompt and what a model makes of it to the standard output, as it
 // comes, and on the standard error how fast that was.
 import { existsSync } from "node:fs"
+import { join } from "node:path"
 import { type Command, InvalidArgumentError } from "commander"
 import type { BackendName } from "../backends/index.ts"
 import {
@@ -10,6 +11,8 @@ import {
   type Tokenizer,
   type WeightDType,
 } from "../model/index.ts"
+import { isRemote } from "../model/remote.ts"
+import { checkpointsIn } from "../train/checkpoint.ts"
 import {
   backendOption,
   cacheOption,
@@ -85,10 +88,8 @@ export function addGenerate(program: Command): void {
 }
 
 async function generate(argument: string, flags: Flags): Promise<void> {
-  const { model: folder, dtype, cache, tokenizer } = flags
-  if (folder === packageModel && !existsSync(folder)) {
-    throw new Error(`There is no model in ${folder}. Give one with --model FOLDER`)
-  }
+  const { dtype, cache, tokenizer } = flags
+  const folder = await modelIn(flags.model)
   // The line break that ends a file or an `echo` is no part of the text.
   const prompt = argument === "-" ? (await standardInput()).replace(/\r?\n$/, "") : argument
   const report = reporter()
@@ -105,6 +106,18 @@ async function generate(argument: string, flags: Flags): Promise<void> {
   } finally {
     report.done()
   }
+}
+
+/** The folder itself, or the newest checkpoint of a run's. Throws Error where nothing is there. */
+async function modelIn(folder: string): Promise<string> {
+  if (isRemote(folder)) return folder
+  if (!existsSync(folder)) {
+    throw new Error(
+      `There is nothing at ${folder}. Give a model folder, or that of a run, by --model`,
+    )
+  }
+  if (existsSync(join(folder, "config.json"))) return folder
+  return (await checkpointsIn(folder)).at(-1) ?? folder
 }
 
 /** Writes the text as it comes. Returns how many tokens it took, how fast, from which seed. */

@@ -23,6 +23,7 @@ t.test("defaults are the original's, and others where documents are packed", asy
   t.same([root, tokenizer], [process.cwd(), undefined])
   t.same(rest, {
     validation: [],
+    hold_out: 0,
     sequence_length: 2048,
     words_per_piece: 2048,
     min_characters: 200,

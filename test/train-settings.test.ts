@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url"
 import t from "tap"
 import { parseYaml } from "../train/data/yaml.ts"
 import { learningRate, type Schedule } from "../train/schedule.ts"
-import { checkSettings, parseValue, withFlags } from "../train/settings.ts"
+import { checkSettings, parseValue, shortened, withFlags } from "../train/settings.ts"
 import { scheduleOf } from "../train/trainer.ts"
 import { fixtureJson } from "./fixtures.ts"
 
@@ -66,5 +66,14 @@ t.test("a schedule that lacks a field is refused, not a rate of NaN", (t) => {
       })
     }
   }
+  t.end()
+})
+
+t.test("a shorter run warms up in proportion, unless it says how long", (t) => {
+  const base = { model: "270M", steps: 1000, warmup_steps: 100 }
+  t.equal(shortened(base, { steps: 40 }).warmup_steps, 4)
+  t.equal(shortened(base, { steps: 3 }).warmup_steps, 0)
+  t.equal(shortened(base, { steps: 2000 }).warmup_steps, 100)
+  t.equal(shortened(base, { steps: 40, warmup_steps: 7 }).warmup_steps, 100, "a flag's stays")
   t.end()
 })

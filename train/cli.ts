@@ -6,6 +6,7 @@ import { type Command, Option } from "commander"
 import type { BackendName } from "../backends/index.ts"
 import { CeilingMeter } from "../bench/ceiling.ts"
 import { backendOption, withoutOption } from "../bench/cli.ts"
+import { command } from "../bench/command.ts"
 import { whileRunning } from "../bench/ending.ts"
 import { checkEmpty } from "../bench/files.ts"
 import { openFor } from "../bench/open.ts"
@@ -25,6 +26,7 @@ import {
   freeFields,
   parseValue,
   type Settings,
+  shortened,
   withFlags,
 } from "./settings.ts"
 import { train } from "./trainer.ts"
@@ -40,6 +42,8 @@ interface Flags {
 /** Configurations that come with the package. */
 const configFolder = fileURLToPath(new URL("../../train/configs/", import.meta.url))
 const defaultConfig = "austen"
+/** The part of a text that is held out for validation. */
+const defaultHeldOut = 0.05
 
 const camel = (field: string): string => field.replace(/_(\w)/g, (_, c: string) => c.toUpperCase())
 
@@ -98,7 +102,10 @@ async function settingsOf(flags: Flags, command: Command): Promise<Settings> {
       delete base.tokenizer
     }
     const from = Object.keys(given).length > 0 ? "settings" : path
-    return checkSettings(withFlags(base, given), from)
+    const all = withFlags(shortened(base, given), given)
+    const isText = typeof all.data === "string" && !/\.ya?ml$/i.test(all.data)
+    const held = isText && all.eval_every !== 0 ? { validation: defaultHeldOut } : {}
+    return refuseIdle(checkSettings({ ...held, ...all }, from), given)
   }
   if (command.getOptionValueSource("config") === "cli") {
     throw new RangeError("--resume takes the settings of its run; leave --config out")
@@ -115,7 +122,24 @@ async function settingsOf(flags: Flags, command: Command): Promise<Settings> {
         `${JSON.stringify(before[field])}. Leave it out, or start a new run from --init`,
     )
   }
-  return checkSettings({ ...before, ...given }, flags.resume)
+  return refuseIdle(checkSettings({ ...before, ...given }, flags.resume), given)
+}
+
+/** Throws RangeError for a flag that would change nothing. */
+function refuseIdle(settings: Settings, given: Readonly<Record<string, unknown>>): Settings {
+  const { eval_every, sample_every, accumulation, warmup_steps } = settings
+  const idle: readonly (readonly [boolean, string, readonly Field[]])[] = [
+    [eval_every === 0, "--eval-every is 0", ["eval_batches", "validation"]],
+    [sample_every === 0, "--sample-every is 0", ["sample_tokens", "prompt"]],
+    [accumulation === 1, "--accumulation is 1", ["accumulate"]],
+    [warmup_steps === 0, "--warmup-steps is 0", ["warmup_init_lr"]],
+  ]
+  for (const [is, why, of] of idle) {
+    const field = of.find((field) => given[field] !== undefined)
+    if (!is || field === undefined) continue
+    throw new RangeError(`--${field.replaceAll("_", "-")} has no effect: ${why}. Leave it out`)
+  }
+  return settings
 }
 
 /** The settings of a run that lies in `out` now; its data, where it came along, is found beside it. */
@@ -131,8 +155,8 @@ function moved(settings: Settings, out: string): Settings {
 /** A flag's value; its paths count from the working folder, now and when the run is resumed. */
 function parseFlag(field: Field, text: string): unknown {
   const value = parseValue(field, text)
-  const isPath = field === "data" || field === "init" || field === "tokenizer"
-  return isPath && value !== "byte" ? resolve(text) : value
+  const isPath = ["data", "validation", "init", "tokenizer"].includes(field)
+  return isPath && typeof value === "string" && value !== "byte" ? resolve(text) : value
 }
 
 /** A configuration file's path and fields; paths in it count from its folder. */
@@ -149,12 +173,13 @@ async function readConfig(name: string): Promise<[string, Record<string, unknown
   const { data } = json
   const rooted = isObject(data) ? { ...data, root: from(data.root ?? ".") } : from(data)
   const own: Record<string, unknown> = { ...json, ...(data === undefined ? {} : { data: rooted }) }
-  for (const key of ["tokenizer", "init"]) if (json[key] !== undefined) own[key] = from(json[key])
+  for (const key of ["tokenizer", "init", "validation"])
+    if (json[key] !== undefined) own[key] = from(json[key])
   return [path, own]
 }
 
-async function run(flags: Flags, command: Command): Promise<void> {
-  const settings = await settingsOf(flags, command)
+async function run(flags: Flags, options: Command): Promise<void> {
+  const settings = await settingsOf(flags, options)
   const report = reporter()
   await using backend = await openFor({ ...flags, ...threadsOf(settings) } as Flags)
   const ceiling = CeilingMeter.ofProducts(backend)
@@ -183,6 +208,7 @@ async function run(flags: Flags, command: Command): Promise<void> {
         await log.begin(info.step)
         report.done()
         console.log(headline(info, settings))
+        show.begin(info.step)
         const changed = await scheduleLine(info.step, settings, from)
         if (changed) console.log(changed)
       },
@@ -192,7 +218,7 @@ async function run(flags: Flags, command: Command): Promise<void> {
       },
       async onMetrics(metrics) {
         await log.add(metrics)
-        show(metrics)
+        show.line(metrics)
       },
       onDeviceLost(message) {
         report.done()
@@ -209,9 +235,9 @@ async function run(flags: Flags, command: Command): Promise<void> {
     }
     if (checkpoint) {
       console.log(
-        `${checkpoint} holds the model: elm generate "${settings.prompt}" --model ${checkpoint}`,
+        `${checkpoint} holds the model: ${command} generate "${settings.prompt}" --model ${checkpoint}`,
       )
-      if (result.stopped) console.log(`Go on with: elm train --resume ${settings.out}`)
+      if (result.stopped) console.log(`Go on with: ${command} train --resume ${settings.out}`)
     }
   } finally {
     report.done()

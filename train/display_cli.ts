@@ -22,8 +22,22 @@ export function headline(info: RunInfo, settings: Settings): string {
   return (
     `${bold(config.name)}: ${(parameters / 1e6).toFixed(2)} M parameters in ${dtype} (${sizes})\n` +
     `${from}${steps} updates of ${B} × ${T} tokens, into ${settings.out}; ${cpu}, ${runtime}\n` +
-    ignoredLine(info)
+    ignoredLine(info) +
+    validationLine(info, settings)
   )
+}
+
+/** What validation reads, where a part of the data is held out for it. */
+function validationLine({ validation: samples }: RunInfo, settings: Settings): string {
+  const { validation, sequence_length: T } = settings
+  if (typeof validation !== "number" || validation === 0) return ""
+  const part = `${Number((100 * validation).toPrecision(3))} % of the data`
+  if (samples === 0) {
+    return dim(
+      `\n${part} is less than a batch: no validation. Give --validation FILE, or more data`,
+    )
+  }
+  return dim(`\n${part} is held out; validation on ${samples} × ${T} tokens of it`)
 }
 
 /** How a run with another number of updates than it was begun with goes on; "" for others. */
@@ -57,36 +71,49 @@ export function memoryLine(memory: RunMemory, { checkpoint_activations: on }: Se
 }
 
 /** Prints a line for each line of metrics; at a terminal the progress stays below them. */
-export function display({ steps, prompt }: Settings, report: ReturnType<typeof reporter>) {
-  const begin = { time: performance.now(), step: -1 }
-  return (metrics: Metrics): void => {
-    report.done()
-    if ("sample" in metrics) {
-      console.log(dim(`  ${printable(metrics.sample).replaceAll("\n", "\n  ")}`))
-    } else if ("validation_loss" in metrics) {
-      const { step, validation_loss: loss, validation_perplexity: perplexity } = metrics
-      console.log(
-        bold(
-          `step ${step}  validation loss ${loss.toFixed(4)}  perplexity ${perplexity.toFixed(2)}`,
-        ),
-      )
-    } else {
-      const { step, loss, lr, grad_norm, tokens_per_second: rate, mul_add_fraction } = metrics
-      if (begin.step < 0) Object.assign(begin, { step, time: performance.now() })
-      const each = (performance.now() - begin.time) / Math.max(1, step - begin.step)
-      const part = mul_add_fraction ? ` (${(100 * mul_add_fraction).toFixed(0)} % of mul-add)` : ""
-      console.log(
-        `step ${step}/${steps}  loss ${loss.toFixed(4)}  lr ${lr.toExponential(2)}  ` +
-          `norm ${grad_norm.toFixed(2)}  ${rate.toFixed(0)} tok/s${part}  ` +
-          `${duration(step > begin.step ? each * (steps - step) : Number.NaN)} left`,
-      )
-      report(`training "${prompt}"`, step / steps)
-    }
+export function display({ steps }: Settings, report: ReturnType<typeof reporter>) {
+  let from = { time: performance.now(), step: 0 }
+  const left = (step: number): string => {
+    const each = (performance.now() - from.time) / Math.max(1, step - from.step)
+    return `${duration(each * (steps - step))} left`
+  }
+  return {
+    /** When the first update begins. */
+    begin(step: number): void {
+      from = { time: performance.now(), step }
+    },
+    line(metrics: Metrics): void {
+      report.done()
+      console.log(lineOf(metrics, steps, left))
+      report("training", metrics.step / steps)
+    },
   }
 }
 
+/** Columns in which a line has room for how much of the machine it uses. */
+const roomyColumns = 100
+
+function lineOf(metrics: Metrics, steps: number, left: (step: number) => string): string {
+  if ("sample" in metrics) {
+    return dim(`  ${printable(metrics.sample).replaceAll("\n", "\n  ")}`)
+  }
+  if ("validation_loss" in metrics) {
+    const { step, validation_loss: loss, validation_perplexity: perplexity } = metrics
+    return bold(
+      `step ${step}  validation loss ${loss.toFixed(4)}  perplexity ${perplexity.toFixed(2)}`,
+    )
+  }
+  const { step, loss, lr, grad_norm, tokens_per_second: rate, mul_add_fraction } = metrics
+  const isWide = (process.stdout.columns ?? roomyColumns) >= roomyColumns
+  const share = `${(100 * (mul_add_fraction ?? 0)).toFixed(0)} %`
+  const part = mul_add_fraction && isWide ? ` (${share} of mul-add)` : ""
+  return (
+    `step ${step}/${steps}  loss ${loss.toFixed(4)}  lr ${lr.toExponential(2)}  ` +
+    `norm ${grad_norm.toFixed(2)}  ${rate.toFixed(0)} tok/s${part}  ${left(step)}`
+  )
+}
+
 function duration(ms: number): string {
-  if (Number.isNaN(ms)) return "…"
   const seconds = Math.round(ms / 1000)
   const [h, m, s] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60]
   if (h > 0) return `${h} h ${m} min`

@@ -12,9 +12,13 @@ import { type DataOptions, loadDataConfig, type Sample, textPipeline } from "./d
 import type { TrainOptions } from "./options.ts"
 import type { Settings } from "./settings.ts"
 
+/** Words of a piece where some are held out: of a short text too. */
+const heldOutWords = 256
+
 /** The data of a run, with its length, and its seed where the data has none of its own. */
 export async function dataSection({
   data,
+  validation,
   sequence_length,
   seed,
   batch_size,
@@ -24,13 +28,19 @@ export async function dataSection({
   }
   // Of one long text, which is all that many have, the release's way would use a small part.
   const own = typeof data === "string" ? { sources: [data], pack: true } : data
+  const held =
+    typeof validation === "string"
+      ? { validation: [validation] }
+      : validation
+        ? { hold_out: validation, words_per_piece: heldOutWords }
+        : {}
   if (typeof data === "string" && /\.ya?ml$/i.test(data)) {
     // A file of data has an order of its own, which the run's seed moves on.
     const file = await loadDataConfig(data)
     const interleave = file.interleave === 1 ? batch_size : file.interleave
-    return { ...file, sequence_length, seed: file.seed + seed, interleave }
+    return { ...file, ...held, sequence_length, seed: file.seed + seed, interleave }
   }
-  return { interleave: batch_size, seed, ...own, sequence_length } as DataOptions
+  return { interleave: batch_size, seed, ...held, ...own, sequence_length } as DataOptions
 }
 
 /** A checkpoint's tokenizer; else that of the settings, of the data, of the first weights' folder. */
@@ -112,19 +122,22 @@ export const stepOptions = (settings: Settings, tokenizer: Tokenizer): TrainOpti
   checkpointActivations: settings.checkpoint_activations,
 })
 
-/** The samples that every validation of a run is made of; none without validation sources. */
+/** The samples that every validation of a run is made of; none without sources of its own, or of a
+ *  text that is too short to hold a batch out. */
 export async function validationSamples(
   { eval_batches, batch_size, eval_every }: Settings,
   data: DataOptions,
   tokenizer: Tokenizer,
 ): Promise<Sample[]> {
   const samples: Sample[] = []
-  if (eval_every === 0 || (data.validation ?? []).length === 0) return samples
+  const isHeldOut = (data.validation ?? []).length === 0
+  if (eval_every === 0 || (isHeldOut && !data.hold_out)) return samples
   const pipeline = textPipeline(data, { tokenizer, split: "validation", workers: 0 })
   for await (const sample of pipeline) {
     samples.push(sample)
     if (samples.length === eval_batches * batch_size) break
   }
+  if (samples.length < batch_size && isHeldOut) return []
   if (samples.length >= batch_size)
     return samples.slice(0, samples.length - (samples.length % batch_size))
   throw new RangeError(

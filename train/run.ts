@@ -28,6 +28,8 @@ export interface RunInfo {
   /** Updates made before. */
   readonly step: number
   readonly tokenizer: Tokenizer
+  /** Samples of every validation. */
+  readonly validation: number
   /** Targets of this id carry no loss. */
   readonly ignoreIndex: number
 }

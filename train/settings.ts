@@ -21,6 +21,11 @@ const rate = real(
   (x) => x >= 5e-9 && isPositive(x),
 )
 const text = v.string("a text")
+const part = real("a number from 0 to 0.5", (x) => x >= 0 && x <= 0.5)
+const path = v.pipe(
+  text,
+  v.check((x) => x !== "", "a path"),
+)
 const flag = v.boolean("true or false")
 const pair = v.strictTuple([positive, positive], "two numbers, such as 0.5,1.0")
 const choice = <const T extends readonly string[]>(...names: T) =>
@@ -40,6 +45,7 @@ const schema = v.strictObject(
     queries_per_key: optional(whole(1)),
     vocab_size: optional(whole(1)),
     data: optional(v.union([text, v.looseObject({})], "a path, or an object with sources")),
+    validation: optional(v.union([part, path], "a path, or a number from 0 to 0.5")),
     tokenizer: optional(text),
     sequence_length: optional(whole(1), 2048),
     batch_size: optional(whole(1), 8),
@@ -67,7 +73,7 @@ const schema = v.strictObject(
     sample_tokens: optional(whole(1), 60),
     save_every: optional(whole(0), 250),
     keep: optional(whole(1), 2),
-    out: optional(text, "elm-run"),
+    out: optional(path, "elm-run"),
     threads: optional(whole(1, 256)),
   },
   "an object of settings",
@@ -89,6 +95,7 @@ export const fields: Readonly<Record<Field, string>> = {
   queries_per_key: "query heads that share a key/value head",
   vocab_size: "rows of the embedding; default what the tokenizer has",
   data: "text file or folder, packed, or YAML file of sources; in a YAML file also the sources",
+  validation: "file to validate on, or the part of data that is held out for it; default 0.05",
   tokenizer: 'tokenizer.model, tokenizer.json, their folder, or "byte"',
   sequence_length: "positions of a sample",
   batch_size: "samples of one update",
@@ -152,6 +159,15 @@ const sizeFields: readonly Field[] = [
 
 type Fields = Readonly<Record<string, unknown>>
 
+/** A configuration for fewer steps than it is made for: where `given` says nothing of the warm-up, that
+ *  is shorter in proportion. */
+export function shortened(base: Fields, given: Fields): Fields {
+  const { steps, warmup_steps: warmup } = checkSettings({ model: "270M", ...base }, "configuration")
+  if (given.warmup_steps !== undefined || typeof given.steps !== "number") return base
+  if (!(given.steps < steps)) return base
+  return { ...base, warmup_steps: Math.round((warmup * given.steps) / steps) }
+}
+
 /** A configuration's fields with flags in their places. A named size stands for all sizes of the
  *  configuration but the vocabulary's, first weights for all. */
 export function withFlags(base: Fields, flags: Fields): Fields {
@@ -181,7 +197,10 @@ export function checkSettings(json: unknown, from: string): Settings {
 
 function checkTogether(settings: Settings, from: string): Settings {
   const { batch_size, accumulation, steps, warmup_steps, lr, min_lr = 0 } = settings
-  const { model, layers, dim, init } = settings
+  const { model, layers, dim, init, data, validation } = settings
+  if (typeof validation === "string" && typeof data !== "string") {
+    throw new RangeError(`${from}: validation is a path, and data names its own. Leave it out`)
+  }
   if (batch_size % accumulation !== 0) {
     throw new RangeError(
       `${from}: batch_size ${batch_size} does not make ${accumulation} equal micro-batches`,

@@ -71,6 +71,7 @@ class Run {
   checkpoint: string | undefined
   #tokens = 0
   #lastEvaluation: EvaluationMetrics | undefined
+  #mostFlops = 0
   /** Positions trained on and milliseconds spent in steps since the last line. */
   #since = { positions: 0, ms: 0, steps: 0 }
 
@@ -128,7 +129,8 @@ class Run {
     const { steps: begin, settings } = this.#step
     const { ignoreIndex } = settings
     const tokenizer = this.#tokenizer
-    await onStart?.({ config, parameters, step: begin, tokenizer, ignoreIndex })
+    const validation = this.#validation.length
+    await onStart?.({ config, parameters, step: begin, tokenizer, validation, ignoreIndex })
     const due = (every: number, step: number): boolean => every > 0 && step % every === 0
     while (this.#step.steps < steps && !signal?.aborted) {
       await this.#update()
@@ -136,7 +138,7 @@ class Run {
       if (step === begin + 1) this.#options.onMemory?.(this.#memory())
       const last = step === steps
       if (due(eval_every, step) || last) await this.#evaluate()
-      if (due(sample_every, step) || last) await this.#sample()
+      if (due(sample_every, step) || (last && sample_every > 0)) await this.#sample()
       if (due(save_every, step) || last) await this.#save()
       // Lets signals and the data's threads be heard.
       await nextTurn()
@@ -190,7 +192,10 @@ class Run {
     const step = this.#step.steps
     if (step % log_every !== 0 && step !== this.#settings.steps) return
     const flops = (this.#step.flops * since.steps * 1000) / since.ms
-    const most = await this.#options.measureFlops?.()
+    const measured = await this.#options.measureFlops?.()
+    // The machine can do what it did at any time, whatever else ran on it when it was measured.
+    if (measured !== undefined) this.#mostFlops = Math.max(this.#mostFlops, measured, flops)
+    const most = measured === undefined ? undefined : this.#mostFlops
     await this.#options.onMetrics?.({
       step,
       loss: result.loss,

@@ -20,6 +20,9 @@ export interface DataOptions {
   readonly sources: readonly (string | Source)[]
   /** Read in order, once, by a pipeline with `split: "validation"`. Default none. */
   readonly validation?: readonly (string | Source)[]
+  /** The part of the sources, piece by piece, that training leaves out and validation reads where
+   *  there are no sources of its own. Default 0. */
+  readonly hold_out?: number
   /** Where relative paths start. Default: the folder of the YAML file, or the working folder. */
   readonly root?: string
   /** A tokenizer.model, a tokenizer.json, a folder that holds one, or "byte". */

@@ -17,7 +17,8 @@ export async function filesOf(config: DataConfig, split: Split): Promise<DataFil
   const { resolve } = fromNode("node:path")
   const fs = fromNode("node:fs/promises")
   const mayMiss = config.on_error === "skip"
-  const sources = split === "train" ? config.sources : config.validation
+  const isHeldOut = config.hold_out > 0 && config.validation.length === 0
+  const sources = split === "train" || isHeldOut ? config.sources : config.validation
   if (sources.length === 0) throw new RangeError("the configuration names no validation sources")
   const files: DataFile[] = []
   for (const source of sources) {

@@ -106,9 +106,10 @@ function settingsOf(parts: PipelineParts, contents: string): string {
   const { config, files, tokenizer, rank, worldSize, workers, split } = parts
   const { sequence_length, words_per_piece, min_characters, min_tokens, seed } = config
   const { pack, shuffle_windows, shuffle_data, normalisation, interleave, shard_by } = config
+  const heldOut = config.hold_out > 0 ? `, ${config.hold_out} held out` : ""
   const order = pack ? `packed by ${shuffle_windows}` : "piece by piece"
   return [
-    `${split} of ${files.length} files that hold ${contents}`,
+    `${split} of ${files.length} files that hold ${contents}${heldOut}`,
     `rank ${rank} of ${worldSize}`,
     `${Math.max(1, workers)} workers`,
     `${order} of ${sequence_length} tokens and ${words_per_piece} words`,

@@ -40,6 +40,13 @@ const schema = v.strictObject(
       v.check((list) => list.length > 0, "a list with at least one source"),
     ),
     validation: v.optional(v.array(sourceSchema, "a list of sources"), []),
+    hold_out: v.optional(
+      v.pipe(
+        v.number("a number from 0 to 0.5"),
+        v.check((x) => x >= 0 && x <= 0.5, "a number from 0 to 0.5"),
+      ),
+      0,
+    ),
     root: v.optional(text, "."),
     tokenizer: v.optional(text),
     sequence_length: v.optional(whole(1, 1 << 20), 2048),

@@ -70,6 +70,7 @@ async function* walkFile(
   let { run } = from
   /** Pieces met of the document that `from` lies in. */
   let met = 0
+  const isWanted = wantedOf(config, share)
   for await (const item of itemsOf(config, share, file, from)) {
     if (isProblem(item)) {
       const isNew = item.record > from.record || met >= from.piece
@@ -79,15 +80,29 @@ async function* walkFile(
     for (const piece of pieces(item)) {
       const isBefore = piece.record === from.record && piece.piece < from.piece
       if (piece.record === from.record) met++
-      if (!isBefore && isMine(run + runOf(piece.piece))) {
+      if (!isBefore && isMine(run + runOf(piece.piece)) && isWanted(piece.record, piece.piece)) {
         const at = { ...from, record: piece.record, piece: piece.piece, run }
-        const isStart = piece.piece === 0 || (isCut && piece.piece % runPieces === 0)
+        const isFirst = piece.piece === 0 || (isCut && piece.piece % runPieces === 0)
+        const isStart = isFirst || !isWanted(piece.record, piece.piece - 1)
         yield { ...piece, at, isStart }
       }
       if (piece.last) run += runOf(piece.piece) + 1
     }
   }
   return run
+}
+
+/**
+ * Which pieces a share reads where some are held out: of every document pieces at equal distances,
+ * begun with one that depends on its number, so that of many short documents some are held out whole.
+ */
+function wantedOf({ hold_out, validation }: DataConfig, { split }: Share) {
+  if (hold_out === 0 || validation.length > 0) return () => true
+  const period = Math.round(1 / hold_out)
+  return (record: number, piece: number): boolean => {
+    const isHeldOut = ((Math.imul(record, 0x9e3779b1) >>> 8) + piece) % period === period >> 1
+    return isHeldOut === (split === "validation")
+  }
 }
 
 const runOf = (piece: number): number => Math.floor(piece / runPieces)

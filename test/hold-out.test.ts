@@ -1,0 +1,87 @@
+// A part of the data that training leaves out and validation reads.
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import t from "tap"
+import { type DataOptions, textPipeline } from "../train/data/index.ts"
+import { dataSection } from "../train/parts.ts"
+import { checkSettings } from "../train/settings.ts"
+
+const dir = mkdtempSync(join(tmpdir(), "openelm-holdout-"))
+t.teardown(() => rmSync(dir, { recursive: true }))
+const write = (name: string, content: string): string => {
+  writeFileSync(join(dir, name), content)
+  return join(dir, name)
+}
+
+const words = Array.from({ length: 4000 }, (_, i) => `w${i}`)
+const long = write("long.txt", words.join(" "))
+const records = words.slice(0, 1000).map((text) => JSON.stringify({ text }))
+const short = write("short.jsonl", records.join("\n"))
+
+/** The words that a pipeline reads in a pass. */
+async function wordsOf(data: DataOptions, split: "train" | "validation"): Promise<string[]> {
+  const bytes: number[] = []
+  const options = {
+    tokenizer: "byte",
+    workers: 0,
+    normalisation: "none",
+    sequence_length: 64,
+  } as const
+  for await (const { inputs } of textPipeline({ ...options, ...data }, { split, epochs: 1 })) {
+    bytes.push(...[...inputs].map((id) => (id < 256 ? id : 32)))
+  }
+  return Buffer.from(bytes).toString().split(/\s+/).filter(Boolean)
+}
+
+for (const [name, file] of Object.entries({ "one long document": long, "many short": short })) {
+  for (const pack of [true, false]) {
+    t.test(`of ${name}, ${pack ? "packed" : "padded"}, no word is in both parts`, async (t) => {
+      const data = {
+        sources: [file],
+        pack,
+        words_per_piece: 8,
+        min_tokens: 0,
+        min_characters: 0,
+        shuffle_windows: 1,
+        hold_out: 0.1,
+      }
+      const whole = new Set(await wordsOf({ ...data, hold_out: 0 }, "train"))
+      // Words at the cuts of windows are in two parts; whole ones are told by what there is.
+      const [train, held] = [
+        (await wordsOf(data, "train")).filter((w) => whole.has(w)),
+        (await wordsOf(data, "validation")).filter((w) => whole.has(w)),
+      ]
+      const both = held.filter((word) => train.includes(word) && word.length > 4)
+      t.ok(both.length <= held.length / 20, `${both.length} of ${held.length}`)
+      const part = held.length / (held.length + train.length)
+      t.ok(part > 0.05 && part < 0.2, `${(100 * part).toFixed(1)} % are held out`)
+      t.same(await wordsOf(data, "validation"), await wordsOf(data, "validation"))
+    })
+  }
+}
+
+t.test("sources of their own come before what is held out", async (t) => {
+  const data = { sources: [long], validation: [short], hold_out: 0.5, pack: true }
+  const whole = await wordsOf({ sources: [long], pack: true }, "train")
+  t.same(await wordsOf(data, "train"), whole)
+})
+
+t.test("a run validates on a file, a part, or not at all", async (t) => {
+  const settings = (validation?: string | number) =>
+    dataSection(
+      checkSettings(
+        { model: "270M", data: long, ...(validation !== undefined && { validation }) },
+        "x",
+      ),
+    )
+  t.match(await settings(short), { validation: [short], sources: [long] })
+  t.match(await settings(0.1), { hold_out: 0.1 })
+  t.notOk((await settings(0)).hold_out)
+  const both = { model: "270M", data: { sources: [long] }, validation: short }
+  t.throws(() => checkSettings(both, "x"), /validation is a path, and data names its own/)
+  t.throws(
+    () => checkSettings({ model: "270M", data: long, validation: 0.9 }, "x"),
+    /from 0 to 0\.5/,
+  )
+})
