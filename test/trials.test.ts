@@ -11,7 +11,7 @@ const count = (usual: number): number =>
 
 for (const [kind, opened, usual] of [
   ["wasm", wasmBackends, 250],
-  ["webgpu", webgpuBackends, 15],
+  ["webgpu", webgpuBackends, 40],
 ] as const) {
   const skip = kind === "webgpu" && noWholeWebgpu
   t.test(`random models on ${kind} are those of js`, skip ? { skip } : {}, async (t) => {
