@@ -2,7 +2,7 @@
 // node examples/train.js
 import { createTrainStep, learningRate, OpenELM, open, scaledConfig } from "openelm"
 
-await using backend = await open("wasm")
+const backend = await open("wasm")
 const config = scaledConfig({
   layers: 2,
   modelDim: 64,
@@ -12,7 +12,7 @@ const config = scaledConfig({
   ffnDivisor: 32,
   maxContext: 8,
 })
-await using model = await OpenELM.random(config, { backend, seed: 1 })
+const model = await OpenELM.random(config, { backend, seed: 1 })
 const step = await createTrainStep(model, { ignoreIndex: -1, weightDecay: 0.01 })
 
 // Digits are ids 0 to 9; "a + b =" is a, 10, b, 11, and then come the tens and the ones of the sum.
@@ -40,4 +40,6 @@ for (const row of all) {
   if (answer.join() === row.slice(4).join()) right++
 }
 console.log(`${right} of ${all.length} sums right`)
-step.close()
+await step.close()
+await model.close()
+await backend.close()

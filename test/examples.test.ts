@@ -10,14 +10,12 @@ const run = (name: string, ...args: string[]) => {
   const path = fileURLToPath(new URL(`../../examples/${name}`, import.meta.url))
   return promisify(execFile)(process.execPath, [path, ...args], { timeout: 120_000 })
 }
-// `await using` came with Node 24.
-const skip = Number(process.versions.node.split(".")[0]) < 24 ? "needs Node 24: await using" : false
 
-t.test("train.js learns to add", { skip }, async (t) => {
+t.test("train.js learns to add", async (t) => {
   t.match((await run("train.js")).stdout, /100 of 100 sums right/)
 })
 
-t.test("generate.js continues a text", { skip }, async (t) => {
+t.test("generate.js continues a text", async (t) => {
   t.ok(existsSync(await shippedModel()), "the package's model is there")
   const { stdout } = await run("generate.js", "It is a truth")
   t.match(stdout, /^It is a truth[\s\S]{40}/)
