@@ -2,6 +2,7 @@
 // and gradients. ELM_TEST_RANDOM=N tries more of them, ELM_TEST_TRIAL=n the one of that number.
 import t from "tap"
 import { noWholeWebgpu, wasmBackends, webgpuBackends } from "./backends.ts"
+import { smallPart } from "./driver.ts"
 import { errorsIn, trialOf } from "./trials.ts"
 
 const { ELM_TEST_RANDOM, ELM_TEST_TRIAL } = process.env
@@ -10,7 +11,7 @@ const count = (usual: number): number =>
   ELM_TEST_TRIAL === undefined ? Number(ELM_TEST_RANDOM ?? usual) : 1
 
 for (const [kind, opened, usual] of [
-  ["wasm", wasmBackends, 250],
+  ["wasm", wasmBackends, smallPart ? 100 : 250],
   ["webgpu", webgpuBackends, 40],
 ] as const) {
   const skip = kind === "webgpu" && noWholeWebgpu
