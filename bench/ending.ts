@@ -12,9 +12,12 @@ const codes = { SIGINT: 130, SIGTERM: 143 } as const
 const closedCode = 141
 
 let stop: Stop | undefined
+/** Whether the command saves what it makes, so that it is not lost with the output. */
+let saves = false
 let isEnding = false
 /** Why the output could not be written, where that was not its reader's wish. */
 let unwritten: NodeJS.ErrnoException | undefined
+let isTold = false
 
 function end(reason: Reason, code: number): void {
   const first = !isEnding
@@ -39,16 +42,26 @@ export function watchEnd(): void {
       unwritten ??= error
     })
   }
+  // The last write may fail after the command has returned.
+  process.once("beforeExit", () => {
+    const problem = outputProblem()
+    if (problem) console.error(problem)
+    if (unwritten && !saves) process.exitCode ||= 1
+  })
 }
 
 /** Has `stop` called, once, where the command is to end. Returns what takes that back. */
 export function whileRunning(call: Stop): () => void {
   stop = call
+  saves = true
   return () => {
     stop = undefined
   }
 }
 
-/** What was not written of the output, as a message; undefined where all of it was. */
-export const outputProblem = (): string | undefined =>
-  unwritten && `Not all of the output could be written: ${unwritten.message}`
+/** What was not written of the output, as a message, once; undefined where all of it was. */
+export function outputProblem(): string | undefined {
+  if (!unwritten || isTold) return undefined
+  isTold = true
+  return `Not all of the output could be written: ${unwritten.message}`
+}

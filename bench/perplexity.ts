@@ -27,6 +27,7 @@ export async function benchPerplexity(
   report: Report,
 ): Promise<PerplexityRow[]> {
   const text = await readText(flags.text)
+  if (text === "") throw new RangeError(`${flags.text} is empty. Give a text of a token or more`)
   const folder = await openModelFolder(flags.weights)
   const own = folder.format
   folder.close()

@@ -132,16 +132,21 @@ function openOnDisk(path: string, { signal }: Waiting): OpenFile {
 }
 
 function descriptorOf(path: string): number {
-  const fs = fromNode("node:fs")
   try {
-    // Looked at before it is opened: opening a pipe would wait for a writer.
-    const found = fs.statSync(path, { throwIfNoEntry: false })
-    if (!found) throw new Error("no such file")
-    if (found.isFile()) return fs.openSync(path, "r")
-    throw new Error(found.isDirectory() ? "it is a folder" : "it is not a plain file")
+    checkPlain(path)
+    return fromNode("node:fs").openSync(path, "r")
   } catch (error) {
     throw cannot("open", path, error)
   }
+}
+
+/** Throws Error, with the reason alone, unless there is a plain file: opening a pipe would wait for a
+ *  writer, and a device may never end. */
+export function checkPlain(path: string): void {
+  const found = fromNode("node:fs").statSync(path, { throwIfNoEntry: false })
+  if (!found) throw new Error("no such file")
+  if (found.isFile()) return
+  throw new Error(found.isDirectory() ? "it is a folder" : "it is not a plain file")
 }
 
 export const cannot = (act: string, path: string, error: unknown): Error =>

@@ -56,7 +56,7 @@ export {
   type TensorData,
   writeSafetensors,
 } from "./safetensors.ts"
-export { onlyFinite, rowTensors, type SavedDType, saveModel } from "./saving.ts"
+export { onlyFinite, rowTensors, type SavedDType, savedFiles, saveModel } from "./saving.ts"
 export { type CacheDType, cacheDTypes, Session } from "./session.ts"
 export { shippedModel } from "./shipped.ts"
 export type { TokenizerOption } from "./text.ts"

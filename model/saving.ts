@@ -106,6 +106,12 @@ function countNotFinite(dtype: FileDType, piece: ArrayBufferView): number {
   return bad
 }
 
+/** Files that `saveModel` may write. */
+export const savedFiles: readonly string[] = [
+  ...["config.json", "model.safetensors", generationFile],
+  ...tokenizerFiles,
+]
+
 /**
  * Writes config.json, model.safetensors, the tokenizer's file and generation_config.json, if there
  * are any, into a folder, which is made if it is not there. Each file is written whole or not at all;

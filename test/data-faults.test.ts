@@ -7,6 +7,7 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { gzipSync } from "node:zlib"
 import t from "tap"
+import { readText } from "../train/data/blocks.ts"
 import { loadDataConfig } from "../train/data/config.ts"
 import { filesOf } from "../train/data/files.ts"
 import type { DataOptions } from "../train/data/index.ts"
@@ -97,6 +98,9 @@ t.test("a file of any name is text when it is named", async (t) => {
 t.test("a pipe is no source of data", { skip: process.platform === "win32" }, async (t) => {
   execFileSync("mkfifo", [at("pipe.txt")])
   await t.rejects(names(["pipe.txt"]), { message: /pipe\.txt is neither a file nor a folder/ })
+  await t.rejects(readText(at("pipe.txt")), { message: /pipe\.txt: it is not a plain file/ })
+  await t.rejects(readText("/dev/zero"), { message: /zero: it is not a plain file/ })
+  await t.rejects(readText(at("folder")), { message: /folder: it is a folder/ })
   await t.rejects(loadDataConfig(at("pipe.txt").replace("txt", "yaml")), /no such file/)
   execFileSync("mkfifo", [at("pipe.yaml")])
   await t.rejects(loadDataConfig(at("pipe.yaml")), /pipe\.yaml: it is not a plain file/)

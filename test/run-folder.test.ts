@@ -122,6 +122,37 @@ t.test("locks of other machines, of numbers used again, and what is none", async
   t.equal(readFileSync(join(own, "lock.json"), "utf8"), "something else")
 })
 
+t.test("checkpoints of a model with defaults of generation are a run's own", async (t) => {
+  await train(...flags, "--steps", "1", "--out", at("first"))
+  const init = at("first", "step-00000001")
+  writeFileSync(join(init, "generation_config.json"), '{"do_sample": true, "top_k": 5}')
+  const data = flags.slice(flags.indexOf("--sequence-length"))
+  const args = ["--init", init, "--steps", "4", "--save-every", "1", "--keep", "2"]
+  const { code, stderr } = await train(...data, ...args, "--threads", "1", "--out", at("kept"))
+  t.equal(code, 0, stderr)
+  const left = readdirSync(at("kept")).filter((name) => name.startsWith("step-"))
+  t.same(left, ["step-00000003", "step-00000004"], "the older ones go")
+  t.ok(existsSync(at("kept", "step-00000004", "generation_config.json")))
+})
+
+t.test("what is in the place of a lock is said, and stays", async (t) => {
+  const open = (name: string) => RunFolder.open(at("odd", name))
+  mkdirSync(at("odd", "folder", ".elm-run", "lock.json"), { recursive: true })
+  await t.rejects(open("folder"), { message: /lock\.json cannot be read as the lock of a run/ })
+  mkdirSync(at("odd", "file"))
+  writeFileSync(at("odd", "file", ".elm-run"), "mine")
+  await t.rejects(open("file"), { message: /^Cannot make .*\.elm-run, in which a run works/ })
+  t.equal(readFileSync(at("odd", "file", ".elm-run"), "utf8"), "mine")
+  const owner = { openelm: "lock of a training run", id: "0123456789abcdef", host: hostname() }
+  for (const pid of [-1, 0, 1.5, "7", null]) {
+    mkdirSync(at("odd", `pid ${pid}`, ".elm-run"), { recursive: true })
+    const lock = at("odd", `pid ${pid}`, ".elm-run", "lock.json")
+    writeFileSync(lock, JSON.stringify({ ...owner, pid }))
+    await t.rejects(open(`pid ${pid}`), { message: /lock\.json is no lock of a training run/ })
+    t.ok(existsSync(lock))
+  }
+})
+
 // ---- Output ---------------------------------------------------------------------------------------
 
 const full = existsSync("/dev/full") ? false : "no /dev/full here"
@@ -140,6 +171,20 @@ t.test("output that cannot be written ends no training", { skip: full }, async (
     t.equal((await checkpointsIn(at(stream))).length, 1)
     if (stream === "stdout") t.match(stderr, /^Not all of the output could be written: .*ENOSPC/m)
   }
+})
+
+t.test("a result that cannot be written is no success", { skip: full }, (t) => {
+  const model = fileURLToPath(new URL("../../models/small", import.meta.url))
+  for (const args of [["tokenizer", "encode", "text", "--tokenizer", model], ["--help"]]) {
+    const stdio = ["ignore", openSync("/dev/full", "w"), "pipe"] as const
+    const { status, stderr } = spawnSync(process.execPath, [elm, ...args], {
+      stdio: [...stdio],
+      encoding: "utf8",
+    })
+    t.equal(status, 1, args.join(" "))
+    t.match(stderr, /^Not all of the output could be written: .*ENOSPC.*\n$/)
+  }
+  t.end()
 })
 
 // ---- Commands that are stopped --------------------------------------------------------------------

@@ -130,6 +130,8 @@ t.test("options and rates that f32 does not hold are refused", async (t) => {
   for (const lr of [1e39, 1e-46, 1e-39, -1, Number.POSITIVE_INFINITY]) {
     const message = /^lr must be a number from 0 \(in f32: 1\.2e-38 to 3\.4e38\), got /
     await t.rejects(step(inputs, targets, { lr }), { name: "RangeError", message }, `${lr}`)
+    const text = step(inputs, targets, { lr: "1" as never })
+    await t.rejects(text, { name: "RangeError", message }, "a text")
   }
   await step.close()
   await model.close()

@@ -11,12 +11,12 @@ import {
   openSafetensors,
   rowTensors,
   type SafetensorsFile,
+  savedFiles,
   saveModel,
   specsOf,
   syncFolder,
   type TensorSource,
   type Tokenizer,
-  tokenizerFiles,
   writeFileWhole,
   writeSafetensors,
 } from "../model/index.ts"
@@ -236,11 +236,8 @@ function sourceOf(file: SafetensorsFile, name: string, shape: readonly number[])
   }
 }
 
-/** Files of a checkpoint that this program writes, whatever its tokenizer. */
-const ownFiles: readonly string[] = [
-  ...["config.json", "model.safetensors", "optimizer.safetensors", "state.json"],
-  ...tokenizerFiles,
-]
+/** Files of a checkpoint that this program writes, whatever its model. */
+const ownFiles: readonly string[] = [...savedFiles, "optimizer.safetensors", "state.json"]
 
 /** Whether this program wrote a checkpoint, and nobody has put more into it. */
 async function isOwn(checkpoint: string): Promise<boolean> {

@@ -38,7 +38,12 @@ export class RunFolder {
     const { mkdir } = fromNode("node:fs/promises")
     const { join } = fromNode("node:path")
     const own = join(path, ownName)
-    const first = await mkdir(own, { recursive: true })
+    const first = await mkdir(own, { recursive: true }).catch((error: Error) => {
+      throw new Error(
+        `Cannot make ${own}, in which a run works: ${error.message}. Give another --out, or move ` +
+          "away what is in its place",
+      )
+    })
     const owner = await thisProcess()
     const before = await take(path, own, owner)
     if (before) await clear(own, before.id)
@@ -129,8 +134,13 @@ const inUse = (path: string, { pid, host, since }: Owner, lock: string): Error =
 
 /** Throws Error or SyntaxError for what is no lock of this program. */
 async function readLock(path: string): Promise<Owner> {
-  const owner = parseJson(await fromNode("node:fs/promises").readFile(path), path)
-  if (isObject(owner) && owner.openelm === lockText && isId(owner.id)) {
+  const bytes = await fromNode("node:fs/promises")
+    .readFile(path)
+    .catch((error: Error) => {
+      throw new Error(`${path} cannot be read as the lock of a run: ${error.message}`)
+    })
+  const owner = parseJson(bytes, path)
+  if (isObject(owner) && owner.openelm === lockText && isId(owner.id) && isPid(owner.pid)) {
     const [host, started, since] = [owner.host, owner.started, owner.since].map(String) as Three
     return { openelm: lockText, id: owner.id, pid: Number(owner.pid), host, started, since }
   }
@@ -139,6 +149,7 @@ async function readLock(path: string): Promise<Owner> {
 
 const lockText = "lock of a training run"
 const isId = (id: unknown): id is string => typeof id === "string" && /^[0-9a-f]{16}$/.test(id)
+const isPid = (pid: unknown): boolean => Number.isSafeInteger(pid) && (pid as number) > 0
 type Three = [string, string, string]
 
 /** Removes what a lock's number marks as its process's own. */

@@ -3,7 +3,6 @@
 import {
   type Backend,
   bufferOf,
-  isSingle,
   type Prepared,
   plan,
   readBound,
@@ -17,7 +16,12 @@ import { type Batch, checkBatch, checkCounted } from "./batch.ts"
 import { Bounds } from "./bounds.ts"
 import { recordStep } from "./graph.ts"
 import { failureOf, type Parameter, parametersOf, ratesOf, reportHead } from "./optimiser.ts"
-import { checkTrainOptions, type TrainOptions, type TrainSettings } from "./options.ts"
+import {
+  checkTrainOptions,
+  isNotNegative,
+  type TrainOptions,
+  type TrainSettings,
+} from "./options.ts"
 import { evaluationOf, type Form, freeReady, type Ready, recordPlans, upload } from "./ready.ts"
 
 export interface StepResult {
@@ -149,8 +153,10 @@ export class TrainStep {
   async #run(inputs: Batch, targets: Batch, { lr, starts }: StepOptions): Promise<StepResult> {
     const { accumulation, accumulate, betas } = this.settings
     const { B, T, parts } = checkBatch(this.model.config, this.settings, inputs, targets, starts)
-    if (!(lr >= 0 && isSingle(lr))) {
-      throw new RangeError(`lr must be a number from 0 (in f32: 1.2e-38 to 3.4e38), got ${lr}`)
+    if (!(typeof lr === "number" && isNotNegative(lr))) {
+      throw new RangeError(
+        `lr must be a number from 0 (in f32: 1.2e-38 to 3.4e38), got ${String(lr)}`,
+      )
     }
     const counted = checkCounted(parts, this.settings)
     const rates = ratesOf(lr, this.steps + 1, betas)

@@ -1,12 +1,14 @@
 // The bytes of a file, unpacked as they are read: plain, gzip (.gz) and Zstandard (.zst).
 import type { Readable, Transform } from "node:stream"
 import { fromNode } from "../../engine/node.ts"
+import { checkPlain } from "../../model/files.ts"
 
 const bufferBytes = 1 << 18
 
 /** Chunks of a file's content. Throws what the file system and the unpacking throw. */
 export async function* unpacked(path: string): AsyncGenerator<Buffer> {
   const { createReadStream } = fromNode("node:fs")
+  checkPlain(path)
   const open = (start: number): Readable =>
     createReadStream(path, { start, highWaterMark: bufferBytes })
   if (path.endsWith(".gz")) {
