@@ -50,6 +50,22 @@ t.test("a finished run is trained further, by the schedule of its new length", a
   t.match(less.stderr, /steps is 3, and the run has made 10 updates/)
 })
 
+/** Fields without a default, which a run need not have. */
+const sizes = [
+  "head_dim",
+  "layers",
+  "dim",
+  "tokenizer",
+  "data",
+  "threads",
+  "validation",
+  "min_lr",
+  "alpha",
+  "beta",
+  "ffn_divisor",
+  "queries_per_key",
+]
+
 t.test("every field of a state is checked before anything goes on with it", async (t) => {
   await train(...flags, "--steps", "4", "--out", at("state"))
   const checkpoint = at("state", "step-00000004")
@@ -67,6 +83,22 @@ t.test("every field of a state is checked before anything goes on with it", asyn
       })
     }
   }
+  const had = Object.keys(sound.settings).filter((name) => !sizes.includes(name))
+  for (const field of had) {
+    const settings = { ...sound.settings, [field]: undefined }
+    writeFileSync(path, JSON.stringify({ ...sound, settings }))
+    const message = new RegExp(`state\\.json: settings: (${field} is missing|give model)`)
+    await t.rejects(readRunState(checkpoint), { message }, field)
+  }
+  writeFileSync(path, JSON.stringify({ ...sound, step: 3 }))
+  await t.rejects(readRunState(checkpoint), { message: /step is 3, expected 4, as its folder/ })
+  writeFileSync(path, JSON.stringify({ ...sound, data: null }))
+  const refused = await train("--resume", at("state"), "--steps", "5")
+  t.match(refused.stderr, /state\.json: data is null, expected the place in the data/)
+  const places = [{ ...sound.data.places[0], block: "x" }]
+  writeFileSync(path, JSON.stringify({ ...sound, data: { ...sound.data, places } }))
+  const odd = await train("--resume", at("state"), "--steps", "5")
+  t.match(odd.stderr, /state\.json: state: places\[0\]\.block is "x", expected a whole number/)
   writeFileSync(path, JSON.stringify(sound))
   const tokenizer = await loadTokenizer("byte")
   const options = { sources: [text], pack: true, sequence_length: 32, interleave: 2, seed: 0 }
@@ -81,12 +113,15 @@ t.test("every field of a state is checked before anything goes on with it", asyn
   for (const value of numbers) {
     changed.push(["turn", { turn: value }], ["taken", { taken: value }])
     for (const field of Object.keys(place.position)) {
-      const far = ["record", "piece", "run"].includes(field)
-      if (value === 1e9 && far) continue
+      if (value === 1e9 && field === "run") continue
       const position = { ...place.position, [field]: value }
       changed.push([field, { places: [{ ...place, position }] }])
     }
-    if (value !== 1e9) changed.push(["skipped", { places: [{ ...place, skipped: value }] }])
+    changed.push(["taken", { places: [{ ...place, taken: value }] }])
+    if (value === 1e9) continue
+    for (const field of ["skipped", "offset", "block"]) {
+      changed.push([field, { places: [{ ...place, [field]: value }] }])
+    }
   }
   changed.push(
     ["places", { places: [] }],

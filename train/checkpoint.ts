@@ -20,25 +20,12 @@ import {
   writeFileWhole,
   writeSafetensors,
 } from "../model/index.ts"
-import { isObject, parseJson, show } from "../model/json.ts"
+import { show } from "../model/json.ts"
 import type { RunFolder } from "./run_folder.ts"
+import { folderName, type RunState, readRunState, stepNamed } from "./run_state.ts"
 import type { TrainStep } from "./step.ts"
 
-/** What is not a tensor; JSON can hold it. */
-export interface RunState {
-  readonly version: 1
-  /** Updates made. */
-  readonly step: number
-  /** Tokens whose loss has been taken. */
-  readonly tokens: number
-  /** The run's settings, as they were checked. */
-  readonly settings: unknown
-  /** Where the data is behind the last batch; null for data of the caller's own. */
-  readonly data: unknown
-}
-
-const folderName = (step: number): string => `step-${String(step).padStart(8, "0")}`
-const named = /^step-(\d{8,})$/
+export { type RunState, readRunState } from "./run_state.ts"
 
 /** Complete checkpoints of a run, oldest first. A folder that is not there has none. */
 export async function checkpointsIn(run: string): Promise<string[]> {
@@ -46,9 +33,9 @@ export async function checkpointsIn(run: string): Promise<string[]> {
   const { existsSync } = fromNode("node:fs")
   const { join } = fromNode("node:path")
   const names = await readdir(run).catch(() => [])
-  const step = (name: string): number => Number(named.exec(name)?.[1])
+  const step = (name: string): number => stepNamed(name) as number
   return names
-    .filter((name) => named.test(name) && existsSync(join(run, name, "state.json")))
+    .filter((name) => isNamed(name) && existsSync(join(run, name, "state.json")))
     .sort((a, b) => step(a) - step(b))
     .map((name) => join(run, name))
 }
@@ -62,7 +49,7 @@ export async function foreignIn(run: string): Promise<string | undefined> {
   return names.map((name) => join(run, name)).find((path) => isNamed(path) && !own.includes(path))
 }
 
-const isNamed = (path: string): boolean => named.test(fromNode("node:path").basename(path))
+const isNamed = (path: string): boolean => stepNamed(path) !== undefined
 
 /** The last checkpoint of a run, or the checkpoint itself. */
 export async function checkpointOf(path: string): Promise<string> {
@@ -160,33 +147,6 @@ function optimiserTensors({ model, parameters }: TrainStep) {
 
 const hasMasters = (parameters: TrainStep["parameters"]): boolean =>
   parameters.some(({ weight, master }) => weight !== master)
-
-/** state.json of a checkpoint. Throws Error or SyntaxError that names the file and the field. */
-export async function readRunState(checkpoint: string): Promise<RunState> {
-  const { readFile } = fromNode("node:fs/promises")
-  const { join } = fromNode("node:path")
-  const path = join(checkpoint, "state.json")
-  const bytes = await readFile(path).catch((error: Error) => {
-    throw new Error(`Cannot open ${path}: ${error.message}. Give the folder of a checkpoint`)
-  })
-  const state = parseJson(bytes, path)
-  const fail = (field: string, value: unknown, expected: string): never => {
-    throw new SyntaxError(`${path}: ${field} is ${show(value)}, expected ${expected}`)
-  }
-  if (!isObject(state)) return fail("it", state, "a training state of version 1")
-  const { version, step, tokens, settings, data } = state
-  if (version !== 1) fail("version", version, "1")
-  if (!isCount(step)) fail("step", step, "a whole number from 0")
-  if (!isCount(tokens)) fail("tokens", tokens, "a whole number from 0")
-  if (!isObject(settings)) fail("settings", settings, "the settings of the run")
-  // What the place in the data is made of, the pipeline checks: it may be of a caller's own.
-  if (data === undefined || (data !== null && !isObject(data))) {
-    fail("data", data, "a place in the data, or null")
-  }
-  return state as unknown as RunState
-}
-
-const isCount = (x: unknown): x is number => Number.isSafeInteger(x) && (x as number) >= 0
 
 /** Fills moments and masters, and the count of updates. The weights are the model's already. */
 export async function restoreStep(checkpoint: string, step: TrainStep): Promise<RunState> {

@@ -195,6 +195,16 @@ export function checkSettings(json: unknown, from: string): Settings {
     : new RangeError(message)
 }
 
+/** Settings as a run has written them: with every field that has a default. Throws as `checkSettings`
+ *  does: a default in place of what the run had would be another run. */
+export function checkWritten(json: Fields, from: string): Settings {
+  for (const [field, { default: usual }] of Object.entries(schema.entries)) {
+    if (usual === undefined || json[field] !== undefined) continue
+    throw new TypeError(`${from}: ${field} is missing, expected what the run had`)
+  }
+  return checkSettings(json, from)
+}
+
 function checkTogether(settings: Settings, from: string): Settings {
   const { batch_size, accumulation, steps, warmup_steps, lr, min_lr = 0 } = settings
   const { model, layers, dim, init, data, validation } = settings

@@ -3,7 +3,13 @@
 import { checkObject, DeviceLostError } from "../engine/index.ts"
 import { fromNode } from "../engine/node.ts"
 import { nextTurn, type OpenELM, type Tokenizer } from "../model/index.ts"
-import { checkpointOf, readRunState, restoreStep, writeCheckpoint } from "./checkpoint.ts"
+import {
+  checkpointOf,
+  type RunState,
+  readRunState,
+  restoreStep,
+  writeCheckpoint,
+} from "./checkpoint.ts"
 import { type PipelineState, type Sample, type TextPipeline, textPipeline } from "./data/index.ts"
 import type { EvaluationMetrics } from "./metrics.ts"
 import {
@@ -99,7 +105,7 @@ class Run {
     try {
       step = await TrainStep.create(model, stepOptions(settings, tokenizer))
       if (from !== undefined) await restoreStep(from, step)
-      const resumed = state?.data ? { state: state.data as PipelineState } : {}
+      const resumed = from === undefined || !state ? {} : placeOf(from, state)
       const told = onSkip ? { onSkip } : {}
       const data = textPipeline(dataOptions, { tokenizer, ...resumed, ...told })
       const validation = await validationSamples(settings, dataOptions, tokenizer)
@@ -248,6 +254,13 @@ class Run {
     this.checkpoint = await writeCheckpoint(this.#folder, this.#step, state, { tokenizer, keep })
     this.#options.onCheckpoint?.(this.checkpoint)
   }
+}
+
+/** Where the data of a run goes on. */
+function placeOf(checkpoint: string, { data }: RunState) {
+  const path = fromNode("node:path").join(checkpoint, "state.json")
+  if (data) return { state: data as PipelineState, stateName: `${path}: state` }
+  throw new SyntaxError(`${path}: data is null, expected the place in the data`)
 }
 
 /** A run may be given more updates than it was begun with, or fewer, but not less than it has made. */

@@ -34,6 +34,8 @@ export interface PipelineOptions {
   readonly epochs?: number
   /** Where another pipeline of the same settings was: goes on with the sample behind it. */
   readonly state?: PipelineState
+  /** What errors call it; default "state". */
+  readonly stateName?: string
   /** Is told of each record or file that is skipped. */
   readonly onSkip?: (message: string) => void
 }

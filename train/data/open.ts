@@ -24,6 +24,7 @@ export async function openPipeline(
     split,
     epochs: options.epochs ?? (split === "train" ? Number.POSITIVE_INFINITY : 1),
     state: options.state,
+    stateName: options.stateName ?? "state",
     onSkip: options.onSkip ?? (() => {}),
   })
 }

@@ -18,6 +18,7 @@ export interface PipelineParts {
   readonly split: Split
   readonly epochs: number
   readonly state: PipelineState | undefined
+  readonly stateName: string
   readonly onSkip: (message: string) => void
 }
 
@@ -49,7 +50,7 @@ export async function interleave(parts: PipelineParts): Promise<Interleaved> {
   const count = Math.max(1, workers)
   const settings = settingsOf(parts, await fingerprintOf(parts.files))
   if (state !== undefined) checkState(state, settings, parts)
-  const places: (Place | null)[] = [...(state?.places ?? Array(count).fill(firstPlace))]
+  const places: (Place | null)[] = [...(state?.places ?? Array(count).fill(firstPlace(config)))]
   let skipped = places.reduce((sum, place) => sum + (place?.skipped ?? 0), 0)
   const onSkip = (message: string): void => {
     skipped++

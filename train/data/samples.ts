@@ -26,7 +26,11 @@ export interface Place {
   readonly taken?: number
 }
 
-export const firstPlace: Place = { position: beginning, skipped: 0 }
+export const firstPlace = ({ pack }: DataConfig): Place => ({
+  position: beginning,
+  skipped: 0,
+  ...(pack && { offset: 0, block: 0, taken: 0 }),
+})
 
 export type Placed = readonly [sample: Sample, behind: Place]
 

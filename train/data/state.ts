@@ -6,27 +6,27 @@ import type { PipelineParts, PipelineState } from "./pipeline.ts"
 /** Throws TypeError or RangeError that names the field where `state` is not one of a pipeline with
  *  these settings. */
 export function checkState(state: PipelineState, settings: string, parts: PipelineParts): void {
-  const { config, files, workers } = parts
+  const { config, workers, stateName: name } = parts
   const count = Math.max(1, workers)
   if (!isObject(state) || state.version !== 1 || typeof state.settings !== "string") {
-    throw new TypeError(`state is ${show(state)}, expected what a pipeline's state() returned`)
+    throw new TypeError(`${name} is ${show(state)}, expected what a pipeline's state() returned`)
   }
-  if (state.settings !== settings) throw changed(state.settings, settings)
-  whole("turn", state.turn, count - 1)
-  whole("taken", state.taken, config.interleave)
+  if (state.settings !== settings) throw changed(name, state.settings, settings)
+  whole(`${name}: turn`, state.turn, count - 1)
+  whole(`${name}: taken`, state.taken, config.interleave)
   if (!Array.isArray(state.places) || state.places.length !== count) {
-    fail("places", state.places, `a place for each of ${count} workers`)
+    fail(`${name}: places`, state.places, `a place for each of ${count} workers`)
   }
   for (const [i, place] of state.places.entries()) {
-    if (place !== null) checkPlace(`places[${i}]`, place, files.length * count)
+    if (place !== null) checkPlace(`${name}: places[${i}]`, place, parts)
   }
 }
 
-function changed(before: string, now: string): Error {
+function changed(name: string, before: string, now: string): Error {
   const [was, is] = [before, now].map((text) => text.split("; ")) as [string[], string[]]
   const at = is.findIndex((text, i) => text !== was[i])
   return new RangeError(
-    `state is of another pipeline: ${was[at]}, now ${is[at]}. ` +
+    `${name} is of another pipeline: ${was[at]}, now ${is[at]}. ` +
       "Go on with the same data and settings, or start without a state",
   )
 }
@@ -34,7 +34,9 @@ function changed(before: string, now: string): Error {
 /** Files of all epochs before a place: its order is found by shuffling those of each. */
 const mostShuffled = 1 << 26
 
-function checkPlace(name: string, place: unknown, files: number): void {
+function checkPlace(name: string, place: unknown, parts: PipelineParts): void {
+  const { config, workers } = parts
+  const files = parts.files.length * Math.max(1, workers)
   if (!isObject(place) || !isObject(place.position)) {
     fail(name, place, "a place with a position")
     return
@@ -46,9 +48,10 @@ function checkPlace(name: string, place: unknown, files: number): void {
     whole(`${name}.position.${field}`, position[field], most)
   }
   whole(`${name}.skipped`, skipped)
-  for (const field of ["offset", "block", "taken"]) {
-    if (field in place) whole(`${name}.${field}`, place[field])
-  }
+  if (!config.pack) return
+  whole(`${name}.offset`, place.offset)
+  whole(`${name}.block`, place.block)
+  whole(`${name}.taken`, place.taken, config.shuffle_windows)
 }
 
 function whole(name: string, value: unknown, most = Number.MAX_SAFE_INTEGER): void {
@@ -57,5 +60,5 @@ function whole(name: string, value: unknown, most = Number.MAX_SAFE_INTEGER): vo
 }
 
 function fail(name: string, value: unknown, expected: string): never {
-  throw new RangeError(`state: ${name} is ${show(value)}, expected ${expected}`)
+  throw new RangeError(`${name} is ${show(value)}, expected ${expected}`)
 }

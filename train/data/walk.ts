@@ -70,14 +70,21 @@ async function* walkFile(
   let { run } = from
   /** Pieces met of the document that `from` lies in. */
   let met = 0
+  const isMissed = (): boolean => met < from.piece || (met === 0 && from.record > 0)
+  let hasProblems = false
   const isWanted = wantedOf(config, share)
-  for await (const item of itemsOf(config, share, file, from)) {
+  const problem = (error: Error): void => {
+    hasProblems = true
+    skipOrThrow(config, share, error)
+  }
+  for await (const item of itemsOf(config, file, from, problem)) {
     if (isProblem(item)) {
       const isNew = item.record > from.record || met >= from.piece
-      if (isNew && isMine(run)) skipOrThrow(config, share, item.error)
+      if (isNew && isMine(run)) problem(item.error)
       continue
     }
     for (const piece of pieces(item)) {
+      if (piece.record !== from.record && isMissed()) throw noPlace(file, from)
       const isBefore = piece.record === from.record && piece.piece < from.piece
       if (piece.record === from.record) met++
       if (!isBefore && isMine(run + runOf(piece.piece)) && isWanted(piece.record, piece.piece)) {
@@ -89,6 +96,7 @@ async function* walkFile(
       if (piece.last) run += runOf(piece.piece) + 1
     }
   }
+  if (isMissed() && !hasProblems) throw noPlace(file, from)
   return run
 }
 
@@ -109,17 +117,24 @@ const runOf = (piece: number): number => Math.floor(piece / runPieces)
 
 const isProblem = (item: Item): item is Problem => "error" in item
 
+/** A state comes from a file, and what it goes on from must be in the data. */
+const noPlace = ({ path }: DataFile, { record, piece }: Position): Error =>
+  new RangeError(
+    `state: its place is record ${record}, piece ${piece}, and ${path} has none such. ` +
+      "Go on from another checkpoint",
+  )
+
 /** The items of a file one by one; with `skip` a file that fails ends early. */
 async function* itemsOf(
   config: DataConfig,
-  share: Share,
   file: DataFile,
   from: Position,
+  problem: (error: Error) => void,
 ): AsyncGenerator<Item> {
   try {
     for await (const items of readItems(file, from.record, config.reader_chunk_size)) yield* items
   } catch (error) {
-    skipOrThrow(config, share, error as Error)
+    problem(error as Error)
   }
 }
 
