@@ -16,6 +16,8 @@ export interface TensorSource {
   /** U8 for the panels of a quantised matrix. */
   readonly dtype: "F32" | "F16" | "BF16" | "U8"
   readonly shape: readonly number[]
+  /** The file, where there is one. */
+  readonly path?: string
   /** Fills `target` with rows [start, start + count); a row of a vector is one number, one of
    *  panels a panel. */
   readRows(start: number, count: number, target: Uint8Array): void | Promise<void>
@@ -207,5 +209,5 @@ function sourceOf(
     }
     return file.read(name, start * rowBytes, target)
   }
-  return { dtype, shape, readRows }
+  return { dtype, shape, path: file.path, readRows }
 }

@@ -56,7 +56,7 @@ export function checkNumber(
 const cut = (text: string): string => (text.length > 100 ? `${text.slice(0, 100)}…` : text)
 
 /** Control characters as \uXXXX, so that a name from a file cannot steer a terminal. */
-const printable = (text: string): string =>
+export const printable = (text: string): string =>
   text.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, (c) => {
     return `\\u${(c.codePointAt(0) as number).toString(16).padStart(4, "0")}`
   })

@@ -37,7 +37,7 @@ export async function loadVector(
   await source.readRows(0, D, raw)
   const values = decode(dtype, viewOf(dtype, raw.buffer))
   const bad = values.filter((x) => !Number.isFinite(x)).length
-  if (bad > 0) throw notFinite(spec.name, bad, D, dtype)
+  if (bad > 0) throw notFinite(nameIn(source, spec), bad, D, dtype)
   backend.write(bufferOf(target), Float32Array.from(values))
 }
 
@@ -52,6 +52,7 @@ export async function loadMatrix(
 ): Promise<void> {
   const [N, K] = spec.shape as [number, number]
   const { halves } = spec
+  const named = { ...spec, name: nameIn(source, spec) }
   const dtype = dtypeOf[source.dtype]
   const rowBytes = K * itemBytes(dtype)
   const half = N / halves
@@ -68,7 +69,7 @@ export async function loadMatrix(
       }
       backend.write(staging, raw.subarray(0, halves * count * rowBytes))
       const x = bound(staging, [halves * count, K], dtype)
-      const part = await packInto(backend, x, target, (start / panelWidth) * halves, spec, kept)
+      const part = await packInto(backend, x, target, (start / panelWidth) * halves, named, kept)
       await compare?.(x, part)
     }
   } finally {
@@ -119,7 +120,7 @@ export async function loadPanels(
     const bad = badScales(panels, Z)
     if (bad > 0) {
       throw new RangeError(
-        `${spec.name}: ${bad} scales of its panels ${start} to ${start + count - 1} are NaN or ` +
+        `${nameIn(source, spec)}: ${bad} scales of its panels ${start} to ${start + count - 1} are NaN or ` +
           "infinite. The file is damaged: quantize the model again",
       )
     }
@@ -138,6 +139,10 @@ function badScales(panels: Uint8Array<ArrayBuffer>, Z: number): number {
   }
   return bad
 }
+
+/** A tensor's name for a message, after that of its file. */
+const nameIn = ({ path }: TensorSource, { name }: Spec): string =>
+  path ? `${path}: ${name}` : name
 
 const notFinite = (name: string, count: number, total: number, dtype: string): Error =>
   new RangeError(

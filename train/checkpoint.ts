@@ -191,6 +191,7 @@ function sourceOf(file: SafetensorsFile, name: string, shape: readonly number[])
   return {
     dtype: "F32",
     shape,
+    path: file.path,
     readRows: (start, count, target) =>
       file.read(name, start * rowBytes, target.subarray(0, count * rowBytes)),
   }

@@ -3,7 +3,7 @@
 // number of a lock. Two runs into one folder would destroy each other's checkpoints.
 import { fromNode } from "../engine/node.ts"
 import { syncFolder } from "../model/index.ts"
-import { isObject, parseJson } from "../model/json.ts"
+import { isObject, parseJson, printable } from "../model/json.ts"
 
 const ownName = ".elm-run"
 const lockName = "lock.json"
@@ -62,7 +62,9 @@ export class RunFolder {
     const file = fromNode("node:path").join(this.path, ownName, lockName)
     const owner = await readLock(file).catch(() => undefined)
     if (owner?.id === this.#owner.id) return
-    const who = owner ? `process ${owner.pid} on ${owner.host} took it` : `${file} is gone`
+    const who = owner
+      ? `process ${owner.pid} on ${printable(owner.host)} took it`
+      : `${file} is gone`
     throw new Error(`${this.path} is not this run's any more: ${who}`)
   }
 
@@ -128,7 +130,7 @@ async function linked(file: string, name: string): Promise<boolean> {
 
 const inUse = (path: string, { pid, host, since }: Owner, lock: string): Error =>
   new Error(
-    `${path} is in use by process ${pid} on ${host}, since ${since}. Wait for it, or give another ` +
+    `${path} is in use by process ${pid} on ${printable(host)}, since ${printable(since)}. Wait for it, or give another ` +
       `--out; if that process is no more, remove ${lock}`,
   )
 

@@ -2,7 +2,7 @@
 // share, with their defaults and checks. What a field means to the step is options.ts.
 import * as v from "valibot"
 import { pathToWrite } from "../model/files.ts"
-import { show } from "../model/json.ts"
+import { printable, show } from "../model/json.ts"
 import { isBelow1, isNotNegative, isPositive } from "./options.ts"
 
 const whole = (least: number, most = 2 ** 31 - 1) => {
@@ -187,7 +187,7 @@ export function checkSettings(json: unknown, from: string): Settings {
   const [issue] = result.issues
   const at = v.getDotPath(issue) ?? "it"
   if (issue.type === "strict_object" && issue.expected === "never") {
-    throw new RangeError(`${from}: there is no field ${at}. elm train --help lists them`)
+    throw new RangeError(`${from}: there is no field ${printable(at)}. elm train --help lists them`)
   }
   const message = `${from}: ${at} is ${show(issue.input)}, expected ${issue.message}`
   throw issue.kind === "schema" && issue.type !== "picklist"

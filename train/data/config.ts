@@ -83,9 +83,11 @@ export async function loadDataConfig(input: string | DataOptions): Promise<DataC
 
 async function checkConfig(json: unknown, from: string, root: string): Promise<DataConfig> {
   const { checkFields } = await import("./schema.ts")
+  const { checkNames } = await import("./files.ts")
   const fields = checkFields(json, from)
   const { resolve } = fromNode("node:path")
   const { pack, tokenizer } = fields
+  for (const source of [...fields.sources, ...fields.validation]) checkNames(source, `${from}: `)
   return {
     ...fields,
     root: resolve(root, fields.root),

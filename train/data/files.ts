@@ -44,29 +44,27 @@ const mostFiles = 1 << 17
 /** Digits of a number that is filled up with zeros or spaces. */
 const mostDigits = 20
 
+const field = /\{file_id(?::(0?)(\d*)d)?\}/g
+
+/** Throws RangeError that begins with `where` for a template or a range that stand for no files. */
+export function checkNames({ file_name, file_id_range }: CheckedSource, where: string): void {
+  const fail = (expected: string, name = "file_name", value = show(file_name)): never => {
+    throw new RangeError(`${where}${name} is ${value}, expected ${expected}`)
+  }
+  const rest = file_name.replace(field, "")
+  if (/[{}]/.test(rest)) fail("no braces but {file_id} or, say, {file_id:05d}")
+  if (rest === file_name) return
+  const [a, b] = file_id_range ?? fail("a file_id_range beside it")
+  for (const [whole, , width] of file_name.matchAll(field)) {
+    if (Number(width ?? 0) > mostDigits) fail(`at most ${mostDigits} digits in ${show(whole)}`)
+  }
+  if (b - a <= mostFiles) return
+  fail(`at most ${mostFiles} files`, "file_id_range", `[${a}, ${b}] of ${show(file_name)}`)
+}
+
 /** The file names that a template and a range stand for. */
 function* expand({ file_name, file_id_range }: CheckedSource): Generator<string> {
-  const field = /\{file_id(?::(0?)(\d*)d)?\}/g
-  const rest = file_name.replace(field, "")
-  if (/[{}]/.test(rest)) {
-    throw new RangeError(
-      `file_name is ${show(file_name)}, expected no braces but {file_id} or, say, {file_id:05d}`,
-    )
-  }
-  if (rest !== file_name && !file_id_range) {
-    throw new RangeError(`file_name is ${show(file_name)}, expected a file_id_range beside it`)
-  }
-  for (const [whole, , width] of file_name.matchAll(field)) {
-    if (Number(width ?? 0) <= mostDigits) continue
-    const limit = `at most ${mostDigits} digits`
-    throw new RangeError(`file_name is ${show(file_name)}, expected ${limit} in ${show(whole)}`)
-  }
-  const [a, b] = rest === file_name ? [0, 1] : (file_id_range as readonly [number, number])
-  if (b - a > mostFiles) {
-    throw new RangeError(
-      `file_id_range is [${a}, ${b}] of ${show(file_name)}, expected at most ${mostFiles} files`,
-    )
-  }
+  const [a, b] = file_name.replace(field, "") === file_name ? [0, 1] : (file_id_range ?? [0, 0])
   for (let id = a; id < b; id++) {
     yield file_name.replace(field, (_, zero, width) =>
       String(id).padStart(Number(width ?? 0), zero ? "0" : " "),

@@ -3,6 +3,7 @@
 import type { AsyncBuffer, ColumnChunk, FileMetaData, RowGroup } from "hyparquet"
 import { show } from "../../model/json.ts"
 import type { DataFile } from "./files.ts"
+import { openParquet } from "./parquet_file.ts"
 import { mostRows, type PagePlace, pagesOf } from "./parquet_pages.ts"
 import { type Item, textItem, valueAt } from "./readers.ts"
 
@@ -12,20 +13,22 @@ export async function* readParquet(
   from: number,
   rows: number,
 ): AsyncGenerator<Item[]> {
-  const { asyncBufferFromFile, parquetMetadataAsync } = await import("hyparquet")
-  const file = await asyncBufferFromFile(path).catch((error: Error) => {
-    throw new Error(`Cannot read ${path}: ${error.message}`)
-  })
-  const metadata = await parquetMetadataAsync(file).catch((error: Error) => {
-    throw new SyntaxError(`Cannot read ${path}: ${reasonOf(error)}`)
-  })
-  const top = topOf(path, metadata, key)
-  let start = 0
-  for (const group of metadata.row_groups) {
-    const count = Number(group.num_rows)
-    const end = start + count
-    if (end > from) yield* readGroup({ path, key, file, metadata, top, group, start, from, rows })
-    start = end
+  const { parquetMetadataAsync } = await import("hyparquet")
+  const file = await openParquet(path)
+  try {
+    const metadata = await parquetMetadataAsync(file).catch((error: Error) => {
+      throw new SyntaxError(`Cannot read ${path}: ${reasonOf(error)}`)
+    })
+    const top = topOf(path, metadata, key)
+    let start = 0
+    for (const group of metadata.row_groups) {
+      const count = Number(group.num_rows)
+      const end = start + count
+      if (end > from) yield* readGroup({ path, key, file, metadata, top, group, start, from, rows })
+      start = end
+    }
+  } finally {
+    await file.close()
   }
 }
 

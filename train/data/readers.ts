@@ -1,6 +1,6 @@
 // Documents of a file, in order, as they stream from the disk: JSON lines, text, and by parquet.ts
 // Parquet. What cannot be read is an item of its own, so that it is met in order.
-import { isObject, show } from "../../model/json.ts"
+import { isObject, printable, show } from "../../model/json.ts"
 import { type Block, notUtf8, readBlocks } from "./blocks.ts"
 import type { DataFile } from "./files.ts"
 
@@ -79,7 +79,7 @@ function jsonItem(at: string, record: number, line: string, key: string): Item {
   try {
     json = parseRecord(line)
   } catch (error) {
-    const reason = (error as Error).message.replace(/, ?".*| in JSON at.*/s, "")
+    const reason = printable((error as Error).message.replace(/, ?".*| in JSON at.*/s, ""))
     return { record, error: new SyntaxError(`${at} is not JSON: ${reason}`) }
   }
   if (!isObject(json)) {

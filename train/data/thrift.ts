@@ -1,10 +1,11 @@
-// Structs in Thrift's compact protocol, as far as headers in Parquet files need it: numbers and structs
-// by the number of their field; what else there is is passed over.
+// Structs in Thrift's compact protocol, as far as headers in Parquet files need it: numbers, structs
+// and lists of structs by the number of their field; what else there is is passed over.
 
-export type ThriftStruct = ReadonlyMap<number, number | ThriftStruct>
+export type ThriftStruct = ReadonlyMap<number, ThriftValue>
+export type ThriftValue = number | ThriftStruct | readonly ThriftStruct[]
 
-/** Structs in structs: a page's header has two. */
-const deepest = 8
+/** Structs and lists in each other: a file's footer has a dozen. */
+const deepest = 32
 
 /** Reads from a buffer's beginning on. Throws RangeError beyond its end, SyntaxError for nonsense. */
 export class Thrift {
@@ -17,7 +18,7 @@ export class Thrift {
 
   struct(depth = 0): ThriftStruct {
     if (depth > deepest) throw new SyntaxError(`structs lie ${depth} deep`)
-    const fields = new Map<number, number | ThriftStruct>()
+    const fields = new Map<number, ThriftValue>()
     for (let field = 0, head = this.#byte(); head !== 0; head = this.#byte()) {
       field = head >> 4 ? field + (head >> 4) : zigzag(this.#varint())
       const value = this.#value(head & 15, depth)
@@ -26,7 +27,7 @@ export class Thrift {
     return fields
   }
 
-  #value(type: number, depth: number): number | ThriftStruct | undefined {
+  #value(type: number, depth: number): ThriftValue | undefined {
     if (type === 1 || type === 2) return 2 - type
     if (type === 3) return this.#byte()
     if (type >= 4 && type <= 6) return zigzag(this.#varint())
@@ -37,15 +38,18 @@ export class Thrift {
     throw new SyntaxError(`there is no type ${type}`)
   }
 
-  /** Passes over a list: elements take a byte at least. */
-  #list(depth: number): undefined {
+  /** A list of structs; one of something else is passed over. Elements take a byte at least. */
+  #list(depth: number): readonly ThriftStruct[] | undefined {
     const head = this.#byte()
     const count = head >> 4 === 15 ? this.#varint() : head >> 4
     const type = head & 15
+    const structs: ThriftStruct[] = []
     for (let i = 0; i < count; i++) {
-      if (type === 1 || type === 2) this.#byte()
+      if (type === 12) structs.push(this.struct(depth + 1))
+      else if (type === 1 || type === 2) this.#byte()
       else this.#value(type, depth + 1)
     }
+    return type === 12 ? structs : undefined
   }
 
   #byte(): number {

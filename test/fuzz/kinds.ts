@@ -1,0 +1,221 @@
+// Every kind of file that the package reads: a folder in which one is whole, and what reads and uses it.
+import { execFileSync } from "node:child_process"
+import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { createTrainStep, loadTokenizer, OpenELM, open } from "../../index.ts"
+import { writeSafetensors } from "../../model/index.ts"
+import { restoreStep, writeCheckpoint } from "../../train/checkpoint.ts"
+import { readYaml } from "../../train/data/yaml.ts"
+import { readMetrics } from "../../train/log.ts"
+import { RunFolder } from "../../train/run_folder.ts"
+import { checkSettings } from "../../train/settings.ts"
+import { goldenFolder } from "../fixtures.ts"
+import { jsonBytes, modelBytes, withSpecials } from "../tokenizers.ts"
+import { dataKinds } from "./data.ts"
+import { clean, type Kind, root } from "./kind.ts"
+
+const elm = join(root, "dist/elm.js")
+export const backend = await open("wasm", { threads: 1 })
+
+function copyGolden(folder: string): void {
+  const golden = goldenFolder()
+  cpSync(golden.path, folder, { recursive: true })
+  golden.remove()
+}
+
+async function useModel(folder: string): Promise<void> {
+  const model = await OpenELM.load(folder, { backend })
+  try {
+    await model.logits([[1, 2]])
+    for await (const _ of model.generate([1, 2], { maxNewTokens: 2 })) void 0
+  } finally {
+    await model.close()
+  }
+}
+
+/** The golden weights in two files and their index. */
+async function makeShards(folder: string): Promise<void> {
+  copyGolden(folder)
+  const { openSafetensors } = await import("../../model/index.ts")
+  const file = await openSafetensors(join(folder, "model.safetensors"))
+  const names = [...file.tensors.keys()]
+  const map: Record<string, string> = {}
+  for (const [n, half] of [names.slice(0, 9), names.slice(9)].entries()) {
+    const shard = `model-${n + 1}.safetensors`
+    const tensors = await Promise.all(
+      half.map(async (name) => {
+        map[name] = shard
+        const { dtype, shape, bytes } = file.tensors.get(name) as NonNullable<
+          ReturnType<typeof file.tensors.get>
+        >
+        const data = new Uint8Array(bytes)
+        await file.read(name, 0, data)
+        return [name, { dtype, shape, data }] as const
+      }),
+    )
+    await writeSafetensors(join(folder, shard), new Map(tensors))
+  }
+  file.close()
+  execFileSync("rm", [join(folder, "model.safetensors")])
+  const index = { metadata: { total_size: 1 }, weight_map: map }
+  writeFileSync(join(folder, "model.safetensors.index.json"), JSON.stringify(index))
+}
+
+const model: Kind = {
+  name: "model",
+  files: ["config.json", "model.safetensors"],
+  make: copyGolden,
+  use: useModel,
+}
+
+const shards: Kind = {
+  name: "shards",
+  files: ["model.safetensors.index.json", "model-1.safetensors", "model-2.safetensors"],
+  make: makeShards,
+  use: useModel,
+}
+
+const quantised: Kind = {
+  name: "quantised",
+  files: ["config.json", "model.safetensors"],
+  make(folder) {
+    const golden = goldenFolder()
+    execFileSync(process.execPath, [elm, "quantize", golden.path, folder, "--dtype", "q8"], {
+      env: clean,
+    })
+    golden.remove()
+  },
+  use: useModel,
+}
+
+const generation: Kind = {
+  name: "generation_config",
+  files: ["generation_config.json"],
+  make(folder) {
+    copyGolden(folder)
+    const fields = { do_sample: true, temperature: 0.7, top_k: 5, top_p: 0.9, eos_token_id: [2, 5] }
+    writeFileSync(join(folder, "generation_config.json"), JSON.stringify(fields, null, 1))
+  },
+  use: useModel,
+}
+
+// ---- Tokenizers -----------------------------------------------------------------------------------
+
+const letters = "▁abcdefgh".split("")
+const joinedPieces = ["▁a", "ab", "cd", "abcd", "▁abcd"]
+const pieces = [...letters, ...joinedPieces].map((text, i) => ({ text, score: -i }))
+const sample = "a abcd hgf\n<s> é 你好 \0"
+
+async function useTokenizer(path: string): Promise<void> {
+  const tokenizer = await loadTokenizer(path)
+  tokenizer.decode(tokenizer.encode(sample, { bos: true, eos: true }))
+}
+
+const sentencePiece: Kind = {
+  name: "tokenizer.model",
+  files: ["tokenizer.model"],
+  make: (folder) =>
+    writeFileSync(join(folder, "tokenizer.model"), modelBytes(withSpecials(pieces))),
+  use: (folder) => useTokenizer(join(folder, "tokenizer.model")),
+}
+
+const tokenizerJson: Kind = {
+  name: "tokenizer.json",
+  files: ["tokenizer.json"],
+  make(folder) {
+    const vocab = withSpecials(pieces).map(({ text }) => text)
+    const merges = ["▁ a", "a b", "c d", "ab cd", "▁a bcd"].slice(0, 4)
+    const added = [
+      { id: vocab.length, content: "<|x|>", special: false, lstrip: true, rstrip: true },
+    ]
+    const json = JSON.parse(Buffer.from(jsonBytes(vocab, merges)).toString())
+    json.added_tokens.push(...added)
+    writeFileSync(join(folder, "tokenizer.json"), JSON.stringify(json))
+  },
+  use: (folder) => useTokenizer(folder),
+}
+
+// ---- Runs -----------------------------------------------------------------------------------------
+
+const checkpoint: Kind = {
+  name: "checkpoint",
+  files: ["state.json", "optimizer.safetensors"],
+  async make(folder) {
+    const golden = goldenFolder()
+    const model = await OpenELM.load(golden.path, { backend })
+    golden.remove()
+    const step = await createTrainStep(model, {})
+    await step([[1, 2, 3]], [[2, 3, 4]], { lr: 1e-3 })
+    const run = await RunFolder.open(join(folder, "run"))
+    const data = { version: 1, settings: "", turn: 0, taken: 0, places: [null] }
+    const state = { tokens: 3, settings: {}, data }
+    const path = await writeCheckpoint(run, step.state, state, { keep: 1 })
+    await run.close()
+    await step.close()
+    await model.close()
+    cpSync(path, folder, { recursive: true })
+  },
+  async use(folder) {
+    const model = await OpenELM.load(folder, { backend })
+    const step = await createTrainStep(model, {})
+    try {
+      await restoreStep(folder, step.state)
+    } finally {
+      await step.close()
+      await model.close()
+    }
+  },
+}
+
+const lock: Kind = {
+  name: "lock",
+  files: [".elm-run/lock.json"],
+  make(folder) {
+    mkdirSync(join(folder, ".elm-run"))
+    const owner = { openelm: "lock of a training run", id: "0123456789abcdef", pid: 2 ** 22 + 1 }
+    const more = { host: "elsewhere", started: "never", since: "2026-01-01T00:00:00.000Z" }
+    writeFileSync(join(folder, ".elm-run/lock.json"), JSON.stringify({ ...owner, ...more }))
+  },
+  use: async (folder) => (await RunFolder.open(folder)).close(),
+}
+
+const metrics: Kind = {
+  name: "metrics",
+  files: ["metrics.jsonl"],
+  make(folder) {
+    const lines = [1, 2, 3].map((step) => JSON.stringify({ step, loss: 3.5, lr: 1e-3 }))
+    writeFileSync(join(folder, "metrics.jsonl"), `${lines.join("\n")}\n`)
+  },
+  use: (folder) => void readMetrics(join(folder, "metrics.jsonl")),
+}
+
+const settings: Kind = {
+  name: "settings",
+  files: ["run.yaml"],
+  make(folder) {
+    const text = readFileSync(join(root, "train/configs/austen.yaml"))
+    writeFileSync(join(folder, "run.yaml"), text)
+  },
+  async use(folder) {
+    const path = join(folder, "run.yaml")
+    checkSettings(await readYaml(path), path)
+  },
+}
+
+export const kinds: readonly Kind[] = [
+  model,
+  shards,
+  quantised,
+  generation,
+  sentencePiece,
+  tokenizerJson,
+  checkpoint,
+  lock,
+  metrics,
+  settings,
+  ...dataKinds,
+]
+
+/** Files of a folder and of those in it. */
+export const filesIn = (folder: string): string[] =>
+  readdirSync(folder, { recursive: true, encoding: "utf8" }).sort()
