@@ -1,5 +1,13 @@
 // Runs that go on elsewhere, or beyond their end, from a state that says what can be.
-import { cpSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs"
+import {
+  cpSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs"
 import { join } from "node:path"
 import t from "tap"
 import { loadTokenizer, textPipeline } from "../index.ts"
@@ -48,6 +56,22 @@ t.test("a finished run is trained further, by the schedule of its new length", a
   const less = await train("--resume", at("longer"), "--steps", "3")
   t.equal(less.code, 1)
   t.match(less.stderr, /steps is 3, and the run has made 10 updates/)
+})
+
+t.test("a run in the folder of its data is no data", async (t) => {
+  const data = at("texts")
+  mkdirSync(data)
+  cpSync(text, join(data, "d.txt"))
+  const some = flags.slice(0, flags.indexOf("--data"))
+  const args = ["--steps", "4", "--save-every", "2", "--out", join(data, "run")]
+  t.match(await train(...some, "--data", data, ...args), { code: 0, stderr: "" })
+  const on = await train("--resume", join(data, "run"), "--steps", "6")
+  t.equal(on.code, 0, on.stderr)
+  const second = await train(...some, "--data", data, ...args.slice(0, -1), join(data, "second"))
+  t.equal(second.code, 0, second.stderr)
+  const same = await train(...some, "--data", data, "--steps", "4", "--out", data)
+  t.match(same.stderr, /texts is the folder of a run, no data/)
+  t.same(readdirSync(data).sort(), ["d.txt", "run", "second"])
 })
 
 /** Fields without a default, which a run need not have. */

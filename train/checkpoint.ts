@@ -22,7 +22,8 @@ import {
 } from "../model/index.ts"
 import { show } from "../model/json.ts"
 import type { RunFolder } from "./run_folder.ts"
-import { folderName, type RunState, readRunState, stepNamed } from "./run_state.ts"
+import { folderName, stepNamed } from "./run_names.ts"
+import { type RunState, readRunState } from "./run_state.ts"
 import type { TrainStep } from "./step.ts"
 
 export { type RunState, readRunState } from "./run_state.ts"

@@ -4,8 +4,8 @@
 import { fromNode } from "../engine/node.ts"
 import { syncFolder } from "../model/index.ts"
 import { isObject, parseJson, printable } from "../model/json.ts"
+import { ownName } from "./run_names.ts"
 
-const ownName = ".elm-run"
 const lockName = "lock.json"
 
 interface Owner {

@@ -1,6 +1,7 @@
-// state.json of a checkpoint: what a run goes on with beside the tensors, and the name of its folder.
+// state.json of a checkpoint: what a run goes on with beside the tensors.
 import { fromNode } from "../engine/node.ts"
 import { isObject, parseJson, show } from "../model/json.ts"
+import { stepNamed } from "./run_names.ts"
 import { checkWritten } from "./settings.ts"
 
 /** What is not a tensor; JSON can hold it. */
@@ -14,14 +15,6 @@ export interface RunState {
   readonly settings: unknown
   /** Where the data is behind the last batch; null for data of the caller's own. */
   readonly data: unknown
-}
-
-export const folderName = (step: number): string => `step-${String(step).padStart(8, "0")}`
-
-/** The number of updates in a checkpoint's name; undefined for other names. */
-export function stepNamed(path: string): number | undefined {
-  const [, step] = /^step-(\d{8,})$/.exec(fromNode("node:path").basename(path)) ?? []
-  return step === undefined ? undefined : Number(step)
 }
 
 /** state.json of a checkpoint. Throws Error or SyntaxError that names the file and the field. */

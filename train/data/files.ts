@@ -2,6 +2,7 @@
 // original's shuffles to the bit. What a file holds is left to readers.ts.
 import { fromNode } from "../../engine/node.ts"
 import { show } from "../../model/json.ts"
+import { isRun } from "../run_names.ts"
 import type { CheckedSource, DataConfig } from "./config.ts"
 import { PythonRandom } from "./random.ts"
 import { formatOf, formats } from "./readers.ts"
@@ -79,6 +80,11 @@ async function pathsOf(fs: Files, path: string, mayMiss: boolean): Promise<strin
   const there = await fs.stat(path).catch(() => undefined)
   if (there?.isDirectory()) {
     const { join } = fromNode("node:path")
+    if (isRun(path, await fs.readdir(path))) {
+      throw new Error(
+        `${path} is the folder of a run, no data. Give another folder for one of them`,
+      )
+    }
     const known: string[] = []
     await addFilesOf(fs, path, "", known, new Set([await fs.realpath(path)]))
     if (known.length > 0) return known.sort().map((name) => join(path, name))
@@ -94,7 +100,8 @@ async function pathsOf(fs: Files, path: string, mayMiss: boolean): Promise<strin
   )
 }
 
-/** Adds the names of a folder's files, each file and folder once, whatever links lead to it. */
+/** Adds the names of a folder's files, each file and folder once, whatever links lead to it; runs that
+ *  lie in it are no data. */
 async function addFilesOf(
   fs: Files,
   root: string,
@@ -104,7 +111,9 @@ async function addFilesOf(
 ): Promise<void> {
   const { join } = fromNode("node:path")
   const folder = join(root, inside)
-  for (const entry of (await fs.readdir(folder)).sort()) {
+  const entries = await fs.readdir(folder)
+  if (isRun(folder, entries)) return
+  for (const entry of entries.sort()) {
     if (entry.startsWith(".")) continue
     const name = join(inside, entry)
     const path = join(root, name)
