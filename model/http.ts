@@ -2,6 +2,7 @@
 // no longer than the time limit, and no body is read beyond its bound. What the answers mean is left
 // to remote.ts.
 import { checkNumber } from "./json.ts"
+import { judgedBytes } from "./kinds.ts"
 
 /** How long to wait for files behind a URL. */
 export interface Waiting {
@@ -185,36 +186,49 @@ function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
 export interface Body {
   readonly bytes: Uint8Array
   readonly broken: Error | undefined
+  /** Whether it was left since it does not begin as the file would. */
+  readonly isOther?: boolean
 }
+
+/** Judges a body by its first bytes: `judgedBytes` of them. */
+export type Judge = (start: Uint8Array) => boolean
 
 /**
  * The bytes of an answer, as they come and no more than `limit` of them: a body that goes on is
- * left, and a RangeError is thrown. A body that breaks off is what there is of it.
+ * left, and a RangeError is thrown, unless `isLike` finds that it is not the file at all. A body that
+ * breaks off is what there is of it.
  */
 export async function bodyOf(
   url: string,
   response: Response,
   patience: Patience,
   limit: number,
+  isLike?: Judge,
 ): Promise<Body> {
   const { headers } = response
   const told = headers.has("content-encoding") ? null : headers.get("content-length")
   const length = told === null ? undefined : Number(told)
-  const tooLong = (has: string): RangeError =>
-    new RangeError(`${url} has ${has} bytes, expected at most ${limit}. Check the file`)
-  if (length !== undefined && length > limit) {
-    await leave(response)
-    throw tooLong(String(length))
+  const check = (bytes: number | undefined): void => {
+    if (bytes === undefined || bytes <= limit) return
+    const has = bytes === length ? length : "more"
+    throw new RangeError(`${url} has ${has} bytes, expected at most ${limit}. Check the file`)
   }
   const into = growing(length)
   const reader = response.body?.getReader()
   try {
-    for (;;) {
+    if (!isLike) check(length)
+    for (let isJudged = !isLike; ; ) {
       const { value } = (await reader?.read()) ?? {}
       if (!value) break
       patience.restart()
-      if (into.length() + value.length > limit) throw tooLong("more")
+      if (isJudged) check(into.length() + value.length)
       into.add(value)
+      if (isJudged || into.length() < judgedBytes) continue
+      const bytes = into.bytes()
+      if (!isLike?.(bytes.subarray(0, judgedBytes)))
+        return { bytes, broken: undefined, isOther: true }
+      isJudged = true
+      check(length ?? bytes.length)
     }
   } catch (error) {
     patience.signal.throwIfAborted()

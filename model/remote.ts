@@ -6,6 +6,7 @@ import {
   ask,
   bodyOf,
   isElsewhere,
+  type Judge,
   leave,
   type Outcome,
   type Patience,
@@ -28,7 +29,7 @@ export interface RemoteReading extends Waiting {
   /** Most bytes of a file that is taken as a whole. */
   readonly limit?: number | undefined
   /** Judges by its first bytes whether an answer is the file, not a page in its place. */
-  readonly isLike?: ((start: Uint8Array) => boolean) | undefined
+  readonly isLike?: Judge | undefined
 }
 
 export const isRemote = (path: string): boolean => /^https?:\/\//i.test(path)
@@ -170,7 +171,9 @@ function requested(url: string, reading: RemoteReading, range?: Range): Promise<
     }
     if (status === 206) return partOf(url, response, patience, range, version)
     const limit = first?.size ?? reading.limit ?? wholeLimit
-    const { bytes, broken } = await bodyOf(url, response, patience, limit)
+    const judge = first ? undefined : reading.isLike
+    const { bytes, broken, isOther } = await bodyOf(url, response, patience, limit, judge)
+    if (isOther) return { result: "missing" }
     if (broken) return { failure: broken }
     return { result: { start: 0, bytes, size: bytes.length, version } }
   })

@@ -82,6 +82,7 @@ t.test("what a server does not have, or cuts off, is named", async (t) => {
 
 const pages = {
   html: "<!doctype html><title>app</title><div id=app></div>",
+  "a page of 3 MB": `<!doctype html>${"<p>word</p>".repeat(300_000)}`,
   "html after white space": "\n\n  <html><body>Not found</body></html>",
   "html with a mark": "\ufeff<!-- hi --><html></html>",
   text: "Not found",
