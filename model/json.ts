@@ -55,6 +55,9 @@ export function checkNumber(
 
 const cut = (text: string): string => (text.length > 100 ? `${text.slice(0, 100)}…` : text)
 
+/** A name from a file within a message: short and printable. */
+export const brief = (text: string): string => printable(cut(text))
+
 /** Control characters as \uXXXX, so that a name from a file cannot steer a terminal. */
 export const printable = (text: string): string =>
   text.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, (c) => {

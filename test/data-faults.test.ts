@@ -6,11 +6,13 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { gzipSync } from "node:zlib"
+import type { ColumnMetaData } from "hyparquet"
 import t from "tap"
 import { readText } from "../train/data/blocks.ts"
 import { loadDataConfig } from "../train/data/config.ts"
 import { filesOf } from "../train/data/files.ts"
-import type { DataOptions } from "../train/data/index.ts"
+import { type DataOptions, textPipeline } from "../train/data/index.ts"
+import { pagesOf } from "../train/data/parquet_pages.ts"
 import { type Item, readItems } from "../train/data/readers.ts"
 
 const dir = mkdtempSync(join(tmpdir(), "openelm-faults-"))
@@ -240,3 +242,38 @@ t.test(
     }
   },
 )
+
+t.test("a page's header with a struct in a number's place is damage", async (t) => {
+  // A page's bytes, field 3 of its header, as an empty struct.
+  const bytes = Uint8Array.from([0x50, 0x41, 0x52, 0x31, 0x3c, 0, 0])
+  const file = {
+    byteLength: bytes.length,
+    slice: async (from: number, to?: number) => bytes.slice(from, to).buffer,
+  }
+  const column = { data_page_offset: 4n, total_compressed_size: 3n } as ColumnMetaData
+  await t.rejects(pagesOf(file, column, 1), {
+    message: "the page at byte 4 has no bytes, expected 0 to 0",
+  })
+})
+
+// ---- Names from files -----------------------------------------------------------------------------
+
+t.test("what is named in a message is printable, and short", async (t) => {
+  const field = write("field.yaml", `sources: [a.txt]\n"\\e[2J${"x".repeat(500)}": 1`)
+  await t.rejects(loadDataConfig(field), { message: /no field \\u001b\[2Jx{80,99}…\. Check/ })
+  const sources = write("name.yaml", 'sources: ["\\e[2J.txt"]')
+  const read = async () => filesOf(await loadDataConfig(sources), "train")
+  await t.rejects(read(), { message: /Cannot read .*\\u001b\[2J\.txt: no such file/ })
+  t.match(await textsOf(write("escape.jsonl", "\x1b[2J")), [
+    /escape\.jsonl line 1 is not JSON: Unexpected token '\\u001b'/,
+  ])
+})
+
+t.test("data without a sample is named", async (t) => {
+  const one = { sources: [write("short.txt", "")], tokenizer: "byte", workers: 0 }
+  await t.rejects(textPipeline(one).next(), {
+    message: /every document of .*short\.txt is shorter/,
+  })
+  const two = { ...one, sources: [...one.sources, write("shorter.txt", "")] }
+  await t.rejects(textPipeline(two).next(), { message: /txt, first of 2 files, is shorter/ })
+})

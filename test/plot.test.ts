@@ -1,6 +1,10 @@
 // The losses of a run as a picture and in characters.
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import t from "tap"
 import { chartText } from "../train/chart.ts"
+import { readMetrics } from "../train/log.ts"
 import type { Metrics } from "../train/metrics.ts"
 import { plotSvg, plotText } from "../train/plot.ts"
 
@@ -41,4 +45,20 @@ t.test("labels of a plot in characters stand apart, within its width", (t) => {
     }
   }
   t.end()
+})
+
+t.test("lines of a file of metrics that are none are left out", async (t) => {
+  const dir = mkdtempSync(join(tmpdir(), "openelm-metrics-"))
+  t.teardown(() => rmSync(dir, { recursive: true }))
+  const wrong = ["null", "[]", "5", "{}", '{"step":"1","ce":1}', '{"step":1,"ce":null}', '{"ste']
+  const more = ['{"step":1,"validation_loss":"2"}', '{"step":1e400,"ce":2}', ""]
+  const right = [
+    { step: 1, ce: 2 },
+    { step: 2, sample: "text" },
+  ] as unknown as Metrics[]
+  const lines = [...wrong, ...right.map((each) => JSON.stringify(each)), ...more]
+  const path = join(dir, "metrics.jsonl")
+  writeFileSync(path, lines.join("\n"))
+  t.same(readMetrics(path), right)
+  t.equal(await plotText(readMetrics(path)), "")
 })

@@ -143,12 +143,20 @@ t.test("what is in the place of a lock is said, and stays", async (t) => {
   writeFileSync(at("odd", "file", ".elm-run"), "mine")
   await t.rejects(open("file"), { message: /^Cannot make .*\.elm-run, in which a run works/ })
   t.equal(readFileSync(at("odd", "file", ".elm-run"), "utf8"), "mine")
-  const owner = { openelm: "lock of a training run", id: "0123456789abcdef", host: hostname() }
-  for (const pid of [-1, 0, 1.5, "7", null]) {
-    mkdirSync(at("odd", `pid ${pid}`, ".elm-run"), { recursive: true })
-    const lock = at("odd", `pid ${pid}`, ".elm-run", "lock.json")
-    writeFileSync(lock, JSON.stringify({ ...owner, pid }))
-    await t.rejects(open(`pid ${pid}`), { message: /lock\.json is no lock of a training run/ })
+  const owner = { openelm: "lock of a training run", id: "0123456789abcdef", pid: 2 ** 22 + 1 }
+  const whole = { ...owner, host: hostname(), started: "gone", since: "2026-01-01" }
+  const wrong = [
+    ...[-1, 0, 1.5, "7", null].map((pid) => ({ pid })),
+    ...[undefined, 5, null, "x".repeat(300)].map((host) => ({ host })),
+    { started: undefined },
+    { since: {} },
+  ]
+  for (const [i, fields] of wrong.entries()) {
+    mkdirSync(at("odd", `lock ${i}`, ".elm-run"), { recursive: true })
+    const lock = at("odd", `lock ${i}`, ".elm-run", "lock.json")
+    writeFileSync(lock, JSON.stringify({ ...whole, ...fields }))
+    const message = /lock\.json is no lock of a training run/
+    await t.rejects(open(`lock ${i}`), { message }, JSON.stringify(fields))
     t.ok(existsSync(lock))
   }
 })

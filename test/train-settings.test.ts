@@ -71,9 +71,12 @@ t.test("a schedule that lacks a field is refused, not a rate of NaN", (t) => {
 
 t.test("a shorter run warms up in proportion, unless it says how long", (t) => {
   const base = { model: "270M", steps: 1000, warmup_steps: 100 }
-  t.equal(shortened(base, { steps: 40 }).warmup_steps, 4)
-  t.equal(shortened(base, { steps: 3 }).warmup_steps, 0)
-  t.equal(shortened(base, { steps: 2000 }).warmup_steps, 100)
-  t.equal(shortened(base, { steps: 40, warmup_steps: 7 }).warmup_steps, 100, "a flag's stays")
+  t.equal(shortened(base, { steps: 40 }, "a").warmup_steps, 4)
+  t.equal(shortened(base, { steps: 3 }, "a").warmup_steps, 0)
+  t.equal(shortened(base, { steps: 2000 }, "a").warmup_steps, 100)
+  t.equal(shortened(base, { steps: 40, warmup_steps: 7 }, "a").warmup_steps, 100, "a flag's stays")
+  t.throws(() => shortened({ typo: 1 }, {}, "a.yaml"), {
+    message: /^a\.yaml: there is no field typo/,
+  })
   t.end()
 })

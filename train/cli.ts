@@ -102,7 +102,7 @@ async function settingsOf(flags: Flags, command: Command): Promise<Settings> {
       delete base.tokenizer
     }
     const from = Object.keys(given).length > 0 ? "settings" : path
-    const all = withFlags(shortened(base, given), given)
+    const all = withFlags(shortened(base, given, path), given)
     const isText = typeof all.data === "string" && !/\.ya?ml$/i.test(all.data)
     const held = isText && all.eval_every !== 0 ? { validation: defaultHeldOut } : {}
     return refuseIdle(checkSettings({ ...held, ...all }, from), given)

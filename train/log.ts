@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readFileSync } from "node:fs"
 import { appendFile } from "node:fs/promises"
 import { dirname, join, resolve } from "node:path"
 import { writeFileWhole } from "../model/index.ts"
+import { isObject } from "../model/json.ts"
 import { checkpointsIn, foreignIn } from "./checkpoint.ts"
 import type { Metrics } from "./metrics.ts"
 import type { Settings } from "./settings.ts"
@@ -77,15 +78,22 @@ export async function openLog(
 
 const lineOf = (metrics: Metrics): string => `${JSON.stringify(metrics)}\n`
 
-/** Whole lines of a file of metrics; one that a crash cut off is left out. */
+/** The lines of a file of metrics; what is none, as a crash or a full disk leaves it, is left out. */
 export function readMetrics(path: string): Metrics[] {
   return readFileSync(path, "utf8")
     .split("\n")
     .flatMap((line): Metrics[] => {
       try {
-        return line === "" ? [] : [JSON.parse(line) as Metrics]
+        const json: unknown = JSON.parse(line)
+        return isMetrics(json) ? [json] : []
       } catch {
         return []
       }
     })
+}
+
+/** Whether a line has what is read of it again: its step, and the losses that are drawn. */
+function isMetrics(json: unknown): json is Metrics {
+  if (!isObject(json) || !Number.isSafeInteger(json.step)) return false
+  return ["ce", "validation_loss"].every((name) => !(name in json) || Number.isFinite(json[name]))
 }

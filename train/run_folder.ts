@@ -130,8 +130,9 @@ async function linked(file: string, name: string): Promise<boolean> {
 
 const inUse = (path: string, { pid, host, since }: Owner, lock: string): Error =>
   new Error(
-    `${path} is in use by process ${pid} on ${printable(host)}, since ${printable(since)}. Wait for it, or give another ` +
-      `--out; if that process is no more, remove ${lock}`,
+    `${path} is in use by process ${pid} on ${printable(host)}, since ${printable(since)}. ` +
+      "Wait for it, or give another --out; " +
+      `if that process is no more, remove ${lock}`,
   )
 
 /** Throws Error or SyntaxError for what is no lock of this program. */
@@ -142,17 +143,21 @@ async function readLock(path: string): Promise<Owner> {
       throw new Error(`${path} cannot be read as the lock of a run: ${error.message}`)
     })
   const owner = parseJson(bytes, path)
-  if (isObject(owner) && owner.openelm === lockText && isId(owner.id) && isPid(owner.pid)) {
-    const [host, started, since] = [owner.host, owner.started, owner.since].map(String) as Three
-    return { openelm: lockText, id: owner.id, pid: Number(owner.pid), host, started, since }
-  }
+  if (isOwner(owner)) return owner
   throw new SyntaxError(`${path} is no lock of a training run. Look at it, and remove it`)
 }
 
 const lockText = "lock of a training run"
 const isId = (id: unknown): id is string => typeof id === "string" && /^[0-9a-f]{16}$/.test(id)
 const isPid = (pid: unknown): boolean => Number.isSafeInteger(pid) && (pid as number) > 0
-type Three = [string, string, string]
+/** Of a host or a time. */
+const isName = (name: unknown): boolean => typeof name === "string" && name.length < 256
+
+const isOwner = (json: unknown): json is Owner => {
+  if (!isObject(json) || json.openelm !== lockText || !isId(json.id) || !isPid(json.pid))
+    return false
+  return [json.host, json.started, json.since].every(isName)
+}
 
 /** Removes what a lock's number marks as its process's own. */
 async function clear(own: string, id: string): Promise<void> {

@@ -2,7 +2,7 @@
 // share, with their defaults and checks. What a field means to the step is options.ts.
 import * as v from "valibot"
 import { pathToWrite } from "../model/files.ts"
-import { printable, show } from "../model/json.ts"
+import { brief, show } from "../model/json.ts"
 import { isBelow1, isNotNegative, isPositive } from "./options.ts"
 
 const whole = (least: number, most = 2 ** 31 - 1) => {
@@ -160,9 +160,9 @@ const sizeFields: readonly Field[] = [
 type Fields = Readonly<Record<string, unknown>>
 
 /** A configuration for fewer steps than it is made for: where `given` says nothing of the warm-up, that
- *  is shorter in proportion. */
-export function shortened(base: Fields, given: Fields): Fields {
-  const { steps, warmup_steps: warmup } = checkSettings({ model: "270M", ...base }, "configuration")
+ *  is shorter in proportion. Throws as `checkSettings` does, naming `from`. */
+export function shortened(base: Fields, given: Fields, from: string): Fields {
+  const { steps, warmup_steps: warmup } = checkSettings({ model: "270M", ...base }, from)
   if (given.warmup_steps !== undefined || typeof given.steps !== "number") return base
   if (!(given.steps < steps)) return base
   return { ...base, warmup_steps: Math.round((warmup * given.steps) / steps) }
@@ -185,9 +185,9 @@ export function checkSettings(json: unknown, from: string): Settings {
     return checkTogether({ ...result.output, out }, from)
   }
   const [issue] = result.issues
-  const at = v.getDotPath(issue) ?? "it"
+  const at = brief(v.getDotPath(issue) ?? "it")
   if (issue.type === "strict_object" && issue.expected === "never") {
-    throw new RangeError(`${from}: there is no field ${printable(at)}. elm train --help lists them`)
+    throw new RangeError(`${from}: there is no field ${at}. elm train --help lists them`)
   }
   const message = `${from}: ${at} is ${show(issue.input)}, expected ${issue.message}`
   throw issue.kind === "schema" && issue.type !== "picklist"

@@ -1,7 +1,7 @@
 // The files that sources name, and which of them a rank and worker reads in which order: the
 // original's shuffles to the bit. What a file holds is left to readers.ts.
 import { fromNode } from "../../engine/node.ts"
-import { show } from "../../model/json.ts"
+import { printable, show } from "../../model/json.ts"
 import { isRun } from "../run_names.ts"
 import type { CheckedSource, DataConfig } from "./config.ts"
 import { PythonRandom } from "./random.ts"
@@ -88,14 +88,16 @@ async function pathsOf(fs: Files, path: string, mayMiss: boolean): Promise<strin
     const known: string[] = []
     await addFilesOf(fs, path, "", known, new Set([await fs.realpath(path)]))
     if (known.length > 0) return known.sort().map((name) => join(path, name))
-    throw new Error(`${path} holds no file of text. Expected ${formats}`)
+    throw new Error(`${printable(path)} holds no file of text. Expected ${formats}`)
   }
   if (there && !there.isFile()) {
-    throw new RangeError(`${path} is neither a file nor a folder. Data is read more than once`)
+    throw new RangeError(
+      `${printable(path)} is neither a file nor a folder. Data is read more than once`,
+    )
   }
   if (there || mayMiss) return [path]
   throw new Error(
-    `Cannot read ${path}: no such file. Check file_name, file_id_range and root, ` +
+    `Cannot read ${printable(path)}: no such file. Check file_name, file_id_range and root, ` +
       'or set on_error to "skip"',
   )
 }

@@ -1,7 +1,7 @@
 // Documents of a Parquet file: one column, which may lie in structs, a row group at a time, or fewer
 // rows where the file has an index of its pages. hyparquet decodes, with every compression.
 import type { AsyncBuffer, ColumnChunk, FileMetaData, RowGroup } from "hyparquet"
-import { show } from "../../model/json.ts"
+import { brief, show } from "../../model/json.ts"
 import type { DataFile } from "./files.ts"
 import { openParquet } from "./parquet_file.ts"
 import { mostRows, type PagePlace, pagesOf } from "./parquet_pages.ts"
@@ -36,7 +36,7 @@ export async function* readParquet(
 const reasonOf = (error: Error): string =>
   error instanceof TypeError || error instanceof RangeError
     ? "it is damaged: its parts do not fit together"
-    : error.message
+    : brief(error.message)
 
 /** The column at the top in which the key's values lie. Throws RangeError where there is none. */
 function topOf(path: string, { row_groups, schema }: FileMetaData, key: string): string {

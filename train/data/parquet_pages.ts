@@ -70,7 +70,9 @@ function checkHeader(header: ThriftStruct, at: number, most: number) {
   const number = (struct: ThriftStruct, field: number, limit: number, what: string): number => {
     const value = struct.get(field)
     if (typeof value === "number" && value >= 0 && value <= limit) return value
-    throw new SyntaxError(`${where} has ${value ?? "no"} ${what}, expected 0 to ${limit}`)
+    throw new SyntaxError(
+      `${where} has ${typeof value === "number" ? value : "no"} ${what}, expected 0 to ${limit}`,
+    )
   }
   const bytes = number(header, 3, most, "bytes")
   number(header, 2, mostPageBytes, "bytes when unpacked")

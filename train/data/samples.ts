@@ -1,6 +1,7 @@
 // Samples as the original makes them: each piece of a document, tokenised by itself, is one, cut off
 // or padded to the length. What a piece is and in which order they come is walk.ts's matter.
 import type { Tokenizer } from "../../model/index.ts"
+import { printable } from "../../model/json.ts"
 import type { DataConfig } from "./config.ts"
 import { normaliserOf } from "./normalise.ts"
 import { cleanedLength } from "./pieces.ts"
@@ -84,13 +85,15 @@ export const isFirst = ({ file, record, piece }: Position): boolean =>
  * Throws where an epoch had no sample: others would follow it for ever. Only in validation may a
  * worker have none.
  */
-export function refuseEmpty(config: DataConfig, { world, rank, split }: Share): void {
+export function refuseEmpty(config: DataConfig, { files, world, rank, split }: Share): void {
   const { min_characters, min_tokens, shard_by } = config
   if (split === "validation" && world > 1) return
   const who = world === 1 ? "" : ` for worker ${rank} of ${world}`
+  const rest = files.length > 1 ? `, first of ${files.length} files,` : ""
   const fewer = world === 1 ? "" : `, or use fewer workers (they share ${shard_by})`
   throw new RangeError(
-    `an epoch of the data has no sample${who}: every document is shorter than ` +
+    `an epoch of the data has no sample${who}: every document of ` +
+      `${printable(files[0]?.path ?? "no file")}${rest} is shorter than ` +
       `min_characters ${min_characters} or min_tokens ${min_tokens}, or was skipped. ` +
       `Lower the limits${fewer}`,
   )

@@ -1,6 +1,6 @@
 // The checks of a configuration's fields, and the release's layout of the same.
 import * as v from "valibot"
-import { isObject, printable, show } from "../../model/json.ts"
+import { brief, isObject, show } from "../../model/json.ts"
 import { normalisations } from "./normalise.ts"
 
 const whole = (from: number, to: number) => {
@@ -89,9 +89,9 @@ function sourceLists(fields: Readonly<Record<string, unknown>>, name: string) {
 }
 
 function explain(issue: v.BaseIssue<unknown>, from: string): Error {
-  const at = v.getDotPath(issue)?.replace(/\.(\d+)/g, "[$1]") ?? ""
+  const at = brief(v.getDotPath(issue)?.replace(/\.(\d+)/g, "[$1]") ?? "")
   if (issue.type === "strict_object" && issue.expected === "never") {
-    return new RangeError(`${from}: there is no field ${printable(at)}. Check its name`)
+    return new RangeError(`${from}: there is no field ${at}. Check its name`)
   }
   const isMissing = issue.received === "undefined" && issue.type === "strict_object"
   const message = isMissing

@@ -1,5 +1,6 @@
 // YAML files of data: YAML 1.2 with merge keys, errors as one line that names the place.
 import { readFile } from "../../model/files.ts"
+import { brief } from "../../model/json.ts"
 
 /** Far beyond any list of sources or settings. */
 const mostBytes = 1 << 20
@@ -14,7 +15,7 @@ export async function parseYaml(text: string, from: string): Promise<unknown> {
   const { parseDocument } = await import("yaml")
   const fail = (error: Error, line?: number): never => {
     const [message = ""] = error.message.split(/ at line |\n/)
-    const reason = /call stack/i.test(message) ? "it is nested too deeply" : message
+    const reason = /call stack/i.test(message) ? "it is nested too deeply" : brief(message)
     throw new SyntaxError(`${from}${line ? ` line ${line}` : ""} is not YAML: ${reason}`)
   }
   const document = parseDocument(text, { merge: true, prettyErrors: true })
