@@ -2,7 +2,6 @@
 import { fromNode } from "../engine/node.ts"
 import { isObject, parseJson, show } from "../model/json.ts"
 import { stepNamed } from "./run_names.ts"
-import { checkWritten } from "./settings.ts"
 
 /** What is not a tensor; JSON can hold it. */
 export interface RunState {
@@ -35,6 +34,8 @@ export async function readRunState(checkpoint: string): Promise<RunState> {
   if (!isCount(step)) fail("step", step, "a whole number from 0")
   if (!isCount(tokens)) fail("tokens", tokens, "a whole number from 0")
   if (!isObject(settings)) return fail("settings", settings, "the settings of the run")
+  // Not above: a page that loads the package has no need of what checks settings.
+  const { checkWritten } = await import("./settings.ts")
   checkWritten(settings, `${path}: settings`)
   const named = stepNamed(checkpoint)
   if (named !== undefined && named !== step) fail("step", step, `${named}, as its folder is named`)

@@ -148,7 +148,8 @@ const checkpoint: Kind = {
     await step([[1, 2, 3]], [[2, 3, 4]], { lr: 1e-3 })
     const run = await RunFolder.open(join(folder, "run"))
     const data = { version: 1, settings: "", turn: 0, taken: 0, places: [null] }
-    const state = { tokens: 3, settings: {}, data }
+    const settings = checkSettings({ model: "270M" }, "settings")
+    const state = { tokens: 3, settings, data }
     const path = await writeCheckpoint(run, step.state, state, { keep: 1 })
     await run.close()
     await step.close()
