@@ -1,6 +1,13 @@
 // Documents of a Parquet file: one column, which may lie in structs, a row group at a time, or fewer
 // rows where the file has an index of its pages. hyparquet decodes, with every compression.
-import type { AsyncBuffer, ColumnChunk, FileMetaData, RowGroup } from "hyparquet"
+import type {
+  AsyncBuffer,
+  ColumnChunk,
+  FileMetaData,
+  RowGroup,
+  SchemaElement,
+  SchemaTree,
+} from "hyparquet"
 import { brief, show } from "../../model/json.ts"
 import type { DataFile } from "./files.ts"
 import { openParquet } from "./parquet_file.ts"
@@ -13,18 +20,20 @@ export async function* readParquet(
   from: number,
   rows: number,
 ): AsyncGenerator<Item[]> {
-  const { parquetMetadataAsync } = await import("hyparquet")
+  const { parquetMetadataAsync, parquetSchema } = await import("hyparquet")
   const file = await openParquet(path)
   try {
-    const metadata = await parquetMetadataAsync(file).catch((error: Error) => {
+    const whole = await parquetMetadataAsync(file).catch((error: Error) => {
       throw new SyntaxError(`Cannot read ${path}: ${reasonOf(error)}`)
     })
-    const top = topOf(path, metadata, key)
+    const names = pathOf(path, whole, key)
+    const schema = schemaOf(path, parquetSchema(whole), names)
+    const metadata = { ...whole, schema, row_groups: whole.row_groups.map(only(names)) }
     let start = 0
     for (const group of metadata.row_groups) {
       const count = Number(group.num_rows)
       const end = start + count
-      if (end > from) yield* readGroup({ path, key, file, metadata, top, group, start, from, rows })
+      if (end > from) yield* readGroup({ path, key, file, metadata, group, start, from, rows })
       start = end
     }
   } finally {
@@ -34,29 +43,56 @@ export async function* readParquet(
 
 /** What a file says of itself may be damaged too: then a decoder's message says nothing. */
 const reasonOf = (error: Error): string =>
-  error instanceof TypeError || error instanceof RangeError
+  error instanceof TypeError || error instanceof RangeError || /undefined/.test(error.message)
     ? "it is damaged: its parts do not fit together"
     : brief(error.message)
 
-/** The column at the top in which the key's values lie. Throws RangeError where there is none. */
-function topOf(path: string, { row_groups, schema }: FileMetaData, key: string): string {
+/** The names that lead to the column of a key. Throws RangeError where there is none. */
+function pathOf(
+  path: string,
+  { row_groups, schema }: FileMetaData,
+  key: string,
+): readonly string[] {
   const columns = (row_groups[0]?.columns ?? []).flatMap(({ meta_data }) => meta_data ?? [])
   const paths = columns.map((column) => column.path_in_schema)
   const names =
     paths.length > 0 ? paths.map((p) => p.join(".")) : schema.slice(1).map((s) => s.name)
   const found = paths.find((p) => p.join(".") === key)
-  if (found) return found[0] as string
-  if (paths.length === 0 && names.includes(key)) return key
+  if (found) return found
+  if (paths.length === 0 && names.includes(key)) return [key]
   throw new RangeError(`${path} has no column ${show(key)}, only ${show(names)}. Set text_key`)
 }
+
+/** The part of a schema that leads to one column. What lies beside it is not decoded: its damage is no
+ *  damage here, and a decoder of several columns leaves the failures of all but one unheard. */
+function schemaOf(path: string, tree: SchemaTree, names: readonly string[]): SchemaElement[] {
+  const schema: SchemaElement[] = [{ ...tree.element, num_children: 1 }]
+  let inner = tree
+  for (const name of names) {
+    const child = inner.children.find(({ element }) => element.name === name)
+    if (!child) throw new SyntaxError(`Cannot read ${path}: its schema lacks ${show(name)}`)
+    const isLeaf = child.children.length === 0
+    schema.push(isLeaf ? child.element : { ...child.element, num_children: 1 })
+    inner = child
+  }
+  return schema
+}
+
+/** A row group with one of its columns. */
+const only =
+  (names: readonly string[]) =>
+  (group: RowGroup): RowGroup => {
+    const key = JSON.stringify(names)
+    const isIt = ({ meta_data }: ColumnChunk) => JSON.stringify(meta_data?.path_in_schema) === key
+    return { ...group, columns: group.columns.filter(isIt) }
+  }
 
 interface Group {
   readonly path: string
   readonly key: string
   readonly file: AsyncBuffer
   readonly metadata: FileMetaData
-  /** The column at the top, and where the group's rows begin. */
-  readonly top: string
+  /** With one column, as in the metadata, and where its rows begin. */
   readonly group: RowGroup
   readonly start: number
   readonly from: number
@@ -65,7 +101,7 @@ interface Group {
 }
 
 async function* readGroup(read: Group): AsyncGenerator<Item[]> {
-  const { path, key, file, metadata, top, group, start, from, rows } = read
+  const { path, key, file, metadata, group, start, from, rows } = read
   const { parquetReadObjects } = await import("hyparquet")
   const { compressors } = await import("hyparquet-compressors")
   const end = start + Number(group.num_rows)
@@ -81,7 +117,7 @@ async function* readGroup(read: Group): AsyncGenerator<Item[]> {
     return
   }
   const step = isIndexed ? rows : end - start
-  const options = { file, metadata, compressors, columns: [top], useOffsetIndex: isIndexed }
+  const options = { file, metadata, compressors, useOffsetIndex: isIndexed }
   for (let first = start; first < end; first += step) {
     const last = Math.min(first + step, end)
     if (last <= from) continue
@@ -101,20 +137,19 @@ async function* readGroup(read: Group): AsyncGenerator<Item[]> {
 }
 
 /** Checks what is going to be decoded; returns whether there is an index of the pages, and sound. */
-async function checkGroup({ file, top, group }: Group): Promise<boolean> {
+async function checkGroup({ file, key, group }: Group): Promise<boolean> {
   const count = Number(group.num_rows)
   if (!(count >= 0 && count <= mostRows)) {
     throw new SyntaxError(`a row group has ${count} rows, expected at most ${mostRows}`)
   }
-  let isIndexed = true
-  for (const chunk of group.columns) {
-    const { meta_data: column } = chunk
-    if (column?.path_in_schema[0] !== top) continue
-    const isRepeated = Number(column.num_values) !== count
-    const pages = await pagesOf(file, column, isRepeated ? undefined : count)
-    isIndexed &&= await isIndexedBy(file, chunk, pages)
+  const [chunk, ...more] = group.columns
+  const column = chunk?.meta_data
+  if (!column || more.length > 0) {
+    throw new SyntaxError(`it has ${group.columns.length} columns ${show(key)}, expected one`)
   }
-  return isIndexed
+  const isRepeated = Number(column.num_values) !== count
+  const pages = await pagesOf(file, column, isRepeated ? undefined : count)
+  return isIndexedBy(file, chunk, pages)
 }
 
 /** Whether a column's index names the pages that there are. */
