@@ -225,7 +225,9 @@ t.test("in Chromium", noBrowser ? { skip: noBrowser } : {}, async (t) => {
       return text
     })()`)
     t.equal(text, await shippedText())
-    t.same(complaints, [])
+    // A page says of each optional file of a model's folder that it is not there.
+    const others = complaints.filter((text) => !/status of 404 \(Not Found\)/.test(text))
+    t.same(others, [])
   })
 
   for (const [name, options] of [
