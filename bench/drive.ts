@@ -1,12 +1,11 @@
 // `elm bench drive`: processor time of handing one token's plan to a GPU, on Dawn's driver that
 // computes nothing. What is left is this package, Dawn's checks, and its encoding of commands.
-import { Table } from "console-table-printer"
 import type { WebgpuBackend } from "../backends/webgpu/index.ts"
 import { type CacheDType, configOf, type WeightDType } from "../model/index.ts"
-import { inColour } from "./colour.ts"
 import { outlineSession, sharingMemory } from "./outline.ts"
 import type { Report } from "./progress.ts"
-import { type Spread, spreadOf } from "./statistics.ts"
+import { rateSpread, type Spread, spreadOf } from "./statistics.ts"
+import { tableText } from "./table.ts"
 
 export interface DriveFlags {
   readonly model: readonly string[]
@@ -89,25 +88,24 @@ async function drive(
   return row
 }
 
-export function driveTable(rows: readonly DriveRow[]): string {
-  const names = ["dispatches", "submits", "readbacks", "bind groups", "caller ms", "processor ms"]
-  const out = new Table({
-    shouldDisableColors: !inColour,
-    title: "a token, driven without a GPU",
-    columns: [{ name: "model", alignment: "left" }, ...names.map((name) => ({ name }))],
-  })
-  const text = ({ median, min, max }: Spread): string =>
-    `${median.toFixed(3)} (${min.toFixed(3)}–${max.toFixed(3)})`
-  for (const row of rows) {
-    out.addRow({
-      model: `${row.model} ${row.dtype}`,
-      dispatches: row.dispatchesPerToken,
-      submits: row.submitsPerToken,
-      readbacks: row.readbacksPerToken,
-      "bind groups": row.bindGroupsPerToken,
-      "caller ms": text(row.callerMs),
-      "processor ms": text(row.processorMs),
-    })
-  }
-  return out.render()
+export function driveTable(rows: readonly DriveRow[], width?: number): string {
+  const columns = [
+    { name: "model", rank: 0, left: true, least: 12 },
+    { name: "dispatches", rank: 1 },
+    { name: "submits", rank: 3 },
+    { name: "readbacks", rank: 4 },
+    { name: "bind groups", rank: 5 },
+    { name: "caller ms", rank: 2 },
+    { name: "processor ms", rank: 0 },
+  ]
+  const texts = rows.map((row) => ({
+    model: `${row.model} ${row.dtype}`,
+    dispatches: row.dispatchesPerToken,
+    submits: row.submitsPerToken,
+    readbacks: row.readbacksPerToken,
+    "bind groups": row.bindGroupsPerToken,
+    "caller ms": rateSpread(row.callerMs),
+    "processor ms": rateSpread(row.processorMs),
+  }))
+  return tableText({ title: "a token, driven without a GPU", columns, rows: texts }, width)
 }

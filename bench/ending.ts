@@ -1,7 +1,7 @@
 // How a command ends before it is done: by a signal, or since nobody reads what it writes. Whoever has
 // something to save says so with `whileRunning`; elsewhere what is unfinished is removed, and the
 // process ends with the code that a shell expects.
-import { removeTemporaries } from "../model/index.ts"
+import { faultText, removeTemporaries } from "../model/index.ts"
 
 /** Why a command is to end. */
 export type Reason = "signal" | "closed"
@@ -63,5 +63,5 @@ export function whileRunning(call: Stop): () => void {
 export function outputProblem(): string | undefined {
   if (!unwritten || isTold) return undefined
   isTold = true
-  return `Not all of the output could be written: ${unwritten.message}`
+  return `Not all of the output could be written: ${faultText(unwritten)}`
 }

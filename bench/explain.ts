@@ -1,11 +1,10 @@
 // `elm bench --explain`: the steps of one token, with the work in each, the time that it takes and
 // how near that is to what memory and multiply-adds allow (the roofline).
-import { Table } from "console-table-printer"
 import type { Backend, Plan } from "../engine/index.ts"
 import type { Ceilings } from "./ceiling.ts"
-import { inColour } from "./colour.ts"
 import type { Described, Dispatched } from "./open.ts"
 import { spreadOf } from "./statistics.ts"
+import { tableText } from "./table.ts"
 
 export interface StepRow {
   readonly step: number
@@ -81,40 +80,47 @@ const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b
 export function stepsTable(
   { model, dtype }: { readonly model: string; readonly dtype: string },
   steps: readonly StepRow[],
+  width?: number,
 ): string {
-  const names = ["step", "kernel", "workgroups", "KiB", "MFLOP", "µs", "% roofline"]
-  const left = ["kernel"]
-  const out = new Table({
-    shouldDisableColors: !inColour,
-    title: `${model} ${dtype}, the steps of a token`,
-    columns: names.map((name) => ({ name, alignment: left.includes(name) ? "left" : "right" })),
-  })
-  const add = (step: string, kernel: string, workgroups: string, row: Omit<StepRow, "step">) =>
-    out.addRow({
-      step,
-      kernel,
-      workgroups,
-      KiB: (row.bytes / 1024).toFixed(1),
-      MFLOP: (row.flops / 1e6).toFixed(2),
-      µs: row.microseconds?.toFixed(1) ?? "no timestamps",
-      "% roofline":
-        row.microseconds === undefined
-          ? ""
-          : (100 * (row.rooflineMicroseconds / row.microseconds)).toFixed(0),
-    })
-  for (const row of steps) {
+  const columns = [
+    { name: "step", rank: 0 },
+    { name: "kernel", rank: 0, left: true, least: 12 },
+    { name: "workgroups", rank: 4 },
+    { name: "KiB", rank: 3 },
+    { name: "MFLOP", rank: 2 },
+    { name: "µs", rank: 0 },
+    { name: "% roofline", rank: 1 },
+  ]
+  const each = steps.map((row) => {
     const groups = row.workgroups.filter((n) => n > 0).join(" + ")
-    add(String(row.step), row.kernels.join(" + ") || row.op, groups, row)
-  }
+    return textOf(row.step, row.kernels.join(" + ") || row.op, groups, row)
+  })
   const times = steps.map(({ microseconds }) => microseconds)
-  add("all", `${sum(steps.map((s) => Math.max(1, s.kernels.length)))} dispatches`, "", {
-    op: "",
-    kernels: [],
-    workgroups: [],
+  const dispatches = sum(steps.map((s) => Math.max(1, s.kernels.length)))
+  const all = textOf("all", `${dispatches} dispatches`, "", {
     bytes: sum(steps.map(({ bytes }) => bytes)),
     flops: sum(steps.map(({ flops }) => flops)),
     microseconds: times.every((us) => us !== undefined) ? sum(times) : undefined,
     rooflineMicroseconds: sum(steps.map((s) => s.rooflineMicroseconds)),
   })
-  return out.render()
+  const title = `${model} ${dtype}, the steps of a token`
+  return tableText({ title, columns, rows: [...each, all] }, width)
 }
+
+const textOf = (
+  step: string | number,
+  kernel: string,
+  workgroups: string,
+  row: Pick<StepRow, "bytes" | "flops" | "microseconds" | "rooflineMicroseconds">,
+) => ({
+  step,
+  kernel,
+  workgroups,
+  KiB: (row.bytes / 1024).toFixed(1),
+  MFLOP: (row.flops / 1e6).toFixed(2),
+  µs: row.microseconds?.toFixed(1) ?? "no timestamps",
+  "% roofline":
+    row.microseconds === undefined
+      ? ""
+      : (100 * (row.rooflineMicroseconds / row.microseconds)).toFixed(0),
+})

@@ -2,35 +2,30 @@
 // comes, and on the standard error how fast that was.
 import { existsSync } from "node:fs"
 import { join } from "node:path"
-import { type Command, InvalidArgumentError } from "commander"
+import { type Command, Option } from "commander"
 import type { BackendName } from "../backends/index.ts"
 import {
   type CacheDType,
   OpenELM,
   shippedModel,
   type Tokenizer,
+  threeDigits,
   type WeightDType,
 } from "../model/index.ts"
 import { isRemote } from "../model/remote.ts"
 import { checkpointsIn } from "../train/checkpoint.ts"
-import {
-  backendOption,
-  cacheOption,
-  dtypeOption,
-  threadsOption,
-  whole,
-  withoutOption,
-} from "./cli.ts"
+import { notNegative, path, probability, usageError, whole } from "./arguments.ts"
 import { bold } from "./colour.ts"
 import { whileRunning } from "./ending.ts"
 import { standardInput } from "./files.ts"
 import { openFor } from "./open.ts"
+import { cacheOption, dtypeOption, headings, machineOptions, withOptions } from "./options.ts"
 import { printable } from "./printable.ts"
 import { reporter } from "./progress.ts"
 import { sayWhich } from "./which.ts"
 
 interface Flags {
-  readonly model: string
+  readonly model?: string
   readonly tokenizer?: string
   readonly maxNewTokens?: number
   readonly temperature?: number
@@ -44,52 +39,52 @@ interface Flags {
   readonly revectorise: boolean
 }
 
-/** The model that comes with the package. */
-const packageModel = await shippedModel()
-
 const defaultNewTokens = 256
 
-/** A number for which `is` holds, or a usage error. */
-const number =
-  (expected: string, is: (x: number) => boolean) =>
-  (text: string): number => {
-    const value = Number(text)
-    if (/^[\d.]+$/.test(text) && is(value)) return value
-    throw new InvalidArgumentError(`Expected ${expected}.`)
-  }
+const option = (heading: string, flags: string, text: string, parse: (text: string) => unknown) =>
+  new Option(flags, text).argParser(parse).helpGroup(heading)
 
 export function addGenerate(program: Command): void {
-  const most = `tokens to generate at most, default ${defaultNewTokens} or what the context holds`
-  const positive = number("a number from 0", Number.isFinite)
-  const probability = number("a number above 0 and up to 1", (x) => x > 0 && x <= 1)
-  program
+  const command = program
     .command("generate")
     .description("continue a text with a model")
     .argument("<prompt>", 'the text to continue, or "-" to read it from the standard input')
-    .option("--model <folder>", "a model folder, default the model of this package", packageModel)
-    .option("--tokenizer <path>", 'another tokenizer than the folder\'s: a path, or "byte"')
-    .option("--max-new-tokens <n>", most, whole(1))
-    .option("--temperature <x>", "0 takes the likeliest token, default 0.8 *", positive)
-    .option("--top-k <n>", "only the k likeliest tokens, 0, the default *, for all", whole(0))
-    .option(
+  const { model, text } = headings
+  withOptions(command, [
+    option(model, "--model <folder>", "a model folder or URL, default the package's model", path),
+    option(model, "--tokenizer <path>", 'another tokenizer than the folder\'s, or "byte"', path),
+    dtypeOption(", default f32 or what the folder holds"),
+    cacheOption(),
+    option(
+      text,
+      "--max-new-tokens <n>",
+      `tokens to generate at most, default ${defaultNewTokens} or what the context holds`,
+      whole(1),
+    ),
+    option(text, "--temperature <x>", "0 takes the likeliest token, default 0.8 *", notNegative),
+    option(text, "--top-k <n>", "only the k likeliest tokens, 0, the default *, for all", whole(0)),
+    option(
+      text,
       "--top-p <x>",
       "only the likeliest tokens of this probability, default 0.95 *",
       probability,
+    ),
+    option(text, "--seed <n>", "seed of the sampling, default a new one", whole(0, 0xffffffff)),
+    ...machineOptions(),
+  ])
+  command
+    .addHelpText(
+      "after",
+      "\n* or what the model's generation_config.json says\n\nExamples:\n" +
+        '  elm generate "It is a truth universally acknowledged" --seed 1\n' +
+        "  elm generate --model elm-run --temperature 0 --max-new-tokens 50 - < prompt.txt",
     )
-    .addHelpText("after", "\n* or what the model's generation_config.json says")
-    .option("--seed <n>", "seed of the sampling, default a new one", whole(0, 0xffffffff))
-    .addOption(dtypeOption(", default f32 or what the folder holds"))
-    .addOption(cacheOption())
-    .addOption(backendOption())
-    .addOption(withoutOption())
-    .addOption(threadsOption())
-    .option("--no-revectorise", "leave V8's 256-bit operations off")
     .action(generate)
 }
 
 async function generate(argument: string, flags: Flags): Promise<void> {
   const { dtype, cache, tokenizer } = flags
-  const folder = await modelIn(flags.model)
+  const folder = flags.model === undefined ? await shippedModel() : await modelIn(flags.model)
   // The line break that ends a file or an `echo` is no part of the text.
   const prompt = argument === "-" ? (await standardInput()).replace(/\r?\n$/, "") : argument
   const report = reporter()
@@ -102,7 +97,7 @@ async function generate(argument: string, flags: Flags): Promise<void> {
       throw new Error(`${folder} has no tokenizer. Give one with --tokenizer PATH`)
     }
     await sayWhich(tokenizer ?? folder, model.tokenizer)
-    console.error(await write(model, model.tokenizer, prompt, flags))
+    console.error(printable(await write(model, model.tokenizer, prompt, flags)))
   } finally {
     report.done()
   }
@@ -120,6 +115,17 @@ async function modelIn(folder: string): Promise<string> {
   return (await checkpointsIn(folder)).at(-1) ?? folder
 }
 
+/** How many tokens to ask for. Throws, as wrong usage, for more than the context has room for. */
+function newTokens({ maxNewTokens }: Flags, taken: number, { capacity }: OpenELM): number {
+  const room = capacity - taken
+  if (maxNewTokens === undefined) return Math.max(1, Math.min(defaultNewTokens, room))
+  if (maxNewTokens <= room || room < 1) return maxNewTokens
+  throw usageError(
+    `--max-new-tokens ${maxNewTokens} is more than the context of ${capacity} tokens has room for ` +
+      `after the ${taken} of the prompt. Use ${room} or less`,
+  )
+}
+
 /** Writes the text as it comes. Returns how many tokens it took, how fast, from which seed. */
 async function write(
   model: OpenELM,
@@ -128,8 +134,7 @@ async function write(
   flags: Flags,
 ): Promise<string> {
   const { topK, seed = Math.floor(Math.random() * 2 ** 32) } = flags
-  const room = model.capacity - tokenizer.encode(prompt).length - 1
-  const maxNewTokens = flags.maxNewTokens ?? Math.max(1, Math.min(defaultNewTokens, room))
+  const maxNewTokens = newTokens(flags, tokenizer.encode(prompt).length + 1, model)
   const control = new AbortController()
   const { signal } = control
   let isClosed = false
@@ -164,7 +169,7 @@ async function write(
   checkPieces(others, count, tokenizer, model)
   const rate = count > 1 ? (1000 * (count - 1)) / (performance.now() - first) : 0
   return (
-    `${count} tokens, ${rate.toPrecision(3)} tokens/s; ` +
+    `${count} tokens, ${threeDigits(rate)} tokens/s; ` +
     `first after ${(first - start).toFixed(0)} ms; seed ${seed}`
   )
 }

@@ -1,6 +1,5 @@
 // `elm bench norms --alone`: RMSNorm by itself, as the graph of its primitive steps and as one step,
 // many in a row in one plan, in turns. What a norm costs beyond its arithmetic shows in a single row.
-import { Table } from "console-table-printer"
 import {
   allocate,
   type Backend,
@@ -10,10 +9,10 @@ import {
   type Tensor,
 } from "../engine/index.ts"
 import { normalisers } from "../model/index.ts"
-import { inColour } from "./colour.ts"
 import { type BackendFlags, openFor } from "./open.ts"
 import type { Report } from "./progress.ts"
 import { spreadOf } from "./statistics.ts"
+import { tableText } from "./table.ts"
 
 /** A token's row and a short prompt's, of the width of the 1.1B model. */
 const counts = [1, 36] as const
@@ -103,23 +102,23 @@ async function seconds(backend: Backend, { prepared, runs }: Variant, y: Tensor)
   return (performance.now() - start) / 1e3 / runs
 }
 
-export function normRowsTable(results: readonly NormRowsResult[]): string {
-  const out = new Table({
-    columns: ["rows", "width", "naive µs", "fused µs", "naive / fused"].map((name) => ({
-      name,
-      alignment: "right" as const,
-    })),
-    shouldDisableColors: !inColour,
-  })
-  for (const { rows, width, naiveMicroseconds, fusedMicroseconds, ratio } of results) {
+export function normRowsTable(results: readonly NormRowsResult[], width?: number): string {
+  const columns = [
+    { name: "rows", rank: 0 },
+    { name: "width", rank: 1 },
+    { name: "naive µs", rank: 3 },
+    { name: "fused µs", rank: 2 },
+    { name: "naive / fused", rank: 0 },
+  ]
+  const texts = results.map(({ rows, width, naiveMicroseconds, fusedMicroseconds, ratio }) => {
     const [median, min, max] = [ratio.median, ratio.min, ratio.max].map((x) => x.toFixed(1))
-    out.addRow({
+    return {
       rows,
       width,
       "naive µs": naiveMicroseconds.toFixed(2),
       "fused µs": fusedMicroseconds.toFixed(2),
       "naive / fused": `${median} (${min}–${max})`,
-    })
-  }
-  return out.render()
+    }
+  })
+  return tableText({ columns, rows: texts }, width)
 }

@@ -1,6 +1,5 @@
 // `elm bench norms`: the paper's table 8 on this machine. One set of weights, its norms run in every
 // way, measured in turns; and a model of OLMo's shape with LayerNorm and with naive RMSNorm.
-import { Table } from "console-table-printer"
 import type { OpenBackend } from "../backends/index.ts"
 import type { Plan } from "../engine/index.ts"
 import {
@@ -9,12 +8,13 @@ import {
   type NormKind,
   OpenELM,
   scaledConfig,
+  threeDigits,
   type WeightDType,
 } from "../model/index.ts"
-import { inColour } from "./colour.ts"
 import { type BackendFlags, openFor } from "./open.ts"
 import type { Report } from "./progress.ts"
 import { spreadOf } from "./statistics.ts"
+import { tableText } from "./table.ts"
 import { promptOf, time } from "./throughput.ts"
 
 export interface NormFlags extends BackendFlags {
@@ -131,30 +131,28 @@ async function compare(
 }
 
 /** Table 8, with the ratio to the model without norms. */
-export function normTable(rows: readonly NormRow[]): string {
-  const out = new Table({
-    shouldDisableColors: !inColour,
-    columns: [
-      { name: "model", alignment: "left" },
-      { name: "norm (per token)", alignment: "left" },
-      ...["steps/token", "prompt tok/s", "generation tok/s", "total tok/s"].map((name) => ({
-        name,
-      })),
-      ...["prompt ratio", "generation ratio", "µs/token in norms"].map((name) => ({ name })),
-    ],
-  })
-  for (const row of rows) {
-    out.addRow({
-      model: row.model,
-      "norm (per token)": `${row.norm} (${row.normsPerToken})`,
-      "steps/token": row.stepsPerToken,
-      "prompt tok/s": row.promptTokensPerSecond.toFixed(1),
-      "generation tok/s": row.generationTokensPerSecond.toFixed(2),
-      "total tok/s": row.totalTokensPerSecond.toFixed(1),
-      "prompt ratio": row.promptRatio.toFixed(3),
-      "generation ratio": row.generationRatio.toFixed(3),
-      "µs/token in norms": row.normMicroseconds.toFixed(0),
-    })
-  }
-  return out.render()
+export function normTable(rows: readonly NormRow[], width?: number): string {
+  const columns = [
+    { name: "model", rank: 0, left: true, least: 12 },
+    { name: "norm (per token)", rank: 0, left: true },
+    { name: "steps/token", rank: 6 },
+    { name: "prompt tok/s", rank: 4 },
+    { name: "generation tok/s", rank: 1 },
+    { name: "total tok/s", rank: 5 },
+    { name: "prompt ratio", rank: 3 },
+    { name: "generation ratio", rank: 0 },
+    { name: "µs/token in norms", rank: 2 },
+  ]
+  const texts = rows.map((row) => ({
+    model: row.model,
+    "norm (per token)": `${row.norm} (${row.normsPerToken})`,
+    "steps/token": row.stepsPerToken,
+    "prompt tok/s": threeDigits(row.promptTokensPerSecond),
+    "generation tok/s": threeDigits(row.generationTokensPerSecond),
+    "total tok/s": threeDigits(row.totalTokensPerSecond),
+    "prompt ratio": row.promptRatio.toFixed(3),
+    "generation ratio": row.generationRatio.toFixed(3),
+    "µs/token in norms": row.normMicroseconds.toFixed(0),
+  }))
+  return tableText({ columns, rows: texts }, width)
 }

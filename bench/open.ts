@@ -1,8 +1,9 @@
 // Opens the backend of a benchmark with everything that this runtime has.
-import { CommanderError } from "commander"
 import { type BackendName, type Feature, type OpenBackend, open } from "../backends/index.ts"
 import type { Plan } from "../engine/index.ts"
+import { usageError } from "./arguments.ts"
 import { debug } from "./debug.ts"
+import { printable } from "./printable.ts"
 import type { Report } from "./progress.ts"
 
 export interface BackendFlags {
@@ -37,8 +38,7 @@ export async function openFor(
   report?: Report,
 ): Promise<OpenBackend & Described> {
   if (without && backend !== "webgpu") {
-    const message = `error: --without is about a GPU: it needs --backend webgpu, got ${backend}`
-    throw new CommanderError(2, "elm.usage", message)
+    throw usageError(`--without is about a GPU: it needs --backend webgpu, got ${backend}`)
   }
   const onCompile = (done: number, all: number): void => report?.("compiling shaders", done / all)
   const opened: OpenBackend & Described = await open(backend, {
@@ -50,7 +50,7 @@ export async function openFor(
   if (debug && opened.tileRates) {
     const { narrow, wide } = opened.tileRates
     const rates = `${wide.toFixed(0)} GFLOP/s, narrow ones ${narrow.toFixed(0)}`
-    console.error(`256-bit tiles ${rates}: ${opened.build}`)
+    console.error(printable(`256-bit tiles ${rates}: ${opened.build}`))
   }
   return opened
 }

@@ -1,6 +1,5 @@
 // `elm bench ops`: the time of every op case, with its bytes, multiply-adds and share of the ceiling.
 import Benchmark from "benchmark"
-import { Table } from "console-table-printer"
 import {
   allocate,
   type Backend,
@@ -16,71 +15,106 @@ import {
   type Update,
 } from "../engine/index.ts"
 import { allOps } from "../ops/index.ts"
+import { chosenOf, usageError } from "./arguments.ts"
 import { caseName, recordCase } from "./cases.ts"
 import { CeilingMeter, type Ceilings } from "./ceiling.ts"
-import { inColour } from "./colour.ts"
 import { type BackendFlags, type Described, openFor } from "./open.ts"
-import { reporter } from "./progress.ts"
+import type { Report } from "./progress.ts"
+import { checkedCase } from "./sizes.ts"
+import { tableText } from "./table.ts"
 
-interface OpsFlags extends BackendFlags {
-  readonly filter?: string
+export interface OpsFlags extends BackendFlags {
+  readonly filter?: readonly Op[]
   /** In place of the ops' own cases. */
   readonly sizes?: readonly Case[]
+}
+
+export interface OpRow {
+  readonly case: string
+  /** Of one run; undefined on a GPU without timestamps, as all that follows from it. */
+  readonly microseconds: number | undefined
+  /** Margin of error, where there is a sample to have one. */
+  readonly errorFraction: number | undefined
+  readonly bytesPerSecond: number | undefined
+  readonly bandwidthFraction: number | undefined
+  readonly flopsPerSecond: number | undefined
+  readonly flopsFraction: number | undefined
 }
 
 /** Seconds of sampling for each case. */
 const maxTime = 0.1
 
-export async function benchOps(flags: OpsFlags): Promise<void> {
-  const ops = chosen(flags.filter)
+/** The ops of these names, or a usage error. */
+export const opsNamed = (text: string): Op[] => chosenOf(text, allOps, ({ name }) => name)
+
+export async function benchOps(flags: OpsFlags, report: Report): Promise<OpRow[]> {
+  const { filter, sizes } = flags
+  if (sizes && !filter) {
+    throw usageError("--sizes are those of some ops. Name them with --filter")
+  }
+  const asked = (filter ?? allOps).filter((op) => !op.view)
+  const cases = asked.map((op) => ({
+    op,
+    tests: sizes ? sizes.map((test) => checkedCase(op, test)) : op.cases,
+  }))
   await using backend = await openFor(flags)
   const meter = await CeilingMeter.open(backend)
   const { ceilings } = meter
   meter.close()
-  const columns = ["case", "µs", "±", "GB/s", "% bandwidth", "GFLOP/s", "% mul-add"].map(
-    (name, i) => ({
-      name,
-      alignment: i === 0 ? ("left" as const) : ("right" as const),
-    }),
-  )
-  const report = reporter()
-  const out = new Table({ columns, shouldDisableColors: !inColour })
-  for (const op of ops.filter((o) => !o.view && backend.has(o.name))) {
-    for (const test of flags.sizes ?? op.cases) {
+  const rows: OpRow[] = []
+  for (const { op, tests } of cases.filter(({ op }) => backend.has(op.name))) {
+    for (const test of tests) {
       const label = caseName(op, test)
       report(label)
-      out.addRow(await row(label, recordCase(op, test), backend, ceilings))
+      rows.push(await measure(label, recordCase(op, test), backend, ceilings))
     }
   }
-  report.done()
-  console.log(out.render())
+  return rows
 }
 
-function chosen(filter: string | undefined): readonly Op[] {
-  if (filter === undefined) return allOps
-  return filter.split(",").map((name) => {
-    const op = allOps.find((o) => o.name === name)
-    if (op) return op
-    throw new RangeError(`unknown op ${name}. There are: ${allOps.map((o) => o.name).join(", ")}`)
-  })
-}
-
-/** Nothing where there is no time to go by. */
-const digits = (x: number, n: number): string => (Number.isNaN(x) ? "" : x.toFixed(n))
-
-async function row(label: string, call: Call, backend: Backend & Described, ceilings: Ceilings) {
+async function measure(
+  label: string,
+  call: Call,
+  backend: Backend & Described,
+  ceilings: Ceilings,
+): Promise<OpRow> {
   const { seconds, error } = await time(call, backend)
   const { bytes, flops } = call.op.cost(call.params)
-  const [memory, compute] = [bytes / seconds, flops / seconds]
+  const known = (x: number): number | undefined => (Number.isNaN(x) ? undefined : x)
   return {
     case: label,
-    µs: Number.isNaN(seconds) ? "no timestamps" : (seconds * 1e6).toFixed(2),
-    "±": Number.isNaN(error) ? "" : `${error.toFixed(0)} %`,
-    "GB/s": digits(memory / 1e9, 2),
-    "% bandwidth": digits(100 * (memory / ceilings.bytesPerSecond), 0),
-    "GFLOP/s": digits(compute / 1e9, 2),
-    "% mul-add": digits(100 * (compute / ceilings.flopsPerSecond), 0),
+    microseconds: known(seconds * 1e6),
+    errorFraction: known(error / 100),
+    bytesPerSecond: known(bytes / seconds),
+    bandwidthFraction: known(bytes / seconds / ceilings.bytesPerSecond),
+    flopsPerSecond: known(flops / seconds),
+    flopsFraction: known(flops / seconds / ceilings.flopsPerSecond),
   }
+}
+
+export function opsTable(rows: readonly OpRow[], width?: number): string {
+  const columns = [
+    { name: "case", rank: 0, left: true, least: 28 },
+    { name: "µs", rank: 0 },
+    { name: "±", rank: 5 },
+    { name: "GB/s", rank: 3 },
+    { name: "% bandwidth", rank: 1 },
+    { name: "GFLOP/s", rank: 4 },
+    { name: "% mul-add", rank: 2 },
+  ]
+  const shown = (x: number | undefined, text: (x: number) => string): string =>
+    x === undefined ? "" : text(x)
+  const percent = (x: number): string => (100 * x).toFixed(0)
+  const texts = rows.map((row) => ({
+    case: row.case,
+    µs: row.microseconds?.toFixed(2) ?? "no timestamps",
+    "±": shown(row.errorFraction, (x) => `${percent(x)} %`),
+    "GB/s": shown(row.bytesPerSecond, (x) => (x / 1e9).toFixed(2)),
+    "% bandwidth": shown(row.bandwidthFraction, percent),
+    "GFLOP/s": shown(row.flopsPerSecond, (x) => (x / 1e9).toFixed(2)),
+    "% mul-add": shown(row.flopsFraction, percent),
+  }))
+  return tableText({ columns, rows: texts }, width)
 }
 
 /** Seconds of one run of the call alone, its inputs in device memory, and the margin of error in %. */

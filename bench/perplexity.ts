@@ -1,11 +1,17 @@
 // `elm bench perplexity`: what a text costs a model in each dtype, side by side: cross-entropy in
 // nats per token, from the logits, summed in float64. Windows follow each other without overlap.
-import { Table } from "console-table-printer"
-import { OpenELM, openModelFolder, type WeightDType, weightDTypes } from "../model/index.ts"
+import { statSync } from "node:fs"
+import {
+  bytesText,
+  OpenELM,
+  openModelFolder,
+  type WeightDType,
+  weightDTypes,
+} from "../model/index.ts"
 import { readText } from "../train/data/blocks.ts"
-import { inColour } from "./colour.ts"
 import { type BackendFlags, openFor } from "./open.ts"
 import type { Report } from "./progress.ts"
+import { tableText } from "./table.ts"
 
 export interface PerplexityFlags extends BackendFlags {
   readonly weights: string
@@ -22,11 +28,15 @@ export interface PerplexityRow {
   readonly weightBytes: number
 }
 
+/** More than any tokenizer's on average over a text: what comes after is not read. */
+const charactersPerToken = 128
+
 export async function benchPerplexity(
   flags: PerplexityFlags,
   report: Report,
 ): Promise<PerplexityRow[]> {
-  const text = await readText(flags.text)
+  checkText(flags.text)
+  const text = await readText(flags.text, charactersPerToken * flags.tokens)
   if (text === "") throw new RangeError(`${flags.text} is empty. Give a text of a token or more`)
   const folder = await openModelFolder(flags.weights)
   const own = folder.format
@@ -41,6 +51,14 @@ export async function benchPerplexity(
   return rows
 }
 
+/** Throws Error for what is no file, and what has no end. */
+function checkText(path: string): void {
+  const there = statSync(path, { throwIfNoEntry: false })
+  if (there && !there.isFile() && !there.isFIFO()) {
+    throw new Error(`Cannot read ${path}: it is ${there.isDirectory() ? "a folder" : "a device"}`)
+  }
+}
+
 async function measurePerplexity(
   model: OpenELM,
   text: string,
@@ -48,8 +66,11 @@ async function measurePerplexity(
   report: Report,
 ): Promise<PerplexityRow> {
   const { config, tokenizer, dtype, weightBytes } = model
-  if (!tokenizer) throw new Error("perplexity takes a model folder with a tokenizer")
+  if (!tokenizer) {
+    throw new Error(`${config.name} has no tokenizer. perplexity takes a model folder with one`)
+  }
   const ids = tokenizer.encode(text).slice(0, most)
+  if (ids.length === 0) throw new RangeError("the text is empty. Give a longer one")
   // BOS takes the place of the token before each window, as the samples of training have it.
   const T = Math.min(config.maxContext, 512) - 1
   let [sum, count] = [0, 0]
@@ -78,23 +99,24 @@ function crossEntropyOf(logits: Float32Array, targets: readonly number[], V: num
   return sum
 }
 
-export function perplexityTable(rows: readonly PerplexityRow[]): string {
-  const names = ["dtype", "weights", "nats per token", "perplexity", "over f32"]
-  const columns = names.map((name, i) => ({
-    name,
-    alignment: i === 0 ? ("left" as const) : ("right" as const),
-  }))
-  const out = new Table({ columns, shouldDisableColors: !inColour })
+export function perplexityTable(rows: readonly PerplexityRow[], width?: number): string {
+  const columns = [
+    { name: "dtype", rank: 0, left: true },
+    { name: "weights", rank: 3 },
+    { name: "nats per token", rank: 2 },
+    { name: "perplexity", rank: 0 },
+    { name: "over f32", rank: 1 },
+  ]
   const exact = rows.find(({ dtype }) => dtype === "f32")
-  for (const { dtype, weightBytes, crossEntropy, perplexity } of rows) {
+  const texts = rows.map(({ dtype, weightBytes, crossEntropy, perplexity }) => {
     const over = exact && perplexity / exact.perplexity - 1
-    out.addRow({
+    return {
       dtype,
-      weights: `${(weightBytes / 2 ** 20).toFixed(1)} MiB`,
+      weights: bytesText(weightBytes),
       "nats per token": crossEntropy.toFixed(4),
       perplexity: perplexity.toFixed(3),
       "over f32": over === undefined ? "" : `${(100 * over).toFixed(2)} %`,
-    })
-  }
-  return out.render()
+    }
+  })
+  return tableText({ columns, rows: texts }, width)
 }

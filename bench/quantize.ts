@@ -4,6 +4,7 @@ import { join } from "node:path"
 import { type Command, Option } from "commander"
 import { fileIn, readIfThere } from "../model/files.ts"
 import {
+  bytesText,
   configJson,
   folderAtomically,
   generationFile,
@@ -15,12 +16,15 @@ import {
   type QuantisedFormat,
   quantisedFormats,
   quantisedTensors,
+  threeDigits,
   tokenizerFiles,
   writeSafetensors,
 } from "../model/index.ts"
-import { threadsOption } from "./cli.ts"
+import { path } from "./arguments.ts"
 import { checkEmpty, writeWhole } from "./files.ts"
 import { openFor } from "./open.ts"
+import { threadsOption } from "./options.ts"
+import { printable } from "./printable.ts"
 import { reporter } from "./progress.ts"
 
 /** Of a file that is taken along. */
@@ -35,8 +39,8 @@ export function addQuantize(program: Command): void {
   program
     .command("quantize")
     .description("write a model folder with weights of 8 or 4 bits, which loads as it is")
-    .argument("<source>", "a model folder")
-    .argument("<out>", "the folder to write, new or empty")
+    .argument("<source>", "a model folder", path)
+    .argument("<out>", "the folder to write, new or empty", path)
     .addOption(
       new Option("--dtype <name>", "format of the matrices")
         .choices([...quantisedFormats])
@@ -56,7 +60,7 @@ async function quantize(source: string, target: string, flags: Flags): Promise<v
         `${source} holds weights in ${folder.format} already. Give the model that it was made from`,
       )
     }
-    console.log(await folderAtomically(out, (fresh) => write(folder, fresh, flags)))
+    console.log(printable(await folderAtomically(out, (fresh) => write(folder, fresh, flags))))
   } finally {
     folder.close()
   }
@@ -83,11 +87,10 @@ async function write(folder: ModelFolder, out: string, flags: Flags): Promise<st
   const json = JSON.stringify(configJson(config, dtype), null, 2)
   await writeWhole(join(out, "config.json"), `${json}\n`)
   const seconds = ((performance.now() - start) / 1000).toFixed(1)
-  const size = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`
   const error = made.squares > 0 ? Math.sqrt(made.errors / made.squares) : 0
   return (
     `${config.name}, ${(parameterCount(config) / 1e6).toFixed(1)} M weights: ` +
-    `${size(made.before)} to ${size(made.after)} in ${dtype}, ${seconds} s\n` +
-    `relative RMS error of the matrices ${error.toPrecision(3)}, over all of their numbers`
+    `${bytesText(made.before)} to ${bytesText(made.after)} in ${dtype}, ${seconds} s\n` +
+    `relative RMS error of the matrices ${threeDigits(error)}, over all of their numbers`
   )
 }

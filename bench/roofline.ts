@@ -1,13 +1,18 @@
 // `elm bench roofline`: what three GPUs could do at most, from the bytes, the multiply-adds and the
 // dispatches of the recorded plans. A prediction, not a measurement: nothing runs.
-import { Table } from "console-table-printer"
 import type { Plan } from "../engine/index.ts"
-import { type CacheDType, configOf, type WeightDType } from "../model/index.ts"
+import {
+  bytesText,
+  type CacheDType,
+  configOf,
+  threeDigits,
+  type WeightDType,
+} from "../model/index.ts"
 import type { Ceilings } from "./ceiling.ts"
-import { inColour } from "./colour.ts"
 import { roofline } from "./explain.ts"
 import { outlineSession, PaperBackend } from "./outline.ts"
 import { paper, paperPromptTokens } from "./paper.ts"
+import { tableText } from "./table.ts"
 
 interface Gpu extends Ceilings {
   readonly name: string
@@ -93,30 +98,31 @@ export async function predict(flags: RooflineFlags): Promise<Prediction[]> {
   return rows
 }
 
-export function rooflineTable(rows: readonly Prediction[]): string {
-  const names = ["prompt tok/s", "generation tok/s", "dispatches", "MiB/token", "of which launches"]
-  const out = new Table({
-    shouldDisableColors: !inColour,
-    title: "PREDICTION: at most, by bytes, multiply-adds and dispatches. Nothing was run",
-    columns: [
-      { name: "model", alignment: "left" },
-      { name: "GPU", alignment: "left" },
-      ...[...names, "paper, generation"].map((name) => ({ name })),
-    ],
-  })
-  for (const row of rows) {
+export function rooflineTable(rows: readonly Prediction[], width?: number): string {
+  const columns = [
+    { name: "model", rank: 0, left: true, least: 12 },
+    { name: "GPU", rank: 0, left: true, least: 10 },
+    { name: "prompt tok/s", rank: 1 },
+    { name: "generation tok/s", rank: 0 },
+    { name: "dispatches", rank: 4 },
+    { name: "read/token", rank: 3 },
+    { name: "of which launches", rank: 5 },
+    { name: "paper, generation", rank: 2 },
+  ]
+  const texts = rows.map((row) => {
     const of = gpus.find(({ name }) => name === row.gpu)?.paper
     const launches = row.dispatchesPerToken * dispatchMicroseconds
-    out.addRow({
+    return {
       model: `${row.model} ${row.dtype}`,
       GPU: row.gpu,
-      "prompt tok/s": `≤ ${row.promptTokensPerSecond.toFixed(0)}`,
-      "generation tok/s": `≤ ${row.generationTokensPerSecond.toFixed(0)}`,
+      "prompt tok/s": `≤ ${threeDigits(row.promptTokensPerSecond)}`,
+      "generation tok/s": `≤ ${threeDigits(row.generationTokensPerSecond)}`,
       dispatches: row.dispatchesPerToken,
-      "MiB/token": (row.bytesPerToken / 2 ** 20).toFixed(0),
+      "read/token": bytesText(row.bytesPerToken),
       "of which launches": `${((100 * launches) / row.tokenMicroseconds).toFixed(0)} %`,
-      "paper, generation": of ? (paper[row.model]?.[of].generation.toFixed(0) ?? "") : "",
-    })
-  }
-  return out.render()
+      "paper, generation": of ? threeDigits(paper[row.model]?.[of].generation ?? Number.NaN) : "",
+    }
+  })
+  const title = "PREDICTION: at most, by bytes, multiply-adds and dispatches. Nothing was run"
+  return tableText({ title, columns, rows: texts }, width)
 }

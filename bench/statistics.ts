@@ -1,4 +1,5 @@
 // Medians and spreads of repeated measurements.
+import { threeDigits } from "../model/index.ts"
 
 export interface Spread {
   readonly median: number
@@ -14,3 +15,7 @@ export function spreadOf(values: readonly number[]): Spread {
   const median = sorted.length % 2 ? at(middle) : (at(middle - 1) + at(middle)) / 2
   return { median, min: at(0), max: at(sorted.length - 1) }
 }
+
+/** A spread of rates, or of times, as people read it. */
+export const rateSpread = ({ median, min, max }: Spread): string =>
+  `${threeDigits(median)} (${threeDigits(min)}–${threeDigits(max)})`

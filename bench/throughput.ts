@@ -11,6 +11,7 @@ import {
   type WeightDType,
   type Weights,
 } from "../model/index.ts"
+import { usageError } from "./arguments.ts"
 import type { CeilingMeter, Ceilings } from "./ceiling.ts"
 import { explain, explainRounds, type StepRow } from "./explain.ts"
 import { peakMemoryBytes, resetPeakMemory } from "./machine.ts"
@@ -64,6 +65,9 @@ export interface Row {
   readonly steps?: readonly StepRow[]
 }
 
+/** A rate of generation takes two tokens: the first is the prompt's. */
+export const leastGenerated = 2
+
 /** Token ids of the prompt: BOS, then seeded ids that every vocabulary has. */
 export function promptOf(length: number, { bosId, vocabSize }: ModelConfig): number[] {
   const id = (i: number) =>
@@ -85,13 +89,31 @@ export interface Setting {
   readonly report: Report
 }
 
-/** A step run beyond the end of the cache would write over other memory. */
-function checkExplain({ explain, prompt, generate }: BenchOptions, { capacity }: OpenELM): void {
-  const most = capacity - prompt - explainRounds
-  if (!explain || generate <= most) return
-  throw new RangeError(
-    `--explain runs ${explainRounds} more tokens: ${prompt} of the prompt and ${generate} generated ` +
-      `ones leave no room in the context of ${capacity}. Use --generate ${most} or less`,
+interface Lengths {
+  readonly prompt: number
+  readonly generate: number
+  readonly explain?: boolean
+}
+
+/** Throws, as wrong usage, where a model's context does not hold what is to be measured: a step run
+ *  beyond the end of the cache would write over other memory. */
+export function checkFits(
+  { prompt, generate, explain = false }: Lengths,
+  { name, maxContext }: ModelConfig,
+): void {
+  const more = explain ? explainRounds : 0
+  if (prompt + generate + more <= maxContext) return
+  const room = maxContext - more
+  const left = room - prompt
+  // Where the prompt leaves no room for a rate, less of it is the way out.
+  const generated = room > generate ? generate : leastGenerated
+  const advice =
+    left >= leastGenerated
+      ? `--generate ${left}`
+      : `--prompt ${room - generated} with --generate ${generated}`
+  throw usageError(
+    `--prompt ${prompt} and --generate ${generate}${explain ? ` and --explain, ${more},` : ""} are ` +
+      `more tokens than the context of ${name} holds: ${maxContext}. Use ${advice} or less`,
   )
 }
 
@@ -110,8 +132,8 @@ export async function measure(
   await readBound(model.weights.norm, backend)
   const loadMs = performance.now() - start
   try {
+    checkFits(options, model.config)
     const prompt = promptOf(options.prompt, model.config)
-    checkExplain(options, model)
     const begun = performance.now()
     if (setting.first) {
       report("dry run")

@@ -1,24 +1,23 @@
 // `elm bench train`: tokens per second of whole training steps, forward, backward and AdamW, on
 // seeded random models and tokens, beside the multiply-add rate measured in between.
-import { Table } from "console-table-printer"
 import { uniformAt } from "../engine/index.ts"
-import { configOf, type ModelConfig, OpenELM, scaledConfig } from "../model/index.ts"
+import { bytesText, configOf, type ModelConfig, OpenELM, scaledConfig } from "../model/index.ts"
 import { createTrainStep } from "../train/index.ts"
 import { CeilingMeter } from "./ceiling.ts"
-import { inColour } from "./colour.ts"
 import { peakMemoryBytes, resetPeakMemory } from "./machine.ts"
 import { type BackendFlags, openFor } from "./open.ts"
 import type { Report } from "./progress.ts"
-import { type Spread, spreadOf } from "./statistics.ts"
+import { rateSpread, type Spread, spreadOf } from "./statistics.ts"
+import { tableText } from "./table.ts"
 
 export interface TrainFlags extends BackendFlags {
-  readonly only?: string
+  readonly only?: readonly TrainCase[]
   readonly repeat: number
   readonly dtype: "f32" | "bf16"
   readonly checkpointActivations?: boolean
 }
 
-interface TrainCase {
+export interface TrainCase {
   readonly name: string
   readonly config: ModelConfig
   readonly B: number
@@ -54,28 +53,18 @@ const small = (vocabSize: number): ModelConfig =>
     ffnMultipliers: [1, 4],
   })
 
-export const trainCases = (): TrainCase[] => [
+export const trainCases: readonly TrainCase[] = [
   { name: "small-512", config: small(512), B: 8, T: 128 },
   { name: "small-32000", config: small(32000), B: 8, T: 128 },
   { name: "270M", config: configOf("270M"), B: 1, T: 256 },
 ]
 
-function casesOf(only: string | undefined): TrainCase[] {
-  const all = trainCases()
-  if (only === undefined) return all
-  return only.split(",").map((wanted) => {
-    const found = all.find(({ name }) => name === wanted)
-    if (found) return found
-    throw new RangeError(`unknown ${wanted}. There are: ${all.map(({ name }) => name).join(", ")}`)
-  })
-}
-
 export async function benchTrain(flags: TrainFlags, report: Report): Promise<TrainRow[]> {
   await using backend = await openFor(flags)
   const meter = await CeilingMeter.open(backend)
-  const chosen = casesOf(flags.only)
   const rows: TrainRow[] = []
-  for (const each of chosen) rows.push(await measureTraining(each, backend, meter, flags, report))
+  for (const each of flags.only ?? trainCases)
+    rows.push(await measureTraining(each, backend, meter, flags, report))
   meter.close()
   return rows
 }
@@ -140,31 +129,24 @@ async function measureTraining(
   return row
 }
 
-const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(2)} GiB`
-const rate = (x: number): string => (x >= 100 ? x.toFixed(0) : x.toFixed(1))
-
-export function trainTable(rows: readonly TrainRow[]): string {
+export function trainTable(rows: readonly TrainRow[], width?: number): string {
   const columns = [
-    "model",
-    "batch",
-    "tok/s",
-    "% mul-add",
-    "weights + state",
-    "between",
-    "peak",
-  ].map((name, i) => ({ name, alignment: i === 0 ? ("left" as const) : ("right" as const) }))
-  const out = new Table({ columns, shouldDisableColors: !inColour })
-  for (const row of rows) {
-    const { median, min, max } = row.spread
-    out.addRow({
-      model: `${row.model} ${row.dtype}`,
-      batch: `${row.batch} × ${row.positions}`,
-      "tok/s": `${rate(median)} (${rate(min)}–${rate(max)})`,
-      "% mul-add": `${(100 * row.flopsFraction).toFixed(0)} %`,
-      "weights + state": gib(row.stateBytes),
-      between: gib(row.activationBytes),
-      peak: gib(row.peakMemoryBytes),
-    })
-  }
-  return out.render()
+    { name: "model", rank: 0, left: true, least: 12 },
+    { name: "batch", rank: 3 },
+    { name: "tok/s", rank: 0 },
+    { name: "% mul-add", rank: 1 },
+    { name: "weights + state", rank: 4 },
+    { name: "between", rank: 5 },
+    { name: "peak", rank: 2 },
+  ]
+  const texts = rows.map((row) => ({
+    model: `${row.model} ${row.dtype}`,
+    batch: `${row.batch} × ${row.positions}`,
+    "tok/s": rateSpread(row.spread),
+    "% mul-add": `${(100 * row.flopsFraction).toFixed(0)} %`,
+    "weights + state": bytesText(row.stateBytes),
+    between: bytesText(row.activationBytes),
+    peak: bytesText(row.peakMemoryBytes),
+  }))
+  return tableText({ columns, rows: texts }, width)
 }

@@ -1,5 +1,6 @@
 // What a model is asked for, checked before anything is allocated; and errors that say what to do.
 import type { Backend } from "../engine/index.ts"
+import { bytesText } from "./amount.ts"
 import type { ModelConfig } from "./config.ts"
 import type { ModelFolder } from "./folder.ts"
 import { checkToken, isList } from "./generate.ts"
@@ -71,14 +72,13 @@ export function checkNorms(
 export function explained(error: unknown, config: ModelConfig, dtype: WeightDType): unknown {
   const limit = (error as { memoryLimit?: number }).memoryLimit
   if (limit === undefined) return error
-  const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(2)} GiB`
   const sizes = weightDTypes.map((name) => ({ name, bytes: weightBytes(config, name) }))
   const fitting = sizes.filter(({ bytes }) => bytes < 0.95 * limit).map(({ name }) => name)
   const advice = fitting.length > 0 ? `Use dtype ${fitting.join(" or ")}` : "No dtype fits"
-  const list = sizes.map(({ name, bytes }) => `${name} ${gib(bytes)}`).join(", ")
+  const list = sizes.map(({ name, bytes }) => `${name} ${bytesText(bytes)}`).join(", ")
   return new RangeError(
-    `${config.name} in ${dtype} takes ${gib(weightBytes(config, dtype))} of weights, more than is ` +
-      `left of the ${gib(limit)} that this machine can give. ${advice} (${list})`,
+    `${config.name} in ${dtype} takes ${bytesText(weightBytes(config, dtype))} of weights, more than is ` +
+      `left of the ${bytesText(limit)} that this machine can give. ${advice} (${list})`,
     { cause: error },
   )
 }

@@ -2,6 +2,7 @@
 // http:// or https:// is a URL wherever a path is taken.
 import { kindOf } from "../engine/index.ts"
 import { fromNode } from "../engine/node.ts"
+import { faultText } from "./faults.ts"
 import type { Waiting } from "./http.ts"
 import { show } from "./json.ts"
 import { likeOf } from "./kinds.ts"
@@ -150,4 +151,4 @@ export function checkPlain(path: string): void {
 }
 
 export const cannot = (act: string, path: string, error: unknown): Error =>
-  new Error(`Cannot ${act} ${path}: ${(error as Error).message}. Check the path`, { cause: error })
+  new Error(`Cannot ${act} ${path}: ${faultText(error)}. Check the path`, { cause: error })

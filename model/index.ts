@@ -1,4 +1,5 @@
 // OpenELM: sizes, weights, generation.
+export { bytesText, decimal, threeDigits } from "./amount.ts"
 export {
   folderAtomically,
   removeTemporaries,
@@ -20,7 +21,8 @@ export {
   scaledConfig,
   tensorShapes,
 } from "./config.ts"
-export { pathToWrite } from "./files.ts"
+export { faultText, systemFault } from "./faults.ts"
+export { cannot, pathToWrite } from "./files.ts"
 export { type ModelFolder, openModelFolder, readConfig, type TensorSource } from "./folder.ts"
 export { markOf, type QuantisedFormat, quantisedFormats } from "./format.ts"
 export {

@@ -111,20 +111,22 @@ t.test("wrong usage exits with 2, other errors with 1, each with one message", a
     [["bench", "--weights", join(dir, "nowhere")], 1, /nowhere/],
     [
       ["bench", "--weights", golden.path, "--prompt", "65"],
-      1,
-      /65 tokens exceeds the context of 64/,
+      2,
+      /--prompt 65 and --generate 64 are more .*tiny-a holds: 64\. Use --prompt 62 with --generate 2/,
     ],
     [
       ["bench", "--weights", golden.path, "--prompt", "60", "--generate", "9"],
-      1,
-      /exceed the cache of 64/,
+      2,
+      /--prompt 60 and --generate 9 are more .*Use --generate 4 or less/,
     ],
     [
       ["bench", "--weights", golden.path, "--prompt", "35", "--generate", "21", "--explain"],
-      1,
-      /9 more tokens.*Use --generate 20 or less/,
+      2,
+      /--explain, 9, are more .*Use --generate 20 or less/,
     ],
-    [["bench", "ops", "--filter", "sing"], 1, /unknown op sing/],
+    [["bench", "--prompt", "999999"], 2, /--prompt 999999 .*holds: 2048\. Use --prompt 1984 with/],
+    [["bench", "ops", "--filter", "sing"], 2, /There is no sing/],
+    [["bench", "ops", "--filter", "rmsNrm"], 2, /There is no rmsNrm \(Did you mean rmsNorm\?\)/],
   ]
   for (const [args, want, message] of cases) {
     const { code, stderr } = await node(elm, ...args)

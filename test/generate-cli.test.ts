@@ -92,7 +92,7 @@ t.test("generate says what is wrong", async (t) => {
     [["--model", join(dir, "nowhere")], 1, /nowhere/],
     [["--model", golden.path], 1, /has no tokenizer\. Give one with --tokenizer PATH/],
     [["--model", golden.path, "--tokenizer", "byte"], 1, /vocabulary of 128, its tokenizer 259/],
-    [["--model", dir, "--max-new-tokens", "5000"], 1, /exceed the cache of 4096/],
+    [["--model", dir, "--max-new-tokens", "5000"], 2, /--max-new-tokens 5000 .* Use 4094 or less/],
     [["--top-p", "2"], 2, /above 0 and up to 1/],
     [["--temperature", "-1"], 2, /a number from 0/],
     [["--seed", "x"], 2, /whole number/],

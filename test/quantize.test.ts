@@ -76,7 +76,10 @@ for (const format of quantisedFormats) {
         const options = ["--dtype", format, "--threads", String(threads)]
         const { code, stdout, stderr } = await run("quantize", source, out, ...options)
         t.same([code, stderr], [0, ""])
-        t.match(stdout, / MB to .* MB in q[48], .* s\nrelative RMS error of the matrices 0\.\d+/)
+        t.match(
+          stdout,
+          / [KM]iB to .* [KM]iB in q[48], .* s\nrelative RMS error of the matrices 0\.\d+/,
+        )
         t.same(readdirSync(out).sort(), ["config.json", "model.safetensors"])
         await using backend = await open("wasm", { threads })
         await using want = await OpenELM.load(source, { backend, dtype: format })

@@ -60,13 +60,14 @@ t.test(
 
 t.test("a refused run leaves nothing behind", async (t) => {
   const cases = [
-    [...flags, "--out", at("none", "run"), "--data", at("no such.txt")],
-    [...flags, "--out", at("none", "run"), "--init", at("nowhere")],
-    [...flags, "--out", at("none", "run"), "--vocab-size", "10"],
-  ]
-  for (const args of cases) {
-    const { code, stderr } = await train(...args, "--steps", "2")
-    t.equal(code, 1, stderr)
+    [1, "--data", at("no such.txt")],
+    [2, "--init", at("nowhere")],
+    [1, "--vocab-size", "10"],
+  ] as const
+  for (const [expected, ...args] of cases) {
+    const all = [...flags, "--out", at("none", "run"), ...args, "--steps", "2"]
+    const { code, stderr } = await train(...all)
+    t.equal(code, expected, stderr)
     t.notOk(existsSync(at("none", "run")), stderr)
   }
 })
@@ -177,7 +178,8 @@ t.test("output that cannot be written ends no training", { skip: full }, async (
     t.equal(status, 0, stream)
     t.notMatch(`${stdout}${stderr}`, /^\s+at /m, "no stack")
     t.equal((await checkpointsIn(at(stream))).length, 1)
-    if (stream === "stdout") t.match(stderr, /^Not all of the output could be written: .*ENOSPC/m)
+    if (stream === "stdout")
+      t.match(stderr, /^Not all of the output could be written: the disk is full/m)
   }
 })
 
@@ -190,7 +192,7 @@ t.test("a result that cannot be written is no success", { skip: full }, (t) => {
       encoding: "utf8",
     })
     t.equal(status, 1, args.join(" "))
-    t.match(stderr, /^Not all of the output could be written: .*ENOSPC.*\n$/)
+    t.match(stderr, /^Not all of the output could be written: the disk is full\n$/)
   }
   t.end()
 })

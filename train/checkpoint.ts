@@ -5,6 +5,7 @@
 import { DeviceLostError, type Tensor } from "../engine/index.ts"
 import { fromNode } from "../engine/node.ts"
 import {
+  faultText,
   loadMatrix,
   loadVector,
   onlyFinite,
@@ -99,7 +100,7 @@ async function writeStill(
     if (error instanceof DeviceLostError) throw error
     const last = (await checkpointsIn(run.path)).at(-1)
     throw new Error(
-      `Cannot write a checkpoint of update ${step.steps} into ${run.path}: ${(error as Error).message}. ` +
+      `Cannot write a checkpoint of update ${step.steps} into ${run.path}: ${faultText(error)}. ` +
         (last ? `${last} is the last whole one; resume from it` : "There is none before it"),
       { cause: error },
     )

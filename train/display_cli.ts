@@ -3,6 +3,8 @@ import { bold, dim } from "../bench/colour.ts"
 import { machine } from "../bench/machine.ts"
 import { printable } from "../bench/printable.ts"
 import type { reporter } from "../bench/progress.ts"
+import { screenWidth } from "../bench/table.ts"
+import { bytesText, threeDigits } from "../model/index.ts"
 import { readRunState } from "./checkpoint.ts"
 import type { Metrics } from "./metrics.ts"
 import type { RunInfo, RunMemory } from "./run.ts"
@@ -20,8 +22,8 @@ export function headline(info: RunInfo, settings: Settings): string {
   const { cpu, runtime } = machine()
   const from = step > 0 ? `from update ${step}, ` : ""
   return (
-    `${bold(config.name)}: ${(parameters / 1e6).toFixed(2)} M parameters in ${dtype} (${sizes})\n` +
-    `${from}${steps} updates of ${B} × ${T} tokens, into ${settings.out}; ${cpu}, ${runtime}\n` +
+    `${bold(printable(config.name))}: ${(parameters / 1e6).toFixed(2)} M parameters in ${dtype} (${sizes})\n` +
+    `${from}${steps} updates of ${B} × ${T} tokens, into ${printable(settings.out)}; ${cpu}, ${runtime}\n` +
     ignoredLine(info) +
     validationLine(info, settings)
   )
@@ -62,11 +64,10 @@ function ignoredLine({ config, ignoreIndex }: RunInfo): string {
 }
 
 export function memoryLine(memory: RunMemory, { checkpoint_activations: on }: Settings): string {
-  const mib = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(0)} MiB`
   const { stateBytes, activationBytes, otherActivationBytes } = memory
   return dim(
-    `weights, moments and gradients ${mib(stateBytes)}, activations ${mib(activationBytes)} ` +
-      `(${mib(otherActivationBytes)} with${on ? "out" : ""} --checkpoint-activations)`,
+    `weights, moments and gradients ${bytesText(stateBytes)}, activations ${bytesText(activationBytes)} ` +
+      `(${bytesText(otherActivationBytes)} with${on ? "out" : ""} --checkpoint-activations)`,
   )
 }
 
@@ -104,12 +105,12 @@ function lineOf(metrics: Metrics, steps: number, left: (step: number) => string)
     )
   }
   const { step, loss, lr, grad_norm, tokens_per_second: rate, mul_add_fraction } = metrics
-  const isWide = (process.stdout.columns ?? roomyColumns) >= roomyColumns
+  const isWide = screenWidth() >= roomyColumns
   const share = `${(100 * (mul_add_fraction ?? 0)).toFixed(0)} %`
   const part = mul_add_fraction && isWide ? ` (${share} of mul-add)` : ""
   return (
     `step ${step}/${steps}  loss ${loss.toFixed(4)}  lr ${lr.toExponential(2)}  ` +
-    `norm ${grad_norm.toFixed(2)}  ${rate.toFixed(0)} tok/s${part}  ${left(step)}`
+    `norm ${grad_norm.toFixed(2)}  ${threeDigits(rate)} tok/s${part}  ${left(step)}`
   )
 }
 

@@ -1,7 +1,9 @@
 // The record of a run: metrics.jsonl, a line per entry, and the plot of its losses.
+
 import { existsSync, mkdirSync, readFileSync } from "node:fs"
 import { appendFile } from "node:fs/promises"
 import { dirname, join, resolve } from "node:path"
+import { faultText } from "../model/faults.ts"
 import { writeFileWhole } from "../model/index.ts"
 import { isObject } from "../model/json.ts"
 import { checkpointsIn, foreignIn } from "./checkpoint.ts"
@@ -61,7 +63,7 @@ export async function openLog(
         pending = ""
       } catch (error) {
         // The lines are kept, and written with the next: a full disk ends no training.
-        if (!isTold) onProblem(`Cannot write ${path}: ${(error as Error).message}`)
+        if (!isTold) onProblem(`Cannot write ${path}: ${faultText(error)}`)
         isTold = true
       }
     },

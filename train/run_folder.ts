@@ -2,6 +2,7 @@
 // own there, `.elm-run`, beside a lock that says whose it is: what is removed is only what carries the
 // number of a lock. Two runs into one folder would destroy each other's checkpoints.
 import { fromNode } from "../engine/node.ts"
+import { faultText } from "../model/faults.ts"
 import { syncFolder } from "../model/index.ts"
 import { isObject, parseJson, printable } from "../model/json.ts"
 import { ownName } from "./run_names.ts"
@@ -40,7 +41,7 @@ export class RunFolder {
     const own = join(path, ownName)
     const first = await mkdir(own, { recursive: true }).catch((error: Error) => {
       throw new Error(
-        `Cannot make ${own}, in which a run works: ${error.message}. Give another --out, or move ` +
+        `Cannot make ${own}, in which a run works: ${faultText(error)}. Give another --out, or move ` +
           "away what is in its place",
       )
     })
@@ -140,7 +141,7 @@ async function readLock(path: string): Promise<Owner> {
   const bytes = await fromNode("node:fs/promises")
     .readFile(path)
     .catch((error: Error) => {
-      throw new Error(`${path} cannot be read as the lock of a run: ${error.message}`)
+      throw new Error(`${path} cannot be read as the lock of a run: ${faultText(error)}`)
     })
   const owner = parseJson(bytes, path)
   if (isOwner(owner)) return owner

@@ -1,5 +1,6 @@
 // state.json of a checkpoint: what a run goes on with beside the tensors.
 import { fromNode } from "../engine/node.ts"
+import { faultText } from "../model/faults.ts"
 import { isObject, parseJson, show } from "../model/json.ts"
 import { stepNamed } from "./run_names.ts"
 
@@ -22,7 +23,7 @@ export async function readRunState(checkpoint: string): Promise<RunState> {
   const { join } = fromNode("node:path")
   const path = join(checkpoint, "state.json")
   const bytes = await readFile(path).catch((error: Error) => {
-    throw new Error(`Cannot open ${path}: ${error.message}. Give the folder of a checkpoint`)
+    throw new Error(`Cannot open ${path}: ${faultText(error)}. Give the folder of a checkpoint`)
   })
   const state = parseJson(bytes, path)
   const fail = (field: string, value: unknown, expected: string): never => {

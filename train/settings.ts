@@ -2,6 +2,7 @@
 // share, with their defaults and checks. What a field means to the step is options.ts.
 import * as v from "valibot"
 import { pathToWrite } from "../model/files.ts"
+import { decimal } from "../model/index.ts"
 import { brief, show } from "../model/json.ts"
 import { isBelow1, isNotNegative, isPositive } from "./options.ts"
 
@@ -159,10 +160,16 @@ const sizeFields: readonly Field[] = [
 
 type Fields = Readonly<Record<string, unknown>>
 
+/** What was expected of a field's value; undefined where it is one. */
+export function fieldProblem(field: Field, value: unknown): string | undefined {
+  return v.safeParse(schema.entries[field], value).issues?.[0].message
+}
+
 /** A configuration for fewer steps than it is made for: where `given` says nothing of the warm-up, that
  *  is shorter in proportion. Throws as `checkSettings` does, naming `from`. */
 export function shortened(base: Fields, given: Fields, from: string): Fields {
-  const { steps, warmup_steps: warmup } = checkSettings({ model: "270M", ...base }, from)
+  const sizes = base.init === undefined ? { model: "270M" } : {}
+  const { steps, warmup_steps: warmup } = checkSettings({ ...sizes, ...base }, from)
   if (given.warmup_steps !== undefined || typeof given.steps !== "number") return base
   if (!(given.steps < steps)) return base
   return { ...base, warmup_steps: Math.round((warmup * given.steps) / steps) }
@@ -235,7 +242,7 @@ const textFields: readonly Field[] = ["model", "init", "data", "tokenizer", "pro
 /** A flag's text as the value of a field: a number, two of them, or the text. */
 export function parseValue(field: Field, text: string): number | readonly number[] | string {
   if (textFields.includes(field)) return text
-  const numbers = text.split(",").map((part) => (part.trim() === "" ? Number.NaN : Number(part)))
+  const numbers = text.split(",").map((part) => decimal(part.trim()))
   if (numbers.some((x) => Number.isNaN(x))) return text
   return numbers.length === 1 ? (numbers[0] as number) : numbers
 }

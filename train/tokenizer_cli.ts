@@ -1,11 +1,12 @@
 // `elm tokenizer`: learns a vocabulary from text files, and shows what a tokenizer makes of a text.
 import { open, stat } from "node:fs/promises"
 import { type Command, InvalidArgumentError } from "commander"
-import { whole } from "../bench/cli.ts"
+import { path, paths, probability, whole } from "../bench/arguments.ts"
 import { checkWritable, standardInput, writeWhole } from "../bench/files.ts"
+import { printable } from "../bench/printable.ts"
 import { type Report, reporter } from "../bench/progress.ts"
 import { sayWhich } from "../bench/which.ts"
-import { loadTokenizer, type Tokenizer } from "../model/index.ts"
+import { bytesText, faultText, loadTokenizer, type Tokenizer, threeDigits } from "../model/index.ts"
 import { show } from "../model/json.ts"
 import { learnVocabulary } from "./vocabulary.ts"
 import { type WordCounter, wordCounter } from "./vocabulary_words.ts"
@@ -22,12 +23,6 @@ interface UseFlags {
   readonly bos?: boolean
 }
 
-const fraction = (text: string): number => {
-  const value = Number(text)
-  if (/^[\d.]+$/.test(text) && value > 0 && value <= 1) return value
-  throw new InvalidArgumentError("Expected a number above 0 and up to 1.")
-}
-
 /** Adds the ids of an argument, which may hold several: "1 2", "1,2". */
 const tokenIds = (text: string, before: readonly number[] = []): readonly number[] => {
   const ids = text.split(/[\s,]+/).filter((id) => id !== "")
@@ -42,10 +37,10 @@ export function addTokenizer(program: Command): void {
   tokenizer
     .command("train")
     .description("learn a byte-pair vocabulary and write it as a SentencePiece model")
-    .argument("<files...>", "UTF-8 text files")
-    .requiredOption("--out <file>", "the tokenizer.model to write")
+    .argument("<files...>", "UTF-8 text files", paths)
+    .requiredOption("--out <file>", "the tokenizer.model to write", path)
     .option("--vocab-size <n>", "pieces, 259 of them special", whole(260, 1 << 20), 4096)
-    .option("--character-coverage <x>", "part of the characters with a piece", fraction, 0.9995)
+    .option("--character-coverage <x>", "part of the characters with a piece", probability, 0.9995)
     .option("--max-piece-length <n>", "most characters of a piece", whole(1, 512), 16)
     .action(train)
   tokenizer
@@ -55,6 +50,7 @@ export function addTokenizer(program: Command): void {
     .requiredOption(
       "--tokenizer <path>",
       'tokenizer.model, tokenizer.json, their folder, or "byte"',
+      path,
     )
     .option("--bos", "begin with the BOS token")
     .action(encode)
@@ -65,6 +61,7 @@ export function addTokenizer(program: Command): void {
     .requiredOption(
       "--tokenizer <path>",
       'tokenizer.model, tokenizer.json, their folder, or "byte"',
+      path,
     )
     .action(decode)
 }
@@ -83,8 +80,10 @@ async function train(files: readonly string[], flags: TrainFlags): Promise<void>
     report.done()
     const seconds = ((performance.now() - start) / 1000).toFixed(1)
     console.log(
-      `${flags.out}: ${flags.vocabSize} pieces from ${(bytes / 1e6).toFixed(1)} MB in ` +
-        `${seconds} s, ${(bytes / tokens).toFixed(2)} bytes a token on them`,
+      printable(
+        `${flags.out}: ${flags.vocabSize} pieces from ${bytesText(bytes)} in ` +
+          `${seconds} s, ${threeDigits(bytes / tokens)} bytes a token on them`,
+      ),
     )
   } finally {
     report.done()
@@ -93,8 +92,13 @@ async function train(files: readonly string[], flags: TrainFlags): Promise<void>
 
 /** Counts the words of a file, read in parts. Returns its size in bytes. */
 async function countFile(path: string, words: WordCounter, report: Report): Promise<number> {
-  const found = await stat(path).catch(() => undefined)
-  if (!found?.isFile()) throw new Error(`Cannot open ${path}: no such file. Give text files`)
+  const found = await stat(path).catch((error) => {
+    throw new Error(`Cannot open ${path}: ${faultText(error)}. Give text files`)
+  })
+  if (!found.isFile()) {
+    const kind = found.isDirectory() ? "a folder" : "a pipe or a device"
+    throw new Error(`Cannot open ${path}: it is ${kind}. Give text files`)
+  }
   const { size } = found
   const file = await open(path, "r")
   try {
@@ -134,7 +138,9 @@ async function decode(ids: readonly number[], { tokenizer }: UseFlags): Promise<
   if (beyond !== undefined) {
     throw new RangeError(`${tokenizer}: token ids lie in 0 … ${vocabSize - 1}, got ${beyond}`)
   }
-  console.log(decode(ids))
+  // Programs get the text as it is, a terminal what is safe.
+  const text = decode(ids)
+  console.log(process.stdout.isTTY ? printable(text) : text)
 }
 
 async function loadAndSay(path: string): Promise<Tokenizer> {

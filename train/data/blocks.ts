@@ -1,5 +1,6 @@
 // A file's text in blocks of whole lines. Never more than a block, or one line, is in memory.
 import { fromNode } from "../../engine/node.ts"
+import { faultText } from "../../model/index.ts"
 import { unpacked } from "./unpack.ts"
 
 /** Bytes of a line that may be a record; a string could hold twice as much. */
@@ -49,13 +50,15 @@ export async function* readBlocks(path: string, cut: boolean): AsyncGenerator<Bl
   }
 }
 
-/** A file's text as a whole, unpacked. Throws what `readBlocks` throws, SyntaxError where it is no UTF-8. */
-export async function readText(path: string): Promise<string> {
+/** A file's text, unpacked, as a whole or up to the block that completes `most` characters. Throws what
+ *  `readBlocks` throws, SyntaxError where it is no UTF-8. */
+export async function readText(path: string, most = Number.POSITIVE_INFINITY): Promise<string> {
   let text = ""
   for await (const block of readBlocks(path, true)) {
     const [line] = block.wrong
     if (line !== undefined) throw notUtf8(path, line)
     text += block.text
+    if (text.length >= most) break
   }
   return text
 }
@@ -111,5 +114,5 @@ function explain(error: Error & { code?: string }, path: string, line: number): 
   if (/^(Z_|ZSTD_)/.test(code)) {
     return new SyntaxError(`${path} is damaged ${after}: ${message}. Download it again`)
   }
-  return new Error(`Cannot read ${path}: ${message}`)
+  return new Error(`Cannot read ${path}: ${faultText(error)}`)
 }

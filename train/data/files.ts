@@ -1,6 +1,7 @@
 // The files that sources name, and which of them a rank and worker reads in which order: the
 // original's shuffles to the bit. What a file holds is left to readers.ts.
 import { fromNode } from "../../engine/node.ts"
+import { faultText } from "../../model/faults.ts"
 import { printable, show } from "../../model/json.ts"
 import { isRun } from "../run_names.ts"
 import type { CheckedSource, DataConfig } from "./config.ts"
@@ -120,7 +121,7 @@ async function addFilesOf(
     const name = join(inside, entry)
     const path = join(root, name)
     const there = await fs.stat(path).catch((error: Error) => {
-      if (formatOf(entry)) throw new Error(`Cannot read ${path}: ${error.message}`)
+      if (formatOf(entry)) throw new Error(`Cannot read ${path}: ${faultText(error)}`)
     })
     if (!there?.isDirectory() && !(there?.isFile() && formatOf(entry))) continue
     const real = await fs.realpath(path)

@@ -1,7 +1,9 @@
 // A Parquet file that is open once, and whose footer is sound as far as counts go: a list in it has no
 // more elements than bytes, so that no decoder makes billions of them.
+
 import type { AsyncBuffer } from "hyparquet"
 import { fromNode } from "../../engine/node.ts"
+import { faultText } from "../../model/faults.ts"
 import { Thrift, type ThriftStruct, type ThriftValue } from "./thrift.ts"
 
 export interface ParquetFile extends AsyncBuffer {
@@ -13,7 +15,7 @@ export interface ParquetFile extends AsyncBuffer {
 export async function openParquet(path: string): Promise<ParquetFile> {
   const { open } = fromNode("node:fs/promises")
   const file = await open(path, "r").catch((error: Error) => {
-    throw new Error(`Cannot read ${path}: ${error.message}`)
+    throw new Error(`Cannot read ${path}: ${faultText(error)}`)
   })
   try {
     const { size } = await file.stat()

@@ -1,0 +1,196 @@
+// Every table that a command prints, at terminals of every width: no line is wider, nothing that matters
+// most is missing, and what there is no room for is named.
+import { readdirSync, readFileSync } from "node:fs"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import t from "tap"
+import { driveTable } from "../bench/drive.ts"
+import { stepsTable } from "../bench/explain.ts"
+import { normRowsTable } from "../bench/norm_rows.ts"
+import { normTable } from "../bench/norms.ts"
+import { opsTable } from "../bench/ops.ts"
+import { perplexityTable } from "../bench/perplexity.ts"
+import { headline, table } from "../bench/report.ts"
+import { predict, rooflineTable } from "../bench/roofline.ts"
+import { type Column, folded, tableText, widthOf } from "../bench/table.ts"
+import type { Row } from "../bench/throughput.ts"
+import { trainTable } from "../bench/train.ts"
+import { normKinds } from "../model/index.ts"
+
+const spread = { median: 1050.4, min: 987.6, max: 1103 }
+const times = { median: 0.1842, min: 0.18, max: 12.3 }
+
+const row = (model: string): Row => ({
+  ...{ model, backend: "wasm", dtype: "bf16", cache: "f16", threads: 16, parameters: 271527168 },
+  ...{ promptTokens: 35, generatedTokens: 64, promptTokensPerSecond: 1050 },
+  ...{ generationTokensPerSecond: 62.35, totalTokensPerSecond: 90.1, promptSpread: spread },
+  ...{ generationSpread: spread, totalSpread: spread, bandwidthFraction: 0.93 },
+  ...{ bytesPerSecond: 4e10, flopsFraction: 0.61, flopsPerSecond: 4e11, stepsPerToken: 100 },
+  ...{ weightBytes: 543e6, peakMemoryBytes: 1.2e9, loadMs: 1234, readyMs: 5000 },
+})
+const steps = [3, 120].map((step) => ({
+  ...{ step, op: "normMatmulSwiglu", kernels: ["normMatmulSwiglu", "copy"], workgroups: [640, 1] },
+  ...{ bytes: 1e7, flops: 2e7, microseconds: 812.3, rooflineMicroseconds: 700 },
+}))
+const cases = [
+  "rmsNorm N=1 D=1280 eps=0.000001",
+  "ropeAttentionParts B=1 H=12 G=3 S=300 E=64 C=300 R=10 position=299 eps=0.000001 scale=0.125",
+]
+const norms = normKinds.map((norm) => ({
+  ...{ model: "OpenELM-1_1B bf16", norm, normsPerToken: 113, stepsPerToken: 480 },
+  ...{ promptTokensPerSecond: 373.21, generationTokensPerSecond: 25.4, totalTokensPerSecond: 60 },
+  ...{ promptRatio: 0.981, generationRatio: 0.9431, normMicroseconds: 1234.5 },
+}))
+const training = {
+  ...{ model: "small, V 32000", dtype: "bf16", parameters: 2e7, batch: 8, positions: 128 },
+  ...{ tokensPerSecond: 6300, spread, flopsFraction: 0.71, flopsPerSecond: 1e11 },
+  ...{ activationBytes: 3e8, stateBytes: 3e8, peakMemoryBytes: 2e9, steps: 300 },
+}
+const driven = {
+  dtype: "bf16" as const,
+  ...{ model: "OpenELM-270M", dispatchesPerToken: 100, submitsPerToken: 1 },
+  ...{ readbacksPerToken: 1, bindGroupsPerToken: 0, processorMs: times, callerMs: times },
+}
+const predictions = await predict({ model: ["270M"], dtype: "bf16", cache: "f32", context: 1059 })
+
+/** Texts by table, and what is never left out of it. */
+const tables: Readonly<Record<string, readonly [(width: number) => string, readonly string[]]>> = {
+  table: [
+    (width) => table({ rows: [row("OpenELM-270M"), row("一个很长的名字".repeat(4))] }, width),
+    ["model", "prompt tok/s", "generation tok/s"],
+  ],
+  stepsTable: [
+    (width) => stepsTable({ model: "OpenELM-270M", dtype: "bf16" }, steps, width),
+    ["kernel", "µs"],
+  ],
+  opsTable: [
+    (width) =>
+      opsTable(
+        cases.map((each) => ({
+          ...{ case: each, microseconds: 1234.5, errorFraction: 0.03, bytesPerSecond: 1e10 },
+          ...{ bandwidthFraction: 0.5, flopsPerSecond: 1e10, flopsFraction: 0.2 },
+        })),
+        width,
+      ),
+    ["µs"],
+  ],
+  normTable: [(width) => normTable(norms, width), ["norm (per token)", "generation ratio"]],
+  normRowsTable: [
+    (width) =>
+      normRowsTable(
+        [
+          {
+            ...{ rows: 36, width: 2048, naiveMicroseconds: 99, fusedMicroseconds: 9 },
+            ratio: times,
+          },
+        ],
+        width,
+      ),
+    ["naive / fused"],
+  ],
+  trainTable: [(width) => trainTable([training], width), ["tok/s"]],
+  driveTable: [(width) => driveTable([driven], width), ["processor ms"]],
+  rooflineTable: [(width) => rooflineTable(predictions, width), ["GPU", "generation tok/s"]],
+  perplexityTable: [
+    (width) =>
+      perplexityTable(
+        (["f32", "q4"] as const).map((dtype) => ({
+          ...{ dtype, crossEntropy: 3.1234, perplexity: 22.7 },
+          ...{ tokens: 20000, weightBytes: 5.4e6 },
+        })),
+        width,
+      ),
+    ["perplexity"],
+  ],
+}
+
+for (const [name, [text, kept]] of Object.entries(tables)) {
+  t.test(`${name} fits terminals of 20 to 200 columns`, (t) => {
+    const whole = text(Number.POSITIVE_INFINITY)
+    const names =
+      whole
+        .split("\n")
+        .find((line) => /^│/.test(line))
+        ?.split("│") ?? []
+    const columns = names.map((each) => each.trim()).filter(Boolean)
+    t.ok(columns.length >= 3, "a pipe gets all columns, in one line")
+    t.notMatch(whole, /--json has all/)
+    for (const width of [20, 40, 60, 80, 100, 120, 200]) {
+      const fitted = text(width)
+      for (const line of fitted.split("\n")) t.ok(widthOf(line) <= width, `${width}: ${line}`)
+      // Words are not broken, but stand in lines of their own.
+      const words = fitted.replace(/[│\s]+/g, " ")
+      const isList = !fitted.includes("┌")
+      // The first column's values are a list's headings.
+      const named = isList ? columns.slice(1) : columns
+      for (const each of kept) if (named.includes(each)) t.match(words, each, `${width}`)
+      const missing = named.filter((each) => !words.includes(each))
+      t.equal(missing.length, 0, `${width}: ${missing.join()} neither shown nor named`)
+      if (isList) t.notMatch(fitted, /--json/, "a list has everything")
+    }
+    t.end()
+  })
+}
+
+t.test("every table of the commands is in this list, and drawn in one place", (t) => {
+  const bench = fileURLToPath(new URL("../../bench", import.meta.url))
+  const files = readdirSync(bench).filter((file) => file.endsWith(".ts"))
+  const text = (file: string): string => readFileSync(join(bench, file), "utf8")
+  const drawing = files.filter((file) => text(file).includes("console-table-printer"))
+  t.same(drawing, ["table.ts"])
+  const all = files
+    .filter((file) => file !== "table.ts")
+    .flatMap((file) => [...text(file).matchAll(/export function (table|\w+Table)\(/g)])
+  t.same(all.map(([, name]) => name).sort(), Object.keys(tables).sort())
+  t.end()
+})
+
+const columns: readonly Column[] = [
+  { name: "what", rank: 0, left: true, least: 6 },
+  { name: "kept", rank: 0 },
+  { name: "less", rank: 1 },
+  { name: "least", rank: 2 },
+]
+const one = { what: "a b c d", kept: 1, less: 22, least: 333 }
+
+t.test("the columns of the highest rank go first, and are named", (t) => {
+  t.notMatch(tableText({ columns, rows: [one] }, 37), /without/)
+  const narrower = tableText({ columns, rows: [one] }, 31)
+  t.match(narrower, /without least: 31 columns/)
+  t.match(narrower, /less/)
+  t.match(tableText({ columns, rows: [one] }, 23), /without less; least:/)
+  const list = tableText({ columns: columns.map((c) => ({ ...c, rank: 0 })), rows: [one] }, 26)
+  t.equal(list, "a b c d\n  kept   1\n  less   22\n  least  333")
+  t.end()
+})
+
+t.test("a cell is folded between words, and cut where it has none; indents stay", (t) => {
+  t.same(folded("one two three", 8), ["one two", "three"])
+  t.same(folded("abcdefghij k", 4), ["abcd", "efgh", "ij k"])
+  t.same(folded("  in\nout", 20), ["  in", "out"])
+  t.same(folded("一二三", 4), ["一二", "三"], "letters of two columns")
+  t.end()
+})
+
+t.test("what a terminal would obey is escaped in cells", (t) => {
+  const text = tableText({ columns, rows: [{ ...one, what: "\x1b[31mred\n\x9b2J\u202e" }] }, 80)
+  t.match(text, "\\x1b[31mred \\x9b2J\\u202e")
+  t.notMatch(text, /(?!\n)\p{Cc}|\p{Bidi_Control}/u)
+  t.end()
+})
+
+t.test("the machine's line is folded too", (t) => {
+  const machine = {
+    ...{ cpu: "Some Processor Of Many Words", cores: 16, memoryBytes: 1e10, os: "linux" },
+    ...{
+      runtime: "node 24",
+      bytesPerSecond: 3e10,
+      flopsPerSecond: 2e11,
+      build: "simd",
+      threads: 2,
+    },
+  }
+  const text = headline({ schema: "elm-bench/1", machine, rows: [] }, 40)
+  t.ok(text.split("\n").every((line) => line.length <= 40))
+  t.end()
+})
