@@ -3,6 +3,7 @@ import { Command } from "commander"
 import { addTrain } from "../train/cli.ts"
 import { addTokenizer } from "../train/tokenizer_cli.ts"
 import { addBench } from "./cli.ts"
+import { addCompletion } from "./completion.ts"
 import { debugFlag } from "./debug.ts"
 import { addGenerate } from "./generate.ts"
 import { printable } from "./printable.ts"
@@ -21,6 +22,7 @@ export function elmProgram(version: string): Command {
   addTrain(program)
   addGenerate(program)
   addTokenizer(program)
+  addCompletion(program)
   addDebug(program)
   return program
 }

@@ -104,7 +104,7 @@ t.test("no control character of a name reaches the terminal", skip, async (t) =>
 
 t.test("nobody reads: no stack, and the file is written all the same", async (t) => {
   const file = join(dir, "unread.json")
-  const lines = ["--help", "bench --help", "train --help", "bench roofline"]
+  const lines = ["--help", "bench --help", "train --help", "bench roofline", "completion bash"]
   for (const line of [...lines, `bench roofline --json ${file}`, "bench nonsense"]) {
     const child = spawn(process.execPath, [elm, ...line.split(" ")])
     child.stdout.destroy()

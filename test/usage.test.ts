@@ -132,6 +132,7 @@ t.test("wrong usage exits with 2 also where it is found after parsing", async (t
     ["average out", /missing required argument 'checkpoints'/],
     ["tokenizer encode hi", /required option '--tokenizer <path>'/],
     ["tokenizer train --out x", /missing required argument 'files'/],
+    ["completion tcsh", /Allowed choices are bash, zsh, fish/],
   ]
   for (const [line, message] of cases) {
     const { code, stdout, stderr } = await run(line.split(" "))
