@@ -26,6 +26,7 @@ import { benchPerplexity, type PerplexityFlags, perplexityTable } from "./perple
 import { reporter } from "./progress.ts"
 import { type BenchResult, headline, table } from "./report.ts"
 import { sizes } from "./sizes.ts"
+import { benchStart, type StartFlags, startTable } from "./start.ts"
 import { type BenchOptions, checkFits, leastGenerated, measure, type Row } from "./throughput.ts"
 import { benchTrain, type TrainFlags, trainCases, trainTable } from "./train.ts"
 
@@ -55,6 +56,7 @@ export function addBench(program: Command): void {
   addTrain(bench)
   addPerplexity(bench)
   addOps(bench)
+  addStart(bench)
   addGpu(bench)
   const others = bench.commands.slice(1).map((command) => command.name())
   bench.description(
@@ -172,6 +174,15 @@ function addPerplexity(bench: Command): void {
     jsonOption(),
   ]).action((flags: PerplexityFlags & JsonFlag) =>
     tabulate("elm-bench-perplexity/1", flags, benchPerplexity, perplexityTable),
+  )
+}
+
+function addStart(bench: Command): void {
+  const command = bench
+    .command("start")
+    .description("time what a program waits for before its first token, beside `node -e 0`")
+  withOptions(command, [repeatOption("processes of each, in turns", 9), jsonOption()]).action(
+    (flags: StartFlags & JsonFlag) => tabulate("elm-bench-start/1", flags, benchStart, startTable),
   )
 }
 

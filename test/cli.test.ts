@@ -91,6 +91,23 @@ t.test("bench ops prints a row for each case", async (t) => {
   t.notMatch(js.stdout, /rmsNorm/, "the js backend has plain kernels only")
 })
 
+t.test("bench start times what comes before a token, beside node itself", async (t) => {
+  const { code, stdout, stderr } = await node(elm, "bench", "start", "--repeat", "1", "--json")
+  t.equal(code, 0, stderr)
+  const { schema, rows } = JSON.parse(stdout)
+  t.equal(schema, "elm-bench-start/1")
+  const whats = rows.map(({ what }: { what: string }) => what)
+  t.same(whats.slice(0, 4), [
+    "node -e 0",
+    "import of the package",
+    "pool of 1 thread",
+    "pool of 2 threads",
+  ])
+  t.match(whats.at(-1), /first token of the package's model/)
+  for (const { ratio, milliseconds } of rows) t.ok(ratio > 0 && milliseconds.median > 0)
+  t.equal(rows[0].ratio, 1)
+})
+
 t.test("wrong usage exits with 2, other errors with 1, each with one message", async (t) => {
   const cases: readonly [string[], number, RegExp][] = [
     [["bench", "--model", "7B"], 2, /7B.*270M/s],

@@ -12,6 +12,7 @@ import { opsTable } from "../bench/ops.ts"
 import { perplexityTable } from "../bench/perplexity.ts"
 import { headline, table } from "../bench/report.ts"
 import { predict, rooflineTable } from "../bench/roofline.ts"
+import { startTable } from "../bench/start.ts"
 import { type Column, folded, tableText, widthOf } from "../bench/table.ts"
 import type { Row } from "../bench/throughput.ts"
 import { trainTable } from "../bench/train.ts"
@@ -101,6 +102,11 @@ const tables: Readonly<Record<string, readonly [(width: number) => string, reado
         width,
       ),
     ["perplexity"],
+  ],
+  startTable: [
+    (width) =>
+      startTable([{ what: "import to the first token", milliseconds: spread, ratio: 4.5 }], width),
+    ["of node -e 0"],
   ],
 }
 
