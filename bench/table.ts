@@ -113,7 +113,8 @@ function drawn(
 ): string[] {
   const out = new Table({
     shouldDisableColors: !inColour,
-    colorMap: { dim: "\x1b[2m" },
+    // Not white, which some terminals have as their ground.
+    colorMap: { dim: "\x1b[2m", white: "\x1b[39m" },
     columns: shown.map(({ at, width }) => {
       const { name, left = false } = columns[at] as Column
       return { name, alignment: left ? "left" : "right", minLen: width, maxLen: width }
