@@ -162,6 +162,22 @@ function draw(
   return bestLane(best, index)
 }
 
+/** Whether all V numbers of a row are numbers. Cheaper than a maximum that keeps NaN. */
+function isWithoutNaN(x: usize, V: u32): bool {
+  const end = x + ((<usize>V) << 2)
+  let a = i32x4.splat(-1)
+  let b = a
+  for (; x + 32 <= end; x += 32) {
+    const four = v128.load(x)
+    const more = v128.load(x, 16)
+    a = v128.and(a, f32x4.eq(four, four))
+    b = v128.and(b, f32x4.eq(more, more))
+  }
+  let all = i32x4.all_true(v128.and(a, b))
+  for (; x < end; x += 4) all = all && load<f32>(x) == load<f32>(x)
+  return all
+}
+
 export function sample(
   logits: usize, controls: usize, seed: usize, position: usize, token: usize,
   B: u32, V: u32, begin: u32, end: u32,
@@ -172,13 +188,15 @@ export function sample(
   for (let b = begin; b < end; b++) {
     const at = (<usize>b) << 2
     const x = logits + <usize>V * at
+    if (temperature === 0) {
+      const id = rowArgmax(x, V)
+      const found = abs(load<f32>(x + ((<usize>id) << 2))) < Infinity && isWithoutNaN(x, V)
+      store<i32>(token + at, found ? <i32>id : -1)
+      continue
+    }
     const top = rowMax(x, V)
     if (!(abs(top) < Infinity)) {
       store<i32>(token + at, -1)
-      continue
-    }
-    if (temperature === 0) {
-      store<u32>(token + at, rowArgmax(x, V))
       continue
     }
     let least: f32 = -Infinity
