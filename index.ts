@@ -78,7 +78,7 @@ export {
   type Progress,
   parameterCount,
   parseTokenizer,
-  type QuantisedFormat,
+  type QuantizedFormat,
   type RandomOptions,
   type SaveOptions,
   type SizeName,

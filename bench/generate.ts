@@ -4,6 +4,7 @@ import { existsSync } from "node:fs"
 import { join } from "node:path"
 import { type Command, Option } from "commander"
 import type { BackendName } from "../backends/index.ts"
+import { isRemote } from "../model/files/remote.ts"
 import {
   type CacheDType,
   OpenELM,
@@ -12,8 +13,7 @@ import {
   threeDigits,
   type WeightDType,
 } from "../model/index.ts"
-import { isRemote } from "../model/remote.ts"
-import { checkpointsIn } from "../train/checkpoint.ts"
+import { checkpointsIn } from "../train/run/checkpoint.ts"
 import { notNegative, path, probability, usageError, whole } from "./arguments.ts"
 import { bold } from "./colour.ts"
 import { whileRunning } from "./ending.ts"

@@ -60,7 +60,7 @@ const normsOfStep: Readonly<Record<string, number>> = {
 }
 
 export const normsIn = ({ steps }: Plan): number =>
-  steps.reduce((sum, { op }) => sum + (normsOfStep[op.name.replace("Quantised", "")] ?? 0), 0)
+  steps.reduce((sum, { op }) => sum + (normsOfStep[op.name.replace("Quantized", "")] ?? 0), 0)
 
 /** OLMo-1B: 16 layers of width 2048, no norm of queries and keys (Groeneveld et al. 2024, 2402.00838). */
 const olmo = (): ModelConfig =>

@@ -2,7 +2,7 @@
 // keeps, so that it loads without packing. config.json comes last: a folder without it is unfinished.
 import { join } from "node:path"
 import { type Command, Option } from "commander"
-import { fileIn, readIfThere } from "../model/files.ts"
+import { fileIn, readIfThere } from "../model/files/files.ts"
 import {
   bytesText,
   configJson,
@@ -13,9 +13,9 @@ import {
   openModelFolder,
   parameterCount,
   pathToWrite,
-  type QuantisedFormat,
-  quantisedFormats,
-  quantisedTensors,
+  type QuantizedFormat,
+  quantizedFormats,
+  quantizedTensors,
   threeDigits,
   tokenizerFiles,
   writeSafetensors,
@@ -31,7 +31,7 @@ import { reporter } from "./progress.ts"
 const mostBytes = 64 << 20
 
 interface Flags {
-  readonly dtype: QuantisedFormat
+  readonly dtype: QuantizedFormat
   readonly threads?: number
 }
 
@@ -43,7 +43,7 @@ export function addQuantize(program: Command): void {
     .argument("<out>", "the folder to write, new or empty", path)
     .addOption(
       new Option("--dtype <name>", "format of the matrices")
-        .choices([...quantisedFormats])
+        .choices([...quantizedFormats])
         .makeOptionMandatory(),
     )
     .addOption(threadsOption())
@@ -74,7 +74,7 @@ async function write(folder: ModelFolder, out: string, flags: Flags): Promise<st
   await using backend = await openFor({ backend: "wasm", threads, revectorise: true })
   const start = performance.now()
   const progress = (done: number, total: number) => report("quantizing", done / total)
-  const { tensors, made } = quantisedTensors(folder, backend, dtype, progress)
+  const { tensors, made } = quantizedTensors(folder, backend, dtype, progress)
   try {
     await writeSafetensors(join(out, "model.safetensors"), tensors, { format: markOf(dtype) })
   } finally {

@@ -11,7 +11,7 @@
 //   // scalars: w                  tensors in panels that it takes number by number, not by fours
 //   // wide: w                     tensors that it takes 16 bytes at a time: `w_half` gives eight
 //                                  numbers of a tensor in panels, `w_at` words of others
-//   // using: quantised_row        files that come before all others in the search for declarations
+//   // using: quantized_row        files that come before all others in the search for declarations
 //   // fours: x y                 tensors that it takes by fours though they are not in panels
 //   // fours: x y if D % 4 == 0   by fours where the parameters are such, else number by number: the
 //   //                            kernel says x_four(i) and y_setFour(i, v, end), i its first element

@@ -1,14 +1,14 @@
 // What a model is asked for, checked before anything is allocated; and errors that say what to do.
 import type { Backend } from "../engine/index.ts"
 import { bytesText } from "./amount.ts"
+import type { ModelFolder } from "./checkpoints/folder.ts"
 import type { ModelConfig } from "./config.ts"
-import type { ModelFolder } from "./folder.ts"
-import { checkToken, isList } from "./generate.ts"
-import { type WeightDType, weightBytes, weightDTypes } from "./layout.ts"
+import { checkToken, isList } from "./generate/generate.ts"
+import { type CacheOptions, cacheDTypes } from "./generate/session.ts"
 import { type NormKind, type Norms, normKinds, normsOf } from "./norms.ts"
 import type { ModelOptions } from "./options.ts"
-import { type CacheOptions, cacheDTypes } from "./session.ts"
-import type { Filling } from "./weights.ts"
+import { type WeightDType, weightBytes, weightDTypes } from "./weights/layout.ts"
+import type { Filling } from "./weights/weights.ts"
 
 /** Options with defaults. */
 export interface Checked extends CacheOptions {
@@ -47,7 +47,7 @@ export const fillingOf = ({ room, onProgress }: ModelOptions): Filling => ({
   progress: onProgress,
 })
 
-/** The dtype to load a folder in: a quantised folder has its own and no other. */
+/** The dtype to load a folder in: a quantized folder has its own and no other. */
 export function dtypeFor(folder: ModelFolder, asked: WeightDType | undefined) {
   const { format, path } = folder
   if (!format || asked === undefined || asked === format) return asked ?? format

@@ -1,8 +1,8 @@
 // The sizes of a model: what they derive from, the four released ones, the config.json format and
 // the shapes of the weights. The scaling rule itself is in scaling.ts.
 import { checkObject, isSingle, kindOf } from "../engine/index.ts"
-import { formatOf, type QuantisedFormat } from "./format.ts"
-import { checkEnds, type GenerationDefaults } from "./generation.ts"
+import { formatOf, type QuantizedFormat } from "./checkpoints/format.ts"
+import { checkEnds, type GenerationDefaults } from "./generate/generation.ts"
 import { checkNumber, isObject, show } from "./json.ts"
 import { checkMultipliers, type Multipliers, makeDivisible, perLayer } from "./scaling.ts"
 import { checkConfig, type ModelName, modelNames, releasedSizes, type SizeName } from "./sizes.ts"
@@ -212,7 +212,7 @@ const fileNames: ReadonlyMap<string, string> = new Map([
 ])
 
 /** The config as Apple's config.json, an object for JSON.stringify; `parseConfig` reads it back. */
-export function configJson(config: ModelConfig, format?: QuantisedFormat): Record<string, unknown> {
+export function configJson(config: ModelConfig, format?: QuantizedFormat): Record<string, unknown> {
   const fields = [...fileNames].map(([key, field]) => [field, config[key as keyof ModelConfig]])
   const code = "apple/OpenELM-270M--"
   return {

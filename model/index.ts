@@ -1,12 +1,26 @@
 // OpenELM: sizes, weights, generation.
 export { bytesText, decimal, threeDigits } from "./amount.ts"
 export {
-  folderAtomically,
-  removeTemporaries,
-  syncFolder,
-  writeAtomically,
-  writeFileWhole,
-} from "./atomic.ts"
+  type ModelFolder,
+  openModelFolder,
+  readConfig,
+  type TensorSource,
+} from "./checkpoints/folder.ts"
+export { markOf, type QuantizedFormat, quantizedFormats } from "./checkpoints/format.ts"
+export { quantizedTensors } from "./checkpoints/quantized.ts"
+export {
+  openSafetensors,
+  type SafetensorsFile,
+  type TensorData,
+  writeSafetensors,
+} from "./checkpoints/safetensors.ts"
+export {
+  onlyFinite,
+  rowTensors,
+  type SavedDType,
+  savedFiles,
+  saveModel,
+} from "./checkpoints/saving.ts"
 export {
   type ConfigSpec,
   configJson,
@@ -21,10 +35,16 @@ export {
   scaledConfig,
   tensorShapes,
 } from "./config.ts"
-export { faultText, systemFault } from "./faults.ts"
-export { cannot, pathToWrite } from "./files.ts"
-export { type ModelFolder, openModelFolder, readConfig, type TensorSource } from "./folder.ts"
-export { markOf, type QuantisedFormat, quantisedFormats } from "./format.ts"
+export {
+  folderAtomically,
+  removeTemporaries,
+  syncFolder,
+  writeAtomically,
+  writeFileWhole,
+} from "./files/atomic.ts"
+export { faultText, systemFault } from "./files/faults.ts"
+export { cannot, pathToWrite } from "./files/files.ts"
+export type { Waiting } from "./files/http.ts"
 export {
   type Attend,
   block,
@@ -33,11 +53,10 @@ export {
   type Pass,
   type Weights,
 } from "./forward.ts"
-export { type GenerateOptions, isList, nextTurn, type Token } from "./generate.ts"
-export { type GenerationDefaults, generationFile } from "./generation.ts"
-export { Holder } from "./holder.ts"
-export type { Waiting } from "./http.ts"
-export { type Spec, specsOf, type WeightDType, weightBytes, weightDTypes } from "./layout.ts"
+export { type GenerateOptions, isList, nextTurn, type Token } from "./generate/generate.ts"
+export { type GenerationDefaults, generationFile } from "./generate/generation.ts"
+export { type CacheDType, cacheDTypes, Session } from "./generate/session.ts"
+export type { TokenizerOption } from "./generate/text.ts"
 export { type LossOptions, type LossTerms, lossTerms } from "./loss.ts"
 export {
   type NormKind,
@@ -50,18 +69,7 @@ export {
 } from "./norms.ts"
 export { OpenELM } from "./openelm.ts"
 export type { LoadOptions, ModelOptions, RandomOptions, SaveOptions } from "./options.ts"
-export { quantisedTensors } from "./quantised.ts"
-export { loadMatrix, loadVector } from "./reading.ts"
-export {
-  openSafetensors,
-  type SafetensorsFile,
-  type TensorData,
-  writeSafetensors,
-} from "./safetensors.ts"
-export { onlyFinite, rowTensors, type SavedDType, savedFiles, saveModel } from "./saving.ts"
-export { type CacheDType, cacheDTypes, Session } from "./session.ts"
 export { shippedModel } from "./shipped.ts"
-export type { TokenizerOption } from "./text.ts"
 export {
   type EncodeOptions,
   loadTokenizer,
@@ -73,4 +81,13 @@ export {
   tokenizersIn,
 } from "./tokenizer/index.ts"
 export { Usage } from "./usage.ts"
-export { outlineWeights, type Progress } from "./weights.ts"
+export { Holder } from "./weights/holder.ts"
+export {
+  type Spec,
+  specsOf,
+  type WeightDType,
+  weightBytes,
+  weightDTypes,
+} from "./weights/layout.ts"
+export { loadMatrix, loadVector } from "./weights/reading.ts"
+export { outlineWeights, type Progress } from "./weights/weights.ts"

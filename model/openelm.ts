@@ -1,5 +1,8 @@
 // A model on a backend: loading, logits, generation.
 import { type Backend, checkObject, kindOf, type Plan, type Tensor } from "../engine/index.ts"
+import { openModelFolder } from "./checkpoints/folder.ts"
+import { isQuantized } from "./checkpoints/format.ts"
+import { rowTensors, saveModel } from "./checkpoints/saving.ts"
 import {
   type Checked,
   checkModelOptions,
@@ -9,25 +12,22 @@ import {
   fillingOf,
 } from "./checks.ts"
 import { configOf, type ModelConfig, parameterCount, type SizeName } from "./config.ts"
-import { evaluate } from "./evaluate.ts"
-import { pathOf, pathToWrite } from "./files.ts"
-import { openModelFolder } from "./folder.ts"
-import { isQuantised } from "./format.ts"
+import { pathOf, pathToWrite } from "./files/files.ts"
 import type { Trace, Weights } from "./forward.ts"
-import { checkOptions, type GenerateOptions, type Token } from "./generate.ts"
-import { type WeightDType, weightDTypes } from "./layout.ts"
+import { evaluate } from "./generate/evaluate.ts"
+import { checkOptions, type GenerateOptions, type Token } from "./generate/generate.ts"
+import { SessionPool } from "./generate/pool.ts"
+import { type CacheDType, Session } from "./generate/session.ts"
+import { type Source, stream } from "./generate/stream.ts"
+import { continuation, promptIds, tokenizerFor } from "./generate/text.ts"
 import type { NormKind, Norms } from "./norms.ts"
 import type { LoadOptions, ModelOptions, RandomOptions, SaveOptions } from "./options.ts"
-import { SessionPool } from "./pool.ts"
-import { type Check, lostDevices, Residence } from "./restore.ts"
-import { rowTensors, saveModel } from "./saving.ts"
-import { type CacheDType, Session } from "./session.ts"
 import { checkConfig } from "./sizes.ts"
-import { type Source, stream } from "./stream.ts"
-import { continuation, promptIds, tokenizerFor } from "./text.ts"
 import type { Tokenizer } from "./tokenizer/index.ts"
 import { Usage } from "./usage.ts"
-import { type LoadedWeights, loadWeights, randomWeights } from "./weights.ts"
+import { type WeightDType, weightDTypes } from "./weights/layout.ts"
+import { type Check, lostDevices, Residence } from "./weights/restore.ts"
+import { type LoadedWeights, loadWeights, randomWeights } from "./weights/weights.ts"
 
 export class OpenELM {
   readonly config: ModelConfig
@@ -214,7 +214,7 @@ export class OpenELM {
   }
 
   /** Writes config.json, model.safetensors and the tokenizer's file, if there is one, into a folder
-   *  given by its path or a file URL, in the Hugging Face layout. Throws RangeError for quantised
+   *  given by its path or a file URL, in the Hugging Face layout. Throws RangeError for quantized
    *  weights and for other URLs. */
   async save(folder: string | URL, options: SaveOptions = {}): Promise<void> {
     this.#source.usage.check()
@@ -224,7 +224,7 @@ export class OpenELM {
     if (!weightDTypes.includes(dtype)) {
       throw new RangeError(`save: dtype must be one of f32, f16, bf16, got ${kindOf(dtype)}`)
     }
-    if (isQuantised(this.dtype) || isQuantised(dtype)) {
+    if (isQuantized(this.dtype) || isQuantized(dtype)) {
       throw new RangeError(
         `save writes f32, f16 or bf16 weights, got ${this.dtype} as ${dtype}. ` +
           "Save the model that they were made from, then use elm quantize",

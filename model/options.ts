@@ -1,11 +1,11 @@
 // What a model is asked for when it is made. Checked in checks.ts, but for files: http.ts.
 import type { Backend } from "../engine/index.ts"
-import type { Waiting } from "./http.ts"
-import type { WeightDType } from "./layout.ts"
+import type { Waiting } from "./files/http.ts"
+import type { CacheDType } from "./generate/session.ts"
+import type { TokenizerOption } from "./generate/text.ts"
 import type { NormKind } from "./norms.ts"
-import type { CacheDType } from "./session.ts"
-import type { TokenizerOption } from "./text.ts"
-import type { Progress } from "./weights.ts"
+import type { WeightDType } from "./weights/layout.ts"
+import type { Progress } from "./weights/weights.ts"
 
 export interface ModelOptions {
   readonly backend: Backend

@@ -1,44 +1,44 @@
-// The ops for weights as they are kept: quantised weights (u8) have ops of their own.
+// The ops for weights as they are kept: quantized weights (u8) have ops of their own.
 import type { Tensor } from "../engine/index.ts"
 import {
   embed,
-  embedQuantised,
+  embedQuantized,
   matmul,
   matmulAdd,
-  matmulAddQuantised,
-  matmulQuantised,
+  matmulAddQuantized,
+  matmulQuantized,
   matmulSwiglu,
-  matmulSwigluQuantised,
+  matmulSwigluQuantized,
   normMatmul,
-  normMatmulQuantised,
+  normMatmulQuantized,
   normMatmulSwiglu,
-  normMatmulSwigluQuantised,
+  normMatmulSwigluQuantized,
 } from "../ops/index.ts"
 
-const isQuantised = ({ dtype }: Tensor): boolean => dtype === "u8"
+const isQuantized = ({ dtype }: Tensor): boolean => dtype === "u8"
 
 /** x·Wᵀ.  x (M, K) → (M, N) */
 export const product = (x: Tensor, w: Tensor, N: number): Tensor =>
-  (isQuantised(w) ? matmulQuantised : matmul)(x, w, { N })
+  (isQuantized(w) ? matmulQuantized : matmul)(x, w, { N })
 
 /** rmsNorm(x, n)·Wᵀ.  x (M, K), n (K) → (M, N) */
 export const normProduct = (x: Tensor, n: Tensor, w: Tensor, N: number, eps: number): Tensor =>
-  (isQuantised(w) ? normMatmulQuantised : normMatmul)(x, n, w, { N, eps })
+  (isQuantized(w) ? normMatmulQuantized : normMatmul)(x, n, w, { N, eps })
 
 /** r + x·Wᵀ in the memory of r.  x (M, K), r (M, N) → (M, N) */
 export const addProduct = (x: Tensor, w: Tensor, r: Tensor): Tensor =>
-  (isQuantised(w) ? matmulAddQuantised : matmulAdd)(x, w, r)
+  (isQuantized(w) ? matmulAddQuantized : matmulAdd)(x, w, r)
 
 /** swiglu(x·Wᵀ).  x (M, K) → (M, F) */
 export const gatedProduct = (x: Tensor, w: Tensor, F: number): Tensor =>
-  (isQuantised(w) ? matmulSwigluQuantised : matmulSwiglu)(x, w, { F })
+  (isQuantized(w) ? matmulSwigluQuantized : matmulSwiglu)(x, w, { F })
 
 /** swiglu(rmsNorm(x, n)·Wᵀ).  x (M, K), n (K) → (M, F) */
 export const normGatedProduct = (x: Tensor, n: Tensor, w: Tensor, F: number, eps: number): Tensor =>
-  (isQuantised(w) ? normMatmulSwigluQuantised : normMatmulSwiglu)(x, n, w, { F, eps })
+  (isQuantized(w) ? normMatmulSwigluQuantized : normMatmulSwiglu)(x, n, w, { F, eps })
 
 /** Rows of the embedding; the padding row, if any, gets no gradient.  ids (N) → (N, D) */
 export function embedding(ids: Tensor, w: Tensor, D: number, Padding?: number): Tensor {
-  if (isQuantised(w)) return embedQuantised(ids, w, { D })
+  if (isQuantized(w)) return embedQuantized(ids, w, { D })
   return embed(ids, w, Padding === undefined ? {} : { Padding })
 }

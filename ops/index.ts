@@ -15,8 +15,8 @@ import { movementOps } from "./movement.ts"
 import { packOps } from "./pack.ts"
 import { sumParts } from "./parts.ts"
 import { advance } from "./position.ts"
-import { quantisedOps } from "./quantised.ts"
-import { quantisedPackOps } from "./quantised_pack.ts"
+import { quantizedOps } from "./quantized.ts"
+import { quantizedPackOps } from "./quantized_pack.ts"
 import { randomOps } from "./random.ts"
 import { reduceOps } from "./reduce.ts"
 import { addRmsNorm, addRmsNormGrad, rmsNorm, rmsNormGrad } from "./rmsnorm.ts"
@@ -73,14 +73,14 @@ export { panelsOf, panelWidth, unpanel } from "./panels.ts"
 export { sumParts } from "./parts.ts"
 export { advance } from "./position.ts"
 export {
-  embedQuantised,
-  matmulAddQuantised,
-  matmulQuantised,
-  matmulSwigluQuantised,
-  normMatmulQuantised,
-  normMatmulSwigluQuantised,
-} from "./quantised.ts"
-export { blockBytes, blocksOf, dequantise, quantise } from "./quantised_pack.ts"
+  embedQuantized,
+  matmulAddQuantized,
+  matmulQuantized,
+  matmulSwigluQuantized,
+  normMatmulQuantized,
+  normMatmulSwigluQuantized,
+} from "./quantized.ts"
+export { blockBytes, blocksOf, dequantize, quantize } from "./quantized_pack.ts"
 export { randomNormal, randomUniform } from "./random.ts"
 export { argmax, cumsum, dot, max, maxRows, mean, sort, sum, sumRows } from "./reduce.ts"
 export { addRmsNorm, normalise, rmsNorm } from "./rmsnorm.ts"
@@ -99,7 +99,7 @@ export const plainOps: readonly Op[] = [
   ...reduceOps,
   ...indexingOps,
   ...randomOps,
-  ...quantisedPackOps,
+  ...quantizedPackOps,
   advance.op,
 ]
 
@@ -136,7 +136,7 @@ export const fusedOps: readonly Op[] = [
   ...adamWOps,
   sample.op,
   ...packOps,
-  ...quantisedOps,
+  ...quantizedOps,
   streamSum.op,
   multiplyAdd.op,
 ]

@@ -1,4 +1,4 @@
-// Products with quantised weights (ops/quantised.ts), with the RMSNorm that comes before, the
+// Products with quantized weights (ops/quantized.ts), with the RMSNorm that comes before, the
 // activation and the residual add that come after. Parallel over panels, or pairs of them; each
 // thread streams its own range front to back. One row is rounded to whole numbers and multiplied as
 // such; more rows take the f32 tile, with 512 by 16 weights widened at a time: 32 KiB, for the
@@ -7,8 +7,8 @@ import { scratch } from "../backends/wasm/thread.as"
 import {
   blockDepth, blockProduct, blockRows, clear, deliver, gate, keep, keptDepth, kept, sums,
 } from "./matmul.as"
-import { expandBlock } from "./quantised_block.as"
-import { roundedProduct, roundRow } from "./quantised_row.as"
+import { expandBlock } from "./quantized_block.as"
+import { roundedProduct, roundRow } from "./quantized_row.as"
 import { rstdOf, sumSquares } from "./rmsnorm.as"
 import { lookUntil } from "./stream.as"
 
@@ -71,7 +71,7 @@ function product(
 }
 
 /** x (M, K), w (P, C, Z) → y (M, N) */
-export function matmulQuantised(
+export function matmulQuantized(
   x: usize, w: usize, y: usize,
   M: u32, K: u32, P: u32, C: u32, Z: u32, N: u32, begin: u32, end: u32,
 ): void {
@@ -79,7 +79,7 @@ export function matmulQuantised(
 }
 
 /** x (M, K), n (K), w (P, C, Z) → y (M, N) */
-export function normMatmulQuantised(
+export function normMatmulQuantized(
   x: usize, n: usize, w: usize, y: usize,
   M: u32, K: u32, P: u32, C: u32, Z: u32, N: u32, eps: f32, begin: u32, end: u32,
 ): void {
@@ -87,7 +87,7 @@ export function normMatmulQuantised(
 }
 
 /** x (M, K), w (P, C, Z), r (M, N) → y (M, N) in the memory of r */
-export function matmulAddQuantised(
+export function matmulAddQuantized(
   x: usize, w: usize, r: usize,
   M: u32, K: u32, P: u32, C: u32, Z: u32, N: u32, begin: u32, end: u32,
 ): void {
@@ -133,7 +133,7 @@ function gatedProduct(
 }
 
 /** x (M, K), w (2·P, C, Z) → y (M, F) */
-export function matmulSwigluQuantised(
+export function matmulSwigluQuantized(
   x: usize, w: usize, y: usize,
   M: u32, K: u32, P: u32, C: u32, Z: u32, F: u32, begin: u32, end: u32,
 ): void {
@@ -141,7 +141,7 @@ export function matmulSwigluQuantised(
 }
 
 /** x (M, K), n (K), w (2·P, C, Z) → y (M, F) */
-export function normMatmulSwigluQuantised(
+export function normMatmulSwigluQuantized(
   x: usize, n: usize, w: usize, y: usize,
   M: u32, K: u32, P: u32, C: u32, Z: u32, F: u32, eps: f32, begin: u32, end: u32,
 ): void {
@@ -149,7 +149,7 @@ export function normMatmulSwigluQuantised(
 }
 
 /** ids (N), w (P, C, Z) → x (N, D) */
-export function embedQuantised(
+export function embedQuantized(
   ids: usize, w: usize, x: usize,
   N: u32, P: u32, C: u32, Z: u32, D: u32, begin: u32, end: u32,
 ): void {

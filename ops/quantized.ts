@@ -1,12 +1,12 @@
-// Products with quantised weights (ops/quantised_pack.ts says what blocks hold): twins of those in
-// ops/matmul.ts over dequantise(w). One row is rounded to whole numbers first, 127 steps for the
+// Products with quantized weights (ops/quantized_pack.ts says what blocks hold): twins of those in
+// ops/matmul.ts over dequantize(w). One row is rounded to whole numbers first, 127 steps for the
 // largest of 32 neighbours, so that integers are multiplied: about 0.5 % off the meaning. More rows
-// are multiplied in f32 with weights widened block by block. Kernels: quantised.as.ts.
+// are multiplied in f32 with weights widened block by block. Kernels: quantized.as.ts.
 import { op, type Tensor } from "../engine/index.ts"
 import { add } from "./elementwise.ts"
 import { take } from "./indexing.ts"
 import { panelsOf, panelWidth, product } from "./panels.ts"
-import { blockBytes, blocksOf, dequantise, misfit, quantisedSample } from "./quantised_pack.ts"
+import { blockBytes, blocksOf, dequantize, misfit, quantizedSample } from "./quantized_pack.ts"
 import { normalise } from "./rmsnorm.ts"
 import { gated } from "./swiglu.ts"
 
@@ -34,9 +34,9 @@ const fits = (sizes: Sizes & { N: number }) => refuse(sizes, 1)
 const gatedFits = (sizes: Sizes & { F: number }) =>
   refuse({ ...sizes, N: 2 * sizes.F, P: 2 * sizes.P }, 2)
 
-const matrix = (w: Tensor, N: number, K: number): Tensor => dequantise(w, { N, K, Halves: 1 })
+const matrix = (w: Tensor, N: number, K: number): Tensor => dequantize(w, { N, K, Halves: 1 })
 const gatedMatrix = (w: Tensor, F: number, K: number): Tensor =>
-  dequantise(w, { N: 2 * F, K, Halves: 2 })
+  dequantize(w, { N: 2 * F, K, Halves: 2 })
 
 const shapes = [
   { M: 1, K: 1280, N: 128 },
@@ -52,11 +52,11 @@ const cases = Object.values(blockBytes).flatMap((Z) =>
 const gatedCases = cases.map(({ N, ...rest }) => ({ ...rest, F: N }))
 const eps = 1e-6
 const sample = (name: string, { Z }: { Z: number }) =>
-  name === "w" ? quantisedSample(Z) : undefined
+  name === "w" ? quantizedSample(Z) : undefined
 
 /** y = x·Wᵀ.  x (M, K), w (P, C, Z) → y (M, N), N given: 16(P−1) < N ≤ 16P */
-export const matmulQuantised = op({
-  name: "matmulQuantised",
+export const matmulQuantized = op({
+  name: "matmulQuantized",
   sig: "x:(M,K) w:u8(P,C,Z) -> y:(M,N)",
   params: "M K P C Z N",
   check: fits,
@@ -68,8 +68,8 @@ export const matmulQuantised = op({
 })
 
 /** y = rmsNorm(x)·Wᵀ with the norm's weight n.  x (M, K), n (K), w (P, C, Z) → y (M, N) */
-export const normMatmulQuantised = op({
-  name: "normMatmulQuantised",
+export const normMatmulQuantized = op({
+  name: "normMatmulQuantized",
   sig: "x:(M,K) n:(K) w:u8(P,C,Z) -> y:(M,N)",
   params: "M K P C Z N eps",
   check: fits,
@@ -81,8 +81,8 @@ export const normMatmulQuantised = op({
 })
 
 /** y = r + x·Wᵀ, in the memory of r.  x (M, K), w (P, C, Z), r (M, N) → y (M, N) */
-export const matmulAddQuantised = op({
-  name: "matmulAddQuantised",
+export const matmulAddQuantized = op({
+  name: "matmulAddQuantized",
   sig: "x:(M,K) w:u8(P,C,Z) r:(M,N) -> y:(M,N)",
   params: "M K P C Z N",
   alias: { y: "r" },
@@ -96,8 +96,8 @@ export const matmulAddQuantised = op({
 
 /** y = silu(g)·v,  [g, v] = x·Wᵀ; gate and value panels alternate.
  *  x (M, K), w (2·P, C, Z) → y (M, F) */
-export const matmulSwigluQuantised = op({
-  name: "matmulSwigluQuantised",
+export const matmulSwigluQuantized = op({
+  name: "matmulSwigluQuantized",
   sig: "x:(M,K) w:u8(2*P,C,Z) -> y:(M,F)",
   params: "M K P C Z F",
   check: gatedFits,
@@ -110,8 +110,8 @@ export const matmulSwigluQuantised = op({
 
 /** y = silu(g)·v,  [g, v] = rmsNorm(x)·Wᵀ with the norm's weight n.
  *  x (M, K), n (K), w (2·P, C, Z) → y (M, F) */
-export const normMatmulSwigluQuantised = op({
-  name: "normMatmulSwigluQuantised",
+export const normMatmulSwigluQuantized = op({
+  name: "normMatmulSwigluQuantized",
   sig: "x:(M,K) n:(K) w:u8(2*P,C,Z) -> y:(M,F)",
   params: "M K P C Z F eps",
   check: gatedFits,
@@ -125,8 +125,8 @@ export const normMatmulSwigluQuantised = op({
 
 /** x[n] = E[ids[n]] in f32; ids lie in 0 … 16P−1 (the caller checks them against the vocabulary).
  *  ids (N), w (P, C, Z) → x (N, D), D given */
-export const embedQuantised = op({
-  name: "embedQuantised",
+export const embedQuantized = op({
+  name: "embedQuantized",
   sig: "ids:i32(N) w:u8(P,C,Z) -> x:(N,D)",
   params: "N P C Z D",
   check: ({ P, C, Z, D }) => misfit({ N: P * panelWidth, K: D, P, C, Z, Halves: 1 }),
@@ -138,14 +138,14 @@ export const embedQuantised = op({
     { N: 33, P: 2, C: 1, Z, D: 31 },
   ]),
   sample: (name, { P, Z }) =>
-    name === "ids" ? (i) => (i * 7) % (P * panelWidth) : quantisedSample(Z),
+    name === "ids" ? (i) => (i * 7) % (P * panelWidth) : quantizedSample(Z),
 })
 
-export const quantisedOps = [
-  matmulQuantised.op,
-  normMatmulQuantised.op,
-  matmulAddQuantised.op,
-  matmulSwigluQuantised.op,
-  normMatmulSwigluQuantised.op,
-  embedQuantised.op,
+export const quantizedOps = [
+  matmulQuantized.op,
+  normMatmulQuantized.op,
+  matmulAddQuantized.op,
+  matmulSwigluQuantized.op,
+  normMatmulSwigluQuantized.op,
+  embedQuantized.op,
 ]

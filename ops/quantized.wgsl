@@ -1,39 +1,39 @@
-// Products with quantised weights: those of matmul.wgsl and matmul_tile.wgsl over widened weights, and
-// over a rounded row where the GPU multiplies bytes four at a time. How: quantised_row.wgsl,
-// quantised_dot.wgsl and quantised_tile.wgsl.
+// Products with quantized weights: those of matmul.wgsl and matmul_tile.wgsl over widened weights, and
+// over a rounded row where the GPU multiplies bytes four at a time. How: quantized_row.wgsl,
+// quantized_dot.wgsl and quantized_tile.wgsl.
 
 // wide: w
-// using: quantised_row matmul_row
+// using: quantized_row matmul_row
 // const width: P < 512 ? 128 : 64
 // groups: ceil(P / panels) * ceil(M / rows)
 @compute @workgroup_size(width)
-fn matmulQuantised(
+fn matmulQuantized(
   @builtin(workgroup_id) group: vec3u,
   @builtin(local_invocation_index) lane: u32,
 ) {
   rowProduct(group, lane);
 }
 
-// instead of matmulQuantised: M === 1
+// instead of matmulQuantized: M === 1
 // with: packed-dot
 // wide: w
-// using: quantised_dot quantised_row matmul_row
+// using: quantized_dot quantized_row matmul_row
 // const width: P < 512 ? 128 : 64
 // groups: ceil(P / panels) * ceil(M / rows)
 @compute @workgroup_size(width)
-fn matmulQuantisedDot(
+fn matmulQuantizedDot(
   @builtin(workgroup_id) group: vec3u,
   @builtin(local_invocation_index) lane: u32,
 ) {
   rowProduct(group, lane);
 }
 
-// instead of matmulQuantised: M > 8
+// instead of matmulQuantized: M > 8
 // wide: w
-// using: quantised_tile matmul_tile
+// using: quantized_tile matmul_tile
 // groups: ceil(P / quads / 4) * ceil(M / tall / 16)
 @compute @workgroup_size(256)
-fn matmulQuantisedTile(
+fn matmulQuantizedTile(
   @builtin(workgroup_id) group: vec3u,
   @builtin(local_invocation_index) lane: u32,
 ) {
@@ -41,37 +41,37 @@ fn matmulQuantisedTile(
 }
 
 // wide: w
-// using: quantised_row matmul_norm matmul_row
+// using: quantized_row matmul_norm matmul_row
 // const width: P < 512 ? 128 : 64
 // groups: ceil(P / panels) * ceil(M / rows)
 @compute @workgroup_size(width)
-fn normMatmulQuantised(
+fn normMatmulQuantized(
   @builtin(workgroup_id) group: vec3u,
   @builtin(local_invocation_index) lane: u32,
 ) {
   rowProduct(group, lane);
 }
 
-// instead of normMatmulQuantised: M === 1
+// instead of normMatmulQuantized: M === 1
 // with: packed-dot
 // wide: w
-// using: quantised_dot quantised_row matmul_norm matmul_row
+// using: quantized_dot quantized_row matmul_norm matmul_row
 // const width: P < 512 ? 128 : 64
 // groups: ceil(P / panels) * ceil(M / rows)
 @compute @workgroup_size(width)
-fn normMatmulQuantisedDot(
+fn normMatmulQuantizedDot(
   @builtin(workgroup_id) group: vec3u,
   @builtin(local_invocation_index) lane: u32,
 ) {
   rowProduct(group, lane);
 }
 
-// instead of normMatmulQuantised: M > 8
+// instead of normMatmulQuantized: M > 8
 // wide: w
-// using: quantised_tile matmul_norm matmul_tile
+// using: quantized_tile matmul_norm matmul_tile
 // groups: ceil(P / quads / 4) * ceil(M / tall / 16)
 @compute @workgroup_size(256)
-fn normMatmulQuantisedTile(
+fn normMatmulQuantizedTile(
   @builtin(workgroup_id) group: vec3u,
   @builtin(local_invocation_index) lane: u32,
 ) {
@@ -79,37 +79,37 @@ fn normMatmulQuantisedTile(
 }
 
 // wide: w
-// using: quantised_row matmul_row
+// using: quantized_row matmul_row
 // const width: P < 512 ? 128 : 64
 // groups: ceil(P / panels) * ceil(M / rows)
 @compute @workgroup_size(width)
-fn matmulAddQuantised(
+fn matmulAddQuantized(
   @builtin(workgroup_id) group: vec3u,
   @builtin(local_invocation_index) lane: u32,
 ) {
   rowProductAdd(group, lane);
 }
 
-// instead of matmulAddQuantised: M === 1
+// instead of matmulAddQuantized: M === 1
 // with: packed-dot
 // wide: w
-// using: quantised_dot quantised_row matmul_row
+// using: quantized_dot quantized_row matmul_row
 // const width: P < 512 ? 128 : 64
 // groups: ceil(P / panels) * ceil(M / rows)
 @compute @workgroup_size(width)
-fn matmulAddQuantisedDot(
+fn matmulAddQuantizedDot(
   @builtin(workgroup_id) group: vec3u,
   @builtin(local_invocation_index) lane: u32,
 ) {
   rowProductAdd(group, lane);
 }
 
-// instead of matmulAddQuantised: M > 8
+// instead of matmulAddQuantized: M > 8
 // wide: w
-// using: quantised_tile matmul_tile
+// using: quantized_tile matmul_tile
 // groups: ceil(P / quads / 4) * ceil(M / tall / 16)
 @compute @workgroup_size(256)
-fn matmulAddQuantisedTile(
+fn matmulAddQuantizedTile(
   @builtin(workgroup_id) group: vec3u,
   @builtin(local_invocation_index) lane: u32,
 ) {
@@ -117,40 +117,40 @@ fn matmulAddQuantisedTile(
 }
 
 // wide: w
-// using: quantised_row matmul_row
+// using: quantized_row matmul_row
 // const width: P < 512 ? 128 : 64
 // const gated: 1
 // groups: P * ceil(M / rows)
 @compute @workgroup_size(width)
-fn matmulSwigluQuantised(
+fn matmulSwigluQuantized(
   @builtin(workgroup_id) group: vec3u,
   @builtin(local_invocation_index) lane: u32,
 ) {
   rowProductGated(group, lane);
 }
 
-// instead of matmulSwigluQuantised: M === 1
+// instead of matmulSwigluQuantized: M === 1
 // with: packed-dot
 // wide: w
-// using: quantised_dot quantised_row matmul_row
+// using: quantized_dot quantized_row matmul_row
 // const width: P < 512 ? 128 : 64
 // const gated: 1
 // groups: P * ceil(M / rows)
 @compute @workgroup_size(width)
-fn matmulSwigluQuantisedDot(
+fn matmulSwigluQuantizedDot(
   @builtin(workgroup_id) group: vec3u,
   @builtin(local_invocation_index) lane: u32,
 ) {
   rowProductGated(group, lane);
 }
 
-// instead of matmulSwigluQuantised: M > 8
+// instead of matmulSwigluQuantized: M > 8
 // wide: w
-// using: quantised_tile matmul_tile
+// using: quantized_tile matmul_tile
 // const gated: 1
 // groups: ceil(P / 4) * ceil(M / tall / 16)
 @compute @workgroup_size(256)
-fn matmulSwigluQuantisedTile(
+fn matmulSwigluQuantizedTile(
   @builtin(workgroup_id) group: vec3u,
   @builtin(local_invocation_index) lane: u32,
 ) {
@@ -158,40 +158,40 @@ fn matmulSwigluQuantisedTile(
 }
 
 // wide: w
-// using: quantised_row matmul_norm matmul_row
+// using: quantized_row matmul_norm matmul_row
 // const width: P < 512 ? 128 : 64
 // const gated: 1
 // groups: P * ceil(M / rows)
 @compute @workgroup_size(width)
-fn normMatmulSwigluQuantised(
+fn normMatmulSwigluQuantized(
   @builtin(workgroup_id) group: vec3u,
   @builtin(local_invocation_index) lane: u32,
 ) {
   rowProductGated(group, lane);
 }
 
-// instead of normMatmulSwigluQuantised: M === 1
+// instead of normMatmulSwigluQuantized: M === 1
 // with: packed-dot
 // wide: w
-// using: quantised_dot quantised_row matmul_norm matmul_row
+// using: quantized_dot quantized_row matmul_norm matmul_row
 // const width: P < 512 ? 128 : 64
 // const gated: 1
 // groups: P * ceil(M / rows)
 @compute @workgroup_size(width)
-fn normMatmulSwigluQuantisedDot(
+fn normMatmulSwigluQuantizedDot(
   @builtin(workgroup_id) group: vec3u,
   @builtin(local_invocation_index) lane: u32,
 ) {
   rowProductGated(group, lane);
 }
 
-// instead of normMatmulSwigluQuantised: M > 8
+// instead of normMatmulSwigluQuantized: M > 8
 // wide: w
-// using: quantised_tile matmul_norm matmul_tile
+// using: quantized_tile matmul_norm matmul_tile
 // const gated: 1
 // groups: ceil(P / 4) * ceil(M / tall / 16)
 @compute @workgroup_size(256)
-fn normMatmulSwigluQuantisedTile(
+fn normMatmulSwigluQuantizedTile(
   @builtin(workgroup_id) group: vec3u,
   @builtin(local_invocation_index) lane: u32,
 ) {

@@ -1,4 +1,4 @@
-// A block of quantised weights, 32 numbers by 16 outputs (ops/quantised_pack.ts), widened to f32.
+// A block of quantized weights, 32 numbers by 16 outputs (ops/quantized_pack.ts), widened to f32.
 
 /** In memory, not in the code: V8 makes constants anew in every round, and does not pair them. */
 const constants = memory.data<u32>([0x0f, 8, 1, 0x10000])

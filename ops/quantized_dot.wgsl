@@ -1,6 +1,6 @@
-// One row times panels of quantised weights in whole numbers: the row is rounded to 127 steps for the
-// largest of 32 neighbours, as quantised_row.as.ts does, and multiplied by dot products of four bytes.
-// Parallel plan: that of quantised_row.wgsl; each workgroup rounds 2,048 numbers at a time for itself.
+// One row times panels of quantized weights in whole numbers: the row is rounded to 127 steps for the
+// largest of 32 neighbours, as quantized_row.as.ts does, and multiplied by dot products of four bytes.
+// Parallel plan: that of quantized_row.wgsl; each workgroup rounds 2,048 numbers at a time for itself.
 
 const rounds = 512u / width;
 

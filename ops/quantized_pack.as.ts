@@ -1,4 +1,4 @@
-// Rows of numbers into blocks of whole numbers and back (ops/quantised_pack.ts). Parallel over
+// Rows of numbers into blocks of whole numbers and back (ops/quantized_pack.ts). Parallel over
 // panels. A block is made output by output: 32 numbers are widened into scratch, their scale is
 // found, and the quotients are rounded to nearest, ties to even.
 // Bytes: the matrix once, its blocks once.
@@ -6,7 +6,7 @@ import { firstRow, panelRows } from "./pack.as"
 import { scratch } from "../backends/wasm/thread.as"
 import { itemBytes, loadFour, loadOne } from "./half.as"
 import { maxLanes, sumLanes } from "./math.as"
-import { expandBlock } from "./quantised_block.as"
+import { expandBlock } from "./quantized_block.as"
 
 // Scratch: 32 numbers of one output, then as many whole numbers; a block in f32 further on.
 // @ts-ignore: decorator
@@ -135,7 +135,7 @@ function place(w: usize, n: usize, Z: u32): void {
 }
 
 /** x (N, K) → w (P, C, Z), bad (P) */
-export function quantise(
+export function quantize(
   x: usize, w: usize, bad: usize,
   N: u32, K: u32, P: u32, C: u32, Z: u32, Halves: u32, Search: u32, xType: u32,
   begin: u32, end: u32,
@@ -161,7 +161,7 @@ export function quantise(
 }
 
 /** w (P, C, Z) → x (N, K) */
-export function dequantise(
+export function dequantize(
   w: usize, x: usize,
   P: u32, C: u32, Z: u32, N: u32, K: u32, Halves: u32, begin: u32, end: u32,
 ): void {

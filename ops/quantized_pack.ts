@@ -1,4 +1,4 @@
-// Quantised weights: what a block holds, and the ways there and back. A matrix (N, K) is kept in
+// Quantized weights: what a block holds, and the ways there and back. A matrix (N, K) is kept in
 // panels of 16 outputs as ever, each a row of C = ⌈K/32⌉ blocks of 32 numbers by 16 outputs: Z
 // bytes a block, its 512 whole numbers, then 16 scales in bf16, one an output; weight = number · scale.
 //   q8, Z = 544: number (k, n) is the signed byte 32·⌊k/2⌋ + 2n + k mod 2
@@ -6,7 +6,7 @@
 //                the lower half where k mod 8 < 4
 // so that a thread reads one sequential stream, and integer dot products find their outputs in the
 // lanes. Scales are bf16, not f16: widening them is a shift, whatever their size.
-// Kernels: quantised_pack.as.ts.
+// Kernels: quantized_pack.as.ts.
 import { fromBf16, op, toBf16 } from "../engine/index.ts"
 import { panelsOf, panelWidth } from "./panels.ts"
 
@@ -28,7 +28,7 @@ interface Matrix {
   readonly Halves: number
 }
 
-/** What is wrong with the sizes of a quantised matrix, if anything. */
+/** What is wrong with the sizes of a quantized matrix, if anything. */
 export function misfit({ N, K, P, C, Z, Halves }: Matrix): string | undefined {
   if (Z !== blockBytes.q8 && Z !== blockBytes.q4) return `blocks have 544 or 288 bytes, not ${Z}`
   if (blocksOf(K) !== C) return `K ${K} takes ${blocksOf(K)} blocks, C is ${C}`
@@ -106,10 +106,10 @@ function searchedScale4(values: readonly number[]): number {
   return toBf16(scale)
 }
 
-/** Rows into quantised panels. Search 1 looks for q4's best scales; q8 has no use for it.
+/** Rows into quantized panels. Search 1 looks for q4's best scales; q8 has no use for it.
  *  bad[p] = numbers of panel p that are not finite.  x (N, K) → w (P, C, Z), bad (P) */
-export const quantise = op({
-  name: "quantise",
+export const quantize = op({
+  name: "quantize",
   sig: "x:f32|f16|bf16(N,K) -> w:u8(P,C,Z) bad:(P)",
   params: "N K P C Z Halves Search xType",
   check: misfit,
@@ -175,9 +175,9 @@ function writeOutput(
   w[block + Z - 32 + 2 * n + 1] = bits >> 8
 }
 
-/** The matrix that quantised panels stand for, in f32.  w (P, C, Z) → x (N, K) */
-export const dequantise = op({
-  name: "dequantise",
+/** The matrix that quantized panels stand for, in f32.  w (P, C, Z) → x (N, K) */
+export const dequantize = op({
+  name: "dequantize",
   sig: "w:u8(P,C,Z) -> x:(N,K)",
   params: "P C Z N K Halves",
   check: misfit,
@@ -200,11 +200,11 @@ export const dequantise = op({
     { N: 48, K: 64, P: 4, C: 2, Z, Halves: 2 },
     { N: 3, K: 257, P: 1, C: 9, Z, Halves: 1 },
   ]),
-  sample: (_name, { Z }) => quantisedSample(Z),
+  sample: (_name, { Z }) => quantizedSample(Z),
 })
 
 /** Bytes of blocks with scales of a few hundredths, for cases. */
-export const quantisedSample =
+export const quantizedSample =
   (Z: number) =>
   (i: number): number => {
     const mixed = Math.imul(i + 1, 0x9e3779b1) >>> 24
@@ -212,4 +212,4 @@ export const quantisedSample =
     return mixed & 1 ? 0x3c : 0xbc
   }
 
-export const quantisedPackOps = [quantise.op, dequantise.op]
+export const quantizedPackOps = [quantize.op, dequantize.op]

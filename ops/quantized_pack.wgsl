@@ -1,4 +1,4 @@
-// Quantised weights (quantised_pack.ts says what blocks hold), there and back. Parallel plan: a
+// Quantized weights (quantized_pack.ts says what blocks hold), there and back. Parallel plan: a
 // workgroup a panel; a lane takes two neighbouring outputs of a block, which share its words.
 // Bytes: the matrix and the blocks once each.
 
@@ -69,7 +69,7 @@ fn wholeNumber(value: f32, scale: f32) -> i32 {
 }
 
 @compute @workgroup_size(256)
-fn quantise(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn quantize(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let p = rowOf(group);
   if (p >= param.P) { return; }
   var spoilt = 0.0;
@@ -120,7 +120,7 @@ fn quantise(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index
 }
 
 @compute @workgroup_size(256)
-fn dequantise(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn dequantize(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let p = rowOf(group);
   if (p >= param.P) { return; }
   for (var i = lane; i < 16u * param.K; i += 256u) {
@@ -129,12 +129,12 @@ fn dequantise(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_ind
     let row = rowOfOutput(p, n);
     if (row >= param.N) { continue; }
     let block = (p * param.C + k / perBlock) * (param.Z / 4u);
-    x[row * param.K + k] = quantisedAt(block, k % perBlock, n);
+    x[row * param.K + k] = quantizedAt(block, k % perBlock, n);
   }
 }
 
 // Number k of output n of the block that begins at word `block` of w.
-fn quantisedAt(block: u32, k: u32, n: u32) -> f32 {
+fn quantizedAt(block: u32, k: u32, n: u32) -> f32 {
   let pair = w[block + param.Z / 4u - 8u + n / 2u];
   let scale = bitcast<f32>((pair >> (16u * (n & 1u))) << 16u);
   if (param.Z == 544u) {

@@ -1,4 +1,4 @@
-// One row times one panel of quantised weights, reading the panel's bytes once, front to back: what
+// One row times one panel of quantized weights, reading the panel's bytes once, front to back: what
 // decode does all day. The row is rounded to whole numbers with one scale for 32 neighbours, so
 // that a block is integer multiply-adds and one multiplication of its 16 sums by both scales. The sums
 // over the blocks come from memory and go back to it in adjacent pairs: V8 can fuse those.

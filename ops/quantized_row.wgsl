@@ -1,4 +1,4 @@
-// Up to eight rows times panels of quantised weights (quantised_pack.ts says what blocks hold), the
+// Up to eight rows times panels of quantized weights (quantized_pack.ts says what blocks hold), the
 // weights widened to f32. Parallel plan: that of matmul_row.wgsl, with a quarter of a block for one k:
 // eight numbers of eight outputs, 16 bytes at a time. Bytes: the blocks once.
 

@@ -1,5 +1,5 @@
-// Quantised weights for tiles of many rows, widened to f32 on the way to workgroup memory; and rows of
-// a quantised embedding. Bytes: the blocks once for a tile's rows; half a block's vectors for a row.
+// Quantized weights for tiles of many rows, widened to f32 on the way to workgroup memory; and rows of
+// a quantized embedding. Bytes: the blocks once for a tile's rows; half a block's vectors for a row.
 
 // Numbers k of a quarter of a panel's outputs, block c of the panel.
 fn widened(block: u32, k: u32, quarter: u32) -> vec4f {
@@ -24,7 +24,7 @@ fn tileWeights(panel: u32, count: u32, k: u32, quarter: u32) -> vec4f {
 
 // wide: w
 @compute @workgroup_size(256)
-fn embedQuantised(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn embedQuantized(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let n = rowOf(group);
   if (n >= param.N) { return; }
   let id = u32(ids[n]);

@@ -3,9 +3,13 @@ import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import t, { type Test } from "tap"
+import { type ModelFolder, openModelFolder } from "../model/checkpoints/folder.ts"
+import {
+  openSafetensors,
+  type TensorData,
+  writeSafetensors,
+} from "../model/checkpoints/safetensors.ts"
 import { parseConfig, tensorShapes } from "../model/config.ts"
-import { type ModelFolder, openModelFolder } from "../model/folder.ts"
-import { openSafetensors, type TensorData, writeSafetensors } from "../model/safetensors.ts"
 
 const fixture = fileURLToPath(new URL("../../test/fixtures/model/", import.meta.url))
 const root = t.testdir({})

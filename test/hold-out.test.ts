@@ -4,8 +4,8 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import t from "tap"
 import { type DataOptions, textPipeline } from "../train/data/index.ts"
-import { dataSection } from "../train/parts.ts"
-import { checkSettings } from "../train/settings.ts"
+import { dataSection } from "../train/run/parts.ts"
+import { checkSettings } from "../train/run/settings.ts"
 
 const dir = mkdtempSync(join(tmpdir(), "openelm-holdout-"))
 t.teardown(() => rmSync(dir, { recursive: true }))

@@ -4,10 +4,10 @@ import { openWasm } from "../backends/wasm/index.ts"
 import { type Backend, plan, readBound } from "../engine/index.ts"
 import { configOf, OpenELM, open, scaledConfig, type WeightDType } from "../index.ts"
 import { head, hidden } from "../model/forward.ts"
-import { Holder } from "../model/holder.ts"
+import { allocateCaches, cacheUpdates } from "../model/generate/session.ts"
 import { normsOf } from "../model/norms.ts"
-import { allocateCaches, cacheUpdates } from "../model/session.ts"
-import { outlineWeights, randomWeights } from "../model/weights.ts"
+import { Holder } from "../model/weights/holder.ts"
+import { outlineWeights, randomWeights } from "../model/weights/weights.ts"
 import { relativeError } from "./backends.ts"
 
 import { collect, config, prompt, withModel } from "./small.ts"
@@ -160,7 +160,7 @@ t.test("narrower weights give the logits of f32 to their precision", async (t) =
   }
 })
 
-t.test("quantised weights decode as they prefill, alike on any number of threads", async (t) => {
+t.test("quantized weights decode as they prefill, alike on any number of threads", async (t) => {
   for (const dtype of ["q8", "q4"] as const) {
     const all: number[][] = []
     for (const [threads, simd] of [

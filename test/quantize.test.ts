@@ -13,7 +13,7 @@ import { OpenELM, open, scaledConfig } from "../index.ts"
 import {
   configJson,
   openSafetensors,
-  quantisedFormats,
+  quantizedFormats,
   tensorShapes,
   writeSafetensors,
 } from "../model/index.ts"
@@ -66,7 +66,7 @@ async function contents(model: OpenELM): Promise<unknown> {
   return { dtype: model.dtype, bytes, logits: await model.logits([[1, 2, 3]]) }
 }
 
-for (const format of quantisedFormats) {
+for (const format of quantizedFormats) {
   t.test(`a folder in ${format} loads as its source does in ${format}`, async (t) => {
     const wide = join(dir, `wide-${format}`)
     await writeModel(wide)
@@ -100,7 +100,7 @@ const sameContents = (a: unknown, b: unknown): boolean => {
   return logits && x.bytes.every((bytes, i) => bytes.equals(y.bytes[i] as Buffer))
 }
 
-t.test("a quantised folder says what it holds, and damage is refused", async (t) => {
+t.test("a quantized folder says what it holds, and damage is refused", async (t) => {
   const made = join(dir, "q4")
   t.equal((await run("quantize", golden.path, made, "--dtype", "q4")).code, 0)
   await using backend = await openWasm({ threads: 1 })

@@ -1,16 +1,16 @@
-// Quantised weights as numbers: how far they lie from the matrix they stand for, what the search
+// Quantized weights as numbers: how far they lie from the matrix they stand for, what the search
 // for q4's scales gains, and what is counted as not finite.
 import t from "tap"
 import { constant, normalAt, type Tensor } from "../engine/index.ts"
-import { blockBytes, blocksOf, dequantise, panelsOf, quantise } from "../ops/index.ts"
+import { blockBytes, blocksOf, dequantize, panelsOf, quantize } from "../ops/index.ts"
 import { allBackends } from "./backends.ts"
 
 const [N, K] = [45, 203]
 const values = Float32Array.from({ length: N * K }, (_, i) => normalAt(5, 1, 0, i) * 0.02)
 const x = constant(values, [N, K])
 
-const quantised = (from: Tensor, Z: number, Search: number): Record<"w" | "bad", Tensor> =>
-  quantise(from, { P: panelsOf(N), C: blocksOf(K), Z, Halves: 1, Search })
+const quantized = (from: Tensor, Z: number, Search: number): Record<"w" | "bad", Tensor> =>
+  quantize(from, { P: panelsOf(N), C: blocksOf(K), Z, Halves: 1, Search })
 
 /** Root of Σ weight·(got − want)² / Σ weight·want². */
 function distance(got: ArrayLike<number>, weight: (w: number) => number): number {
@@ -23,11 +23,11 @@ function distance(got: ArrayLike<number>, weight: (w: number) => number): number
 }
 
 for (const { label, open } of allBackends) {
-  t.test(`quantised normal numbers on ${label}`, async (t) => {
+  t.test(`quantized normal numbers on ${label}`, async (t) => {
     const backend = await open()
     const errorOf = async (Z: number, Search: number, weight: (w: number) => number) => {
-      const { w } = quantised(x, Z, Search)
-      return distance(await dequantise(w, { N, K, Halves: 1 }).read(backend), weight)
+      const { w } = quantized(x, Z, Search)
+      return distance(await dequantize(w, { N, K, Halves: 1 }).read(backend), weight)
     }
     const plain = () => 1
     const square = (w: number) => w * w
@@ -55,7 +55,7 @@ for (const { label, open } of allBackends) {
       spoilt[row * K + k] = Number.NaN
     spoilt[20 * K + 40] = Number.POSITIVE_INFINITY
     for (const Z of Object.values(blockBytes)) {
-      const { bad } = quantised(constant(spoilt, [N, K]), Z, 0)
+      const { bad } = quantized(constant(spoilt, [N, K]), Z, 0)
       t.same([...(await bad.read(backend))], [2, 1, 1])
     }
     backend.close()

@@ -8,12 +8,12 @@ import { openWasm } from "../backends/wasm/index.ts"
 import { uniformAt } from "../engine/index.ts"
 import { open } from "../index.ts"
 import { byteTokenizer } from "../model/tokenizer/bytes.ts"
-import { checkpointsIn } from "../train/checkpoint.ts"
-import { openLog } from "../train/log.ts"
-import { dataSection } from "../train/parts.ts"
-import type { RunOptions } from "../train/run.ts"
-import { checkSettings } from "../train/settings.ts"
-import { train } from "../train/trainer.ts"
+import { checkpointsIn } from "../train/run/checkpoint.ts"
+import { openLog } from "../train/run/log.ts"
+import { dataSection } from "../train/run/parts.ts"
+import type { RunOptions } from "../train/run/run.ts"
+import { checkSettings } from "../train/run/settings.ts"
+import { train } from "../train/run/trainer.ts"
 
 const dir = mkdtempSync(join(tmpdir(), "openelm-resume-"))
 t.teardown(() => rmSync(dir, { recursive: true }))

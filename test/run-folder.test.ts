@@ -15,8 +15,8 @@ import { hostname } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import t from "tap"
-import { checkpointsIn } from "../train/checkpoint.ts"
-import { RunFolder } from "../train/run_folder.ts"
+import { checkpointsIn } from "../train/run/checkpoint.ts"
+import { RunFolder } from "../train/run/folder.ts"
 import { at, dir, elm, ended, flags, run, start, text, train } from "./runs.ts"
 
 t.test("a folder's other files stay, whatever they are called", async (t) => {

@@ -11,7 +11,7 @@ import {
 import { join } from "node:path"
 import t from "tap"
 import { loadTokenizer, textPipeline } from "../index.ts"
-import { readRunState } from "../train/checkpoint.ts"
+import { readRunState } from "../train/run/checkpoint.ts"
 import { at, flags, lines, text, train, weights } from "./runs.ts"
 
 t.test("a moved run goes on with its data, and with no other", async (t) => {

@@ -2,7 +2,7 @@
 // and no more is held back than may belong to one.
 import t from "tap"
 import { type GenerateOptions, loadTokenizer, OpenELM, open, type Token } from "../index.ts"
-import { before } from "../model/stop.ts"
+import { before } from "../model/generate/stop.ts"
 import { allBackends } from "./backends.ts"
 import { fixture } from "./fixtures.ts"
 import { config, prompt } from "./small.ts"

@@ -73,7 +73,7 @@ function lengthsFor({ B = 1, T = 1, S, C, E }: Case, free: readonly string[]): C
 
 function isValid(op: Op, test: Case): boolean {
   const { B = 1, T = 1, S = 2 ** 30, C = 2 ** 30, E } = test as Record<string, number>
-  // Where C counts positions and not the blocks of quantised rows.
+  // Where C counts positions and not the blocks of quantized rows.
   if (E !== undefined && (S < T + B - 1 || C < Number(test.S ?? T))) return false
   try {
     outlineCase(op, test)

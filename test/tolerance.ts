@@ -10,11 +10,11 @@ export const tolerance: Record<DType, number> = {
   u8: 0,
 }
 
-/** As much for products of one row with quantised weights, which round that row to 8 bits. */
+/** As much for products of one row with quantized weights, which round that row to 8 bits. */
 const roundedRow = 0.015
 
 export const limitOf = ({ op, params }: Call, dtype: DType): number =>
-  op.name.endsWith("Quantised") && params.M === 1 ? roundedRow : tolerance[dtype]
+  op.name.endsWith("Quantized") && params.M === 1 ? roundedRow : tolerance[dtype]
 
 /** max |got − want| / max |want|; infinities and NaN must stand at the same places. */
 export function relativeError(got: ArrayLike<number>, want: ArrayLike<number>): number {

@@ -4,9 +4,9 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import t from "tap"
 import { parseYaml } from "../train/data/yaml.ts"
-import { learningRate, type Schedule } from "../train/schedule.ts"
-import { checkSettings, parseValue, shortened, withFlags } from "../train/settings.ts"
-import { scheduleOf } from "../train/trainer.ts"
+import { learningRate, type Schedule } from "../train/run/schedule.ts"
+import { checkSettings, parseValue, shortened, withFlags } from "../train/run/settings.ts"
+import { scheduleOf } from "../train/run/trainer.ts"
 import { fixtureJson } from "./fixtures.ts"
 
 const folder = fileURLToPath(new URL("../../train/configs", import.meta.url))

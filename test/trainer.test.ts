@@ -17,8 +17,8 @@ import { fileURLToPath } from "node:url"
 import t from "tap"
 import { uniformAt } from "../engine/index.ts"
 import { openModelFolder, openSafetensors } from "../model/index.ts"
-import { averaged, averageModels } from "../train/average.ts"
-import { checkpointsIn, readRunState } from "../train/checkpoint.ts"
+import { averaged, averageModels } from "../train/run/average.ts"
+import { checkpointsIn, readRunState } from "../train/run/checkpoint.ts"
 import { fixture, golden, goldenOf } from "./fixtures.ts"
 
 const elm = fileURLToPath(new URL("../elm.js", import.meta.url))

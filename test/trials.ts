@@ -116,7 +116,7 @@ async function valuesOf(model: OpenELM, trial: Trial): Promise<Values> {
 }
 
 /** Fractions of the largest value that are allowed: sums in f32 over a few layers; one row of a
- *  product with quantised weights rounds that row to 8 bits, an f16 cache its numbers to 11. */
+ *  product with quantized weights rounds that row to 8 bits, an f16 cache its numbers to 11. */
 function limitOf({ dtype, cache, inputs }: Trial): number {
   const isOneRow = inputs.length === 1 && inputs[0]?.length === 1
   if ((dtype === "q8" || dtype === "q4") && isOneRow) return 0.1

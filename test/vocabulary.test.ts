@@ -8,8 +8,8 @@ import { fileURLToPath } from "node:url"
 import t from "tap"
 import { loadTokenizer, parseTokenizer } from "../index.ts"
 import { parseSentencePiece } from "../model/tokenizer/sentencepiece.ts"
-import { learnVocabulary } from "../train/vocabulary.ts"
-import { wordCounter } from "../train/vocabulary_words.ts"
+import { learnVocabulary } from "../train/vocabulary/vocabulary.ts"
+import { wordCounter } from "../train/vocabulary/words.ts"
 import { randomOf } from "./tokenizers.ts"
 
 const elm = fileURLToPath(new URL("../elm.js", import.meta.url))

@@ -1,5 +1,5 @@
 // Products on a GPU beyond the cases of the op table: sizes that choose other constants of a kernel,
-// quantised weights in several bindings, and every kernel compiled where features only pretend to be.
+// quantized weights in several bindings, and every kernel compiled where features only pretend to be.
 import t from "tap"
 import { multipliesExactly } from "../backends/webgpu/check.ts"
 import { type Feature, features, openWebgpu } from "../backends/webgpu/index.ts"
@@ -18,7 +18,7 @@ const q8 = { Z: 544 }
 const q4 = { Z: 288 }
 
 /** By op: many panels, whose weights two workgroups of 64 lanes share; two to four rows; tiles of 128
- *  by 128; and long rows of quantised weights. */
+ *  by 128; and long rows of quantized weights. */
 const cases: Readonly<Record<string, readonly Case[]>> = {
   matmul: [
     { M: 1, K: 300, P: 513, N: 8203, wType: "bf16" },
@@ -40,17 +40,17 @@ const cases: Readonly<Record<string, readonly Case[]>> = {
     { M: 1025, K: 11, P: 129, F: 2050, wType: "f16" },
   ],
   normMatmulSwiglu: [{ M: 1025, K: 11, P: 129, F: 2050, wType: "bf16", eps }],
-  matmulQuantised: [
+  matmulQuantized: [
     { M: 1, K: 5000, P: 2, C: 157, N: 20, ...q8 },
     { M: 1, K: 5000, P: 2, C: 157, N: 20, ...q4 },
     { M: 2, K: 70, P: 513, C: 3, N: 8200, ...q4 },
     { M: 1025, K: 37, P: 129, C: 2, N: 2050, ...q8 },
   ],
-  normMatmulQuantised: [
+  normMatmulQuantized: [
     { M: 1, K: 5000, P: 2, C: 157, N: 20, ...q8, eps },
     { M: 4, K: 70, P: 2, C: 3, N: 20, ...q4, eps },
   ],
-  matmulSwigluQuantised: [{ M: 2, K: 70, P: 2, C: 3, F: 20, ...q8 }],
+  matmulSwigluQuantized: [{ M: 2, K: 70, P: 2, C: 3, F: 20, ...q8 }],
   matmulGradX: [{ M: 1030, K: 2040, P: 2, N: 21, wType: "bf16" }],
   matmulGradW: [{ M: 21, K: 1030, P: 128, N: 2040 }],
 }
@@ -81,15 +81,15 @@ t.test("a product that is right is told from one that is wrong", skip, async (t)
   }
 })
 
-t.test("quantised weights larger than a binding", skip, async (t) => {
+t.test("quantized weights larger than a binding", skip, async (t) => {
   const backend = await openWebgpu({ bindingBytes: 4096 })
   for (const { Z } of [q8, q4]) {
     const sizes = { K: 70, P: 3, C: 3, Z, N: 40 }
     for (const M of [1, 3, 7]) {
-      t.equal(await kernelError(backend, recordCase(opOf("matmulQuantised"), { M, ...sizes })), "")
+      t.equal(await kernelError(backend, recordCase(opOf("matmulQuantized"), { M, ...sizes })), "")
     }
     const rows = { N: 5, P: 3, C: 3, Z, D: 70 }
-    t.equal(await kernelError(backend, recordCase(opOf("embedQuantised"), rows)), "")
+    t.equal(await kernelError(backend, recordCase(opOf("embedQuantized"), rows)), "")
   }
   t.equal(backend.liveCount, 0)
   backend.close()

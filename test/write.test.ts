@@ -2,7 +2,11 @@
 import { mkdirSync, readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import t from "tap"
-import { openSafetensors, type SafetensorsFile, writeSafetensors } from "../model/safetensors.ts"
+import {
+  openSafetensors,
+  type SafetensorsFile,
+  writeSafetensors,
+} from "../model/checkpoints/safetensors.ts"
 
 const root = t.testdir({})
 

@@ -12,13 +12,13 @@ import { machineOptions, withOptions } from "../bench/options.ts"
 import { printable } from "../bench/printable.ts"
 import { reporter } from "../bench/progress.ts"
 import { folderAtomically, loadTokenizer, pathToWrite, tokenizerIn } from "../model/index.ts"
-import { averageModels } from "./average.ts"
-import { checkpointOf, checkpointsIn } from "./checkpoint.ts"
 import { display, headline, memoryLine, scheduleLine } from "./display_cli.ts"
-import { openLog } from "./log.ts"
-import type { Settings } from "./settings.ts"
+import { averageModels } from "./run/average.ts"
+import { checkpointOf, checkpointsIn } from "./run/checkpoint.ts"
+import { openLog } from "./run/log.ts"
+import type { Settings } from "./run/settings.ts"
+import { train } from "./run/trainer.ts"
 import { addSettings, type SettingsFlags, settingsOf } from "./settings_cli.ts"
-import { train } from "./trainer.ts"
 
 interface Flags extends SettingsFlags {
   readonly backend: BackendName

@@ -5,12 +5,12 @@ import { printable } from "../bench/printable.ts"
 import type { reporter } from "../bench/progress.ts"
 import { screenWidth } from "../bench/table.ts"
 import { bytesText, threeDigits } from "../model/index.ts"
-import { readRunState } from "./checkpoint.ts"
-import type { Metrics } from "./metrics.ts"
-import type { RunInfo, RunMemory } from "./run.ts"
-import { learningRate } from "./schedule.ts"
-import type { Settings } from "./settings.ts"
-import { scheduleOf } from "./trainer.ts"
+import { readRunState } from "./run/checkpoint.ts"
+import type { Metrics } from "./run/metrics.ts"
+import type { RunInfo, RunMemory } from "./run/run.ts"
+import { learningRate } from "./run/schedule.ts"
+import type { Settings } from "./run/settings.ts"
+import { scheduleOf } from "./run/trainer.ts"
 
 export function headline(info: RunInfo, settings: Settings): string {
   const { config, parameters, step } = info

@@ -1,12 +1,5 @@
 // Training: steps, schedule, data, checkpoints.
-export {
-  createTrainStep,
-  type LossAndGradients,
-  type LossOptions,
-  lossAndGradients,
-  type TrainStepFunction,
-} from "./api.ts"
-export type { Batch } from "./batch.ts"
+
 export {
   type CheckedSource,
   type DataConfig,
@@ -23,19 +16,27 @@ export {
   type TextPipeline,
   textPipeline,
 } from "./data/index.ts"
-export type { GraphSettings } from "./graph.ts"
-export type { LossSettings } from "./loss.ts"
-export type { EvaluationMetrics, Metrics, SampleMetrics, StepMetrics } from "./metrics.ts"
-export type { OptimiserSettings, Parameter } from "./optimiser.ts"
-export type { TrainOptions, TrainSettings } from "./options.ts"
-export type { RunInfo, RunMemory, RunOptions, RunResult } from "./run.ts"
-export { learningRate, type Schedule } from "./schedule.ts"
-export type { Settings } from "./settings.ts"
-export { type Evaluation, type StepOptions, type StepResult, TrainStep } from "./step.ts"
-export { train } from "./trainer.ts"
+export type { EvaluationMetrics, Metrics, SampleMetrics, StepMetrics } from "./run/metrics.ts"
+export type { RunInfo, RunMemory, RunOptions, RunResult } from "./run/run.ts"
+export { learningRate, type Schedule } from "./run/schedule.ts"
+export type { Settings } from "./run/settings.ts"
+export { train } from "./run/trainer.ts"
+export {
+  createTrainStep,
+  type LossAndGradients,
+  type LossOptions,
+  lossAndGradients,
+  type TrainStepFunction,
+} from "./step/api.ts"
+export type { Batch } from "./step/batch.ts"
+export type { GraphSettings } from "./step/graph.ts"
+export type { LossSettings } from "./step/loss.ts"
+export type { OptimiserSettings, Parameter } from "./step/optimiser.ts"
+export type { TrainOptions, TrainSettings } from "./step/options.ts"
+export { type Evaluation, type StepOptions, type StepResult, TrainStep } from "./step/step.ts"
 
 /** Settings of a run with their defaults, as `train` takes them. Throws naming the field. */
 export async function trainingSettings(fields: object) {
-  const { checkSettings } = await import("./settings.ts")
+  const { checkSettings } = await import("./run/settings.ts")
   return checkSettings(fields, "settings")
 }

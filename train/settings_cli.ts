@@ -9,8 +9,8 @@ import { asUsage, path, suggestion, usageError } from "../bench/arguments.ts"
 import { headings } from "../bench/options.ts"
 import { configOf, tokenizerIn } from "../model/index.ts"
 import { isObject, show } from "../model/json.ts"
-import { checkpointOf, readRunState } from "./checkpoint.ts"
 import { readYaml } from "./data/yaml.ts"
+import { checkpointOf, readRunState } from "./run/checkpoint.ts"
 import {
   checkSettings,
   type Field,
@@ -21,7 +21,7 @@ import {
   type Settings,
   shortened,
   withFlags,
-} from "./settings.ts"
+} from "./run/settings.ts"
 
 export interface SettingsFlags {
   readonly config: string

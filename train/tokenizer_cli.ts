@@ -8,8 +8,8 @@ import { type Report, reporter } from "../bench/progress.ts"
 import { sayWhich } from "../bench/which.ts"
 import { bytesText, faultText, loadTokenizer, type Tokenizer, threeDigits } from "../model/index.ts"
 import { show } from "../model/json.ts"
-import { learnVocabulary } from "./vocabulary.ts"
-import { type WordCounter, wordCounter } from "./vocabulary_words.ts"
+import { learnVocabulary } from "./vocabulary/vocabulary.ts"
+import { type WordCounter, wordCounter } from "./vocabulary/words.ts"
 
 interface TrainFlags {
   readonly out: string

@@ -1,19 +1,19 @@
 // A model folder: config.json with model.safetensors, or with shards and their index. Checks every
 // tensor's name, shape and dtype against the config when it is opened; reads rows when asked.
-import { type ModelConfig, parameterCount, parseConfig, tensorShapes } from "./config.ts"
-import { fileIn, readFile, readIfThere } from "./files.ts"
-import { formatOf, markOf, type QuantisedFormat } from "./format.ts"
-import { generationFile, parseGeneration } from "./generation.ts"
-import { checkWaiting, type Waiting } from "./http.ts"
-import { isObject, parseJson, show } from "./json.ts"
-import { specsOf, stored as storedForm } from "./layout.ts"
+import { type ModelConfig, parameterCount, parseConfig, tensorShapes } from "../config.ts"
+import { fileIn, readFile, readIfThere } from "../files/files.ts"
+import { checkWaiting, type Waiting } from "../files/http.ts"
+import { generationFile, parseGeneration } from "../generate/generation.ts"
+import { isObject, parseJson, show } from "../json.ts"
+import { specsOf, stored as storedForm } from "../weights/layout.ts"
+import { formatOf, markOf, type QuantizedFormat } from "./format.ts"
 import { isBuffer, plainName } from "./names.ts"
 import type { SafetensorsFile, TensorEntry } from "./safetensors.ts"
 import { openWeights } from "./shards.ts"
 
 /** One weight in its file. */
 export interface TensorSource {
-  /** U8 for the panels of a quantised matrix. */
+  /** U8 for the panels of a quantized matrix. */
   readonly dtype: "F32" | "F16" | "BF16" | "U8"
   readonly shape: readonly number[]
   /** The file, where there is one. */
@@ -26,8 +26,8 @@ export interface TensorSource {
 export interface ModelFolder {
   readonly path: string
   readonly config: ModelConfig
-  /** The format of its matrices, where they are quantised already. */
-  readonly format: QuantisedFormat | undefined
+  /** The format of its matrices, where they are quantized already. */
+  readonly format: QuantizedFormat | undefined
   /** A weight by the name it has in `tensorShapes`. Throws RangeError for other names. */
   source(name: string): TensorSource
   /** Opens the same folder once more, with its time limit but without its signal. */
@@ -100,7 +100,7 @@ export async function readConfig(
 const weightsLimit = (config: ModelConfig): number => 5 * parameterCount(config) + 2 ** 27
 
 /** A file says itself which format its panels have, and config.json must say the same. */
-function checkMark({ path, metadata }: SafetensorsFile, format: QuantisedFormat | undefined): void {
+function checkMark({ path, metadata }: SafetensorsFile, format: QuantizedFormat | undefined): void {
   const mark = metadata.get("format")
   if (format ? mark === markOf(format) : !mark?.startsWith("openelm-")) return
   throw new RangeError(
@@ -132,7 +132,7 @@ function storedTensors(folder: string, files: readonly SafetensorsFile[]): Map<s
 function sourcesOf(
   folder: string,
   config: ModelConfig,
-  format: QuantisedFormat | undefined,
+  format: QuantizedFormat | undefined,
   stored: ReadonlyMap<string, Stored>,
 ): Map<string, TensorSource> {
   const expected = tensorShapes(config)

@@ -1,29 +1,29 @@
-// The quantised formats that a folder may hold: their field in config.json and their mark in the
-// metadata of model.safetensors. What the bytes mean is said in ops/quantised_pack.ts.
-import { blockBytes } from "../ops/index.ts"
-import { isObject, show } from "./json.ts"
+// The quantized formats that a folder may hold: their field in config.json and their mark in the
+// metadata of model.safetensors. What the bytes mean is said in ops/quantized_pack.ts.
+import { blockBytes } from "../../ops/index.ts"
+import { isObject, show } from "../json.ts"
 
 /** Blocks of 8 or 4 bits with their scales. */
-export type QuantisedFormat = keyof typeof blockBytes
-export const quantisedFormats = Object.keys(blockBytes) as readonly QuantisedFormat[]
+export type QuantizedFormat = keyof typeof blockBytes
+export const quantizedFormats = Object.keys(blockBytes) as readonly QuantizedFormat[]
 
-export const isQuantised = (name: unknown): name is QuantisedFormat =>
+export const isQuantized = (name: unknown): name is QuantizedFormat =>
   typeof name === "string" && Object.hasOwn(blockBytes, name)
 
 /** `format` in the metadata of a file; the number goes up when the bytes come to mean another. */
-export const markOf = (format: QuantisedFormat): string => `openelm-${format}/1`
+export const markOf = (format: QuantizedFormat): string => `openelm-${format}/1`
 
 /** The format that a config.json names, undefined where it has none. Throws RangeError for others. */
 export function formatOf(
   config: Readonly<Record<string, unknown>>,
   source: string,
-): QuantisedFormat | undefined {
+): QuantizedFormat | undefined {
   const given = Object.hasOwn(config, "quantization") ? config.quantization : undefined
   if (given === undefined || given === null) return undefined
   const format =
     isObject(given) && Object.keys(given).join() === "format" ? given.format : undefined
-  if (isQuantised(format)) return format
-  const expected = quantisedFormats.map((name) => `{"format": "${name}"}`).join(" or ")
+  if (isQuantized(format)) return format
+  const expected = quantizedFormats.map((name) => `{"format": "${name}"}`).join(" or ")
   throw new RangeError(
     `${source}: quantization is ${show(JSON.stringify(given))}, expected ${expected}. ` +
       "Use another model",

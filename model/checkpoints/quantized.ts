@@ -1,4 +1,4 @@
-// A model's weights in a quantised format, made one tensor at a time as a file is written; and how
+// A model's weights in a quantized format, made one tensor at a time as a file is written; and how
 // far they lie from those that they stand for.
 import {
   allocate,
@@ -8,15 +8,15 @@ import {
   readTensors,
   sizeOf,
   type Tensor,
-} from "../engine/index.ts"
-import { cast, dequantise, mul, sub, sumRows } from "../ops/index.ts"
+} from "../../engine/index.ts"
+import { cast, dequantize, mul, sub, sumRows } from "../../ops/index.ts"
+import { type Spec, specsOf, stored } from "../weights/layout.ts"
+import { loadMatrix, loadVector, stagingBytes } from "../weights/reading.ts"
+import type { Progress } from "../weights/weights.ts"
 import type { ModelFolder } from "./folder.ts"
-import type { QuantisedFormat } from "./format.ts"
+import type { QuantizedFormat } from "./format.ts"
 import { itemBytes as fileBytes } from "./header.ts"
-import { type Spec, specsOf, stored } from "./layout.ts"
-import { loadMatrix, loadVector, stagingBytes } from "./reading.ts"
 import type { TensorData } from "./safetensors.ts"
-import type { Progress } from "./weights.ts"
 
 /** What has been made so far. */
 export interface Made {
@@ -30,10 +30,10 @@ export interface Made {
 
 /** Tensors for `writeSafetensors` with the very bytes that a backend keeps, vectors in f32; `made`
  *  is complete when they are written. The data of each is made when it is asked for, then freed. */
-export function quantisedTensors(
+export function quantizedTensors(
   folder: ModelFolder,
   backend: Backend,
-  format: QuantisedFormat,
+  format: QuantizedFormat,
   progress?: Progress,
 ): { tensors: Map<string, TensorData>; made: Made } {
   const made: Made = { before: 0, after: 0, squares: 0, errors: 0 }
@@ -64,7 +64,7 @@ async function fill(
   spec: Spec,
   target: Tensor,
   backend: Backend,
-  format: QuantisedFormat,
+  format: QuantizedFormat,
   made: Made,
 ): Promise<void> {
   const source = folder.source(spec.name)
@@ -86,7 +86,7 @@ async function deviation(
 ): Promise<[squares: number, errors: number]> {
   const [N, K] = x.shape as [number, number]
   const wide = cast(x, "f32") // (N, K)
-  const off = sub(wide, dequantise(panels, { N, K, Halves })) // (N, K)
+  const off = sub(wide, dequantize(panels, { N, K, Halves })) // (N, K)
   const sums = [wide, off].map((v) => sumRows(mul(v, v))) // (N), (N)
   const rows = await readTensors(sums, backend)
   const totals = rows.map((list) => Array.from(list).reduce((a, b) => a + b, 0))

@@ -1,6 +1,6 @@
 // Reads and writes safetensors files piece by piece, never a whole file in memory. Files are not
 // trusted: header.ts checks what they claim. Which tensors a model needs is left to folder.ts.
-import { type WritableFile, writeAtomically } from "./atomic.ts"
+import { type WritableFile, writeAtomically } from "../files/atomic.ts"
 import {
   cannot,
   maxReadBytes,
@@ -8,7 +8,8 @@ import {
   openFile,
   openIfThere,
   type Reading,
-} from "./files.ts"
+} from "../files/files.ts"
+import { show } from "../json.ts"
 import {
   bytesOf,
   encodeHeader,
@@ -17,7 +18,6 @@ import {
   readHeader,
   type TensorEntry,
 } from "./header.ts"
-import { show } from "./json.ts"
 
 export type { FileDType, TensorEntry } from "./header.ts"
 

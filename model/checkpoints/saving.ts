@@ -7,17 +7,17 @@ import {
   type DType,
   runOnce,
   type Tensor,
-} from "../engine/index.ts"
-import { fromNode } from "../engine/node.ts"
-import { cast, unpack } from "../ops/index.ts"
-import { writeFileWhole } from "./atomic.ts"
-import { configJson, type ModelConfig } from "./config.ts"
-import { fileIn, isThere, pathToWrite } from "./files.ts"
-import { generationFile, generationJson } from "./generation.ts"
+} from "../../engine/index.ts"
+import { fromNode } from "../../engine/node.ts"
+import { cast, unpack } from "../../ops/index.ts"
+import { configJson, type ModelConfig } from "../config.ts"
+import { writeFileWhole } from "../files/atomic.ts"
+import { fileIn, isThere, pathToWrite } from "../files/files.ts"
+import { generationFile, generationJson } from "../generate/generation.ts"
+import { type Tokenizer, tokenizerFiles } from "../tokenizer/index.ts"
+import { type Spec, specsOf } from "../weights/layout.ts"
 import { type FileDType, itemBytes } from "./header.ts"
-import { type Spec, specsOf } from "./layout.ts"
 import { type TensorData, writeSafetensors } from "./safetensors.ts"
-import { type Tokenizer, tokenizerFiles } from "./tokenizer/index.ts"
 
 /** Dtypes in which rows are written. */
 export type SavedDType = "f32" | "f16" | "bf16"

@@ -1,7 +1,7 @@
 // The one way that files and folders of results come to be: under a fresh temporary name beside their
 // own, synced, then renamed, so that whoever looks finds the old one or the whole new one. A temporary
 // name that exists already, such as a link that somebody planted, is never followed.
-import { fromNode } from "../engine/node.ts"
+import { fromNode } from "../../engine/node.ts"
 
 /** What is being written: taken away where a signal ends the process on the way. */
 const temporaries = new Set<string>()

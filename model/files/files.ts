@@ -1,10 +1,10 @@
 // Files of a model: in a folder, or behind an http or https URL (remote.ts). A path that begins with
 // http:// or https:// is a URL wherever a path is taken.
-import { kindOf } from "../engine/index.ts"
-import { fromNode } from "../engine/node.ts"
+import { kindOf } from "../../engine/index.ts"
+import { fromNode } from "../../engine/node.ts"
+import { show } from "../json.ts"
 import { faultText } from "./faults.ts"
 import type { Waiting } from "./http.ts"
-import { show } from "./json.ts"
 import { likeOf } from "./kinds.ts"
 import { isRemote, openRemote, remoteFileIn } from "./remote.ts"
 

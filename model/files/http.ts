@@ -1,7 +1,7 @@
 // One way to ask a server: what may pass is asked again after a while, a silent server is waited for
 // no longer than the time limit, and no body is read beyond its bound. What the answers mean is left
 // to remote.ts.
-import { checkNumber } from "./json.ts"
+import { checkNumber } from "../json.ts"
 import { judgedBytes } from "./kinds.ts"
 
 /** How long to wait for files behind a URL. */

@@ -1,6 +1,8 @@
 // Files behind http and https, read in blocks where the server gives ranges, as a whole where it does
 // not, or where it could not be told whether two answers are of one version of the file. What the
 // bytes mean is left to others.
+
+import { show } from "../json.ts"
 import type { OpenFile } from "./files.ts"
 import {
   ask,
@@ -13,7 +15,6 @@ import {
   refused,
   type Waiting,
 } from "./http.ts"
-import { show } from "./json.ts"
 import { judgedBytes } from "./kinds.ts"
 import { contradicts, isExact, rangeCondition, type Version, versionOf } from "./version.ts"
 

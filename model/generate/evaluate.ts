@@ -1,10 +1,10 @@
 // One pass over whole sequences, without a session: logits and whatever else is asked for.
-import { type Backend, bufferOf, readBound, runOnce, type Tensor } from "../engine/index.ts"
-import { checkBatch } from "./checks.ts"
-import type { ModelConfig } from "./config.ts"
-import { head, hidden, type Trace, type Weights } from "./forward.ts"
-import { Holder } from "./holder.ts"
-import type { Norms } from "./norms.ts"
+import { type Backend, bufferOf, readBound, runOnce, type Tensor } from "../../engine/index.ts"
+import { checkBatch } from "../checks.ts"
+import type { ModelConfig } from "../config.ts"
+import { head, hidden, type Trace, type Weights } from "../forward.ts"
+import type { Norms } from "../norms.ts"
+import { Holder } from "../weights/holder.ts"
 import { allocateCaches, type CacheDType, cacheUpdates } from "./session.ts"
 
 export interface Evaluated {

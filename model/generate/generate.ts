@@ -1,10 +1,10 @@
 // Streaming generation: prefill in chunks, then one token at a time from the cache.
-import { isSingle } from "../engine/index.ts"
-import type { ModelConfig } from "./config.ts"
+import { isSingle } from "../../engine/index.ts"
+import type { ModelConfig } from "../config.ts"
+import { show } from "../json.ts"
+import type { Tokenizer } from "../tokenizer/index.ts"
 import { samplingOf } from "./generation.ts"
-import { show } from "./json.ts"
 import type { Session } from "./session.ts"
-import type { Tokenizer } from "./tokenizer/index.ts"
 
 export interface GenerateOptions {
   /** Most tokens to generate; default: as many as the cache holds. */

@@ -6,8 +6,8 @@
 //   top_k, top_p         whenever tokens are sampled
 // Fields that are missing or null say nothing, so that no other program's defaults come in with them;
 // all others, repetition_penalty among them, are left alone.
-import { isSingle } from "../engine/index.ts"
-import { checkNumber, isObject, parseJson, show } from "./json.ts"
+import { isSingle } from "../../engine/index.ts"
+import { checkNumber, isObject, parseJson, show } from "../json.ts"
 
 export const generationFile = "generation_config.json"
 

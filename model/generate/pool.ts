@@ -1,5 +1,5 @@
 // The sessions of a model: one for each generation under way, and few that wait for the next one.
-import { fromNode, isNode } from "../engine/node.ts"
+import { fromNode, isNode } from "../../engine/node.ts"
 import type { Session } from "./session.ts"
 
 /** After this time without a generation, those that wait are freed. */

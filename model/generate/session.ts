@@ -10,13 +10,13 @@ import {
   readBound,
   type Tensor,
   type Update,
-} from "../engine/index.ts"
-import { advance, sample } from "../ops/index.ts"
-import type { ModelConfig } from "./config.ts"
-import { head, hidden, type LayerCache, lastRows, type Weights } from "./forward.ts"
-import { Holder } from "./holder.ts"
-import type { Norms } from "./norms.ts"
-import { checkLost } from "./restore.ts"
+} from "../../engine/index.ts"
+import { advance, sample } from "../../ops/index.ts"
+import type { ModelConfig } from "../config.ts"
+import { head, hidden, type LayerCache, lastRows, type Weights } from "../forward.ts"
+import type { Norms } from "../norms.ts"
+import { Holder } from "../weights/holder.ts"
+import { checkLost } from "../weights/restore.ts"
 
 export interface Sampling {
   readonly temperature: number

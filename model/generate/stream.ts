@@ -1,11 +1,11 @@
 // A generation from its first token to its last, whatever happens to the model meanwhile: weights that
 // move, a device that is lost, an end that nobody waits for.
-import { DeviceLostError } from "../engine/index.ts"
+import { DeviceLostError } from "../../engine/index.ts"
+import type { Usage } from "../usage.ts"
+import type { Residence } from "../weights/restore.ts"
 import { type Checked, run, type Token } from "./generate.ts"
 import { Seat, type SessionPool } from "./pool.ts"
-import type { Residence } from "./restore.ts"
 import { before } from "./stop.ts"
-import type { Usage } from "./usage.ts"
 
 /** What a model generates from. */
 export interface Source {

@@ -1,9 +1,9 @@
 // A model's tokenizer: found when the model is loaded, it turns a prompt into ids and the tokens
 // that follow into text.
-import type { ModelConfig } from "./config.ts"
+import type { ModelConfig } from "../config.ts"
+import type { Waiting } from "../files/http.ts"
+import { loadIfThere, loadTokenizer, type Tokenizer } from "../tokenizer/index.ts"
 import { isList } from "./generate.ts"
-import type { Waiting } from "./http.ts"
-import { loadIfThere, loadTokenizer, type Tokenizer } from "./tokenizer/index.ts"
 
 /** A tokenizer, where to load one from (a path, or "byte"), or null for none. */
 export type TokenizerOption = Tokenizer | string | null

@@ -2,10 +2,10 @@
 // or plain bytes.
 import { kindOf } from "../../engine/index.ts"
 import { fromNode } from "../../engine/node.ts"
-import { fileIn, isThere, readIfThere } from "../files.ts"
-import { checkWaiting, type Waiting } from "../http.ts"
+import { fileIn, isThere, readIfThere } from "../files/files.ts"
+import { checkWaiting, type Waiting } from "../files/http.ts"
+import { isRemote } from "../files/remote.ts"
 import { isObject, parseJson } from "../json.ts"
-import { isRemote } from "../remote.ts"
 import { encoderOf } from "./bpe.ts"
 import { byteModelType, byteTokenizer, checkText, decodeWith } from "./bytes.ts"
 import { pieceStreamOf, type TextStream } from "./decode.ts"

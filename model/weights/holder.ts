@@ -7,7 +7,7 @@ import {
   type DType,
   type Shape,
   type Tensor,
-} from "../engine/index.ts"
+} from "../../engine/index.ts"
 
 export class Holder {
   readonly backend: Backend

@@ -1,12 +1,12 @@
-// The form in which a backend keeps weights: panels of a dtype or of quantised blocks for matrices,
+// The form in which a backend keeps weights: panels of a dtype or of quantized blocks for matrices,
 // f32 for vectors. Where the numbers come from is left to weights.ts.
-import { type DType, itemBytes, sizeOf, type Tensor } from "../engine/index.ts"
-import { blockBytes, blocksOf, pack, panelsOf, panelWidth, quantise } from "../ops/index.ts"
-import { type ModelConfig, tensorShapes } from "./config.ts"
-import { isQuantised, type QuantisedFormat } from "./format.ts"
+import { type DType, itemBytes, sizeOf, type Tensor } from "../../engine/index.ts"
+import { blockBytes, blocksOf, pack, panelsOf, panelWidth, quantize } from "../../ops/index.ts"
+import { isQuantized, type QuantizedFormat } from "../checkpoints/format.ts"
+import { type ModelConfig, tensorShapes } from "../config.ts"
 
 /** How weight matrices are kept: numbers of a dtype, or blocks of 8 or 4 bits with their scales. */
-export type WeightDType = "f32" | "f16" | "bf16" | QuantisedFormat
+export type WeightDType = "f32" | "f16" | "bf16" | QuantizedFormat
 export const weightDTypes: readonly WeightDType[] = ["f32", "f16", "bf16", "q8", "q4"]
 
 export interface Spec {
@@ -34,7 +34,7 @@ export function stored(spec: Spec, dtype: WeightDType): { shape: number[]; dtype
   if (!matrix) return { shape: [...shape], dtype: "f32" }
   const [N, K] = shape as [number, number]
   const P = panelsOf(N, halves)
-  if (!isQuantised(dtype)) return { shape: [P, K, panelWidth], dtype }
+  if (!isQuantized(dtype)) return { shape: [P, K, panelWidth], dtype }
   return { shape: [P, blocksOf(K), blockBytes[dtype]], dtype: "u8" }
 }
 
@@ -60,7 +60,7 @@ export function packed(
 ): { w: Tensor; bad: Tensor } {
   const [N, K] = x.shape as [number, number]
   const P = panelsOf(N, halves)
-  if (!isQuantised(dtype)) return pack(x, { P, Halves: halves, dtype })
+  if (!isQuantized(dtype)) return pack(x, { P, Halves: halves, dtype })
   const Z = blockBytes[dtype]
-  return quantise(x, { P, C: blocksOf(K), Z, Halves: halves, Search })
+  return quantize(x, { P, C: blocksOf(K), Z, Halves: halves, Search })
 }

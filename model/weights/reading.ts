@@ -1,5 +1,5 @@
 // Weights from a file into the memory of a backend: rows are packed into panels as they come, panels
-// of a quantised file are copied as they are. Numbers that are not finite are refused.
+// of a quantized file are copied as they are. Numbers that are not finite are refused.
 import {
   allocate,
   type Backend,
@@ -12,9 +12,9 @@ import {
   sizeOf,
   type Tensor,
   viewOf,
-} from "../engine/index.ts"
-import { panelWidth } from "../ops/index.ts"
-import type { TensorSource } from "./folder.ts"
+} from "../../engine/index.ts"
+import { panelWidth } from "../../ops/index.ts"
+import type { TensorSource } from "../checkpoints/folder.ts"
 import { packed, type Spec, type WeightDType } from "./layout.ts"
 
 /** Bytes of staging for weights on their way from a file into panels. */
@@ -103,7 +103,7 @@ async function packInto(
   }
 }
 
-/** Panels of a quantised file, as they are. Throws RangeError for scales that are not finite. */
+/** Panels of a quantized file, as they are. Throws RangeError for scales that are not finite. */
 export async function loadPanels(
   source: TensorSource,
   spec: Spec,

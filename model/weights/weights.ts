@@ -1,11 +1,11 @@
 // Weights on a backend: drawn at random, or read from a model folder, packed into panels as they
 // come. The whole model is never held twice.
-import { allocate, type Backend, bufferOf, runOnce, type Tensor } from "../engine/index.ts"
-import { randomNormal, randomPanels, ropeAngles, ropeFrequencies } from "../ops/index.ts"
-import type { ModelConfig } from "./config.ts"
-import type { ModelFolder } from "./folder.ts"
-import { isQuantised } from "./format.ts"
-import type { LayerWeights, Weights } from "./forward.ts"
+import { allocate, type Backend, bufferOf, runOnce, type Tensor } from "../../engine/index.ts"
+import { randomNormal, randomPanels, ropeAngles, ropeFrequencies } from "../../ops/index.ts"
+import type { ModelFolder } from "../checkpoints/folder.ts"
+import { isQuantized } from "../checkpoints/format.ts"
+import type { ModelConfig } from "../config.ts"
+import type { LayerWeights, Weights } from "../forward.ts"
 import { Holder } from "./holder.ts"
 import { packed, type Spec, specsOf, stored, type WeightDType, weightBytes } from "./layout.ts"
 import { loadMatrix, loadPanels, loadVector } from "./reading.ts"
@@ -48,7 +48,7 @@ export function randomWeights(
     const [N, K] = spec.shape as [number, number]
     const draw = { N, K, Seed: seed, Stream: spec.index, std: initialStd(spec, config) }
     const sizes = { P: target.shape[0] as number, Halves: spec.halves }
-    const w = isQuantised(dtype)
+    const w = isQuantized(dtype)
       ? packed(randomNormal(draw), spec.halves, dtype, 0).w
       : randomPanels({ ...draw, ...sizes, dtype })
     await runOnce(backend, [[target, w]])
@@ -57,7 +57,7 @@ export function randomWeights(
   return filled(outline, fillAll(progress), fillAll)
 }
 
-/** The weights of a folder; those of a quantised one only in its own format.
+/** The weights of a folder; those of a quantized one only in its own format.
  *  Throws RangeError naming the tensor that holds NaN or infinity. */
 export function loadWeights(
   folder: ModelFolder,

@@ -4,11 +4,11 @@ import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "nod
 import { join } from "node:path"
 import { createTrainStep, loadTokenizer, OpenELM, open } from "../../index.ts"
 import { writeSafetensors } from "../../model/index.ts"
-import { restoreStep, writeCheckpoint } from "../../train/checkpoint.ts"
 import { readYaml } from "../../train/data/yaml.ts"
-import { readMetrics } from "../../train/log.ts"
-import { RunFolder } from "../../train/run_folder.ts"
-import { checkSettings } from "../../train/settings.ts"
+import { restoreStep, writeCheckpoint } from "../../train/run/checkpoint.ts"
+import { RunFolder } from "../../train/run/folder.ts"
+import { readMetrics } from "../../train/run/log.ts"
+import { checkSettings } from "../../train/run/settings.ts"
 import { goldenFolder } from "../fixtures.ts"
 import { jsonBytes, modelBytes, withSpecials } from "../tokenizers.ts"
 import { dataKinds } from "./data.ts"
@@ -75,8 +75,8 @@ const shards: Kind = {
   use: useModel,
 }
 
-const quantised: Kind = {
-  name: "quantised",
+const quantized: Kind = {
+  name: "quantized",
   files: ["config.json", "model.safetensors"],
   make(folder) {
     const golden = goldenFolder()
@@ -206,7 +206,7 @@ const settings: Kind = {
 export const kinds: readonly Kind[] = [
   model,
   shards,
-  quantised,
+  quantized,
   generation,
   sentencePiece,
   tokenizerJson,

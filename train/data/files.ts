@@ -1,9 +1,9 @@
 // The files that sources name, and which of them a rank and worker reads in which order: the
 // original's shuffles to the bit. What a file holds is left to readers.ts.
 import { fromNode } from "../../engine/node.ts"
-import { faultText } from "../../model/faults.ts"
+import { faultText } from "../../model/files/faults.ts"
 import { printable, show } from "../../model/json.ts"
-import { isRun } from "../run_names.ts"
+import { isRun } from "../run/names.ts"
 import type { CheckedSource, DataConfig } from "./config.ts"
 import { PythonRandom } from "./random.ts"
 import { formatOf, formats } from "./readers.ts"

@@ -1,7 +1,7 @@
 // The average of checkpoints, as the release made its models: tensor by tensor, summed in float64,
 // in the dtype of the first.
-import { type DType, decode, encode, viewOf } from "../engine/index.ts"
-import { fromNode } from "../engine/node.ts"
+import { type DType, decode, encode, viewOf } from "../../engine/index.ts"
+import { fromNode } from "../../engine/node.ts"
 import {
   openSafetensors,
   readConfig,
@@ -9,8 +9,8 @@ import {
   saveModel,
   type TensorData,
   type Tokenizer,
-} from "../model/index.ts"
-import { show } from "../model/json.ts"
+} from "../../model/index.ts"
+import { show } from "../../model/json.ts"
 
 /** Numbers that are averaged at a time. */
 const numbersAtATime = 1 << 22

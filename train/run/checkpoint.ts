@@ -2,8 +2,8 @@
 // all that training needs to go on to the bit. A folder of that name is always whole: it is written
 // under another name, synced, then renamed; it is removed the same way, if a run of this program wrote
 // it and nobody has put anything into it.
-import { DeviceLostError, type Tensor } from "../engine/index.ts"
-import { fromNode } from "../engine/node.ts"
+import { DeviceLostError, type Tensor } from "../../engine/index.ts"
+import { fromNode } from "../../engine/node.ts"
 import {
   faultText,
   loadMatrix,
@@ -20,14 +20,14 @@ import {
   type Tokenizer,
   writeFileWhole,
   writeSafetensors,
-} from "../model/index.ts"
-import { show } from "../model/json.ts"
-import type { RunFolder } from "./run_folder.ts"
-import { folderName, stepNamed } from "./run_names.ts"
-import { type RunState, readRunState } from "./run_state.ts"
-import type { TrainStep } from "./step.ts"
+} from "../../model/index.ts"
+import { show } from "../../model/json.ts"
+import type { TrainStep } from "../step/step.ts"
+import type { RunFolder } from "./folder.ts"
+import { folderName, stepNamed } from "./names.ts"
+import { type RunState, readRunState } from "./state.ts"
 
-export { type RunState, readRunState } from "./run_state.ts"
+export { type RunState, readRunState } from "./state.ts"
 
 /** Complete checkpoints of a run, oldest first. A folder that is not there has none. */
 export async function checkpointsIn(run: string): Promise<string[]> {

@@ -1,11 +1,11 @@
 // The folder of a run while a process works in it. All that is not finished lies in a folder of its
 // own there, `.elm-run`, beside a lock that says whose it is: what is removed is only what carries the
 // number of a lock. Two runs into one folder would destroy each other's checkpoints.
-import { fromNode } from "../engine/node.ts"
-import { faultText } from "../model/faults.ts"
-import { syncFolder } from "../model/index.ts"
-import { isObject, parseJson, printable } from "../model/json.ts"
-import { ownName } from "./run_names.ts"
+import { fromNode } from "../../engine/node.ts"
+import { faultText } from "../../model/files/faults.ts"
+import { syncFolder } from "../../model/index.ts"
+import { isObject, parseJson, printable } from "../../model/json.ts"
+import { ownName } from "./names.ts"
 
 const lockName = "lock.json"
 

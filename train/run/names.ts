@@ -1,5 +1,5 @@
 // The names of what a run keeps in its folder, by which it is told from everything else.
-import { fromNode } from "../engine/node.ts"
+import { fromNode } from "../../engine/node.ts"
 
 /** The folder of what is not finished, and of the lock. */
 export const ownName = ".elm-run"

@@ -1,5 +1,5 @@
 // What a run is put together from, as its settings say: data, tokenizer, model.
-import type { Backend } from "../engine/index.ts"
+import type { Backend } from "../../engine/index.ts"
 import {
   configOf,
   loadTokenizer,
@@ -7,9 +7,9 @@ import {
   OpenELM,
   scaledConfig,
   type Tokenizer,
-} from "../model/index.ts"
-import { type DataOptions, loadDataConfig, type Sample, textPipeline } from "./data/index.ts"
-import type { TrainOptions } from "./options.ts"
+} from "../../model/index.ts"
+import { type DataOptions, loadDataConfig, type Sample, textPipeline } from "../data/index.ts"
+import type { TrainOptions } from "../step/options.ts"
 import type { Settings } from "./settings.ts"
 
 /** Words of a piece where some are held out: of a short text too. */

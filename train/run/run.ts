@@ -1,6 +1,6 @@
 // What a caller gives a training run, and what it tells and returns.
-import type { Backend } from "../engine/index.ts"
-import type { ModelConfig, Tokenizer } from "../model/index.ts"
+import type { Backend } from "../../engine/index.ts"
+import type { ModelConfig, Tokenizer } from "../../model/index.ts"
 import type { EvaluationMetrics, Metrics } from "./metrics.ts"
 
 export interface RunOptions {

@@ -1,8 +1,8 @@
 // The learning rate of every step: linear warm-up, then a cosine from the largest to the smallest,
 // as the release has it, rounding included.
-import { checkObject, kindOf } from "../engine/index.ts"
+import { checkObject, kindOf } from "../../engine/index.ts"
 
-import { show } from "../model/json.ts"
+import { show } from "../../model/json.ts"
 
 export interface Schedule {
   readonly maxLr: number

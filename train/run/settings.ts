@@ -1,10 +1,10 @@
 // What a training run is asked for: one list of fields that YAML files and the flags of `elm train`
 // share, with their defaults and checks. What a field means to the step is options.ts.
 import * as v from "valibot"
-import { pathToWrite } from "../model/files.ts"
-import { decimal } from "../model/index.ts"
-import { brief, show } from "../model/json.ts"
-import { isBelow1, isNotNegative, isPositive } from "./options.ts"
+import { pathToWrite } from "../../model/files/files.ts"
+import { decimal } from "../../model/index.ts"
+import { brief, show } from "../../model/json.ts"
+import { isBelow1, isNotNegative, isPositive } from "../step/options.ts"
 
 const whole = (least: number, most = 2 ** 31 - 1) => {
   const expected = `a whole number from ${least}`

@@ -1,8 +1,8 @@
 // state.json of a checkpoint: what a run goes on with beside the tensors.
-import { fromNode } from "../engine/node.ts"
-import { faultText } from "../model/faults.ts"
-import { isObject, parseJson, show } from "../model/json.ts"
-import { stepNamed } from "./run_names.ts"
+import { fromNode } from "../../engine/node.ts"
+import { faultText } from "../../model/files/faults.ts"
+import { isObject, parseJson, show } from "../../model/json.ts"
+import { stepNamed } from "./names.ts"
 
 /** What is not a tensor; JSON can hold it. */
 export interface RunState {

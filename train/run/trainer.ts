@@ -1,8 +1,10 @@
 // A training run: data, steps, validation, samples of text, checkpoints. What a person sees of it is
 // the command's matter (cli.ts); it calls back.
-import { checkObject, DeviceLostError } from "../engine/index.ts"
-import { fromNode } from "../engine/node.ts"
-import { nextTurn, type OpenELM, type Tokenizer } from "../model/index.ts"
+import { checkObject, DeviceLostError } from "../../engine/index.ts"
+import { fromNode } from "../../engine/node.ts"
+import { nextTurn, type OpenELM, type Tokenizer } from "../../model/index.ts"
+import { type PipelineState, type Sample, type TextPipeline, textPipeline } from "../data/index.ts"
+import { TrainStep } from "../step/step.ts"
 import {
   checkpointOf,
   type RunState,
@@ -10,7 +12,7 @@ import {
   restoreStep,
   writeCheckpoint,
 } from "./checkpoint.ts"
-import { type PipelineState, type Sample, type TextPipeline, textPipeline } from "./data/index.ts"
+import { RunFolder } from "./folder.ts"
 import type { EvaluationMetrics } from "./metrics.ts"
 import {
   dataSection,
@@ -21,10 +23,8 @@ import {
   validationSamples,
 } from "./parts.ts"
 import type { RunMemory, RunOptions, RunResult } from "./run.ts"
-import { RunFolder } from "./run_folder.ts"
 import { learningRate } from "./schedule.ts"
 import type { Settings } from "./settings.ts"
-import { TrainStep } from "./step.ts"
 
 /**
  * Trains as the settings say; where a device is lost, on another one from the last checkpoint of this

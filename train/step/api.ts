@@ -7,9 +7,9 @@ import {
   readTensors,
   runOnce,
   type Update,
-} from "../engine/index.ts"
-import { Holder, OpenELM, specsOf } from "../model/index.ts"
-import { reshape, unpack } from "../ops/index.ts"
+} from "../../engine/index.ts"
+import { Holder, OpenELM, specsOf } from "../../model/index.ts"
+import { reshape, unpack } from "../../ops/index.ts"
 import { type Batch, checkBatch, checkCounted } from "./batch.ts"
 import { recordStep } from "./graph.ts"
 import { checkTrainOptions, type TrainOptions, type TrainSettings } from "./options.ts"

@@ -1,5 +1,5 @@
 // Batches of token ids as they come from a caller, checked and laid out for the backend.
-import { isList, type ModelConfig } from "../model/index.ts"
+import { isList, type ModelConfig } from "../../model/index.ts"
 
 /** (B, T): rows of one length, or typed arrays of them. */
 export type Batch = readonly ArrayLike<number>[]

@@ -1,8 +1,8 @@
 // Whether f32 surely holds what an update makes, told beforehand and without looking at it: by
 // bounds of the parameters and first moments, which each update moves on, and which are measured
 // where they do not tell. With settings as people have them that is once.
-import { type Backend, readTensors } from "../engine/index.ts"
-import { add } from "../ops/index.ts"
+import { type Backend, readTensors } from "../../engine/index.ts"
+import { add } from "../../ops/index.ts"
 import { largestNorm, type OptimiserSettings, type Parameter, squaredNorm } from "./optimiser.ts"
 
 /** What no parameter and no step may exceed; f32's largest is 34 times that. */

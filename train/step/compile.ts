@@ -1,5 +1,5 @@
 // The plans of a training step, made ready to run, and what they take.
-import { type Backend, type Plan, type Prepared, plan, type Update } from "../engine/index.ts"
+import { type Backend, type Plan, type Prepared, plan, type Update } from "../../engine/index.ts"
 
 /** Prepares the plan of each list of updates; `more` runs once for each micro-batch but the first. */
 export function compile<K extends string>(

@@ -1,7 +1,7 @@
 // The recorded graph of one training step's loss and gradients. The blocks are those of inference
 // (model/forward.ts) with steps that keep what the backward pass needs; how parameters move is left
 // to optimiser.ts, when the graph runs to step.ts.
-import { constant, type Tensor, vjp } from "../engine/index.ts"
+import { constant, type Tensor, vjp } from "../../engine/index.ts"
 import {
   type Attend,
   block,
@@ -12,7 +12,7 @@ import {
   settler,
   trainable,
   type Weights,
-} from "../model/index.ts"
+} from "../../model/index.ts"
 import {
   add,
   broadcast,
@@ -20,7 +20,7 @@ import {
   embedGrad,
   noPadding,
   qkNormRopeTrain,
-} from "../ops/index.ts"
+} from "../../ops/index.ts"
 import { headLoss, type LossSettings } from "./loss.ts"
 
 export interface BatchTensors {

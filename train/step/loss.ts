@@ -1,7 +1,7 @@
 // The head of the model with its loss and its gradient, some rows at a time: logits of a vocabulary
 // are never held for more rows than fit.
-import { constant, type Tensor } from "../engine/index.ts"
-import type { ModelConfig } from "../model/index.ts"
+import { constant, type Tensor } from "../../engine/index.ts"
+import type { ModelConfig } from "../../model/index.ts"
 import {
   add,
   affine,
@@ -19,7 +19,7 @@ import {
   slice,
   sum,
   writeRows,
-} from "../ops/index.ts"
+} from "../../ops/index.ts"
 
 export interface LossSettings {
   /** Targets of this id carry no loss. */

@@ -1,7 +1,7 @@
 // How gradients move parameters, as recorded ops: the global norm, its clip, AdamW. The moments lie
 // beside the parameters; the rates of each step are a tensor.
-import { bound, bufferOf, constant, type Tensor, type Update } from "../engine/index.ts"
-import type { Holder } from "../model/index.ts"
+import { bound, bufferOf, constant, type Tensor, type Update } from "../../engine/index.ts"
+import type { Holder } from "../../model/index.ts"
 import {
   adamW,
   add,
@@ -17,7 +17,7 @@ import {
   squareSums,
   squaresPerPart,
   sum,
-} from "../ops/index.ts"
+} from "../../ops/index.ts"
 
 export interface OptimiserSettings {
   readonly betas: readonly [number, number]

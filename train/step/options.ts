@@ -1,6 +1,6 @@
 // What a training step is asked for, checked before anything is allocated.
-import { isSingle } from "../engine/index.ts"
-import type { OpenELM } from "../model/index.ts"
+import { isSingle } from "../../engine/index.ts"
+import type { OpenELM } from "../../model/index.ts"
 import type { GraphSettings } from "./graph.ts"
 import type { OptimiserSettings } from "./optimiser.ts"
 

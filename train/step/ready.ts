@@ -7,9 +7,9 @@ import {
   plan,
   type Tensor,
   type Update,
-} from "../engine/index.ts"
-import type { Holder, OpenELM } from "../model/index.ts"
-import { accumulate, reshape } from "../ops/index.ts"
+} from "../../engine/index.ts"
+import type { Holder, OpenELM } from "../../model/index.ts"
+import { accumulate, reshape } from "../../ops/index.ts"
 import type { Part } from "./batch.ts"
 import { compile } from "./compile.ts"
 import { type BatchTensors, recordStep } from "./graph.ts"

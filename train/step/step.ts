@@ -9,9 +9,9 @@ import {
   runOnce,
   type Tensor,
   type Update,
-} from "../engine/index.ts"
-import { Holder, nextTurn, type OpenELM, Usage } from "../model/index.ts"
-import { cast } from "../ops/index.ts"
+} from "../../engine/index.ts"
+import { Holder, nextTurn, type OpenELM, Usage } from "../../model/index.ts"
+import { cast } from "../../ops/index.ts"
 import { type Batch, checkBatch, checkCounted } from "./batch.ts"
 import { Bounds } from "./bounds.ts"
 import { recordStep } from "./graph.ts"

@@ -1,6 +1,6 @@
 // All words of a text in one row of symbols, where the most frequent pair is merged again and again.
 // Which pair that is, the queue knows; here counts follow each merge.
-import { type Candidate, candidateQueue } from "./vocabulary_queue.ts"
+import { type Candidate, candidateQueue } from "./queue.ts"
 
 export interface Word {
   readonly text: string

@@ -1,6 +1,6 @@
 // The pieces that a vocabulary may get next, by the text that two neighbours make together, and a
 // queue that gives the most frequent one.
-import { space } from "../model/tokenizer/vocabulary.ts"
+import { space } from "../../model/tokenizer/vocabulary.ts"
 
 export interface Candidate {
   readonly text: string

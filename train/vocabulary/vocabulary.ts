@@ -1,10 +1,10 @@
 // Learns a byte-pair vocabulary: again and again the pair that occurs most becomes a piece. Counts
 // change only where a merge changes words, so each piece costs what its own occurrences cost.
 
-import { space } from "../model/tokenizer/vocabulary.ts"
-import { reservedPieces, sentencePieceBytes } from "../model/tokenizer/write.ts"
-import { mergeRow, type Word } from "./vocabulary_merge.ts"
-import type { WordCounts } from "./vocabulary_words.ts"
+import { space } from "../../model/tokenizer/vocabulary.ts"
+import { reservedPieces, sentencePieceBytes } from "../../model/tokenizer/write.ts"
+import { mergeRow, type Word } from "./merge.ts"
+import type { WordCounts } from "./words.ts"
 
 export interface VocabularyOptions {
   /** Pieces in all: learned ones, characters, 256 bytes and 3 special ones. */
