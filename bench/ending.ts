@@ -23,13 +23,12 @@ function end(reason: Reason, code: number): void {
   const first = !isEnding
   isEnding = true
   if (reason === "signal") process.exitCode = code
-  if (stop && first) {
-    stop(reason)
-  } else if (!stop || reason === "signal") {
-    // A second signal does not wait.
-    removeTemporaries()
-    process.exit(code)
-  }
+  if (stop && first) return stop(reason)
+  // What is on its way to its end may write once more into the output that was closed; a second signal
+  // does not wait.
+  if (!first && reason === "closed") return
+  removeTemporaries()
+  process.exit(code)
 }
 
 /** Once for the process, before anything is written. */
