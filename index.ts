@@ -62,10 +62,11 @@ export {
   type CacheDType,
   type ConfigSpec,
   configOf,
+  type DecoderConfig,
   type EncodeOptions,
   type GenerateOptions,
   type GenerationDefaults,
-  type LayerWeights,
+  LanguageModel,
   type LoadOptions,
   loadTokenizer,
   type ModelConfig,
@@ -73,7 +74,6 @@ export {
   type ModelOptions,
   type Multipliers,
   modelNames,
-  type NormKind,
   OpenELM,
   type Progress,
   parameterCount,
@@ -90,7 +90,6 @@ export {
   type TokenizerOption,
   type Waiting,
   type WeightDType,
-  type Weights,
 } from "./model/index.ts"
 export * as ops from "./ops/index.ts"
 export {

@@ -8,7 +8,7 @@ import {
   plan,
   type Tensor,
 } from "../engine/index.ts"
-import { normalisers } from "../model/index.ts"
+import { normalizers } from "./norm_kinds.ts"
 import { type BackendFlags, openFor } from "./open.ts"
 import type { Report } from "./progress.ts"
 import { spreadOf } from "./statistics.ts"
@@ -58,10 +58,9 @@ async function compare(backend: Backend, rows: number, repeats: number): Promise
   backend.write(bufferOf(n), new Float32Array(width).fill(1))
   const start = Float32Array.from({ length: x.size }, (_, i) => Math.sin(i))
   backend.write(bufferOf(x), start)
-  const { naive, fused } = normalisers(eps)
-  const variants = [naive, fused].map((normalise): Variant => {
+  const variants = [normalizers.naive, normalizers.fused].map((normalize): Variant => {
     let result = x
-    for (let i = 0; i < inPlan; i++) result = normalise(result, n)
+    for (let i = 0; i < inPlan; i++) result = normalize(result, { kind: "rms", eps, weight: n })
     return { prepared: backend.prepare(plan([[y, result]], backend)), runs: 1 }
   }) as [Variant, Variant]
   try {

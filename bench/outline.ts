@@ -3,8 +3,8 @@
 import type { Backend, Buffer, DType, Plan, Prepared } from "../engine/index.ts"
 import {
   type CacheDType,
-  type ModelConfig,
-  normsOf,
+  type DecoderConfig,
+  inference,
   outlineWeights,
   Session,
   type WeightDType,
@@ -18,14 +18,14 @@ export interface OutlineOptions {
 
 /** A session of a model whose weights are memory without values, from `memory` if not the backend. */
 export function outlineSession(
-  config: ModelConfig,
+  config: DecoderConfig,
   backend: Backend,
   { dtype, ...options }: OutlineOptions,
   memory = backend,
 ): { session: Session; close(): void } {
   const { weights, free } = outlineWeights(config, memory, dtype)
-  const norms = normsOf("folded", config.normEps, true, backend.has("ropeAttentionParts"))
-  const session = new Session(config, weights, backend, norms, options)
+  const recorderOf = inference(backend.has("ropeAttentionParts"))
+  const session = new Session({ config, weights, recorderOf }, backend, options)
   const close = (): void => {
     session.close()
     free()

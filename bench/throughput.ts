@@ -5,11 +5,11 @@ import { readBound, type Tensor, uniformAt } from "../engine/index.ts"
 import {
   type CacheDType,
   configOf,
-  type ModelConfig,
+  type DecoderConfig,
+  internals,
   OpenELM,
   parameterCount,
   type WeightDType,
-  type Weights,
 } from "../model/index.ts"
 import { usageError } from "./arguments.ts"
 import type { CeilingMeter, Ceilings } from "./ceiling.ts"
@@ -69,7 +69,7 @@ export interface Row {
 export const leastGenerated = 2
 
 /** Token ids of the prompt: BOS, then seeded ids that every vocabulary has. */
-export function promptOf(length: number, { bosId, vocabSize }: ModelConfig): number[] {
+export function promptOf(length: number, { bosId = 0, vocabSize }: DecoderConfig): number[] {
   const id = (i: number) =>
     3 + Math.floor(uniformAt(2404, 14619, 0, i) * (Math.min(vocabSize, 32000) - 3))
   return Array.from({ length }, (_, i) => (i === 0 ? bosId : id(i)))
@@ -99,7 +99,7 @@ interface Lengths {
  *  beyond the end of the cache would write over other memory. */
 export function checkFits(
   { prompt, generate, explain = false }: Lengths,
-  { name, maxContext }: ModelConfig,
+  { name, maxContext }: DecoderConfig,
 ): void {
   const more = explain ? explainRounds : 0
   if (prompt + generate + more <= maxContext) return
@@ -129,7 +129,7 @@ export async function measure(
   const start = performance.now()
   const model = await load(name, backend, options, report)
   // A GPU has them when it gives one back.
-  await readBound(model.weights.norm, backend)
+  await readBound([...model.tensors.values()].at(-1) as Tensor, backend)
   const loadMs = performance.now() - start
   try {
     checkFits(options, model.config)
@@ -146,7 +146,7 @@ export async function measure(
     const measured = { ...row, peakMemoryBytes: peakMemoryBytes() }
     if (!options.explain) return measured
     report("timing each step")
-    return { ...measured, steps: await explain(backend, model.decodePlan, measured) }
+    return { ...measured, steps: await explain(backend, internals(model).decodePlan, measured) }
   } finally {
     model.close()
   }
@@ -161,7 +161,7 @@ async function repeat(
   options: BenchOptions,
   { meter, report }: Setting,
 ): Promise<Sample[]> {
-  const ceilings = meter.over(matricesOf(model.weights))
+  const ceilings = meter.over(matricesOf(model))
   const samples: Sample[] = []
   let before = await ceilings.measure()
   for (let i = 0; i < options.repeat; i++) {
@@ -177,10 +177,9 @@ async function repeat(
   return samples
 }
 
-const matricesOf = ({ embedding, layers }: Weights): Tensor[] => [
-  embedding,
-  ...layers.flatMap(({ qkv, out, proj1, proj2 }) => [qkv, out, proj1, proj2]),
-]
+/** Weights that are read whole for every token. */
+const matricesOf = ({ tensors }: OpenELM): Tensor[] =>
+  [...tensors.values()].filter(({ shape }) => shape.length > 1)
 
 function load(
   name: string,
@@ -243,7 +242,7 @@ function summarise(model: OpenELM, options: BenchOptions, samples: readonly Samp
     flopsFraction: spread((s) => (flops * promptRate(s)) / s.flopsPerSecond).median,
     bytesPerSecond: spread((s) => s.bytesPerSecond).median,
     flopsPerSecond: spread((s) => s.flopsPerSecond).median,
-    stepsPerToken: model.decodePlan.steps.length,
+    stepsPerToken: internals(model).decodePlan.steps.length,
     weightBytes: model.weightBytes,
   }
 }

@@ -1,7 +1,7 @@
 // `elm bench train`: tokens per second of whole training steps, forward, backward and AdamW, on
 // seeded random models and tokens, beside the multiply-add rate measured in between.
 import { uniformAt } from "../engine/index.ts"
-import { bytesText, configOf, type ModelConfig, OpenELM, scaledConfig } from "../model/index.ts"
+import { bytesText, configOf, type ModelConfig, randomModel, scaledConfig } from "../model/index.ts"
 import { createTrainStep } from "../train/index.ts"
 import { CeilingMeter } from "./ceiling.ts"
 import { peakMemoryBytes, resetPeakMemory } from "./machine.ts"
@@ -78,12 +78,8 @@ async function measureTraining(
 ): Promise<TrainRow> {
   resetPeakMemory()
   report(`${config.name}: weights`)
-  const model = await OpenELM.random(config, {
-    backend,
-    dtype,
-    seed: 0,
-    room: dtype === "f32" ? 3 : 4,
-  })
+  const room = dtype === "f32" ? 3 : 4
+  const model = await randomModel(config, { backend, dtype, seed: 0 }, { room })
   const step = await createTrainStep(model, { checkpointActivations })
   const rows = (seed: number) =>
     Array.from({ length: B }, (_, b) =>

@@ -1,23 +1,20 @@
 // What a model is asked for, checked before anything is allocated; and errors that say what to do.
 import type { Backend } from "../engine/index.ts"
 import { bytesText } from "./amount.ts"
+import type { DecoderConfig } from "./architecture.ts"
 import type { ModelFolder } from "./checkpoints/folder.ts"
-import type { ModelConfig } from "./config.ts"
 import { checkToken, isList } from "./generate/generate.ts"
 import { type CacheOptions, cacheDTypes } from "./generate/session.ts"
-import { type NormKind, type Norms, normKinds, normsOf } from "./norms.ts"
 import type { ModelOptions } from "./options.ts"
 import { type WeightDType, weightBytes, weightDTypes } from "./weights/layout.ts"
-import type { Filling } from "./weights/weights.ts"
 
 /** Options with defaults. */
 export interface Checked extends CacheOptions {
   readonly backend: Backend
   readonly dtype: WeightDType
-  readonly norms: Norms
 }
 
-export function checkModelOptions(config: ModelConfig, options: ModelOptions): Checked {
+export function checkModelOptions(config: DecoderConfig, options: ModelOptions): Checked {
   const { backend, dtype = "f32", capacity = config.maxContext } = options
   if (typeof backend?.prepare !== "function") {
     throw new TypeError('a model needs a backend: { backend: await open("wasm") }')
@@ -32,20 +29,14 @@ export function checkModelOptions(config: ModelConfig, options: ModelOptions): C
       `capacity must be a whole number from 1 to the context of ${config.maxContext}, got ${capacity}`,
     )
   }
-  const { cache = "f32", norms = "folded", headNorms = true } = options
+  const { cache = "f32" } = options
   if (!cacheDTypes.includes(cache)) {
     throw new RangeError(
       `cache must be one of ${cacheDTypes.join(", ")}, got ${JSON.stringify(cache)}`,
     )
   }
-  return { backend, dtype, capacity, cache, norms: checkNorms(norms, config, headNorms, backend) }
+  return { backend, dtype, capacity, cache }
 }
-
-/** How weights come into memory, as the options say. */
-export const fillingOf = ({ room, onProgress }: ModelOptions): Filling => ({
-  room,
-  progress: onProgress,
-})
 
 /** The dtype to load a folder in: a quantized folder has its own and no other. */
 export function dtypeFor(folder: ModelFolder, asked: WeightDType | undefined) {
@@ -57,19 +48,8 @@ export function dtypeFor(folder: ModelFolder, asked: WeightDType | undefined) {
   )
 }
 
-export function checkNorms(
-  kind: NormKind,
-  config: ModelConfig,
-  headNorms: boolean,
-  backend: Backend,
-): Norms {
-  const sliced = backend.has("ropeAttentionParts") && backend.has("mergeParts")
-  if (normKinds.includes(kind)) return normsOf(kind, config.normEps, headNorms, sliced)
-  throw new RangeError(`norms must be one of ${normKinds.join(", ")}, got ${JSON.stringify(kind)}`)
-}
-
 /** An allocation error, with the dtypes in which the model would fit the machine. */
-export function explained(error: unknown, config: ModelConfig, dtype: WeightDType): unknown {
+export function explained(error: unknown, config: DecoderConfig, dtype: WeightDType): unknown {
   const limit = (error as { memoryLimit?: number }).memoryLimit
   if (limit === undefined) return error
   const sizes = weightDTypes.map((name) => ({ name, bytes: weightBytes(config, name) }))
@@ -85,7 +65,7 @@ export function explained(error: unknown, config: ModelConfig, dtype: WeightDTyp
 
 export function checkBatch(
   ids: readonly (readonly number[])[],
-  config: ModelConfig,
+  config: DecoderConfig,
 ): [B: number, T: number] {
   if (!Array.isArray(ids) || !ids.every((row) => isList(row))) {
     throw new TypeError("logits: expected an array of rows of token ids, such as [[1, 2, 3]]")

@@ -1,5 +1,17 @@
 // OpenELM: sizes, weights, generation.
 export { bytesText, decimal, threeDigits } from "./amount.ts"
+export type { DecoderConfig, DecoderWeights } from "./architecture.ts"
+export { architectureOf } from "./architectures/index.ts"
+export { olmoConfig } from "./architectures/olmo.ts"
+export {
+  type ConfigSpec,
+  configOf,
+  type ModelConfig,
+  type Multipliers,
+  scaledConfig,
+} from "./architectures/openelm/config.ts"
+export { type ModelName, modelNames, type SizeName } from "./architectures/openelm/sizes.ts"
+export type { LayerWeights, Weights } from "./architectures/openelm.ts"
 export {
   type ModelFolder,
   openModelFolder,
@@ -21,20 +33,7 @@ export {
   savedFiles,
   saveModel,
 } from "./checkpoints/saving.ts"
-export {
-  type ConfigSpec,
-  configJson,
-  configOf,
-  type ModelConfig,
-  type ModelName,
-  type Multipliers,
-  modelNames,
-  parameterCount,
-  parseConfig,
-  type SizeName,
-  scaledConfig,
-  tensorShapes,
-} from "./config.ts"
+export { configJson, parameterCount, parseConfig, tensorShapes } from "./config.ts"
 export {
   folderAtomically,
   removeTemporaries,
@@ -45,30 +44,41 @@ export {
 export { faultText, systemFault } from "./files/faults.ts"
 export { cannot, pathToWrite } from "./files/files.ts"
 export type { Waiting } from "./files/http.ts"
-export {
-  type Attend,
-  block,
-  embedded,
-  type LayerWeights,
-  type Pass,
-  type Weights,
-} from "./forward.ts"
+export type { Decoder } from "./forward.ts"
 export { type GenerateOptions, isList, nextTurn, type Token } from "./generate/generate.ts"
 export { type GenerationDefaults, generationFile } from "./generate/generation.ts"
 export { type CacheDType, cacheDTypes, Session } from "./generate/session.ts"
 export type { TokenizerOption } from "./generate/text.ts"
-export { type LossOptions, type LossTerms, lossTerms } from "./loss.ts"
+export type { Internals, Placement } from "./internals.ts"
 export {
-  type NormKind,
-  normalisers,
-  normKinds,
-  normsOf,
-  type Stream,
-  settler,
-  trainable,
-} from "./norms.ts"
-export { OpenELM } from "./openelm.ts"
+  internals,
+  LanguageModel,
+  LanguageModel as OpenELM,
+  loadModel,
+  randomModel,
+} from "./language_model.ts"
+export { type LossOptions, type LossTerms, lossTerms } from "./loss.ts"
 export type { LoadOptions, ModelOptions, RandomOptions, SaveOptions } from "./options.ts"
+export { gatedProduct, product } from "./products.ts"
+export {
+  type AttentionSpec,
+  type CachedRecorder,
+  cachedAttention,
+  embed,
+  type Heads,
+  headsApart,
+  headsFused,
+  type Inputs,
+  inference,
+  type LayerCache,
+  type Linear,
+  type Norm,
+  normalized,
+  normsOfHeads,
+  type Recorder,
+  type RecorderOf,
+  type Stream,
+} from "./recorder.ts"
 export { shippedModel } from "./shipped.ts"
 export {
   type EncodeOptions,

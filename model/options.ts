@@ -3,7 +3,6 @@ import type { Backend } from "../engine/index.ts"
 import type { Waiting } from "./files/http.ts"
 import type { CacheDType } from "./generate/session.ts"
 import type { TokenizerOption } from "./generate/text.ts"
-import type { NormKind } from "./norms.ts"
 import type { WeightDType } from "./weights/layout.ts"
 import type { Progress } from "./weights/weights.ts"
 
@@ -16,13 +15,6 @@ export interface ModelOptions {
   readonly capacity?: number
   /** How the key-value cache is kept: f32 (default), or f16 in half the memory. */
   readonly cache?: CacheDType
-  /** How the norms run, for comparisons: the results are the same but for "none" and "layerNorm". */
-  readonly norms?: NormKind
-  /** False leaves the norms of queries and keys out; for models that have none. */
-  readonly headNorms?: boolean
-  /** Tensors of f32 for which to leave room beside each weight, so that what belongs together lies
-   *  in one memory: 3 before training (two moments and a gradient). Default 0. */
-  readonly room?: number
   /** For text: a tokenizer, its path, "byte", or null for none. Default: that of the folder. */
   readonly tokenizer?: TokenizerOption
   /** Called as weights arrive, with bytes done and in all. */

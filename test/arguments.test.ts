@@ -96,7 +96,6 @@ const table: Readonly<Record<string, Called>> = {
     [join(dir, "saved"), {}],
     [/folder/, /options/],
   ),
-  "model.withNorms": of((norms) => model.withNorms(norms), ["naive"], [/norms/]),
   step: of(step as never, [rows, rows, { lr: 0 }], [/inputs/, /targets/, /options/]),
   "tensor.read": of((on) => x.read(on), [backend], [/backend/]),
   "tokenizer.decode": of((ids) => tokenizer.decode(ids), [[1]], [/ids/]),

@@ -4,6 +4,7 @@ import t from "tap"
 import { openWasm } from "../backends/wasm/index.ts"
 import { type Backend, constant, decode, readTensors } from "../engine/index.ts"
 import { type CacheDType, OpenELM, open } from "../index.ts"
+import { inference, internals } from "../model/index.ts"
 import { attention, qkNormRope, ropeAngles, ropeFrequencies, ropeWrite } from "../ops/index.ts"
 import { allBackends, relativeError, wasmBackends } from "./backends.ts"
 import { fixtureJson, goldenFolder } from "./fixtures.ts"
@@ -30,7 +31,7 @@ for (const { label, open } of allBackends) {
     t.ok(kept > 0 && kept < 1e-3, `keys are off by ${kept.toExponential(1)}`)
     const { prompt, new_tokens: tokens } = expected.generation
     t.same(await collect(model, prompt, { maxNewTokens: 16 }), tokens, "16 greedy tokens")
-    t.equal(model.withNorms("naive").cache, "f16")
+    t.equal(internals(model).variant(inference(false)).cache, "f16")
   })
 }
 

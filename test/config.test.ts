@@ -9,7 +9,7 @@ import {
   parseConfig,
   scaledConfig,
   tensorShapes,
-} from "../model/config.ts"
+} from "../model/index.ts"
 import { parseJson } from "../model/json.ts"
 
 const fixture = (path: string) =>

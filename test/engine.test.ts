@@ -15,7 +15,7 @@ import {
   type Tensor,
   type Update,
 } from "../engine/index.ts"
-import { OpenELM, scaledConfig } from "../model/index.ts"
+import { internals, OpenELM, scaledConfig } from "../model/index.ts"
 import {
   add,
   addRmsNorm,
@@ -186,7 +186,7 @@ t.test("plans refuse what they cannot do", (t) => {
 t.test("values that are alive together never share memory", async (t) => {
   const backend = new JsBackend()
   const model = await OpenELM.random(small, { backend })
-  const { steps, arenaBytes } = model.decodePlan
+  const { steps, arenaBytes } = internals(model).decodePlan
   const lives = new Map<object, { first: number; last: number; from: number; to: number }>()
   steps.forEach((step, i) => {
     for (const { storage } of [...step.inputs, ...step.outputs]) {

@@ -10,6 +10,7 @@ import { explain, stepsTable } from "../bench/explain.ts"
 import { outlineSession, PaperBackend } from "../bench/outline.ts"
 import { gpus, predict, rooflineTable } from "../bench/roofline.ts"
 import { configOf, modelNames, OpenELM, open } from "../index.ts"
+import { internals } from "../model/index.ts"
 import { noWholeWebgpu } from "./backends.ts"
 import { goldenFolder } from "./fixtures.ts"
 import { config } from "./small.ts"
@@ -73,7 +74,7 @@ t.test("the steps of a token are timed, on the processor and on a GPU", async (t
   for (const backend of opened) {
     const model = await OpenELM.random(config, { backend, capacity: 64 })
     for await (const _ of model.generate([1, 2, 3], { maxNewTokens: 4, stop: [] })) void 0
-    const steps = await explain(backend, model.decodePlan, ceilings)
+    const steps = await explain(backend, internals(model).decodePlan, ceilings)
     t.equal(steps.length, 6 * config.layers + 4, backend.name)
     for (const { op, bytes, flops, microseconds, rooflineMicroseconds } of steps) {
       t.ok(microseconds === undefined || microseconds >= 0, op)
@@ -114,7 +115,7 @@ t.test(
     await using backend = await openWebgpu({ without: ["timestamp-query"] })
     const model = await OpenELM.random(config, { backend, capacity: 64 })
     const ceilings = { bytesPerSecond: 1e10, flopsPerSecond: 1e11 }
-    const steps = await explain(backend, model.decodePlan, ceilings)
+    const steps = await explain(backend, internals(model).decodePlan, ceilings)
     t.ok(steps.every(({ microseconds, workgroups }) => microseconds === undefined && workgroups[0]))
     t.match(stepsTable({ model: "small", dtype: "f32" }, steps), /no timestamps/)
     model.close()

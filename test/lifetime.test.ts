@@ -8,8 +8,10 @@ import { setFlagsFromString } from "node:v8"
 import { runInNewContext } from "node:vm"
 import t from "tap"
 import { openWasm } from "../backends/wasm/index.ts"
+import { recorderWith } from "../bench/norm_kinds.ts"
 import { createTrainStep, lossAndGradients, OpenELM, scaledConfig } from "../index.ts"
 import { SessionPool } from "../model/generate/pool.ts"
+import { internals } from "../model/index.ts"
 import { TrainStep } from "../train/step/step.ts"
 import { allBackends } from "./backends.ts"
 import { collect } from "./small.ts"
@@ -33,6 +35,7 @@ const targets = [
   [6, 7, 8, 9],
 ]
 const lr = 0.05
+const naiveNorms = recorderWith("naive", false)
 const accumulation = 2
 
 const dir = mkdtempSync(join(tmpdir(), "openelm-lifetime-"))
@@ -67,8 +70,8 @@ for (const { label, open } of some) {
     await t.rejects(lossAndGradients(model, inputs, targets), closed)
     await t.rejects(step(inputs, targets, { lr }), closed)
     await t.rejects(step.state.evaluate(inputs, targets), closed)
-    t.throws(() => model.withNorms("naive"), closed)
-    t.throws(() => model.decodePlan, closed)
+    t.throws(() => internals(model).variant(naiveNorms), closed)
+    t.throws(() => internals(model).decodePlan, closed)
     await t.rejects(stream.next(), { message: "the model was closed during this generation" })
     t.same(await other.logits([prompt]), before, "and another is as it was")
     await step.close()
@@ -82,7 +85,7 @@ for (const { label, open } of some) {
     const [first, spare] = [await opened(), await OpenELM.random(config, { backend, seed: 2 })]
     const expected = {
       logits: await first.logits([prompt]),
-      naive: await first.withNorms("naive").logits([prompt]),
+      naive: await internals(first).variant(naiveNorms).logits([prompt]),
       gradients: await lossAndGradients(first, inputs, targets),
       loss: (await (await createTrainStep(first, { accumulation }))(inputs, targets, { lr })).loss,
       spare: await spare.logits([prompt]),
@@ -91,7 +94,7 @@ for (const { label, open } of some) {
     await first.close()
 
     const model = await opened()
-    const variant = model.withNorms("naive")
+    const variant = internals(model).variant(naiveNorms)
     const step = await createTrainStep(model, { accumulation })
     // In the order in which they come: numbers from before the step, a file from after it.
     const logits = model.logits([prompt])

@@ -1,11 +1,12 @@
 // Loading, generating, aborting, closing; and every wrong input with its one clear error.
 import t from "tap"
 import { openWasm } from "../backends/wasm/index.ts"
+import { recorderWith } from "../bench/norm_kinds.ts"
 import { type Backend, plan, readBound } from "../engine/index.ts"
 import { configOf, OpenELM, open, scaledConfig, type WeightDType } from "../index.ts"
-import { head, hidden } from "../model/forward.ts"
+import { hidden, logitsOf } from "../model/forward.ts"
 import { allocateCaches, cacheUpdates } from "../model/generate/session.ts"
-import { normsOf } from "../model/norms.ts"
+import { inference, internals } from "../model/index.ts"
 import { Holder } from "../model/weights/holder.ts"
 import { outlineWeights, randomWeights } from "../model/weights/weights.ts"
 import { relativeError } from "./backends.ts"
@@ -130,9 +131,9 @@ t.test(
 
 t.test("random weights are the same on every backend", async (t) => {
   const draw = async (backend: Backend, dtype: "f32" | "bf16") => {
-    const { weights, free } = await randomWeights(config, backend, dtype, 5)
-    const layer = weights.layers[1]
-    const parts = [weights.embedding, layer?.proj1, layer?.out, weights.norm]
+    const { tensors, free } = await randomWeights(config, backend, dtype, 5)
+    const names = ["token_embeddings", "layers.1.ffn.proj_1", "layers.1.attn.out_proj", "norm"]
+    const parts = names.map((name) => tensors.get(`${name}.weight`))
     const values = await Promise.all(parts.map((x) => readBound(x as never, backend)))
     free()
     return values
@@ -182,10 +183,10 @@ t.test("ways to run the norms give one result, in fewer and fewer steps", async 
     const want = await model.logits([[1, 2, 3, 4]])
     const steps: number[] = []
     for (const kind of ["naive", "fused", "added", "folded"] as const) {
-      const variant = model.withNorms(kind)
+      const variant = internals(model).variant(recorderWith(kind, false))
       const error = relativeError(await variant.logits([[1, 2, 3, 4]]), want)
       t.ok(error < 1e-5, `${kind} is off by ${error.toExponential(1)}`)
-      steps.push(variant.decodePlan.steps.length)
+      steps.push(internals(variant).decodePlan.steps.length)
     }
     t.same(
       steps,
@@ -203,14 +204,14 @@ t.test("a token of 270M takes at most eight steps a layer and four", (t) => {
   const config = configOf("270M")
   const { weights } = outlineWeights(config, paper, "f32")
   const held = new Holder(paper)
-  const caches = allocateCaches(config, weights, held, { batch: 1, capacity: 64, cache: "f32" })
+  const decoder = { config, weights, recorderOf: inference(false) }
+  const caches = allocateCaches(decoder, held, { batch: 1, capacity: 64, cache: "f32" })
   const [tokens, position] = [held.allocate([1], "i32"), held.allocate([1], "i32")]
-  const norms = normsOf("folded", config.normEps)
-  const { stream, caches: now } = hidden(config, weights, { tokens, position, caches }, norms)
+  const { stream, recorder, caches: now } = hidden(decoder, { tokens, position, caches })
   const logits = held.allocate([1, config.vocabSize])
   const updates = [
     ...cacheUpdates(caches, now),
-    [logits, head(config, weights, stream, norms)] as const,
+    [logits, logitsOf(decoder, recorder, stream)] as const,
   ]
   const { length } = plan(updates, paper).steps
   t.equal(length, 6 * 16 + 2, "and the choice of the token and the next place make four")

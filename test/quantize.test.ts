@@ -56,10 +56,8 @@ async function writeModel(path: string): Promise<void> {
 
 /** All bytes of the weights, and logits. */
 async function contents(model: OpenELM): Promise<unknown> {
-  const { embedding, norm, layers } = model.weights
-  const tensors = [embedding, norm, ...layers.flatMap((layer) => Object.values(layer))]
   const bytes: Buffer[] = []
-  for (const tensor of tensors) {
+  for (const tensor of model.tensors.values()) {
     const values = await readBound(tensor, model.backend)
     bytes.push(Buffer.from(values.buffer, values.byteOffset, values.byteLength))
   }

@@ -12,11 +12,17 @@ import {
   runOnce,
   type Tensor,
 } from "../engine/index.ts"
-import { head, hidden, type LayerCache, type Weights } from "../model/forward.ts"
+import { type Decoder, hidden, logitsOf } from "../model/forward.ts"
 import { allocateCaches, cacheUpdates } from "../model/generate/session.ts"
-import type { ModelConfig } from "../model/index.ts"
-import { lossTerms, OpenELM, openModelFolder, tensorShapes } from "../model/index.ts"
-import { normsOf } from "../model/norms.ts"
+import {
+  type DecoderConfig,
+  inference,
+  type LayerCache,
+  lossTerms,
+  OpenELM,
+  openModelFolder,
+  tensorShapes,
+} from "../model/index.ts"
 import { Holder } from "../model/weights/holder.ts"
 import { loadWeights } from "../model/weights/weights.ts"
 import { unpanel } from "../ops/index.ts"
@@ -31,7 +37,7 @@ const grads = await golden("model/grads.safetensors")
 const generation = await golden("model/generation.safetensors")
 const ids: number[][] = expected.input_ids
 const [B, T] = [2, 24]
-const norms = normsOf("folded", 1e-6)
+const recorderOf = inference(false)
 
 const absolute = (got: ArrayLike<number>, want: ArrayLike<number>): number => {
   if (got.length !== want.length) return Number.POSITIVE_INFINITY
@@ -84,7 +90,8 @@ for (const { label, open } of goldenBackends) {
       const loaded = await loadWeights(opened, backend, "f32")
       opened.close()
       const held = new Holder(backend)
-      const caches = allocateCaches(opened.config, loaded.weights, held, {
+      const decoder = { config: opened.config, weights: loaded.weights, recorderOf }
+      const caches = allocateCaches(decoder, held, {
         batch: 1,
         capacity: 32,
         cache: "f32",
@@ -95,7 +102,7 @@ for (const { label, open } of goldenBackends) {
         const all = [...prompt, ...tokens.slice(0, n)]
         const input = n === 0 ? prompt : [tokens[n - 1] as number]
         const start = all.length - input.length
-        cached.push(...(await step(backend, opened.config, loaded.weights, caches, input, start)))
+        cached.push(...(await step(backend, decoder, caches, input, start)))
         uncached.push(...(await model.logits([all])).slice(-opened.config.vocabSize))
       }
       const last = caches.at(-1) as LayerCache
@@ -119,19 +126,20 @@ for (const { label, open } of goldenBackends) {
     const loaded = await loadWeights(opened, backend, "f32")
     opened.close()
     const held = new Holder(backend)
-    const caches = allocateCaches(config, loaded.weights, held, {
+    const decoder = { config, weights: loaded.weights, recorderOf }
+    const caches = allocateCaches(decoder, held, {
       batch: B,
       capacity: T,
       cache: "f32",
     })
     const tokens = constant(ids.flat(), [B * T], "i32")
     const position = constant([0, 0], [B], "i32")
-    const { stream } = hidden(config, loaded.weights, { tokens, position, caches }, norms)
+    const { stream, recorder } = hidden(decoder, { tokens, position, caches })
     const targets = constant(expected.targets.flat(), [B * T], "i32")
     const options = { ignoreIndex: expected.ignore_index, zLoss: expected.z_loss_eps }
-    const { loss, ce, z } = lossTerms(head(config, loaded.weights, stream, norms), targets, options)
+    const { loss, ce, z } = lossTerms(logitsOf(decoder, recorder, stream), targets, options)
 
-    const named = parametersOf(config, loaded.weights)
+    const named = loaded.tensors
     const gradients = grad(loss, [...named.values()])
     const matrices = [...named.keys()].map((name, i) =>
       asRows(config, name, gradients[i] as Tensor),
@@ -187,26 +195,8 @@ function headsFirst(x: Float32Array, H: number): Float32Array {
   })
 }
 
-/** Every parameter by its name in the original. */
-function parametersOf(config: ModelConfig, weights: Weights): Map<string, Tensor> {
-  const all = new Map<string, Tensor>([
-    ["token_embeddings.weight", weights.embedding],
-    ["norm.weight", weights.norm],
-  ])
-  weights.layers.forEach((w, i) => {
-    const names = { "attn.qkv_proj": w.qkv, "attn.q_norm": w.qNorm, "attn.k_norm": w.kNorm }
-    const rest = { "attn.out_proj": w.out, "ffn.proj_1": w.proj1, "ffn.proj_2": w.proj2 }
-    const norms = { ffn_norm: w.ffnNorm, attn_norm: w.attnNorm }
-    for (const [name, tensor] of Object.entries({ ...names, ...rest, ...norms })) {
-      all.set(`layers.${i}.${name}.weight`, tensor)
-    }
-  })
-  if (all.size !== tensorShapes(config).size) throw new Error("a parameter is missing")
-  return all
-}
-
 /** A gradient in panels as the rows of the original's matrix. */
-function asRows(config: ModelConfig, name: string, gradient: Tensor): Tensor {
+function asRows(config: DecoderConfig, name: string, gradient: Tensor): Tensor {
   const { shape, kind } = tensorShapes(config).get(name) as { shape: number[]; kind: string }
   return kind === "vector"
     ? gradient
@@ -216,19 +206,18 @@ function asRows(config: ModelConfig, name: string, gradient: Tensor): Tensor {
 /** Logits of the last of `input`, read into the caches at `start`. */
 async function step(
   backend: Backend,
-  config: ModelConfig,
-  weights: Weights,
+  decoder: Decoder,
   caches: readonly LayerCache[],
   input: readonly number[],
   start: number,
 ): Promise<number[]> {
   const tokens = constant(input, [input.length], "i32")
   const position = constant([start], [1], "i32")
-  const result = hidden(config, weights, { tokens, position, caches }, norms)
-  const logits = head(config, weights, result.stream, norms)
+  const result = hidden(decoder, { tokens, position, caches })
+  const logits = logitsOf(decoder, result.recorder, result.stream)
   const target = allocate(backend, logits.shape)
   await runOnce(backend, [[target, logits], ...cacheUpdates(caches, result.caches)])
   const values = [...(await readBound(target, backend))]
   bufferOf(target).free()
-  return values.slice(-config.vocabSize)
+  return values.slice(-decoder.config.vocabSize)
 }

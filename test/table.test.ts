@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url"
 import t from "tap"
 import { driveTable } from "../bench/drive.ts"
 import { stepsTable } from "../bench/explain.ts"
+import { normKinds } from "../bench/norm_kinds.ts"
 import { normRowsTable } from "../bench/norm_rows.ts"
 import { normTable } from "../bench/norms.ts"
 import { opsTable } from "../bench/ops.ts"
@@ -16,7 +17,6 @@ import { startTable } from "../bench/start.ts"
 import { type Column, folded, tableText, widthOf } from "../bench/table.ts"
 import type { Row } from "../bench/throughput.ts"
 import { trainTable } from "../bench/train.ts"
-import { normKinds } from "../model/index.ts"
 
 const spread = { median: 1050.4, min: 987.6, max: 1103 }
 const times = { median: 0.1842, min: 0.18, max: 12.3 }

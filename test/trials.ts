@@ -2,10 +2,11 @@
 // compared between backends: logits, greedy tokens, losses, gradients. The js backend, in float64,
 // has the right values; the others get the weights that it has.
 import { JsBackend } from "../backends/js/index.ts"
+import { type NormKind, recorderWith } from "../bench/norm_kinds.ts"
 import { type Backend, bufferOf, uniformAt } from "../engine/index.ts"
 import {
+  internals,
   type ModelConfig,
-  type NormKind,
   OpenELM,
   scaledConfig,
   type WeightDType,
@@ -84,14 +85,20 @@ export function trialOf(n: number): Trial {
 
 /** A trial's model on a backend, with the numbers of another one's weights. */
 async function modelOn(backend: Backend, trial: Trial, from?: OpenELM): Promise<OpenELM> {
-  const { config, dtype, cache, norms } = trial
-  const model = await OpenELM.random(config, { backend, dtype, cache, norms, seed: 7 })
+  const { config, dtype, cache } = trial
+  const model = await OpenELM.random(config, { backend, dtype, cache, seed: 7 })
   if (!from) return model
   for (const [name, tensor] of model.tensors) {
     const source = bufferOf(from.tensors.get(name) ?? tensor)
     backend.write(bufferOf(tensor), new Uint8Array(await from.backend.read(source, tensor.bytes)))
   }
   return model
+}
+
+/** The model with its norms in the steps of the trial. */
+function recorded(model: OpenELM, { norms }: Trial): OpenELM {
+  const sliced = model.backend.has("ropeAttentionParts")
+  return internals(model).variant(recorderWith(norms, sliced))
 }
 
 /** What is compared, by name. */
@@ -101,7 +108,7 @@ const isTrained = ({ dtype }: Trial): boolean => dtype === "f32" || dtype === "b
 
 async function valuesOf(model: OpenELM, trial: Trial): Promise<Values> {
   const { inputs, targets, starts, training } = trial
-  const values: Values = new Map([["logits", await model.logits(inputs)]])
+  const values: Values = new Map([["logits", await recorded(model, trial).logits(inputs)]])
   if (!isTrained(trial)) return values
   const { accumulation, accumulate, clip, ...loss } = training
   const found = await lossAndGradients(model, inputs, targets, { ...loss, starts })
@@ -146,7 +153,7 @@ function differences(trial: Trial, got: Values, want: Values): string[] {
 /** Whether each greedy token has, by js, a logit as large as any other, to the precision allowed. */
 async function tokenError(model: OpenELM, right: OpenELM, trial: Trial): Promise<string[]> {
   const prompt = trial.inputs[0] as number[]
-  const tokens = await collect(model, prompt, { maxNewTokens: 5 })
+  const tokens = await collect(recorded(model, trial), prompt, { maxNewTokens: 5 })
   const { vocabSize: V } = trial.config
   const logits = await right.logits([[...prompt, ...tokens.slice(0, -1)]])
   const limit = trial.dtype.startsWith("q") ? 0.1 : limitOf(trial)

@@ -3,6 +3,7 @@
 import t, { type Test } from "tap"
 import { openWebgpu, type WebgpuBackend } from "../backends/webgpu/index.ts"
 import { OpenELM, scaledConfig } from "../index.ts"
+import { internals } from "../model/index.ts"
 import { noWholeWebgpu } from "./backends.ts"
 import { goldenFolder } from "./fixtures.ts"
 import { collect, config, prompt } from "./small.ts"
@@ -35,8 +36,14 @@ test("a token is six dispatches a layer and four, one submit, one readback", asy
   const each = Object.fromEntries(Object.entries(more).map(([name, n]) => [name, n / 20]))
   const dispatches = 6 * config.layers + 4
   t.same(each, { runs: 1, dispatches, submits: 1, readbacks: 1, writes: 0, bindGroups: 0 })
-  t.equal(model.decodePlan.steps.length, dispatches, "no step takes more than one dispatch")
-  const norms = model.decodePlan.steps.filter(({ op }) => /^(add)?(rms|layer)Norm/i.test(op.name))
+  t.equal(
+    internals(model).decodePlan.steps.length,
+    dispatches,
+    "no step takes more than one dispatch",
+  )
+  const norms = internals(model).decodePlan.steps.filter(({ op }) =>
+    /^(add)?(rms|layer)Norm/i.test(op.name),
+  )
   t.same(norms, [], "no step is a norm alone")
   model.close()
 })
@@ -109,7 +116,7 @@ t.test("weights in windows", noWholeWebgpu ? { skip: noWholeWebgpu } : {}, async
 
 test("weights that were trained do not come back by themselves", async (t, backend) => {
   const model = await OpenELM.random(config, { backend })
-  await model.training(async () => undefined)
+  await internals(model).training(async () => undefined)
   backend.device.destroy()
   await backend.device.lost
   await t.rejects(model.logits([prompt]), { message: /trained.*last checkpoint/ })

@@ -1,6 +1,7 @@
 // A model folder: config.json with model.safetensors, or with shards and their index. Checks every
 // tensor's name, shape and dtype against the config when it is opened; reads rows when asked.
-import { type ModelConfig, parameterCount, parseConfig, tensorShapes } from "../config.ts"
+import type { DecoderConfig } from "../architecture.ts"
+import { parameterCount, parseConfig, tensorShapes } from "../config.ts"
 import { fileIn, readFile, readIfThere } from "../files/files.ts"
 import { checkWaiting, type Waiting } from "../files/http.ts"
 import { generationFile, parseGeneration } from "../generate/generation.ts"
@@ -25,7 +26,7 @@ export interface TensorSource {
 
 export interface ModelFolder {
   readonly path: string
-  readonly config: ModelConfig
+  readonly config: DecoderConfig
   /** The format of its matrices, where they are quantized already. */
   readonly format: QuantizedFormat | undefined
   /** A weight by the name it has in `tensorShapes`. Throws RangeError for other names. */
@@ -97,7 +98,7 @@ export async function readConfig(
 
 /** More bytes than any file of such a model has: its weights in f32, as much padding as they may have,
  *  buffers that some exports carry, and a header. */
-const weightsLimit = (config: ModelConfig): number => 5 * parameterCount(config) + 2 ** 27
+const weightsLimit = (config: DecoderConfig): number => 5 * parameterCount(config) + 2 ** 27
 
 /** A file says itself which format its panels have, and config.json must say the same. */
 function checkMark({ path, metadata }: SafetensorsFile, format: QuantizedFormat | undefined): void {
@@ -131,7 +132,7 @@ function storedTensors(folder: string, files: readonly SafetensorsFile[]): Map<s
 
 function sourcesOf(
   folder: string,
-  config: ModelConfig,
+  config: DecoderConfig,
   format: QuantizedFormat | undefined,
   stored: ReadonlyMap<string, Stored>,
 ): Map<string, TensorSource> {
@@ -162,7 +163,7 @@ function sourcesOf(
   return sources
 }
 
-function wrongNames(folder: string, what: string, names: readonly string[], config: ModelConfig) {
+function wrongNames(folder: string, what: string, names: readonly string[], config: DecoderConfig) {
   const more = names.length > 3 ? ` and ${names.length - 3} more` : ""
   return new RangeError(
     `${folder} ${what} ${names.length === 1 ? "tensor" : `${names.length} tensors:`} ` +

@@ -5,17 +5,20 @@ import {
   type Backend,
   bufferOf,
   type DType,
+  kindOf,
   runOnce,
   type Tensor,
 } from "../../engine/index.ts"
 import { fromNode } from "../../engine/node.ts"
 import { cast, unpack } from "../../ops/index.ts"
-import { configJson, type ModelConfig } from "../config.ts"
+import type { DecoderConfig } from "../architecture.ts"
+import { configJson } from "../config.ts"
 import { writeFileWhole } from "../files/atomic.ts"
 import { fileIn, isThere, pathToWrite } from "../files/files.ts"
 import { generationFile, generationJson } from "../generate/generation.ts"
 import { type Tokenizer, tokenizerFiles } from "../tokenizer/index.ts"
-import { type Spec, specsOf } from "../weights/layout.ts"
+import { type Spec, specsOf, type WeightDType, weightDTypes } from "../weights/layout.ts"
+import { isQuantized } from "./format.ts"
 import { type FileDType, itemBytes } from "./header.ts"
 import { type TensorData, writeSafetensors } from "./safetensors.ts"
 
@@ -24,13 +27,26 @@ export type SavedDType = "f32" | "f16" | "bf16"
 
 const fileDTypes = { f32: "F32", f16: "F16", bf16: "BF16" } as const
 
+/** The dtype to write weights in that are kept in `kept`. Throws RangeError for others, and for weights
+ *  that are quantized. */
+export function savedDType(kept: WeightDType, asked: WeightDType = kept): SavedDType {
+  if (!weightDTypes.includes(asked)) {
+    throw new RangeError(`save: dtype must be one of f32, f16, bf16, got ${kindOf(asked)}`)
+  }
+  if (!isQuantized(kept) && !isQuantized(asked)) return asked
+  throw new RangeError(
+    `save writes f32, f16 or bf16 weights, got ${kept} as ${asked}. ` +
+      "Save the model that they were made from, then use elm quantize",
+  )
+}
+
 /** Bytes that leave a backend at a time. */
 const pieceBytes = 16 << 20
 
 /** Tensors for `writeSafetensors`: each name's rows in a dtype, made when they are asked for, and
  *  given out when `check`, which may throw, has seen that they are what was in memory. */
 export function rowTensors(
-  config: ModelConfig,
+  config: DecoderConfig,
   tensors: ReadonlyMap<string, Tensor>,
   backend: Backend,
   dtype: SavedDType,
@@ -119,7 +135,7 @@ export const savedFiles: readonly string[] = [
  */
 export async function saveModel(
   folder: string,
-  config: ModelConfig,
+  config: DecoderConfig,
   tensors: ReadonlyMap<string, TensorData>,
   tokenizer?: Tokenizer,
 ): Promise<void> {

@@ -1,36 +1,29 @@
 // One pass over whole sequences, without a session: logits and whatever else is asked for.
 import { type Backend, bufferOf, readBound, runOnce, type Tensor } from "../../engine/index.ts"
 import { checkBatch } from "../checks.ts"
-import type { ModelConfig } from "../config.ts"
-import { head, hidden, type Trace, type Weights } from "../forward.ts"
-import type { Norms } from "../norms.ts"
+import { type Decoder, hidden, logitsOf } from "../forward.ts"
+import type { Trace } from "../recorder.ts"
 import { Holder } from "../weights/holder.ts"
 import { allocateCaches, type CacheDType, cacheUpdates } from "./session.ts"
 
-export interface Evaluated {
-  readonly config: ModelConfig
-  readonly weights: Weights
-  readonly backend: Backend
-  readonly norms: Norms
-  readonly cache: CacheDType
-}
-
 /** Logits (B, T, V) of the ids, then the values of `more`, which is called when all is recorded. */
 export async function evaluate(
-  { config, weights, backend, norms, cache }: Evaluated,
+  decoder: Decoder,
+  backend: Backend,
+  cache: CacheDType,
   ids: readonly (readonly number[])[],
   more: () => readonly Tensor[] = () => [],
   trace?: Trace,
 ): Promise<Float32Array[]> {
-  const [B, T] = checkBatch(ids, config)
+  const [B, T] = checkBatch(ids, decoder.config)
   const held = new Holder(backend)
   try {
-    const caches = allocateCaches(config, weights, held, { batch: B, capacity: T, cache })
+    const caches = allocateCaches(decoder, held, { batch: B, capacity: T, cache })
     const tokens = held.allocate([B * T], "i32")
     const position = held.allocate([B], "i32")
     backend.write(bufferOf(tokens), Int32Array.from(ids.flatMap((row) => [...row])))
-    const result = hidden(config, weights, { tokens, position, caches }, norms, trace)
-    const wanted = [head(config, weights, result.stream, norms, trace), ...more()]
+    const result = hidden(decoder, { tokens, position, caches }, trace)
+    const wanted = [logitsOf(decoder, result.recorder, result.stream, trace), ...more()]
     const targets = wanted.map((x) => held.allocate(x.shape, x.dtype))
     const updates = targets.map((target, i) => [target, wanted[i] as Tensor] as const)
     await runOnce(backend, trace ? updates : [...updates, ...cacheUpdates(caches, result.caches)])

@@ -1,6 +1,6 @@
 // Streaming generation: prefill in chunks, then one token at a time from the cache.
 import { isSingle } from "../../engine/index.ts"
-import type { ModelConfig } from "../config.ts"
+import type { DecoderConfig } from "../architecture.ts"
 import { show } from "../json.ts"
 import type { Tokenizer } from "../tokenizer/index.ts"
 import { samplingOf } from "./generation.ts"
@@ -49,7 +49,7 @@ type Begun = Checked & { readonly lost: number }
 export function checkOptions(
   prompt: readonly number[],
   options: GenerateOptions,
-  config: ModelConfig,
+  config: DecoderConfig,
   capacity: number,
   tokenizer?: Tokenizer,
 ): Checked {
@@ -100,14 +100,14 @@ function checkSampling({ temperature, topK, topP, seed }: Sampling): void {
 }
 
 /** Advice that helps only where the cache is smaller than it could be. */
-const orMore = (capacity: number, { maxContext }: ModelConfig): string =>
+const orMore = (capacity: number, { maxContext }: DecoderConfig): string =>
   capacity < maxContext ? `, or load with a capacity of up to ${maxContext}` : ""
 
 /** Ids and texts. Throws TypeError for what is neither and for texts without a tokenizer, RangeError for
  *  ids that are none and for the empty text. */
 function checkStop(
   stop: unknown,
-  config: ModelConfig,
+  config: DecoderConfig,
   tokenizer: Tokenizer | undefined,
 ): { ids: number[]; texts: string[] } {
   const expected = "generate: stop must be an array of token ids and texts"
@@ -130,7 +130,7 @@ function checkStop(
 }
 
 /** Tokens that end a text: by generation_config.json, else config.json, and by the tokenizer. */
-function endsOf(config: ModelConfig, tokenizer: Tokenizer | undefined): readonly number[] {
+function endsOf(config: DecoderConfig, tokenizer: Tokenizer | undefined): readonly number[] {
   const { generation, eosIds = [config.eosId], vocabSize } = config
   const ends = new Set([...(generation?.eosIds ?? eosIds), tokenizer?.eosId ?? -1])
   return [...ends].filter((id) => id >= 0 && id < vocabSize)
@@ -152,7 +152,7 @@ function number(
 export const isList = (value: unknown): boolean =>
   Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView))
 
-function checkPrompt(prompt: readonly number[], config: ModelConfig, capacity: number): void {
+function checkPrompt(prompt: readonly number[], config: DecoderConfig, capacity: number): void {
   if (prompt.length === 0)
     throw new RangeError("generate: the prompt is empty. Begin with the BOS token")
   if (prompt.length > config.maxContext) {
@@ -169,7 +169,7 @@ function checkPrompt(prompt: readonly number[], config: ModelConfig, capacity: n
   for (const id of prompt) checkToken(id, config)
 }
 
-export function checkToken(id: number, { vocabSize }: ModelConfig, where = ""): void {
+export function checkToken(id: number, { vocabSize }: DecoderConfig, where = ""): void {
   if (Number.isInteger(id) && id >= 0 && id < vocabSize) return
   throw new RangeError(`${where}token ids lie in 0 … ${vocabSize - 1}, got ${id}`)
 }

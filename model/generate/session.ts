@@ -12,9 +12,9 @@ import {
   type Update,
 } from "../../engine/index.ts"
 import { advance, sample } from "../../ops/index.ts"
-import type { ModelConfig } from "../config.ts"
-import { head, hidden, type LayerCache, lastRows, type Weights } from "../forward.ts"
-import type { Norms } from "../norms.ts"
+import type { LayerWeights } from "../architecture.ts"
+import { type Decoder, hidden, lastRows, logitsOf } from "../forward.ts"
+import type { LayerCache } from "../recorder.ts"
 import { Holder } from "../weights/holder.ts"
 import { checkLost } from "../weights/restore.ts"
 
@@ -37,18 +37,20 @@ export interface CacheOptions {
 
 /** Memory for keys and values of `capacity` positions in every layer, close to the layer's weights. */
 export function allocateCaches(
-  config: ModelConfig,
-  weights: Weights,
+  { config, weights }: Decoder,
   holder: Holder,
   { batch, capacity, cache }: CacheOptions & { readonly batch: number },
 ): LayerCache[] {
   return config.keyHeads.map((G, i) => {
     const shape = [batch, G, capacity, config.headDim] // (B, G, S, E)
-    const near = weights.layers[i]?.qkv
+    const near = firstMatrix(weights.layers[i])
     const [keys, values] = [0, 1].map(() => holder.allocate(shape, cache, near))
     return { keys: keys as Tensor, values: values as Tensor }
   })
 }
+
+const firstMatrix = (layer: LayerWeights = {}): Tensor | undefined =>
+  Object.values(layer).find((part) => "outputs" in part)?.weight
 
 /** Updates that put a call's keys and values into the caches. */
 export const cacheUpdates = (caches: readonly LayerCache[], now: readonly LayerCache[]): Update[] =>
@@ -66,10 +68,8 @@ interface Ready {
 }
 
 export class Session {
-  readonly #config: ModelConfig
-  readonly #weights: Weights
+  readonly #decoder: Decoder
   readonly #backend: Backend
-  readonly #norms: Norms
   readonly #held: Holder
   readonly #caches: readonly LayerCache[]
   readonly #token: Tensor // i32 (1): the last token chosen, the next to be read
@@ -87,21 +87,13 @@ export class Session {
   /** The recorded plan of one decode step. */
   readonly decodePlan: Plan
 
-  constructor(
-    config: ModelConfig,
-    weights: Weights,
-    backend: Backend,
-    norms: Norms,
-    options: CacheOptions,
-  ) {
-    this.#norms = norms
-    this.#config = config
-    this.#weights = weights
+  constructor(decoder: Decoder, backend: Backend, options: CacheOptions) {
+    this.#decoder = decoder
     this.#backend = backend
     const held = new Holder(backend)
     this.#held = held
     try {
-      this.#caches = allocateCaches(config, weights, held, { batch: 1, ...options })
+      this.#caches = allocateCaches(decoder, held, { batch: 1, ...options })
       this.#token = held.allocate([1], "i32")
       this.#position = held.allocate([1], "i32")
       this.#next = held.allocate([1], "i32")
@@ -207,10 +199,10 @@ export class Session {
 
   #record(tokens: Tensor, choose: boolean): Update[] {
     const inputs = { tokens, position: this.#position, caches: this.#caches }
-    const { stream, caches } = hidden(this.#config, this.#weights, inputs, this.#norms)
+    const { stream, caches, recorder } = hidden(this.#decoder, inputs)
     const updates = cacheUpdates(this.#caches, caches)
     if (!choose) return updates
-    const logits = head(this.#config, this.#weights, lastRows(stream, 1), this.#norms) // (1, V)
+    const logits = logitsOf(this.#decoder, recorder, lastRows(stream, 1)) // (1, V)
     const token = sample(logits, this.#controls, this.#seed, this.#next) // i32 (1)
     const { last, after } = advance(this.#position, this.#next) // i32 (1), i32 (1)
     return [...updates, [this.#token, token], [this.#position, last], [this.#next, after]]

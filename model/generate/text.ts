@@ -1,6 +1,6 @@
 // A model's tokenizer: found when the model is loaded, it turns a prompt into ids and the tokens
 // that follow into text.
-import type { ModelConfig } from "../config.ts"
+import type { DecoderConfig } from "../architecture.ts"
 import type { Waiting } from "../files/http.ts"
 import { loadIfThere, loadTokenizer, type Tokenizer } from "../tokenizer/index.ts"
 import { isList } from "./generate.ts"
@@ -11,7 +11,7 @@ export type TokenizerOption = Tokenizer | string | null
 /** The tokenizer asked for, or that of the model's folder, if it has one. */
 export async function tokenizerFor(
   option: TokenizerOption | undefined,
-  config: ModelConfig,
+  config: DecoderConfig,
   folder?: string,
   waiting: Waiting = {},
 ): Promise<Tokenizer | undefined> {

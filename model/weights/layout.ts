@@ -2,31 +2,39 @@
 // f32 for vectors. Where the numbers come from is left to weights.ts.
 import { type DType, itemBytes, sizeOf, type Tensor } from "../../engine/index.ts"
 import { blockBytes, blocksOf, pack, panelsOf, panelWidth, quantize } from "../../ops/index.ts"
+import type { DecoderConfig, WeightSpec } from "../architecture.ts"
+import { architectureOf } from "../architectures/index.ts"
 import { isQuantized, type QuantizedFormat } from "../checkpoints/format.ts"
-import { type ModelConfig, tensorShapes } from "../config.ts"
 
 /** How weight matrices are kept: numbers of a dtype, or blocks of 8 or 4 bits with their scales. */
 export type WeightDType = "f32" | "f16" | "bf16" | QuantizedFormat
 export const weightDTypes: readonly WeightDType[] = ["f32", "f16", "bf16", "q8", "q4"]
 
-export interface Spec {
-  readonly name: string
-  readonly shape: readonly number[]
+/** A weight as a backend keeps it. */
+export interface Spec extends WeightSpec {
+  /** Its place among the weights. */
   readonly index: number
-  /** Parts whose panels alternate: 2 for the gate and value rows of proj_1. */
+  /** Parts whose panels alternate: 2 for the gate and value rows of a gated matrix. */
   readonly halves: number
   readonly matrix: boolean
 }
 
-export function specsOf(config: ModelConfig): Spec[] {
-  return [...tensorShapes(config)].map(([name, { shape, kind }], index) => ({
-    name,
-    shape,
-    index,
-    halves: kind === "gated" ? 2 : 1,
-    matrix: kind !== "vector",
-  }))
-}
+export const specsOf = (config: DecoderConfig): Spec[] =>
+  architectureOf(config)
+    .weights(config)
+    .map((spec, index) => ({
+      ...spec,
+      index,
+      halves: spec.kind === "gated" ? 2 : 1,
+      matrix: spec.kind !== "vector",
+    }))
+
+/** Bytes of the tables of a model, which are f32. */
+const tableBytes = (config: DecoderConfig): number =>
+  Object.values(architectureOf(config).tables(config)).reduce(
+    (sum, { shape }) => sum + 4 * sizeOf(shape),
+    0,
+  )
 
 /** Shape and dtype on the backend: panels for a matrix, as it is for a vector. */
 export function stored(spec: Spec, dtype: WeightDType): { shape: number[]; dtype: DType } {
@@ -38,15 +46,12 @@ export function stored(spec: Spec, dtype: WeightDType): { shape: number[]; dtype
   return { shape: [P, blocksOf(K), blockBytes[dtype]], dtype: "u8" }
 }
 
-/** Bytes of a model's weights in a dtype; vectors and angles are always f32. */
-export function weightBytes(config: ModelConfig, dtype: WeightDType): number {
-  return specsOf(config).reduce(
-    (sum, spec) => {
-      const { shape, dtype: kept } = stored(spec, dtype)
-      return sum + sizeOf(shape) * itemBytes(kept)
-    },
-    4 * config.maxContext * config.headDim,
-  )
+/** Bytes of a model's weights in a dtype; vectors and tables are always f32. */
+export function weightBytes(config: DecoderConfig, dtype: WeightDType): number {
+  return specsOf(config).reduce((sum, spec) => {
+    const { shape, dtype: kept } = stored(spec, dtype)
+    return sum + sizeOf(shape) * itemBytes(kept)
+  }, tableBytes(config))
 }
 
 /** A matrix of rows in the form in which `dtype` keeps it, and its numbers that are not finite.

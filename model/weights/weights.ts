@@ -1,11 +1,11 @@
 // Weights on a backend: drawn at random, or read from a model folder, packed into panels as they
 // come. The whole model is never held twice.
 import { allocate, type Backend, bufferOf, runOnce, type Tensor } from "../../engine/index.ts"
-import { randomNormal, randomPanels, ropeAngles, ropeFrequencies } from "../../ops/index.ts"
+import { randomNormal, randomPanels } from "../../ops/index.ts"
+import type { DecoderConfig, DecoderWeights, Parts } from "../architecture.ts"
+import { architectureOf } from "../architectures/index.ts"
 import type { ModelFolder } from "../checkpoints/folder.ts"
 import { isQuantized } from "../checkpoints/format.ts"
-import type { ModelConfig } from "../config.ts"
-import type { LayerWeights, Weights } from "../forward.ts"
 import { Holder } from "./holder.ts"
 import { packed, type Spec, specsOf, stored, type WeightDType, weightBytes } from "./layout.ts"
 import { loadMatrix, loadPanels, loadVector } from "./reading.ts"
@@ -14,9 +14,11 @@ import { loadMatrix, loadPanels, loadVector } from "./reading.ts"
 export type Progress = (done: number, total: number) => void
 
 export interface LoadedWeights {
-  readonly weights: Weights
-  /** Every weight by its name, in the order of the file format. */
+  readonly weights: DecoderWeights
+  /** Every weight by its name, in the order of the family's state dict. */
   readonly tensors: ReadonlyMap<string, Tensor>
+  /** What follows from the config, by name. */
+  readonly tables: ReadonlyMap<string, Tensor>
   /** Bytes of all weights on the backend. */
   readonly bytes: number
   /** Writes all values once more, after their memory was lost. */
@@ -27,16 +29,9 @@ export interface LoadedWeights {
 /** Memory of weights, before there are values in it. */
 type Outline = Omit<LoadedWeights, "refill">
 
-/** Standard deviation of each matrix at the start of training: 1/√in, and for the two projections
- *  that write to the residual stream 1/√(D·2L). */
-function initialStd({ name, shape }: Spec, config: ModelConfig): number {
-  const residual = name.endsWith("out_proj.weight") || name.endsWith("proj_2.weight")
-  return residual ? (config.modelDim * 2 * config.layers) ** -0.5 : (shape[1] as number) ** -0.5
-}
-
 /** Seeded weights as training starts from; norms are ones. The same numbers on every backend. */
 export function randomWeights(
-  config: ModelConfig,
+  config: DecoderConfig,
   backend: Backend,
   dtype: WeightDType,
   seed: number,
@@ -46,7 +41,7 @@ export function randomWeights(
   const fill: Fill = async (spec, target) => {
     if (!spec.matrix) return backend.write(bufferOf(target), new Float32Array(target.size).fill(1))
     const [N, K] = spec.shape as [number, number]
-    const draw = { N, K, Seed: seed, Stream: spec.index, std: initialStd(spec, config) }
+    const draw = { N, K, Seed: seed, Stream: spec.index, std: spec.std }
     const sizes = { P: target.shape[0] as number, Halves: spec.halves }
     const w = isQuantized(dtype)
       ? packed(randomNormal(draw), spec.halves, dtype, 0).w
@@ -92,7 +87,7 @@ export interface Filling {
 /** The memory of a model's weights, without values: all of it first, so that a model that does not
  *  fit says so at once. */
 export function outlineWeights(
-  config: ModelConfig,
+  config: DecoderConfig,
   backend: Backend,
   dtype: WeightDType,
   room = 0,
@@ -100,7 +95,13 @@ export function outlineWeights(
   const held = new Holder(backend)
   const spare = new Holder(backend)
   try {
-    const angles = held.allocate([config.maxContext, config.headDim])
+    const family = architectureOf(config)
+    const tables = new Map(
+      Object.entries(family.tables(config)).map(([name, { shape }]) => [
+        name,
+        held.allocate(shape),
+      ]),
+    )
     const tensors = new Map<string, Tensor>()
     for (const spec of specsOf(config)) {
       const { shape, dtype: kept } = stored(spec, dtype)
@@ -109,8 +110,8 @@ export function outlineWeights(
       tensors.set(spec.name, weight)
       for (let i = 0; i < room; i++) spare.allocate(shape, "f32", weight)
     }
-    const weights = assemble(config, tensors, angles)
-    return { weights, tensors, bytes: weightBytes(config, dtype), free: () => held.free() }
+    const weights = family.assemble(config, partsOf(config, tensors, tables))
+    return { weights, tensors, tables, bytes: weightBytes(config, dtype), free: () => held.free() }
   } catch (error) {
     held.free()
     throw error
@@ -141,14 +142,15 @@ async function filled(
 }
 
 async function fillWeights(
-  config: ModelConfig,
+  config: DecoderConfig,
   backend: Backend,
-  { weights, tensors, bytes }: Outline,
+  { tensors, tables, bytes }: Outline,
   progress: Progress | undefined,
   fill: Fill,
 ): Promise<void> {
-  const frequencies = ropeFrequencies(config.headDim, config.ropeBase)
-  backend.write(bufferOf(weights.angles), ropeAngles(config.maxContext, frequencies))
+  for (const [name, { values }] of Object.entries(architectureOf(config).tables(config))) {
+    backend.write(bufferOf(tables.get(name) as Tensor), values())
+  }
   let done = 0
   for (const spec of specsOf(config)) {
     const target = tensors.get(spec.name) as Tensor
@@ -158,25 +160,25 @@ async function fillWeights(
   }
 }
 
-function assemble(
-  config: ModelConfig,
+/** Matrices with their sizes, vectors and tables by name. Throws RangeError for names there are not. */
+function partsOf(
+  config: DecoderConfig,
   tensors: ReadonlyMap<string, Tensor>,
-  angles: Tensor,
-): Weights {
-  const get = (name: string): Tensor => tensors.get(name) as Tensor
-  const layers = Array.from({ length: config.layers }, (_, i): LayerWeights => {
-    const at = (name: string): Tensor => get(`layers.${i}.${name}.weight`)
-    return {
-      attnNorm: at("attn_norm"),
-      qkv: at("attn.qkv_proj"),
-      qNorm: at("attn.q_norm"),
-      kNorm: at("attn.k_norm"),
-      out: at("attn.out_proj"),
-      ffnNorm: at("ffn_norm"),
-      proj1: at("ffn.proj_1"),
-      proj2: at("ffn.proj_2"),
-    }
-  })
-  const embedding = get("token_embeddings.weight")
-  return { embedding, layers, norm: get("norm.weight"), angles }
+  tables: ReadonlyMap<string, Tensor>,
+): Parts {
+  const shapes = new Map(specsOf(config).map(({ name, shape }) => [name, shape]))
+  const get = (all: ReadonlyMap<string, Tensor>, name: string): Tensor => {
+    const found = all.get(name)
+    if (found) return found
+    throw new RangeError(`${config.modelType}: no weight ${name} in its list of weights or tables`)
+  }
+  return {
+    linear(name) {
+      const weight = get(tensors, name)
+      const [N, K] = shapes.get(name) as readonly [number, number]
+      return { weight, inputs: K, outputs: N }
+    },
+    vector: (name) => get(tensors, name),
+    table: (name) => get(tables, name),
+  }
 }

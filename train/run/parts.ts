@@ -2,9 +2,11 @@
 import type { Backend } from "../../engine/index.ts"
 import {
   configOf,
+  type LanguageModel,
+  loadModel,
   loadTokenizer,
   type ModelConfig,
-  OpenELM,
+  randomModel,
   scaledConfig,
   type Tokenizer,
 } from "../../model/index.ts"
@@ -92,15 +94,16 @@ export async function modelOf(
   tokenizer: Tokenizer,
   backend: Backend,
   checkpoint: string | undefined,
-): Promise<OpenELM> {
+): Promise<LanguageModel> {
   const { dtype, init, seed, sequence_length } = settings
   // Two moments and a gradient lie beside each weight, and a master where it is of fewer bits.
-  const options = { backend, dtype, tokenizer, room: dtype === "f32" ? 3 : 4 }
+  const placement = { room: dtype === "f32" ? 3 : 4 }
+  const options = { backend, dtype, tokenizer }
   const folder = checkpoint ?? init
   if (folder === undefined) {
-    return OpenELM.random(configFor(settings, tokenizer), { ...options, seed })
+    return randomModel(configFor(settings, tokenizer), { ...options, seed }, placement)
   }
-  const model = await OpenELM.load(folder, options)
+  const model = await loadModel(folder, options, placement)
   const { maxContext } = model.config
   if (sequence_length <= maxContext) return model
   await model.close()
@@ -149,7 +152,7 @@ export async function validationSamples(
  *  or an empty prompt leaves nothing to begin with. */
 export async function sampleOf(
   { prompt, sample_tokens, seed }: Settings,
-  model: OpenELM,
+  model: LanguageModel,
   tokenizer: Tokenizer,
   step: number,
 ): Promise<string | undefined> {

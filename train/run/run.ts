@@ -1,6 +1,6 @@
 // What a caller gives a training run, and what it tells and returns.
 import type { Backend } from "../../engine/index.ts"
-import type { ModelConfig, Tokenizer } from "../../model/index.ts"
+import type { DecoderConfig, Tokenizer } from "../../model/index.ts"
 import type { EvaluationMetrics, Metrics } from "./metrics.ts"
 
 export interface RunOptions {
@@ -23,7 +23,7 @@ export interface RunOptions {
 }
 
 export interface RunInfo {
-  readonly config: ModelConfig
+  readonly config: DecoderConfig
   readonly parameters: number
   /** Updates made before. */
   readonly step: number

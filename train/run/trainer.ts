@@ -2,7 +2,7 @@
 // the command's matter (cli.ts); it calls back.
 import { checkObject, DeviceLostError } from "../../engine/index.ts"
 import { fromNode } from "../../engine/node.ts"
-import { nextTurn, type OpenELM, type Tokenizer } from "../../model/index.ts"
+import { type LanguageModel, nextTurn, type Tokenizer } from "../../model/index.ts"
 import { type PipelineState, type Sample, type TextPipeline, textPipeline } from "../data/index.ts"
 import { TrainStep } from "../step/step.ts"
 import {
@@ -69,7 +69,7 @@ class Run {
   readonly #settings: Settings
   readonly #options: RunOptions
   readonly #tokenizer: Tokenizer
-  readonly #model: OpenELM
+  readonly #model: LanguageModel
   readonly #step: TrainStep
   readonly #data: TextPipeline
   readonly #validation: readonly Sample[]
@@ -274,7 +274,7 @@ interface RunParts {
   readonly settings: Settings
   readonly options: RunOptions
   readonly tokenizer: Tokenizer
-  readonly model: OpenELM
+  readonly model: LanguageModel
   readonly step: TrainStep
   readonly data: TextPipeline
   readonly validation: readonly Sample[]

@@ -8,7 +8,7 @@ import {
   runOnce,
   type Update,
 } from "../../engine/index.ts"
-import { Holder, OpenELM, specsOf } from "../../model/index.ts"
+import { Holder, internals, LanguageModel, specsOf } from "../../model/index.ts"
 import { reshape, unpack } from "../../ops/index.ts"
 import { type Batch, checkBatch, checkCounted } from "./batch.ts"
 import { recordStep } from "./graph.ts"
@@ -37,7 +37,7 @@ export interface LossAndGradients {
  * counts.
  */
 export async function lossAndGradients(
-  model: OpenELM,
+  model: LanguageModel,
   inputs: Batch,
   targets: Batch,
   given: LossOptions = {},
@@ -48,14 +48,15 @@ export async function lossAndGradients(
   const settings = checkTrainOptions(model, { ...options, accumulation: 1 })
   const batch = checkBatch(model.config, settings, inputs, targets, starts)
   checkCounted(batch.parts, settings)
-  return model.reading(() => gradientsOf(model, settings, batch))
+  return internals(model).reading(() => gradientsOf(model, settings, batch))
 }
 
 async function gradientsOf(
-  { config, backend, weights, tensors }: OpenELM,
+  model: LanguageModel,
   settings: TrainSettings,
   { B, T, parts }: ReturnType<typeof checkBatch>,
 ): Promise<LossAndGradients> {
+  const { config, backend, tensors } = model
   const held = new Holder(backend)
   try {
     const [part] = parts as [(typeof parts)[0]]
@@ -70,7 +71,12 @@ async function gradientsOf(
       starts: place(part.starts, [B, T]),
       count: constant([part.counted], [1]),
     }
-    const { gradients, ...losses } = recordStep(config, weights, batch, settings)
+    const { gradients, ...losses } = recordStep(
+      internals(model).decoder,
+      tensors.values(),
+      batch,
+      settings,
+    )
     const specs = specsOf(config).map((spec) => {
       const weight = tensors.get(spec.name) as (typeof batch)["tokens"]
       const gradient = gradients.get(weight) as (typeof batch)["tokens"]
@@ -110,7 +116,7 @@ export interface TrainStepFunction {
  * and replayed for all of its shape. Throws RangeError or TypeError naming the option.
  */
 export async function createTrainStep(
-  model: OpenELM,
+  model: LanguageModel,
   options: TrainOptions = {},
 ): Promise<TrainStepFunction> {
   checkModel("createTrainStep", model)
@@ -124,6 +130,6 @@ export async function createTrainStep(
 }
 
 function checkModel(where: string, model: unknown): void {
-  if (model instanceof OpenELM) return
+  if (model instanceof LanguageModel) return
   throw new TypeError(`${where}: the model must be an OpenELM, got ${kindOf(model)}`)
 }

@@ -1,5 +1,5 @@
 // Batches of token ids as they come from a caller, checked and laid out for the backend.
-import { isList, type ModelConfig } from "../../model/index.ts"
+import { type DecoderConfig, isList } from "../../model/index.ts"
 
 /** (B, T): rows of one length, or typed arrays of them. */
 export type Batch = readonly ArrayLike<number>[]
@@ -23,7 +23,7 @@ interface Split {
  * vocabulary become id 0: they carry no loss. Throws TypeError for what is no batch, RangeError for shapes and ids out of range.
  */
 export function checkBatch(
-  config: ModelConfig,
+  config: DecoderConfig,
   { ignoreIndex, accumulation }: Split,
   inputs: Batch,
   targets: Batch,

@@ -2,26 +2,10 @@
 // (model/forward.ts) with steps that keep what the backward pass needs; how parameters move is left
 // to optimiser.ts, when the graph runs to step.ts.
 import { constant, type Tensor, vjp } from "../../engine/index.ts"
-import {
-  type Attend,
-  block,
-  embedded,
-  type ModelConfig,
-  type Pass,
-  type Stream,
-  settler,
-  trainable,
-  type Weights,
-} from "../../model/index.ts"
-import {
-  add,
-  broadcast,
-  causalAttention,
-  embedGrad,
-  noPadding,
-  qkNormRopeTrain,
-} from "../../ops/index.ts"
+import { architectureOf, type Decoder, type Stream } from "../../model/index.ts"
+import { add, broadcast, embedGrad, noPadding } from "../../ops/index.ts"
 import { headLoss, type LossSettings } from "./loss.ts"
+import { type Lookup, normed, training } from "./recorder.ts"
 
 export interface BatchTensors {
   readonly tokens: Tensor // i32 (B·T)
@@ -45,37 +29,52 @@ export interface Recorded {
 
 /** Records loss and gradients of a batch with respect to every weight. */
 export function recordStep(
-  config: ModelConfig,
-  weights: Weights,
+  { config, weights }: Pick<Decoder, "config" | "weights">,
+  tensors: Iterable<Tensor>,
   batch: BatchTensors,
   settings: GraphSettings,
 ): Recorded {
-  const pass: Pass = {
-    config,
-    norms: trainable(config.normEps),
-    attend: attendTo(batch.starts, weights, config),
+  const family = architectureOf(config)
+  const r = training(batch.starts)
+  const streams: Stream[] = [family.embed(config, weights, batch.tokens, r)]
+  for (let i = 0; i < config.layers; i++) {
+    streams.push(family.block(config, weights, i, streams[i] as Stream, r))
   }
-  const streams: Stream[] = [embedded(config, weights, batch.tokens)]
-  weights.layers.forEach((layer, i) => {
-    streams.push(block(pass, layer, i, streams[i] as Stream))
-  })
-  const { a } = settler(config.normEps)(streams.at(-1) as Stream, weights.norm) // (B·T, D)
-  const { loss, ce, z, da, dw } = headLoss(a, weights.embedding, batch, config, settings)
+  const { x, norm, linear } = family.head(config, weights, streams.at(-1) as Stream)
+  const { a } = normed(x, norm) // (B·T, D)
+  const { loss, ce, z, da, dw } = headLoss(a, linear.weight, batch, config, settings)
 
-  const gradients = new Map<Tensor, Tensor>()
-  let cotangent = backward({ x: a }, { x: da }, streams.at(-1) as Stream, [weights.norm], gradients)
+  // By layer, and those outside of all layers, of which tables and the head have gradients of their own.
+  const layers = weights.layers.map((layer) =>
+    Object.values(layer).flatMap(({ weight }) => weight ?? []),
+  )
+  const known = new Set([...layers.flat(), linear.weight, ...r.lookups.map((l) => l.table.weight)])
+  const outer = [...tensors].filter((tensor) => !known.has(tensor))
+  const gradients: Gradients = new Map([[linear.weight, dw]])
+  let cotangent = backward({ x: a }, { x: da }, streams.at(-1) as Stream, outer, gradients)
   for (let i = config.layers - 1; i >= 0; i--) {
-    const layer = weights.layers[i] as Weights["layers"][number]
     const before = streams[i] as Stream
     const after = settings.checkpointActivations
-      ? block(pass, layer, i, before)
+      ? family.block(config, weights, i, before, r)
       : (streams[i + 1] as Stream)
-    cotangent = backward(after, cotangent, before, Object.values(layer), gradients)
+    cotangent = backward(after, cotangent, before, layers[i] as Tensor[], gradients)
   }
-  const { x } = settled(cotangent)
-  const Padding = config.paddingIndex ?? noPadding
-  gradients.set(weights.embedding, embedGrad(batch.tokens, x, dw, { Padding }))
+  embedBackward(streams[0] as Stream, cotangent, r.lookups, outer, gradients)
+  for (const tensor of [...layers.flat(), ...outer]) {
+    if (!gradients.has(tensor)) gradients.set(tensor, zeros(tensor))
+  }
   return { loss, ce, z, gradients }
+}
+
+type Gradients = Map<Tensor, Tensor>
+
+const zeros = ({ shape }: Tensor): Tensor => broadcast(constant([0], [1]), shape)
+
+/** Adds a gradient, if there is one, to that of a parameter. */
+function addTo(gradients: Gradients, parameter: Tensor, gradient: Tensor | undefined): void {
+  if (!gradient) return
+  const other = gradients.get(parameter)
+  gradients.set(parameter, other ? add(other, gradient) : gradient)
 }
 
 /** Cotangents of a stream, and of the parameters between it and `after`, which go into the map. */
@@ -84,7 +83,7 @@ function backward(
   given: Stream,
   before: Stream,
   parameters: readonly Tensor[],
-  gradients: Map<Tensor, Tensor>,
+  gradients: Gradients,
 ): Stream {
   const outputs = after.d ? [after.x, after.d] : [after.x]
   const cotangents = after.d ? [given.x, given.d] : [settled(given).x]
@@ -92,22 +91,33 @@ function backward(
   const [x, ...rest] = vjp(outputs, cotangents, [...inputs, ...parameters])
   const d = before.d && rest.shift()
   parameters.forEach((parameter, i) => {
-    const none = broadcast(constant([0], [1]), parameter.shape)
-    gradients.set(parameter, rest[i] ?? none)
+    addTo(gradients, parameter, rest[i])
   })
   return d ? { x: x as Tensor, d } : { x: x as Tensor }
 }
 
+/** Gradients of what is between the tables and the first stream, and of the tables, in the memory of
+ *  the head's where it has the same. */
+function embedBackward(
+  first: Stream,
+  cotangent: Stream,
+  lookups: readonly Lookup[],
+  outer: readonly Tensor[],
+  gradients: Gradients,
+): void {
+  const { x } = settled(cotangent)
+  const rows = lookups.map((lookup) => lookup.x)
+  const found =
+    rows.length === 1 && rows[0] === first.x ? [x] : vjp([first.x], [x], [...rows, ...outer])
+  lookups.forEach(({ table, ids, padding = noPadding }, i) => {
+    const sum = gradients.get(table.weight) ?? zeros(table.weight)
+    const dx = found[i]
+    gradients.set(table.weight, dx ? embedGrad(ids, dx, sum, { Padding: padding }) : sum)
+  })
+  outer.forEach((parameter, i) => {
+    addTo(gradients, parameter, found[rows.length + i])
+  })
+}
+
 /** Both branches of a cotangent where the stream has one. */
 const settled = ({ x, d }: Stream): Stream => (d ? { x: add(x, d) } : { x })
-
-/** Causal attention within documents, over the keys and values of this batch alone. */
-const attendTo =
-  (starts: Tensor, { angles }: Weights, config: ModelConfig): Attend =>
-  (qkv, { qNorm, kNorm }, i) => {
-    const [B, T] = starts.shape as [number, number]
-    const [H, G] = [config.queryHeads[i] as number, config.keyHeads[i] as number]
-    const sizes = { B, T, H, G, eps: config.normEps }
-    const { q, keys, values } = qkNormRopeTrain(qkv, qNorm, kNorm, angles, sizes)
-    return causalAttention(q, keys, values, starts, { scale: config.headDim ** -0.5 }).y // (B·T, H·E)
-  }

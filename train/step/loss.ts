@@ -1,7 +1,7 @@
 // The head of the model with its loss and its gradient, some rows at a time: logits of a vocabulary
 // are never held for more rows than fit.
 import { constant, type Tensor } from "../../engine/index.ts"
-import type { ModelConfig } from "../../model/index.ts"
+import type { DecoderConfig } from "../../model/index.ts"
 import {
   add,
   affine,
@@ -48,7 +48,7 @@ export function headLoss(
   a: Tensor,
   w: Tensor,
   { targets, count }: { readonly targets: Tensor; readonly count: Tensor },
-  { vocabSize: V }: ModelConfig,
+  { vocabSize: V }: DecoderConfig,
   { ignoreIndex, zLoss, labelSmoothing: smoothing }: LossSettings,
 ): HeadLoss {
   const [N, D] = a.shape as [number, number]

@@ -1,6 +1,6 @@
 // What a training step is asked for, checked before anything is allocated.
 import { isSingle } from "../../engine/index.ts"
-import type { OpenELM } from "../../model/index.ts"
+import type { LanguageModel } from "../../model/index.ts"
 import type { GraphSettings } from "./graph.ts"
 import type { OptimiserSettings } from "./optimiser.ts"
 
@@ -41,7 +41,7 @@ export const isBelow1 = (x: number): boolean => isNotNegative(x) && Math.fround(
 
 /** Options with defaults. Throws RangeError or TypeError naming the option. */
 export function checkTrainOptions(
-  { config, dtype }: OpenELM,
+  { config, dtype }: LanguageModel,
   options: TrainOptions,
 ): TrainSettings {
   const { betas = [0.9, 0.95], eps = 1e-8, weightDecay = 0.1, clip = 1, zLoss = 1e-4 } = options

@@ -8,7 +8,7 @@ import {
   type Tensor,
   type Update,
 } from "../../engine/index.ts"
-import type { Holder, OpenELM } from "../../model/index.ts"
+import { type Holder, internals, type LanguageModel } from "../../model/index.ts"
 import { accumulate, reshape } from "../../ops/index.ts"
 import type { Part } from "./batch.ts"
 import { compile } from "./compile.ts"
@@ -51,7 +51,7 @@ export interface Ready {
 }
 
 export interface Trained {
-  readonly model: OpenELM
+  readonly model: LanguageModel
   readonly settings: TrainSettings
   readonly parameters: readonly Parameter[]
   /** As adamW takes them, (3). */
@@ -72,7 +72,12 @@ export function recordPlans(
     count: held.allocate([1]),
   }
   const report = allocateReport(held, parameters)
-  const { loss, ce, z, gradients } = recordStep(model.config, model.weights, batch, settings)
+  const { loss, ce, z, gradients } = recordStep(
+    internals(model).decoder,
+    model.tensors.values(),
+    batch,
+    settings,
+  )
   const losses = Object.entries({ loss, ce, z }).map(
     ([name, x]): Update => [reportNumber(report, reportHead[name as "loss"]), x],
   )

@@ -10,7 +10,7 @@ import {
   type Tensor,
   type Update,
 } from "../../engine/index.ts"
-import { Holder, nextTurn, type OpenELM, Usage } from "../../model/index.ts"
+import { Holder, internals, type LanguageModel, nextTurn, Usage } from "../../model/index.ts"
 import { cast } from "../../ops/index.ts"
 import { type Batch, checkBatch, checkCounted } from "./batch.ts"
 import { Bounds } from "./bounds.ts"
@@ -46,7 +46,7 @@ export interface StepOptions {
 
 /** Trains a model in place. Free it before the model. */
 export class TrainStep {
-  readonly model: OpenELM
+  readonly model: LanguageModel
   readonly settings: TrainSettings
   readonly parameters: readonly Parameter[]
   /** Updates made. */
@@ -58,7 +58,7 @@ export class TrainStep {
   #ready: Ready | undefined
   readonly #usage = new Usage("this training step is closed. Create another one")
 
-  private constructor(model: OpenELM, settings: TrainSettings) {
+  private constructor(model: LanguageModel, settings: TrainSettings) {
     this.model = model
     this.settings = settings
     this.#backend = model.backend
@@ -74,9 +74,9 @@ export class TrainStep {
   }
 
   /** Moments of zeros, masters from the weights. Throws RangeError or TypeError naming an option. */
-  static async create(model: OpenELM, options: TrainOptions = {}): Promise<TrainStep> {
+  static async create(model: LanguageModel, options: TrainOptions = {}): Promise<TrainStep> {
     const settings = checkTrainOptions(model, options)
-    return model.training(async () => {
+    return internals(model).training(async () => {
       const step = new TrainStep(model, settings)
       const masters = step.parameters.filter(({ weight, master }) => weight !== master)
       const filled = masters.map(({ weight, master }): Update => [master, cast(weight, "f32")])
@@ -97,8 +97,8 @@ export class TrainStep {
     if (!ready) return 0
     const checkpointActivations = !this.settings.checkpointActivations
     const settings = { ...this.settings, checkpointActivations }
-    const { config, weights } = this.model
-    const { gradients } = recordStep(config, weights, ready.batch, settings)
+    const { decoder } = internals(this.model)
+    const { gradients } = recordStep(decoder, this.model.tensors.values(), ready.batch, settings)
     const sums = this.parameters.map(
       ({ weight, gradient }): Update => [gradient, gradients.get(weight) as Tensor],
     )
@@ -129,7 +129,9 @@ export class TrainStep {
    * not finite, and then nothing has changed.
    */
   run(inputs: Batch, targets: Batch, options: StepOptions): Promise<StepResult> {
-    return this.#alone(() => this.model.training(() => this.#run(inputs, targets, options)))
+    return this.#alone(() =>
+      internals(this.model).training(() => this.#run(inputs, targets, options)),
+    )
   }
 
   /**
@@ -137,12 +139,14 @@ export class TrainStep {
    * Nothing moves. Throws as `run` does.
    */
   evaluate(inputs: Batch, targets: Batch, starts?: Batch): Promise<Evaluation> {
-    return this.#alone(() => this.model.reading(() => this.#evaluate(inputs, targets, starts)))
+    return this.#alone(() =>
+      internals(this.model).reading(() => this.#evaluate(inputs, targets, starts)),
+    )
   }
 
   /** What `work` gives while nothing moves the model or closes this; it may ask what was lost. */
   still<T>(work: (check: () => Promise<void>) => Promise<T>): Promise<T> {
-    return this.#usage.reading(() => this.model.reading(work))
+    return this.#usage.reading(() => internals(this.model).reading(work))
   }
 
   async #alone<T>(call: () => Promise<T>): Promise<T> {

@@ -1,6 +1,6 @@
 // Layer-wise scaling: narrow layers first, wide ones last (Mehta et al. 2024, section 2.1, arXiv
 // 2404.14619). What the multipliers multiply is config.ts.
-import { show } from "./json.ts"
+import { show } from "../../json.ts"
 
 /** One multiplier for all layers, a range [first, last], or one per layer (for ffn only, if other
  *  programs are to read the config). Two numbers are always a range. */

@@ -1,6 +1,5 @@
 // The released sizes; the rest of each is the scaling rule's (config.ts).
-import { checkObject } from "../engine/index.ts"
-import type { ConfigSpec, ModelConfig } from "./config.ts"
+import type { ConfigSpec } from "./config.ts"
 
 export type ModelName = "270M" | "450M" | "1.1B" | "3B"
 
@@ -16,10 +15,3 @@ export const releasedSizes: ReadonlyMap<ModelName, ConfigSpec> = new Map([
 
 /** Names that `configOf` knows. */
 export const modelNames: readonly ModelName[] = [...releasedSizes.keys()]
-
-/** Throws TypeError for what is no whole config. */
-export function checkConfig(name: string, config: ModelConfig): void {
-  checkObject(name, config)
-  if (Array.isArray(config.queryHeads) && Array.isArray(config.ffnDims)) return
-  throw new TypeError(`${name} must be a config as scaledConfig or configOf give it`)
-}

@@ -1,0 +1,29 @@
+// The families of decoders that this engine runs: a line each.
+import { kindOf } from "../../engine/index.ts"
+import type { Architecture, DecoderConfig } from "../architecture.ts"
+import { show } from "../json.ts"
+import { olmo } from "./olmo.ts"
+import { openelm } from "./openelm.ts"
+
+export const architectures: readonly Architecture[] = [openelm, olmo]
+
+/** The family of a config. Throws TypeError for what is no config, RangeError for others' families. */
+export function architectureOf(config: Pick<DecoderConfig, "modelType">): Architecture {
+  const found = architectures.find(({ modelType }) => modelType === config?.modelType)
+  if (found) return found
+  throw new RangeError(
+    `${kindOf(config)} is no config of a known family. Known: ${architectures.map((a) => a.modelType).join(", ")}`,
+  )
+}
+
+/** The family that a config.json names; one without `model_type` is OpenELM's. Throws RangeError that
+ *  names `source` for others. */
+export function architectureNamed(modelType: unknown, source: string): Architecture {
+  const wanted = modelType ?? openelm.modelType
+  const found = architectures.find((family) => family.modelType === wanted)
+  if (found) return found
+  const known = architectures.map((family) => show(family.modelType)).join(" or ")
+  throw new RangeError(
+    `${source}: model_type is ${show(modelType)}, expected ${known}. Use another model`,
+  )
+}

@@ -1,0 +1,263 @@
+// OLMo: LayerNorm without parameters before each half of a block, rotary positions, SwiGLU, no biases.
+// It is published in two layouts, told apart by `d_model`: Hugging Face's OlmoForCausalLM, with a
+// matrix each for queries, keys, values, gates and values of the feed-forward network, and AI2's own,
+// with one for the first three and one for the last two.  Groeneveld et al. 2024, arXiv 2402.00838
+import { constant, type Tensor } from "../../engine/index.ts"
+import { less, ropeAngles, ropeFrequencies, select } from "../../ops/index.ts"
+import type { Architecture, DecoderConfig, Rows, WeightKind, WeightSpec } from "../architecture.ts"
+import { checkEnds } from "../generate/generation.ts"
+import { checkNumber, show } from "../json.ts"
+import type { Linear, Norm } from "../recorder.ts"
+
+export interface OlmoConfig extends DecoderConfig {
+  /** Whose names its tensors and fields have. */
+  readonly layout: "hf" | "native"
+  readonly ropeBase: number
+  /** The output shares the embedding. */
+  readonly tied: boolean
+  /** Queries, keys and values are cut off at ± this. */
+  readonly clip?: number
+  /** Ids that mean something: the embedding may have more rows. */
+  readonly tokens: number
+}
+
+type LayerWeights = Readonly<{
+  qkv: Linear // (3D, D)
+  out: Linear // (D, D)
+  gateUp: Linear // (2F, D)
+  down: Linear // (D, F)
+}>
+
+interface Weights {
+  readonly embedding: Linear // (V, D)
+  readonly layers: readonly LayerWeights[]
+  readonly output: Linear // (V, D)
+  readonly angles: Tensor // (positions, E)
+}
+
+const modelType = "olmo"
+const norm: Norm = { kind: "layer", eps: 1e-5 }
+
+export const olmo: Architecture<OlmoConfig, Weights> = {
+  modelType,
+  parse: olmoConfig,
+  toJson,
+  weights: weightsOf,
+
+  tables: ({ maxContext, headDim, ropeBase }) => ({
+    angles: {
+      shape: [maxContext, headDim],
+      values: () => ropeAngles(maxContext, ropeFrequencies(headDim, ropeBase)),
+    },
+  }),
+
+  embed: (c, w, tokens, r) => ({ x: r.embed(tokens, w.embedding, c.paddingIndex) }),
+
+  block(c, w, i, x0, r) {
+    const layer = w.layers[i] as LayerWeights
+    const { x: x1, y } = r.normLinear(x0, norm, layer.qkv) // (B·T, D), (B·T, (H + 2G)·E)
+    const qkv = c.clip === undefined ? y : clamp(y, c.clip)
+    const o = r.attend(qkv, {
+      layer: i,
+      queryHeads: c.queryHeads[i] as number,
+      keyHeads: c.keyHeads[i] as number,
+      headDim: c.headDim,
+      scale: c.headDim ** -0.5,
+      angles: w.angles,
+    }) // (B·T, H·E)
+    const x2 = r.addLinear(x1, o, layer.out) // (B·T, D)
+    const { x: x3, y: g } = r.normLinear(x2, norm, layer.gateUp, "swiglu") // (B·T, D), (B·T, F)
+    return r.addLinear(x3, g, layer.down) // (B·T, D)
+  },
+
+  head: (_, w, x) => ({ x, norm, linear: w.output }), // (rows, V)
+
+  assemble(c, parts) {
+    const layers = c.queryHeads.map((_, i): LayerWeights => {
+      const linear = (name: string) => parts.linear(`layers.${i}.${name}.weight`)
+      return {
+        qkv: linear("self_attn.qkv_proj"),
+        out: linear("self_attn.o_proj"),
+        gateUp: linear("mlp.gate_up_proj"),
+        down: linear("mlp.down_proj"),
+      }
+    })
+    const embedding = parts.linear("embed_tokens.weight")
+    const output = c.tied ? embedding : parts.linear("lm_head.weight")
+    return { embedding, layers, output, angles: parts.table("angles") }
+  },
+}
+
+/** x within ± most.  x (N, J) → (N, J) */
+function clamp(x: Tensor, most: number): Tensor {
+  const [low, high] = [constant([-most], [1]), constant([most], [1])]
+  const cut = select(less(high, x), most, x)
+  return select(less(cut, low), -most, cut)
+}
+
+// ---- Weights ------------------------------------------------------------------------------------
+
+function weightsOf(config: OlmoConfig): WeightSpec[] {
+  const { modelDim: D, headDim: E, vocabSize: V, layers: L, layout, tied } = config
+  const found: WeightSpec[] = []
+  const add = (
+    name: string,
+    kind: WeightKind,
+    [N, K]: readonly [N: number, K: number],
+    from: readonly Rows[],
+    std = K ** -0.5,
+  ) => found.push({ name: `${name}.weight`, shape: [N, K], kind, std, from })
+  const residual = (D * 2 * L) ** -0.5
+  const names = layout === "hf" ? hfNames : nativeNames
+  add("embed_tokens", "embedding", [V, D], [{ name: names.embedding }])
+  config.queryHeads.forEach((H, i) => {
+    const [G, F] = [config.keyHeads[i] as number, config.ffnDims[i] as number]
+    const at = `layers.${i}`
+    add(`${at}.self_attn.qkv_proj`, "matrix", [(H + 2 * G) * E, D], names.qkv(i, H * E, G * E))
+    add(`${at}.self_attn.o_proj`, "matrix", [D, H * E], [{ name: names.out(i) }], residual)
+    add(`${at}.mlp.gate_up_proj`, "gated", [2 * F, D], names.gateUp(i, F))
+    add(`${at}.mlp.down_proj`, "matrix", [D, F], [{ name: names.down(i) }], residual)
+  })
+  if (!tied) add("lm_head", "matrix", [V, D], [{ name: names.output }])
+  return found
+}
+
+const hf = (i: number, name: string): string => `model.layers.${i}.${name}.weight`
+const hfNames = {
+  embedding: "model.embed_tokens.weight",
+  output: "lm_head.weight",
+  qkv: (i: number, q: number, kv: number): Rows[] => [
+    { name: hf(i, "self_attn.q_proj"), count: q },
+    { name: hf(i, "self_attn.k_proj"), count: kv },
+    { name: hf(i, "self_attn.v_proj"), count: kv },
+  ],
+  out: (i: number) => hf(i, "self_attn.o_proj"),
+  gateUp: (i: number, F: number): Rows[] => [
+    { name: hf(i, "mlp.gate_proj"), count: F },
+    { name: hf(i, "mlp.up_proj"), count: F },
+  ],
+  down: (i: number) => hf(i, "mlp.down_proj"),
+}
+
+const native = (i: number, name: string): string => `model.transformer.blocks.${i}.${name}.weight`
+const nativeNames: typeof hfNames = {
+  embedding: "model.transformer.wte.weight",
+  output: "model.transformer.ff_out.weight",
+  qkv: (i, q, kv) => [{ name: native(i, "att_proj"), count: q + 2 * kv }],
+  out: (i) => native(i, "attn_out"),
+  // The gate is the second half.
+  gateUp: (i, F) => [
+    { name: native(i, "ff_proj"), start: F, count: F },
+    { name: native(i, "ff_proj"), start: 0, count: F },
+  ],
+  down: (i) => native(i, "ff_out"),
+}
+
+// ---- config.json --------------------------------------------------------------------------------
+
+type Json = Readonly<Record<string, unknown>>
+
+/** Names of the sizes, and fields that must have the value given where they are there. */
+const layouts = {
+  hf: {
+    D: "hidden_size",
+    L: "num_hidden_layers",
+    H: "num_attention_heads",
+    G: "num_key_value_heads",
+    F: "intermediate_size",
+    V: "vocab_size",
+    context: "max_position_embeddings",
+    tied: "tie_word_embeddings",
+    fixed: { hidden_act: "silu", attention_bias: false },
+  },
+  native: {
+    D: "d_model",
+    L: "n_layers",
+    H: "n_heads",
+    G: "n_kv_heads",
+    F: "mlp_hidden_size", // 2F
+    V: "embedding_size",
+    context: "max_sequence_length",
+    tied: "weight_tying",
+    fixed: {
+      activation_type: "swiglu",
+      block_type: "sequential",
+      layer_norm_type: "default",
+      layer_norm_with_affine: false,
+      attention_layer_norm: false,
+      include_bias: false,
+      rope: true,
+      alibi: false,
+      scale_logits: false,
+    },
+  },
+} as const
+
+/** The config of a config.json of either layout. Throws TypeError or RangeError that names `source` and
+ *  the field. */
+export function olmoConfig(json: Json, source: string): OlmoConfig {
+  const layout = "d_model" in json ? "native" : "hf"
+  const names = layouts[layout]
+  for (const [field, value] of Object.entries(names.fixed)) {
+    if ((json[field] ?? value) === value) continue
+    const found = `${source}: ${field} is ${show(json[field])}`
+    throw new RangeError(`${found}, expected ${show(value)}. Use another model`)
+  }
+  const at = (field: string, most: number, otherwise?: number): number => {
+    const value = json[field] ?? otherwise
+    checkNumber(`${source}: ${field}`, value, 1, most, true)
+    return value
+  }
+  const [D, L, H] = [at(names.D, 65536), at(names.L, 1024), at(names.H, 1024)]
+  const G = at(names.G, 1024, json.multi_query_attention === true ? 1 : H)
+  const gated = layout === "native" ? at("mlp_ratio", 1024, 4) * D : undefined
+  const F = at(names.F, 2 ** 21, gated) / (layout === "native" ? 2 : 1)
+  const tokens = at("vocab_size", 2 ** 24)
+  const V = at(names.V, 2 ** 24, tokens)
+  if (D % (2 * H) !== 0 || H % G !== 0 || !Number.isInteger(F)) {
+    const sizes = `width ${D}, ${H} heads, ${G} of keys, feed-forward ${F}`
+    throw new RangeError(`${source}: ${sizes} do not go together. Is it that of these weights?`)
+  }
+  const { clip_qkv: clip, rope_theta: ropeBase = 10000, model_name, bos_token_id: bosId } = json
+  checkNumber(`${source}: clip_qkv`, clip ?? 1, 1e-30, 1e9, false)
+  checkNumber(`${source}: rope_theta`, ropeBase, 1, 1e12, false)
+  checkNumber(`${source}: bos_token_id`, bosId ?? 0, 0, V - 1, true)
+  const { eosId = 0, eosIds } = checkEnds(`${source}: eos_token_id`, json.eos_token_id ?? 0, V)
+  const name = typeof model_name === "string" ? model_name : source.split(/[\\/]/).at(-2)
+  const every = (value: number): number[] => Array(L).fill(value)
+  return {
+    ...{ modelType, layout, name: name || "OLMo", layers: L, modelDim: D, headDim: D / H },
+    ...{ queryHeads: every(H), keyHeads: every(G), ffnDims: every(F) },
+    ...{ vocabSize: V, tokens, maxContext: at(names.context, 2 ** 24, 2048), ropeBase, eosId },
+    ...(Array.isArray(json.eos_token_id) && eosIds ? { eosIds } : {}),
+    ...(typeof bosId === "number" ? { bosId } : {}),
+    ...(typeof clip === "number" ? { clip } : {}),
+    // What a file does not say is each program's own default.
+    tied: (json[names.tied] ?? layout === "native") === true,
+  }
+}
+
+/** The config in the layout that it came in. */
+function toJson(config: OlmoConfig): Record<string, unknown> {
+  const names = layouts[config.layout]
+  const isNative = config.layout === "native"
+  return {
+    architectures: [isNative ? "OLMoForCausalLM" : "OlmoForCausalLM"],
+    model_type: modelType,
+    model_name: config.name,
+    ...names.fixed,
+    [names.D]: config.modelDim,
+    [names.L]: config.layers,
+    [names.H]: config.queryHeads[0],
+    [names.G]: config.keyHeads[0],
+    [names.F]: (config.ffnDims[0] as number) * (isNative ? 2 : 1),
+    [names.V]: config.vocabSize,
+    ...(isNative ? { vocab_size: config.tokens } : {}),
+    [names.context]: config.maxContext,
+    [names.tied]: config.tied,
+    rope_theta: config.ropeBase,
+    clip_qkv: config.clip ?? null,
+    bos_token_id: config.bosId ?? null,
+    eos_token_id: config.eosIds ?? config.eosId,
+  }
+}

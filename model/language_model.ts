@@ -1,0 +1,292 @@
+// A model of any family on a backend: loading, logits, generation. OpenELM is the same class under this
+// package's name. What the trainer and the benchmarks need beside it is in `internals`.
+import { type Backend, checkObject, type Tensor } from "../engine/index.ts"
+import type { DecoderConfig } from "./architecture.ts"
+import { configOf } from "./architectures/openelm/config.ts"
+import type { SizeName } from "./architectures/openelm/sizes.ts"
+import { openModelFolder } from "./checkpoints/folder.ts"
+import { rowTensors, savedDType, saveModel } from "./checkpoints/saving.ts"
+import { type Checked, checkModelOptions, dtypeFor, explained } from "./checks.ts"
+import { checkConfig, parameterCount } from "./config.ts"
+import { pathOf, pathToWrite } from "./files/files.ts"
+import type { Decoder } from "./forward.ts"
+import { evaluate } from "./generate/evaluate.ts"
+import { checkOptions, type GenerateOptions, type Token } from "./generate/generate.ts"
+import { SessionPool } from "./generate/pool.ts"
+import { type CacheDType, Session } from "./generate/session.ts"
+import { type Source, stream } from "./generate/stream.ts"
+import { continuation, promptIds, tokenizerFor } from "./generate/text.ts"
+import type { Internals, Placement } from "./internals.ts"
+import type { LoadOptions, ModelOptions, RandomOptions, SaveOptions } from "./options.ts"
+import { inference, type RecorderOf, type Trace } from "./recorder.ts"
+import type { Tokenizer } from "./tokenizer/index.ts"
+import { Usage } from "./usage.ts"
+import type { WeightDType } from "./weights/layout.ts"
+import { type Check, lostDevices, Residence } from "./weights/restore.ts"
+import { type LoadedWeights, loadWeights, randomWeights } from "./weights/weights.ts"
+
+let internalsOf: (model: LanguageModel) => Internals
+let create: (
+  config: DecoderConfig,
+  options: Checked,
+  recorderOf: RecorderOf,
+  loaded: LoadedWeights,
+  tokenizer: Tokenizer | undefined,
+  residence: Residence,
+) => LanguageModel
+
+export const internals = (model: LanguageModel): Internals => internalsOf(model)
+
+export class LanguageModel {
+  readonly config: DecoderConfig
+  readonly backend: Backend
+  readonly dtype: WeightDType
+  readonly capacity: number
+  readonly cache: CacheDType
+  /** Bytes of the weights on the backend. */
+  readonly weightBytes: number
+  /** Turns text into ids and back, where the model has one. */
+  readonly tokenizer: Tokenizer | undefined
+  readonly #loaded: LoadedWeights
+  readonly #decoder: Decoder
+  readonly #variants: LanguageModel[] = []
+  readonly #source: Source
+
+  static {
+    internalsOf = (model) => model.#internals()
+    create = (...parts) => new LanguageModel(...parts)
+  }
+
+  private constructor(
+    config: DecoderConfig,
+    options: Checked,
+    recorderOf: RecorderOf,
+    loaded: LoadedWeights,
+    tokenizer: Tokenizer | undefined,
+    residence: Residence,
+    parent?: Usage,
+  ) {
+    this.#source = {
+      usage: new Usage("this model is closed. Load it again", parent),
+      residence,
+      sessions: new SessionPool(() => this.#openSession()),
+    }
+    this.config = config
+    this.backend = options.backend
+    this.dtype = options.dtype
+    this.capacity = options.capacity
+    this.cache = options.cache
+    this.weightBytes = loaded.bytes
+    this.#loaded = loaded
+    this.#decoder = { config, weights: loaded.weights, recorderOf }
+    this.tokenizer = tokenizer
+  }
+
+  /**
+   * Reads a Hugging Face style folder by its path or its http or https URL: config.json and
+   * model.safetensors, or shards with an index. Throws Error for files that are not there,
+   * SyntaxError for those that do not parse, RangeError for sizes and values out of range.
+   */
+  static load(folder: string | URL, options: LoadOptions): Promise<LanguageModel> {
+    return loadModel(folder, options)
+  }
+
+  /** A model of a released size ("270M", "450M", "1.1B", "3B") or any config, with seeded weights. */
+  static random(size: SizeName | DecoderConfig, options: RandomOptions): Promise<LanguageModel> {
+    return randomModel(size, options)
+  }
+
+  /** Every weight by its name in the family's state dict, in the layout of the backend. */
+  get tensors(): ReadonlyMap<string, Tensor> {
+    return this.#loaded.tensors
+  }
+
+  get parameters(): number {
+    return parameterCount(this.config)
+  }
+
+  /**
+   * Logits of every position, (B, T, V) in row-major order, in f32.
+   * Throws RangeError for ids outside the vocabulary, rows of unequal length, or T beyond the context.
+   */
+  async logits(ids: readonly (readonly number[])[]): Promise<Float32Array> {
+    const [values] = await this.#evaluate(ids)
+    return values as Float32Array
+  }
+
+  /** Logits, and every intermediate value of the forward pass by name (model/forward.ts). */
+  async activations(ids: readonly (readonly number[])[]): Promise<Map<string, Float32Array>> {
+    const names: string[] = []
+    const values: Tensor[] = []
+    const trace: Trace = (name, value) => {
+      names.push(name)
+      values.push(value)
+    }
+    const [logits, ...rest] = await this.#evaluate(ids, () => values, trace)
+    return new Map([
+      ["logits", logits as Float32Array],
+      ...rest.map((v, i) => [names[i], v] as [string, Float32Array]),
+    ])
+  }
+
+  /**
+   * Tokens that follow the prompt, as they come: a text, which BOS is put before, or ids. Several
+   * generations may run at once, each with its own cache; where weights are trained meanwhile, a token
+   * is of those that there are when it is chosen. Throws TypeError for a text without a tokenizer,
+   * RangeError for what is out of range, the signal's reason on abort.
+   */
+  generate(
+    prompt: string | readonly number[],
+    options: GenerateOptions = {},
+  ): AsyncGenerator<Token, void, undefined> {
+    const { config, capacity, tokenizer } = this
+    return stream(this.#source, () => {
+      checkObject("generate: options", options)
+      const ids = promptIds(prompt, tokenizer)
+      const checked = checkOptions(ids, options, config, capacity, tokenizer)
+      return { prompt: ids, options: checked, textOf: continuation(ids, tokenizer) }
+    })
+  }
+
+  /** Writes config.json, model.safetensors and the tokenizer's file, if there is one, into a folder
+   *  given by its path or a file URL, in the Hugging Face layout. Throws RangeError for quantized
+   *  weights and for other URLs. */
+  async save(folder: string | URL, options: SaveOptions = {}): Promise<void> {
+    this.#source.usage.check()
+    const path = pathToWrite(folder, "save: the folder")
+    checkObject("save: options", options)
+    const dtype = savedDType(this.dtype, options.dtype)
+    await this.#reading((check) => {
+      const rows = rowTensors(this.config, this.tensors, this.backend, dtype, "", check)
+      return saveModel(path, this.config, rows, this.tokenizer)
+    })
+  }
+
+  /** Frees everything that the model holds on its backend, when what is under way has ended: results
+   *  come, and generations throw at their next token. */
+  close(): Promise<void> {
+    const { usage, sessions } = this.#source
+    const closed = usage.close(() => {
+      sessions.close()
+      this.#loaded.free()
+    })
+    sessions.stop()
+    for (const variant of this.#variants) void variant.close()
+    return closed
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  #openSession(): Session {
+    const { backend, capacity, cache } = this
+    return new Session(this.#decoder, backend, { capacity, cache })
+  }
+
+  #reading<T>(work: (check: Check) => Promise<T>): Promise<T> {
+    const { usage, residence } = this.#source
+    return usage.reading(() => residence.during(work))
+  }
+
+  #evaluate(
+    ids: readonly (readonly number[])[],
+    more?: () => readonly Tensor[],
+    trace?: Trace,
+  ): Promise<Float32Array[]> {
+    const { backend, cache } = this
+    return this.#reading(() => evaluate(this.#decoder, backend, cache, ids, more, trace))
+  }
+
+  #internals(): Internals {
+    const { usage, residence, sessions } = this.#source
+    return {
+      decoder: this.#decoder,
+      get decodePlan() {
+        usage.check()
+        const session = sessions.acquire()
+        sessions.release(session)
+        return session.decodePlan
+      },
+      reading: (work) => this.#reading(work),
+      training: (work) => usage.writing(() => residence.training(work)),
+      variant: (recorderOf) => {
+        usage.check()
+        const loaded = { ...this.#loaded, free() {} }
+        const { config, tokenizer } = this
+        const variant = new LanguageModel(
+          config,
+          this,
+          recorderOf,
+          loaded,
+          tokenizer,
+          residence,
+          usage,
+        )
+        this.#variants.push(variant)
+        return variant
+      },
+    }
+  }
+}
+
+async function build(
+  config: DecoderConfig,
+  options: ModelOptions,
+  tokenizer: Tokenizer | undefined,
+  load: (checked: Checked) => Promise<LoadedWeights>,
+): Promise<LanguageModel> {
+  const checked = checkModelOptions(config, options)
+  const { backend } = checked
+  const sliced = backend.has("ropeAttentionParts") && backend.has("mergeParts")
+  try {
+    const lost = await lostDevices(backend)
+    const loaded = await load(checked)
+    const residence = new Residence(backend, loaded.refill, lost)
+    return create(config, checked, inference(sliced), loaded, tokenizer, residence)
+  } catch (error) {
+    throw explained(error, config, checked.dtype)
+  }
+}
+
+/** A model from a folder; see LanguageModel.load. */
+export async function loadModel(
+  folder: string | URL,
+  options: LoadOptions,
+  { room }: Placement = {},
+): Promise<LanguageModel> {
+  const path = pathOf(folder, "load: the folder")
+  checkObject("load: options", options)
+  const opened = await openModelFolder(path, options)
+  try {
+    const dtype = dtypeFor(opened, options.dtype) ?? "f32"
+    const { config } = opened
+    const tokenizer = await tokenizerFor(options.tokenizer, config, opened.path, options)
+    const filling = { room, progress: options.onProgress }
+    return await build(config, { ...options, dtype }, tokenizer, (checked) =>
+      loadWeights(opened, checked.backend, checked.dtype, filling),
+    )
+  } finally {
+    await opened.close()
+  }
+}
+
+/** A model of seeded weights; see LanguageModel.random. */
+export async function randomModel(
+  size: SizeName | DecoderConfig,
+  options: RandomOptions,
+  { room }: Placement = {},
+): Promise<LanguageModel> {
+  checkObject("random: options", options)
+  if (typeof size !== "string") checkConfig("random: the size, where it is no name,", size)
+  const config = typeof size === "string" ? configOf(size) : size
+  const { seed = 0 } = options
+  if (!Number.isInteger(seed) || seed < 0 || seed > 0xffffffff) {
+    throw new RangeError(`seed must be a whole number from 0 to ${0xffffffff}, got ${seed}`)
+  }
+  const tokenizer = await tokenizerFor(options.tokenizer, config)
+  const filling = { room, progress: options.onProgress }
+  return build(config, options, tokenizer, ({ backend, dtype }) =>
+    randomWeights(config, backend, dtype, seed, filling),
+  )
+}

@@ -1,0 +1,210 @@
+// How a block becomes calls of ops: families (architecture.ts) name norms, products and attention, a
+// recorder says which steps these are. This one is for inference, with norms and residual additions
+// folded into the products around them; train/step/recorder.ts keeps what gradients need.
+import { constant, type Tensor } from "../engine/index.ts"
+import {
+  attention,
+  cast,
+  isSliceable,
+  layerNorm,
+  mergeParts,
+  qkNormRope,
+  reshape,
+  rmsNorm,
+  ropeAttentionParts,
+  ropeWrite,
+  slice,
+  slicesOf,
+} from "../ops/index.ts"
+import {
+  addProduct,
+  embedding,
+  gatedProduct,
+  normGatedProduct,
+  normProduct,
+  product,
+} from "./products.ts"
+
+/** The residual stream; `d` is a branch still to be added to x. */
+export interface Stream {
+  readonly x: Tensor // (B·T, D)
+  readonly d?: Tensor // (B·T, D)
+}
+
+/** RMSNorm, x/rms(x)·weight, or LayerNorm, (x − mean)/std·weight; without a weight: by ones. */
+export interface Norm {
+  readonly kind: "rms" | "layer"
+  readonly eps: number
+  readonly weight?: Tensor // (D)
+}
+
+/** A matrix as a backend keeps it, of `outputs` rows; gated ones have gates and values in turns. */
+export interface Linear {
+  readonly weight: Tensor // panels
+  readonly inputs: number
+  readonly outputs: number
+}
+
+/** Attention with rotary positions over the heads of one layer. */
+export interface AttentionSpec {
+  readonly layer: number
+  readonly queryHeads: number
+  readonly keyHeads: number
+  readonly headDim: number
+  readonly scale: number
+  readonly angles: Tensor // (positions, E)
+  /** Norms of each head's queries and keys, both or neither. */
+  readonly headNorms?: { readonly q: Norm; readonly k: Norm } | undefined
+}
+
+/** Called with every intermediate by name, for those who want to look. */
+export type Trace = (name: string, value: Tensor) => void
+
+export interface Recorder {
+  /** Rows of a table; the padding row, if any, gets no gradient.  ids i32 (N) → (N, D) */
+  embed(ids: Tensor, table: Linear, padding?: number): Tensor
+  /** W·norm(stream), and the stream without a pending branch; with "swiglu" silu(g)·v of the gates
+   *  and values that a gated W gives, half as wide. */
+  normLinear(x: Stream, n: Norm | undefined, w: Linear, then?: "swiglu"): Normed
+  /** The stream with W·o added, now or later. */
+  addLinear(x: Stream, o: Tensor, w: Linear): Stream
+  /** Rotated queries over all keys up to each position.  qkv (B·T, (H + 2G)·E): heads of queries, then
+   *  keys, then values → (B·T, H·E) */
+  attend(qkv: Tensor, how: AttentionSpec, see?: Trace): Tensor
+}
+
+export interface Normed {
+  readonly x: Stream
+  readonly y: Tensor
+}
+
+export interface LayerCache {
+  readonly keys: Tensor // (B, G, S, E)
+  readonly values: Tensor // (B, G, S, E)
+}
+
+export interface Inputs {
+  readonly tokens: Tensor // i32 (B·T)
+  readonly position: Tensor // i32 (B), of each sequence's first token in this call
+  readonly caches: readonly LayerCache[]
+}
+
+/** A recorder of one call, and the caches with this call's keys and values in them. */
+export interface CachedRecorder extends Recorder {
+  readonly caches: readonly LayerCache[]
+}
+
+/** Makes the recorder of a call. */
+export type RecorderOf = (inputs: Inputs) => CachedRecorder
+
+/** `sliced` where the backend has kernels for attention over slices of the cache. */
+export const inference =
+  (sliced: boolean): RecorderOf =>
+  (inputs) => ({
+    embed,
+    normLinear: ({ x }, n, w, then) => ({ x: { x }, y: normThenProduct(x, n, w, then) }),
+    addLinear: ({ x }, o, w) => ({ x: addProduct(o, w.weight, x) }),
+    ...cachedAttention(inputs, headsFused, sliced),
+  })
+
+function normThenProduct(x: Tensor, n: Norm | undefined, w: Linear, then?: "swiglu"): Tensor {
+  const { weight, outputs } = w
+  if (n?.kind === "rms" && n.weight) {
+    if (then) return normGatedProduct(x, n.weight, weight, outputs / 2, n.eps)
+    return normProduct(x, n.weight, weight, outputs, n.eps)
+  }
+  const a = n ? normalized(x, n) : x
+  return then ? gatedProduct(a, weight, outputs / 2) : product(a, weight, outputs)
+}
+
+export const embed = (ids: Tensor, table: Linear, padding?: number): Tensor =>
+  embedding(ids, table.weight, table.inputs, padding)
+
+/** A norm as a step of its own.  x (N, D) → (N, D) */
+export function normalized(x: Tensor, { kind, eps, weight }: Norm): Tensor {
+  const D = x.shape[1] as number
+  const row = (value: number) => constant(new Float32Array(D).fill(value), [D])
+  if (kind === "rms") return rmsNorm(x, weight ?? row(1), { eps }).y
+  return layerNorm(x, weight ?? row(1), row(0), { eps })
+}
+
+// ---- Attention over a cache ---------------------------------------------------------------------
+
+export interface Attended {
+  readonly q: Tensor // (B·T, H·E)
+  readonly keys: Tensor // (B, G, S, E)
+  readonly values: Tensor // (B, G, S, E)
+}
+
+/** Normalised, rotated queries, and the caches with the new keys and values. */
+export type Heads = (
+  qkv: Tensor,
+  how: AttentionSpec,
+  cache: LayerCache,
+  position: Tensor,
+) => Attended
+
+export function cachedAttention(
+  { position, caches }: Inputs,
+  heads: Heads,
+  sliced: boolean,
+): Pick<CachedRecorder, "attend" | "caches"> {
+  const now: LayerCache[] = []
+  const attend = (qkv: Tensor, how: AttentionSpec, see?: Trace): Tensor => {
+    const cache = caches[how.layer] as LayerCache
+    const single = qkv.shape[0] === position.size && isSliceable(how.headDim)
+    if (sliced && single && how.headNorms && !see) {
+      const { y, ...after } = attendInSlices(qkv, how, cache, position)
+      now[how.layer] = after
+      return y // (B, H·E)
+    }
+    const { q, keys, values } = heads(qkv, how, cache, position)
+    now[how.layer] = { keys, values }
+    for (const [name, x] of Object.entries({ q, keys, values })) see?.(name, cast(x, "f32"))
+    return attention(q, keys, values, position, { scale: how.scale }) // (B·T, H·E)
+  }
+  return { caches: now, attend }
+}
+
+/** Attention of one position of each sequence, its cache cut into slices that a GPU reads at once. */
+function attendInSlices(qkv: Tensor, how: AttentionSpec, cache: LayerCache, position: Tensor) {
+  const { angles, scale } = how
+  const { q, k, eps } = normsOfHeads(how)
+  const { keys, values } = cache
+  const attrs = { R: slicesOf(keys.shape[2] as number), eps, scale }
+  const now = ropeAttentionParts(qkv, q, k, angles, keys, values, position, attrs)
+  return { y: mergeParts(now.parts), keys: now.newKeys, values: now.newValues }
+}
+
+/** The weights of both norms of heads, which the fused steps take as RMSNorm with one eps. */
+export function normsOfHeads({ headNorms }: AttentionSpec): { q: Tensor; k: Tensor; eps: number } {
+  const { q, k } = headNorms ?? {}
+  if (q?.weight && k?.weight && q.kind === "rms" && k.kind === "rms" && q.eps === k.eps) {
+    return { q: q.weight, k: k.weight, eps: q.eps }
+  }
+  throw new RangeError("norms of heads must be RMSNorm with weights and one eps")
+}
+
+/** All of it in one step, where heads are normalised. */
+export const headsFused: Heads = (qkv, how, cache, position) => {
+  if (!how.headNorms) return headsApart()(qkv, how, cache, position)
+  const { q, k, eps } = normsOfHeads(how)
+  const { keys, values } = cache
+  const result = qkNormRope(qkv, q, k, how.angles, keys, values, position, { eps })
+  return { q: result.q, keys: result.newKeys, values: result.newValues }
+}
+
+/** Queries and keys cut out of qkv, and normalised as rows of one head each where `normalize` says how. */
+export const headsApart =
+  (normalize?: (x: Tensor, n: Norm) => Tensor): Heads =>
+  (qkv, { queryHeads: H, keyHeads: G, headDim: E, angles, headNorms }, cache, position) => {
+    const N = qkv.shape[0] as number
+    const part = (first: number, count: number, n?: Norm) => {
+      const columns = slice(qkv, 1, first * E, count * E) // (B·T, count·E)
+      if (!n || !normalize) return columns
+      return reshape(normalize(reshape(columns, [N * count, E]), n), [N, count * E])
+    }
+    const [q, k, v] = [part(0, H, headNorms?.q), part(H, G, headNorms?.k), part(H + G, G)] as const
+    const result = ropeWrite(q, k, v, angles, cache.keys, cache.values, position)
+    return { q: result.y, keys: result.newKeys, values: result.newValues }
+  }

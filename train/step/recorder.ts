@@ -1,0 +1,102 @@
+// How blocks are recorded in training: steps of their own for norms, products and activations, so that
+// what a gradient needs is kept; attention within documents, over the keys and values of the batch.
+
+import type { Tensor } from "../../engine/index.ts"
+import {
+  type AttentionSpec,
+  embed,
+  type Linear,
+  type Norm,
+  normalized,
+  normsOfHeads,
+  product,
+  type Recorder,
+  type Stream,
+} from "../../model/index.ts"
+import {
+  add,
+  addRmsNorm,
+  causalAttention,
+  panelWidth,
+  permute,
+  qkNormRopeTrain,
+  reshape,
+  rotate,
+  slice,
+  swigluPanels,
+} from "../../ops/index.ts"
+
+/** Rows that were looked up in a table. */
+export interface Lookup {
+  readonly table: Linear
+  readonly ids: Tensor // i32 (N)
+  readonly x: Tensor // (N, D)
+  readonly padding: number | undefined
+}
+
+export interface TrainingRecorder extends Recorder {
+  /** What was looked up, in the order of the calls. */
+  readonly lookups: readonly Lookup[]
+}
+
+/** starts i32 (B, T): the first position that each position attends to. */
+export function training(starts: Tensor): TrainingRecorder {
+  const lookups: Lookup[] = []
+  return {
+    lookups,
+    embed(ids, table, padding) {
+      const x = embed(ids, table, padding)
+      lookups.push({ table, ids, x, padding })
+      return x
+    },
+    normLinear(before, n, { weight, outputs }, then) {
+      const { x, a } = normed(before, n)
+      if (!then) return { x, y: product(a, weight, outputs) }
+      const u = product(a, weight, (weight.shape[0] as number) * panelWidth)
+      return { x, y: swigluPanels(u, { F: outputs / 2 }) }
+    },
+    addLinear: ({ x }, o, { weight, outputs }) => ({ x, d: product(o, weight, outputs) }),
+    attend: (qkv, how) => attendTo(starts, qkv, how),
+  }
+}
+
+/** The stream with its pending branch added, and its norm; RMSNorm does both in one step. */
+export function normed({ x, d }: Stream, n: Norm | undefined): { x: Stream; a: Tensor } {
+  if (d && n?.kind === "rms" && n.weight) {
+    const { sum, y } = addRmsNorm(x, d, n.weight, { eps: n.eps })
+    return { x: { x: sum }, a: y }
+  }
+  const sum = d ? add(x, d) : x
+  return { x: { x: sum }, a: n ? normalized(sum, n) : sum }
+}
+
+/** Causal attention within documents, over the keys and values of this batch alone. */
+function attendTo(starts: Tensor, qkv: Tensor, how: AttentionSpec): Tensor {
+  const [B, T] = starts.shape as [number, number]
+  const { q, keys, values } = how.headNorms
+    ? rotatedNormed(qkv, how, B, T)
+    : rotated(qkv, how, B, T)
+  return causalAttention(q, keys, values, starts, { scale: how.scale }).y // (B·T, H·E)
+}
+
+function rotatedNormed(qkv: Tensor, how: AttentionSpec, B: number, T: number) {
+  const { q, k, eps } = normsOfHeads(how)
+  const sizes = { B, T, H: how.queryHeads, G: how.keyHeads, eps }
+  return qkNormRopeTrain(qkv, q, k, how.angles, sizes)
+}
+
+/** The same without norms, in plain ops. */
+function rotated(qkv: Tensor, how: AttentionSpec, B: number, T: number) {
+  const { queryHeads: H, keyHeads: G, headDim: E, angles } = how
+  const heads = reshape(qkv, [B, T, H + 2 * G, E])
+  const part = (first: number, count: number): Tensor =>
+    permute(slice(heads, 2, first, count), [0, 2, 1, 3]) // (B, count, T, E)
+  const here = reshape(slice(angles, 0, 0, T), [1, 1, T, E])
+  const q = rotate(part(0, H), here) // (B, H, T, E)
+  const keys = rotate(part(H, G), here) // (B, G, T, E)
+  return {
+    q: reshape(permute(q, [0, 2, 1, 3]), [B * T, H * E]),
+    keys,
+    values: part(H + G, G), // (B, G, T, E)
+  }
+}
