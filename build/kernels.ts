@@ -15,10 +15,11 @@ const work = join(root, "dist", "wasm")
 const out = join(root, "dist", "backends", "wasm")
 const headerBytes = 8
 
-/** Exported kernel name → file, without the .ts, of every ops/*.as.ts. */
+/** Exported kernel name → file under ops/, without the .ts, of every .as.ts there. */
 function findKernels(): Map<string, string> {
   const found = new Map<string, string>()
-  for (const file of readdirSync(join(root, "ops")).filter((name) => name.endsWith(".as.ts"))) {
+  const all = readdirSync(join(root, "ops"), { recursive: true, encoding: "utf8" })
+  for (const file of all.filter((name) => name.endsWith(".as.ts"))) {
     const text = readFileSync(join(root, "ops", file), "utf8")
     for (const [, name] of text.matchAll(/^export function (\w+)/gm)) {
       found.set(name as string, file.replace(/\.ts$/, ""))

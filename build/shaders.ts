@@ -1,4 +1,4 @@
-// Embeds the WGSL kernels of the op table. An ops/*.wgsl holds declarations that start at the left
+// Embeds the WGSL kernels of the op table. An ops/*/*.wgsl holds declarations that start at the left
 // margin: functions, constants, workgroup variables, and for each op an entry point of its name,
 // @compute. The shader of an op is what its entry point reaches, in its own file first, then in the
 // others. In front of it the backend puts (backends/webgpu/prelude.ts):
@@ -101,7 +101,8 @@ function reached(
 ): Declaration[] {
   const usable = new Set([...entry.features, ...using])
   const stems = directive(entry.text, "using")?.split(" ") ?? []
-  const first = stems.map((stem) => `ops/${stem}.wgsl`)
+  const files = new Set([...all.values()].flat().map(({ file }) => file))
+  const first = stems.flatMap((stem) => [...files].filter((file) => file.endsWith(`/${stem}.wgsl`)))
   const constants = constantsOf([...all.values()].flat())
   const found = new Set<Declaration>()
   const visit = (declaration: Declaration): void => {
@@ -258,7 +259,9 @@ function entriesOf(op: Op, all: ReadonlyMap<string, Declaration[]>): Declaration
 /** Writes kernels.js with the shader of every op that has an entry point under `root`/ops. */
 export function embedShaders(root: string, ops: readonly Op[]): void {
   const folder = join(root, "ops")
-  const files = readdirSync(folder).filter((name) => name.endsWith(".wgsl"))
+  const files = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((name) =>
+    name.endsWith(".wgsl"),
+  )
   const all = new Map<string, Declaration[]>()
   for (const file of files.sort()) {
     const text = readFileSync(join(folder, file), "utf8")

@@ -1,38 +1,50 @@
 // The op table: the only list of ops. The build takes the kernels from it, the tests their cases.
 import type { Op } from "../engine/index.ts"
-import { adamWOps } from "./adamw.ts"
-import { attention } from "./attention.ts"
-import { causalAttention, causalAttentionGrad } from "./causal_attention.ts"
-import { multiplyAdd, streamSum } from "./ceiling.ts"
-import { crossEntropy, crossEntropyGrad } from "./crossentropy.ts"
-import { elementwiseOps } from "./elementwise.ts"
-import { embed, embedGrad } from "./embed.ts"
-import { indexingOps } from "./indexing.ts"
-import { layerNorm } from "./layernorm.ts"
-import { matmulOps } from "./matmul.ts"
-import { matmulGradOps } from "./matmul_grad.ts"
-import { movementOps } from "./movement.ts"
-import { packOps } from "./pack.ts"
-import { sumParts } from "./parts.ts"
-import { advance } from "./position.ts"
-import { quantizedOps } from "./quantized.ts"
-import { quantizedPackOps } from "./quantized_pack.ts"
-import { randomOps } from "./random.ts"
-import { reduceOps } from "./reduce.ts"
-import { addRmsNorm, addRmsNormGrad, rmsNorm, rmsNormGrad } from "./rmsnorm.ts"
-import { qkNormRope, ropeWrite } from "./rope.ts"
-import { mergeParts, ropeAttentionParts } from "./rope_attention.ts"
-import { qkNormRopeTrain, qkNormRopeTrainGrad } from "./rope_train.ts"
-import { meanRows, scaleColumns, scaleRows } from "./rows.ts"
-import { sample } from "./sample.ts"
-import { softmax } from "./softmax.ts"
-import { swiglu, swigluPanels, swigluPanelsGrad } from "./swiglu.ts"
+import { attention } from "./attention/attention.ts"
+import { causalAttention, causalAttentionGrad } from "./attention/causal_attention.ts"
+import { qkNormRope, ropeWrite } from "./attention/rope.ts"
+import { mergeParts, ropeAttentionParts } from "./attention/rope_attention.ts"
+import { qkNormRopeTrain, qkNormRopeTrainGrad } from "./attention/rope_train.ts"
+import { crossEntropy, crossEntropyGrad } from "./logits/crossentropy.ts"
+import { sample } from "./logits/sample.ts"
+import { softmax } from "./logits/softmax.ts"
+import { multiplyAdd, streamSum } from "./measure/ceiling.ts"
+import { layerNorm } from "./norm/layernorm.ts"
+import { addRmsNorm, addRmsNormGrad, rmsNorm, rmsNormGrad } from "./norm/rmsnorm.ts"
+import { meanRows, scaleColumns, scaleRows } from "./norm/rows.ts"
+import { elementwiseOps } from "./plain/elementwise.ts"
+import { indexingOps } from "./plain/indexing.ts"
+import { movementOps } from "./plain/movement.ts"
+import { advance } from "./plain/position.ts"
+import { randomOps } from "./plain/random.ts"
+import { reduceOps } from "./plain/reduce.ts"
+import { embed, embedGrad } from "./product/embed.ts"
+import { matmulOps } from "./product/matmul.ts"
+import { matmulGradOps } from "./product/matmul_grad.ts"
+import { packOps } from "./product/pack.ts"
+import { quantizedOps } from "./product/quantized.ts"
+import { quantizedPackOps } from "./product/quantized_pack.ts"
+import { swiglu, swigluPanels, swigluPanelsGrad } from "./product/swiglu.ts"
+import { sumParts } from "./shared/parts.ts"
+import { adamWOps } from "./update/adamw.ts"
 
-export { accumulate, adamW, squareSums, squaresPerPart } from "./adamw.ts"
-export { attention } from "./attention.ts"
-export { causalAttention } from "./causal_attention.ts"
-export { lanes, multiplyAdd, streamSum } from "./ceiling.ts"
-export { crossEntropy, crossEntropyGrad } from "./crossentropy.ts"
+export { attention } from "./attention/attention.ts"
+export { causalAttention } from "./attention/causal_attention.ts"
+export { qkNormRope, ropeAngles, ropeFrequencies, ropeWrite, rotate } from "./attention/rope.ts"
+export {
+  isSliceable,
+  mergeParts,
+  ropeAttentionParts,
+  slicesOf,
+} from "./attention/rope_attention.ts"
+export { qkNormRopeTrain } from "./attention/rope_train.ts"
+export { crossEntropy, crossEntropyGrad } from "./logits/crossentropy.ts"
+export { sample } from "./logits/sample.ts"
+export { softmax, softmaxOf } from "./logits/softmax.ts"
+export { lanes, multiplyAdd, streamSum } from "./measure/ceiling.ts"
+export { layerNorm } from "./norm/layernorm.ts"
+export { addRmsNorm, normalise, rmsNorm } from "./norm/rmsnorm.ts"
+export { meanRows, scaleColumns, scaleRows } from "./norm/rows.ts"
 export {
   add,
   affine,
@@ -46,18 +58,8 @@ export {
   select,
   sigmoid,
   sub,
-} from "./elementwise.ts"
-export { embed, embedGrad, noPadding } from "./embed.ts"
-export { cast, readRows, scatterAdd, take, writeRows } from "./indexing.ts"
-export { layerNorm } from "./layernorm.ts"
-export {
-  matmul,
-  matmulAdd,
-  matmulSwiglu,
-  normMatmul,
-  normMatmulSwiglu,
-} from "./matmul.ts"
-export { matmulGradW, matmulGradWAdd, matmulGradX } from "./matmul_grad.ts"
+} from "./plain/elementwise.ts"
+export { cast, readRows, scatterAdd, take, writeRows } from "./plain/indexing.ts"
 export {
   broadcast,
   copy,
@@ -67,11 +69,21 @@ export {
   type Strides,
   slice,
   spreadInto,
-} from "./movement.ts"
-export { pack, randomPanels, unpack } from "./pack.ts"
-export { panelsOf, panelWidth, unpanel } from "./panels.ts"
-export { sumParts } from "./parts.ts"
-export { advance } from "./position.ts"
+} from "./plain/movement.ts"
+export { advance } from "./plain/position.ts"
+export { randomNormal, randomUniform } from "./plain/random.ts"
+export { argmax, cumsum, dot, max, maxRows, mean, sort, sum, sumRows } from "./plain/reduce.ts"
+export { embed, embedGrad, noPadding } from "./product/embed.ts"
+export {
+  matmul,
+  matmulAdd,
+  matmulSwiglu,
+  normMatmul,
+  normMatmulSwiglu,
+} from "./product/matmul.ts"
+export { matmulGradW, matmulGradWAdd, matmulGradX } from "./product/matmul_grad.ts"
+export { pack, randomPanels, unpack } from "./product/pack.ts"
+export { panelsOf, panelWidth, unpanel } from "./product/panels.ts"
 export {
   embedQuantized,
   matmulAddQuantized,
@@ -79,18 +91,11 @@ export {
   matmulSwigluQuantized,
   normMatmulQuantized,
   normMatmulSwigluQuantized,
-} from "./quantized.ts"
-export { blockBytes, blocksOf, dequantize, quantize } from "./quantized_pack.ts"
-export { randomNormal, randomUniform } from "./random.ts"
-export { argmax, cumsum, dot, max, maxRows, mean, sort, sum, sumRows } from "./reduce.ts"
-export { addRmsNorm, normalise, rmsNorm } from "./rmsnorm.ts"
-export { qkNormRope, ropeAngles, ropeFrequencies, ropeWrite, rotate } from "./rope.ts"
-export { isSliceable, mergeParts, ropeAttentionParts, slicesOf } from "./rope_attention.ts"
-export { qkNormRopeTrain } from "./rope_train.ts"
-export { meanRows, scaleColumns, scaleRows } from "./rows.ts"
-export { sample } from "./sample.ts"
-export { softmax, softmaxOf } from "./softmax.ts"
-export { gated, swiglu, swigluPanels, swigluPanelsGrad } from "./swiglu.ts"
+} from "./product/quantized.ts"
+export { blockBytes, blocksOf, dequantize, quantize } from "./product/quantized_pack.ts"
+export { gated, swiglu, swigluPanels, swigluPanelsGrad } from "./product/swiglu.ts"
+export { sumParts } from "./shared/parts.ts"
+export { accumulate, adamW, squareSums, squaresPerPart } from "./update/adamw.ts"
 
 /** Ops that everything else means, each with its own plain loop. */
 export const plainOps: readonly Op[] = [

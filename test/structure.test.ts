@@ -49,6 +49,24 @@ t.test("folders import only what they may", (t) => {
   t.end()
 })
 
+t.test("ops/ holds its list and families, each op's files side by side", (t) => {
+  const names = readdirSync(join(root, "ops"), { recursive: true, encoding: "utf8" })
+  const sources = names.filter((name) => /\.(ts|wgsl)$/.test(name))
+  t.same(
+    sources.filter((name) => name.split("/").length !== 2),
+    ["index.ts"],
+  )
+  // One stem, one family: of two with a kernel each, a reader would find the wrong one.
+  const families = new Map<string, string>()
+  for (const name of sources) {
+    const [family = "", file = ""] = name.split("/")
+    const stem = file.replace(/\..*$/, "")
+    t.equal(families.get(stem) ?? family, family, name)
+    families.set(stem, family)
+  }
+  t.end()
+})
+
 t.test("no file is longer than 300 lines", (t) => {
   for (const folder of [...Object.keys(allowed), "build", "test"]) {
     for (const file of files(folder)) {

@@ -1,5 +1,5 @@
 // The wasm backend: memory and replay of plans on WebAssembly SIMD, with threads over shared
-// memory. The mathematics is in ops/*.as.ts.
+// memory. The mathematics is in the .as.ts files of ops/.
 import {
   type Backend,
   Binding,

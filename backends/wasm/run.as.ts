@@ -4,8 +4,8 @@
 //
 // A step is 128 bytes: u32 table index of its kernel, u32 rows, then the kernel's arguments.
 
-import { setWideTiles } from "../../ops/matmul.as"
-import { setRelaxedDot } from "../../ops/quantized_row.as"
+import { setWideTiles } from "../../ops/product/matmul.as"
+import { setRelaxedDot } from "../../ops/product/quantized_row.as"
 
 /** Words shared by all threads, each on a cache line of its own, below the module's data. */
 const epoch: usize = 1024 // plans started so far; workers wait for it to change

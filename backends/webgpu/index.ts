@@ -1,5 +1,5 @@
 // The webgpu backend: memory and replay of plans on a GPU, through the browser's WebGPU or Dawn in
-// Node. The mathematics is in ops/*.wgsl.
+// Node. The mathematics is in the .wgsl files of ops/.
 import {
   type Backend,
   Binding,

@@ -1,5 +1,5 @@
 // The quantized formats that a folder may hold: their field in config.json and their mark in the
-// metadata of model.safetensors. What the bytes mean is said in ops/quantized_pack.ts.
+// metadata of model.safetensors. What the bytes mean is said in ops/product/quantized_pack.ts.
 import { blockBytes } from "../../ops/index.ts"
 import { isObject, show } from "../json.ts"
 

@@ -1,0 +1,142 @@
+// Between the qkv product and attention: per-head RMSNorm of queries and keys, rotary positions and
+// the write to the cache, in one step. Kernel: rope.as.ts.
+import { constant, op, type Tensor } from "../../engine/index.ts"
+import { normalise } from "../norm/rmsnorm.ts"
+import { add, mul } from "../plain/elementwise.ts"
+import { castFinite, readRows, writeRows } from "../plain/indexing.ts"
+import { broadcast, permute, reshape, restride, slice, stridesOf } from "../plain/movement.ts"
+
+/** inv_freq[j] = base^(−2j/E) in float32, j < E/2. */
+export const ropeFrequencies = (E: number, base: number): Float32Array =>
+  Float32Array.from({ length: E / 2 }, (_, j) => base ** ((-2 * j) / E))
+
+/** A row per position: E/2 cosines, then E/2 sines. The angle position·inv_freq is rounded to
+ *  float32 first, as the weights were trained with.  → (positions, E).  Su et al. 2021, 2104.09864 */
+export function ropeAngles(positions: number, frequencies: Float32Array): Float32Array {
+  const half = frequencies.length
+  const table = new Float32Array(positions * 2 * half)
+  for (let p = 0; p < positions; p++) {
+    for (let j = 0; j < half; j++) {
+      const angle = Math.fround(p * (frequencies[j] as number))
+      table[p * 2 * half + j] = Math.cos(angle)
+      table[p * 2 * half + half + j] = Math.sin(angle)
+    }
+  }
+  return table
+}
+
+/** y1 = x1·cos − x2·sin, y2 = x2·cos + x1·sin for the halves x1, x2 of the last axis, plain ops.
+ *  x (B, H, T, E), angles (B or 1, 1, T, E) → (B, H, T, E) */
+export function rotate(x: Tensor, angles: Tensor): Tensor {
+  const [B, H, T, E] = x.shape as [number, number, number, number]
+  const half = E / 2
+  const pairs = reshape(x, [B, H, T, 2, half])
+  const strides = stridesOf(pairs.shape)
+  const swapped = restride(x, {
+    shape: pairs.shape,
+    strides: strides.map((s, axis) => (axis === 3 ? -s : s)),
+    offset: half,
+  })
+  const table = reshape(angles, [angles.shape[0] as number, 1, T, 2, half])
+  const [cos, sin] = [slice(table, 3, 0, 1), slice(table, 3, 1, 1)]
+  const signed = mul(sin, constant([-1, 1], [2, 1]))
+  return reshape(add(mul(pairs, cos), mul(swapped, signed)), x.shape)
+}
+
+/** Heads first … first + count − 1 as (B, count, T, E), of heads (B, T, all, E). */
+export const headsOf =
+  (heads: Tensor) =>
+  (first: number, count: number): Tensor =>
+    permute(slice(heads, 2, first, count), [0, 2, 1, 3])
+
+/** The rows of each sequence's positions.  angles (C, E), position (B) → (B, 1, T, E) */
+function anglesAt(angles: Tensor, position: Tensor, B: number, T: number): Tensor {
+  const [C, E] = angles.shape as [number, number]
+  const table = broadcast(reshape(angles, [1, 1, C, E]), [B, 1, C, E])
+  return readRows(table, position, { T })
+}
+
+const positionOf = (name: string, { S, T }: { S: number; T: number }) =>
+  name === "position" ? (i: number) => Math.max(0, Math.min(3 + i, S - T)) : undefined
+
+type Checked = Readonly<Record<"E" | "T" | "S" | "keysType", number> & { valuesType?: number }>
+
+const refusal = ({ E, T, S, keysType, valuesType }: Checked): string | undefined => {
+  if (E % 2) return `head size E ${E} is odd`
+  if (keysType !== valuesType) return "keys and values are of two dtypes"
+  return T > S ? `${T} positions do not fit a cache of ${S}` : undefined
+}
+
+const ropeCost = ({ B, T, H, G, E }: Record<"B" | "T" | "H" | "G" | "E", number>) => ({
+  bytes: 8 * B * T * (H + 2 * G) * E,
+  flops: 8 * B * T * (H + G) * E,
+})
+
+const ropeCases = [
+  { B: 1, T: 1, H: 12, G: 3, S: 64, E: 64, C: 64 },
+  { B: 2, T: 5, H: 4, G: 2, S: 9, E: 16, C: 31 },
+  { B: 1, T: 3, H: 2, G: 1, S: 33, E: 6, C: 33 },
+  { B: 1, T: 7, H: 4, G: 4, S: 11, E: 128, C: 16 },
+  { B: 1, T: 1, H: 12, G: 3, S: 64, E: 64, C: 64, keysType: "f16", valuesType: "f16" },
+  { B: 2, T: 3, H: 2, G: 1, S: 9, E: 6, C: 9, keysType: "f16", valuesType: "f16" },
+] as const
+
+/** x (B, G, T, E) into a cache, in the cache's dtype. */
+const written = (cache: Tensor, x: Tensor, position: Tensor): Tensor =>
+  writeRows(cache, castFinite(x, cache.dtype), position)
+
+/** q = rope(rmsNorm(q)), and rope(rmsNorm(k)) and v go into the caches, at positions position[b] … +T−1.
+ *  qkv (B·T, (H+2G)·E): heads of queries, then keys, then values; qNorm, kNorm (E); angles (C, E);
+ *  keys, values (B, G, S, E), updated in place; position (B) → q (B·T, H·E).
+ *  In f16 caches, numbers beyond ±65504 become that. */
+export const qkNormRope = op({
+  name: "qkNormRope",
+  sig: `qkv:(B*T,(H+2*G)*E) qNorm:(E) kNorm:(E) angles:(C,E) \
+    keys:f32|f16(B,G,S,E) values:f32|f16(B,G,S,E) position:i32(B) \
+    -> q:(B*T,H*E) newKeys:f32|f16(B,G,S,E) newValues:f32|f16(B,G,S,E)`,
+  params: "B T H G S E eps keysType",
+  alias: { newKeys: "keys", newValues: "values" },
+  check: refusal,
+  meaning: ({ qkv, qNorm, kNorm, angles, keys, values, position }, { B, T, H, G, E, eps }) => {
+    const part = headsOf(reshape(qkv, [B, T, H + 2 * G, E]))
+    const here = anglesAt(angles, position, B, T) // (B, 1, T, E)
+    const q = rotate(normalise(part(0, H), qNorm, eps), here) // (B, H, T, E)
+    const k = rotate(normalise(part(H, G), kNorm, eps), here) // (B, G, T, E)
+    return {
+      q: reshape(permute(q, [0, 2, 1, 3]), [B * T, H * E]),
+      newKeys: written(keys, k, position),
+      newValues: written(values, part(H + G, G), position),
+    }
+  },
+  rows: ({ B, T, H, G }) => B * T * (H + 2 * G),
+  cost: ropeCost,
+  cases: ropeCases.map((test) => ({ ...test, eps: 1e-6 })),
+  sample: positionOf,
+})
+
+/** qkNormRope without the norms, of queries, keys and values that lie apart; for comparisons.
+ *  q (B·T, H·E), k, v (B·T, G·E), angles (C, E), keys, values (B, G, S, E), position (B)
+ *  → y (B·T, H·E), the caches updated in place */
+export const ropeWrite = op({
+  name: "ropeWrite",
+  sig: `q:(B*T,H*E) k:(B*T,G*E) v:(B*T,G*E) angles:(C,E) \
+    keys:f32|f16(B,G,S,E) values:f32|f16(B,G,S,E) position:i32(B) \
+    -> y:(B*T,H*E) newKeys:f32|f16(B,G,S,E) newValues:f32|f16(B,G,S,E)`,
+  params: "B T H G S E keysType",
+  alias: { newKeys: "keys", newValues: "values" },
+  check: refusal,
+  meaning: ({ q, k, v, angles, keys, values, position }, { B, T, H, G, E }) => {
+    const here = anglesAt(angles, position, B, T) // (B, 1, T, E)
+    const split = (x: Tensor, count: number) => headsOf(reshape(x, [B, T, count, E]))(0, count)
+    const y = rotate(split(q, H), here) // (B, H, T, E)
+    return {
+      y: reshape(permute(y, [0, 2, 1, 3]), [B * T, H * E]),
+      newKeys: written(keys, rotate(split(k, G), here), position),
+      newValues: written(values, split(v, G), position),
+    }
+  },
+  rows: ({ B, T, H, G }) => B * T * (H + 2 * G),
+  cost: ropeCost,
+  cases: ropeCases,
+  sample: positionOf,
+})

@@ -1,0 +1,207 @@
+// Plain ops that act on each element alone. The binary ones broadcast as NumPy does.
+import {
+  constant,
+  type Maybe,
+  type Op,
+  type Shape,
+  type Sizes,
+  setCotangentSum,
+  type Tensor,
+} from "../../engine/index.ts"
+import { broadcast } from "./movement.ts"
+import { plain, refuse, size } from "./plain.ts"
+
+const apply = (op: Op, inputs: readonly Tensor[], attrs = {}): Tensor =>
+  op.record(inputs, attrs).outputs[0] as Tensor
+
+type UnaryVjp = (d: Tensor, x: Tensor, y: Tensor) => Maybe
+
+function unary(name: string, formula: string, f: (x: number) => number, vjp: UnaryVjp): Op {
+  return plain({
+    name,
+    text: `x:(...) -> y:(...), y = ${formula}`,
+    inputs: ["x"],
+    params: "N",
+    infer: ([x]) => ({ shape: (x as Tensor).shape, params: { N: (x as Tensor).size } }),
+    compute: ({ x, y }, params) => each(params, y, (i) => f((x as Float64Array)[i] as number)),
+    vjp: (d, [x], y) => [vjp(d, x as Tensor, y)],
+    cases: [{ x: [1] }, { x: [3, 31] }, { x: [4099] }],
+  })
+}
+
+type BinaryVjp = (d: Tensor, a: Tensor, b: Tensor, y: Tensor) => readonly Maybe[]
+
+function binary(
+  name: string,
+  formula: string,
+  f: (a: number, b: number) => number,
+  vjp: BinaryVjp,
+): Op {
+  return plain({
+    name,
+    text: `a:(...) b:(...) -> y:(...), y = ${formula}`,
+    inputs: ["a", "b"],
+    params: "N",
+    infer(inputs) {
+      const [a, b] = inputs as [Tensor, Tensor]
+      if (a.shape.join() !== b.shape.join()) refuse(this, "shapes differ", inputs)
+      return { shape: a.shape, params: { N: a.size } }
+    },
+    compute: ({ a, b, y }, params) =>
+      each(params, y, (i) => f((a as Float64Array)[i] as number, (b as Float64Array)[i] as number)),
+    vjp: (d, [a, b], y) => vjp(d, a as Tensor, b as Tensor, y),
+    cases: [
+      { a: [1], b: [1] },
+      { a: [3, 31], b: [3, 31] },
+      { a: [4099], b: [4099] },
+    ],
+  })
+}
+
+function each(params: Sizes, y: Float64Array | undefined, f: (i: number) => number): void {
+  const out = y as Float64Array
+  const count = size(params, "N")
+  for (let i = 0; i < count; i++) out[i] = f(i)
+}
+
+const addOp = binary(
+  "add",
+  "a + b",
+  (a, b) => a + b,
+  (d) => [d, d],
+)
+const subOp = binary(
+  "sub",
+  "a − b",
+  (a, b) => a - b,
+  (d) => [d, affine(d, -1, 0)],
+)
+const mulOp = binary(
+  "mul",
+  "a·b",
+  (a, b) => a * b,
+  (d, a, b) => [mul(d, b), mul(d, a)],
+)
+const divOp = binary(
+  "div",
+  "a / b",
+  (a, b) => a / b,
+  (d, _a, b, y) => [div(d, b), affine(div(mul(d, y), b), -1, 0)],
+)
+const lessOp = binary(
+  "less",
+  "1 where a < b, else 0",
+  (a, b) => Number(a < b),
+  () => [],
+)
+const equalOp = binary(
+  "equal",
+  "1 where a = b, else 0",
+  (a, b) => Number(a === b),
+  () => [],
+)
+const expOp = unary("exp", "eˣ", Math.exp, (d, _x, y) => mul(d, y))
+const logOp = unary("log", "ln x", Math.log, (d, x) => div(d, x))
+const rsqrtOp = unary(
+  "rsqrt",
+  "x^-½",
+  (x) => 1 / Math.sqrt(x),
+  (d, _x, y) => affine(mul(d, mul(y, mul(y, y))), -0.5, 0),
+)
+
+const affineOp: Op = plain({
+  name: "affine",
+  text: "x:(...) -> y:(...), y = scale·x + shift",
+  inputs: ["x"],
+  params: "N scale shift",
+  infer: ([x], { scale, shift }) => ({
+    shape: (x as Tensor).shape,
+    params: { N: (x as Tensor).size, scale: scale as number, shift: shift as number },
+  }),
+  compute: ({ x, y }, params) =>
+    each(
+      params,
+      y,
+      (i) => size(params, "scale") * ((x as Float64Array)[i] as number) + size(params, "shift"),
+    ),
+  vjp: (d, _x, _y, { scale }) => [affine(d, scale as number, 0)],
+  cases: [{ x: [3, 33], scale: -0.5, shift: 2 }],
+})
+
+const selectOp: Op = plain({
+  name: "select",
+  text: "c:(...) a:(...) b:(...) -> y:(...), y = a where c ≠ 0, else b",
+  inputs: ["c", "a", "b"],
+  params: "N",
+  infer(inputs) {
+    const [c, a, b] = inputs as [Tensor, Tensor, Tensor]
+    if (c.shape.join() !== a.shape.join() || a.shape.join() !== b.shape.join()) {
+      refuse(this, "shapes differ", inputs)
+    }
+    return { shape: a.shape, params: { N: a.size } }
+  },
+  compute: ({ c, a, b, y }, params) =>
+    each(
+      params,
+      y,
+      (i) => ((c as Float64Array)[i] ? (a as Float64Array)[i] : (b as Float64Array)[i]) as number,
+    ),
+  vjp: (d, [c]) => [undefined, select(c as Tensor, d, 0), select(c as Tensor, 0, d)],
+  cases: [{ c: [3, 31], a: [3, 31], b: [3, 31] }],
+})
+selectOp.sample = (name) => (name === "c" ? (i) => i % 2 : undefined)
+for (const op of [logOp, rsqrtOp]) op.sample = () => (i) => 0.5 + (i % 7)
+divOp.sample = (name) => (name === "b" ? (i) => (i % 2 ? 1 : -1) * (0.5 + (i % 5)) : undefined)
+
+/** The shape that two shapes broadcast to. */
+function common(a: Shape, b: Shape): number[] {
+  const rank = Math.max(a.length, b.length)
+  return Array.from({ length: rank }, (_, i) => {
+    const [m, n] = [a[i - rank + a.length] ?? 1, b[i - rank + b.length] ?? 1]
+    return m === 1 ? n : m
+  })
+}
+
+function spread(op: Op, a: Tensor, b: Tensor): Tensor {
+  const shape = common(a.shape, b.shape)
+  return apply(op, [broadcast(a, shape), broadcast(b, shape)])
+}
+
+export const add = (a: Tensor, b: Tensor): Tensor => spread(addOp, a, b)
+export const sub = (a: Tensor, b: Tensor): Tensor => spread(subOp, a, b)
+export const mul = (a: Tensor, b: Tensor): Tensor => spread(mulOp, a, b)
+export const div = (a: Tensor, b: Tensor): Tensor => spread(divOp, a, b)
+/** 1 where a < b, else 0. No gradient flows. */
+export const less = (a: Tensor, b: Tensor): Tensor => spread(lessOp, a, b)
+/** 1 where a = b, else 0. No gradient flows. */
+export const equal = (a: Tensor, b: Tensor): Tensor => spread(equalOp, a, b)
+/** scale·x + shift with numbers fixed when the graph is recorded. */
+export const affine = (x: Tensor, scale: number, shift: number): Tensor =>
+  apply(affineOp, [x], { scale, shift })
+export const exp = (x: Tensor): Tensor => apply(expOp, [x])
+export const log = (x: Tensor): Tensor => apply(logOp, [x])
+export const rsqrt = (x: Tensor): Tensor => apply(rsqrtOp, [x])
+/** a where c ≠ 0, else b; numbers and smaller shapes spread to c's shape. */
+export function select(c: Tensor, a: Tensor | number, b: Tensor | number): Tensor {
+  const full = (x: Tensor | number) =>
+    broadcast(typeof x === "number" ? constant([x], [1]) : x, c.shape)
+  return apply(selectOp, [c, full(a), full(b)])
+}
+export const sigmoid = (x: Tensor): Tensor =>
+  div(constant([1], [1]), affine(exp(affine(x, -1, 0)), 1, 1))
+
+setCotangentSum(add)
+
+export const elementwiseOps: readonly Op[] = [
+  addOp,
+  subOp,
+  mulOp,
+  divOp,
+  lessOp,
+  equalOp,
+  expOp,
+  logOp,
+  rsqrtOp,
+  affineOp,
+  selectOp,
+]

@@ -1,0 +1,22 @@
+// Where a sequence stands, kept on the device: no run has to be told by its caller.
+import { op } from "../../engine/index.ts"
+
+/** After a run: the next run reads the token that this one chose, and chooses the one behind it.
+ *  last' = next, next' = next + 1, in place.  position (B), next (B) → last (B), after (B) */
+export const advance = op({
+  name: "advance",
+  sig: "position:i32(B) next:i32(B) -> last:i32(B) after:i32(B)",
+  params: "B",
+  alias: { last: "position", after: "next" },
+  compute({ next, last, after }, { B }) {
+    for (let b = 0; b < B; b++) {
+      last[b] = next[b] as number
+      after[b] = (next[b] as number) + 1
+    }
+  },
+  vjp: () => ({}),
+  rows: () => 1,
+  cost: ({ B }) => ({ bytes: 16 * B, flops: B }),
+  cases: [{ B: 1 }, { B: 3 }],
+  sample: (name) => (i) => (name === "next" ? 7 + i : i),
+})

@@ -1,0 +1,67 @@
+// A block of quantized weights, 32 numbers by 16 outputs (quantized_pack.ts), widened to f32.
+
+/** In memory, not in the code: V8 makes constants anew in every round, and does not pair them. */
+const constants = memory.data<u32>([0x0f, 8, 1, 0x10000])
+
+/** One block into f32 at `to`, (32, 16). */
+export function expandBlock(w: usize, Z: u32, to: usize): void {
+  if (Z === 544) expand8(w, to)
+  else expand4(w, to)
+}
+
+/** Scales of four outputs. */
+// @ts-ignore: decorator
+@inline
+function scales(w: usize): v128 {
+  return i32x4.shl(v128.load16x4_u(w), 16)
+}
+
+// Lanes of 32 bits hold the numbers k and k + 1 of one output; products with 1, 0 and 0, 1 part
+// them, all even k first. Each extending load is used once, and so stays in order of address: V8
+// pairs them right only if the lower one comes first.
+function expand8(w: usize, to: usize): void {
+  const s = scales(w + 512), t = scales(w + 520), u = scales(w + 528), v = scales(w + 536)
+  const end = w + 512
+  for (let odd: usize = 0; odd < 8; odd += 4) {
+    const which = v128.load32_splat(constants + odd, 8)
+    let out = to + 16 * odd
+    for (let at = w; at < end; at += 32, out += 128) {
+      v128.store(out, one(v128.load8x8_s(at), which, s))
+      v128.store(out, one(v128.load8x8_s(at, 8), which, t), 16)
+      v128.store(out, one(v128.load8x8_s(at, 16), which, u), 32)
+      v128.store(out, one(v128.load8x8_s(at, 24), which, v), 48)
+    }
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function one(pair: v128, which: v128, scale: v128): v128 {
+  return f32x4.mul(f32x4.convert_i32x4_s(i32x4.dot_i16x8_s(pair, which)), scale)
+}
+
+// Lanes of 32 bits hold eight numbers of one output: k, k + 4, k + 1, k + 5 … from the lowest bits.
+function expand4(w: usize, to: usize): void {
+  const s = scales(w + 256), t = scales(w + 264), u = scales(w + 272), v = scales(w + 280)
+  const mask = v128.load32_splat(constants), eight = v128.load32_splat(constants, 4)
+  for (const end = w + 256; w < end; w += 64, to += 512) {
+    let a = v128.load(w), b = v128.load(w, 16), c = v128.load(w, 32), d = v128.load(w, 48)
+    for (let i: usize = 0; i < 256; i += 64) {
+      const at = to + i
+      v128.store(at, nibble(a, s, mask, eight)); v128.store(at, nibble(b, t, mask, eight), 16)
+      v128.store(at, nibble(c, u, mask, eight), 32); v128.store(at, nibble(d, v, mask, eight), 48)
+      a = i32x4.shr_u(a, 4); b = i32x4.shr_u(b, 4); c = i32x4.shr_u(c, 4); d = i32x4.shr_u(d, 4)
+      v128.store(at, nibble(a, s, mask, eight), 256)
+      v128.store(at, nibble(b, t, mask, eight), 272)
+      v128.store(at, nibble(c, u, mask, eight), 288)
+      v128.store(at, nibble(d, v, mask, eight), 304)
+      a = i32x4.shr_u(a, 4); b = i32x4.shr_u(b, 4); c = i32x4.shr_u(c, 4); d = i32x4.shr_u(d, 4)
+    }
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function nibble(u: v128, scale: v128, mask: v128, eight: v128): v128 {
+  return f32x4.mul(f32x4.convert_i32x4_s(i32x4.sub(v128.and(u, mask), eight)), scale)
+}

@@ -1,0 +1,292 @@
+// One row times one panel of quantized weights, reading the panel's bytes once, front to back: what
+// decode does all day. The row is rounded to whole numbers with one scale for 32 neighbours, so
+// that a block is integer multiply-adds and one multiplication of its 16 sums by both scales. The sums
+// over the blocks come from memory and go back to it in adjacent pairs: V8 can fuse those.
+// q4 uses the dot product of 8-bit numbers by 7-bit ones where the build has it: the half bytes 0 …
+// 15 are the 7-bit numbers, the sum starts at −8·Σx. Elsewhere 16-bit ones give the same integers.
+import { madd } from "../shared/simd.as"
+import { isFirstInPage, lookAhead } from "../shared/stream.as"
+
+/** In memory, not in the code: V8 makes constants anew in every round, and does not pair them. */
+const masks = memory.data<u32>([0x0f0f0f0f, 0x000f000f])
+
+/** Whether this runtime's relaxed dot can be relied on: that of Node 20 cannot, in code that is not
+ *  yet optimised. */
+let dotIsSound: bool = false
+
+export function setRelaxedDot(on: bool): void {
+  dotIsSound = on
+}
+
+// @ts-ignore: decorator
+@inline
+function relaxedDot(): bool {
+  return ASC_FEATURE_RELAXED_SIMD && dotIsSound
+}
+
+/** Bytes of 32 rounded numbers, then their scale (f32), then −8·Σ of them (i32). */
+// @ts-ignore: decorator
+@inline
+function recordBytes(Z: u32): usize {
+  return Z === 288 && relaxedDot() ? 40 : 72
+}
+
+/** Rounds 32 numbers at x into a record, in the order in which the format's product takes them. */
+function roundBlock(x: usize, to: usize, Z: u32): void {
+  const record = to + recordBytes(Z)
+  const largest = magnitude(x)
+  const zero = f32x4.lt(largest, f32x4.splat(1e-36))
+  const factor = v128.andnot(f32x4.div(f32x4.splat(127), largest), zero)
+  v128.store32_lane(record - 8, f32x4.div(largest, f32x4.splat(127)), 0)
+  let sum = i32x4.splat(0)
+  for (let i: usize = 0; i < 128; i += 32) {
+    let a = wholes(v128.load(x + i), factor), b = wholes(v128.load(x + i, 16), factor)
+    if (Z === 288) {
+      sum = i32x4.add(sum, i32x4.add(a, b))
+      if (relaxedDot()) {
+        const short = i16x8.narrow_i32x4_s(a, b)
+        v128.store64_lane(to, i8x16.narrow_i16x8_s(short, short), 0)
+        to += 8
+        continue
+      }
+      a = v128.shuffle<i32>(a, a, 0, 2, 1, 3)
+      b = v128.shuffle<i32>(b, b, 0, 2, 1, 3)
+    }
+    v128.store(to, i16x8.narrow_i32x4_s(a, b))
+    to += 16
+  }
+  sum = i32x4.add(sum, v128.shuffle<i32>(sum, sum, 2, 3, 0, 1))
+  sum = i32x4.add(sum, v128.shuffle<i32>(sum, sum, 1, 0, 3, 2))
+  v128.store32_lane(record - 4, i32x4.mul(sum, i32x4.splat(-8)), 0)
+}
+
+/** The largest magnitude of 32 numbers in every lane, found among bits: NaN is above all. */
+// @ts-ignore: decorator
+@inline
+function magnitude(x: usize): v128 {
+  const mask = i32x4.splat(0x7fffffff)
+  let most = v128.and(v128.load(x), mask)
+  for (let i: usize = 16; i < 128; i += 16) {
+    most = i32x4.max_s(most, v128.and(v128.load(x + i), mask))
+  }
+  most = i32x4.max_s(most, v128.shuffle<i32>(most, most, 2, 3, 0, 1))
+  return i32x4.max_s(most, v128.shuffle<i32>(most, most, 1, 0, 3, 2))
+}
+
+/** Nearest whole numbers of x·factor, ties to even: adding 1.5·2²³ leaves them in the low bits. */
+// @ts-ignore: decorator
+@inline
+function wholes(x: v128, factor: v128): v128 {
+  const magic = f32x4.splat(12582912)
+  return i32x4.sub(f32x4.add(f32x4.mul(x, factor), magic), magic)
+}
+
+/** Rounds a row x (K), times rstd and the norm's weights if there are any, into records at `to`.
+ *  `room`: 128 bytes for one block. */
+export function roundRow(
+  x: usize, norm: usize, rstd: f32, K: u32, Z: u32, to: usize, room: usize,
+): void {
+  const scale = f32x4.splat(rstd)
+  const end = x + (<usize>K << 2)
+  for (; x + 128 <= end; x += 128, to += recordBytes(Z)) {
+    if (norm) {
+      for (let i: usize = 0; i < 128; i += 16, norm += 16) {
+        v128.store(room + i, f32x4.mul(f32x4.mul(v128.load(x + i), scale), v128.load(norm)))
+      }
+    }
+    roundBlock(norm ? room : x, to, Z)
+  }
+  if (x === end) return
+  memory.fill(room, 0, 128)
+  for (; x < end; x += 4, room += 4) {
+    store<f32>(room, norm ? load<f32>(x) * rstd * load<f32>(norm) : load<f32>(x))
+    if (norm) norm += 4
+  }
+  roundBlock(room - (K & 31) * 4, to, Z)
+}
+
+/** c (16) += the row of records at a · w (blocks, Z). `until`: of all weights that are about to be
+ *  read (stream.as.ts); four bytes 128 behind c are overwritten. */
+export function roundedProduct(
+  a: usize, w: usize, until: usize, c: usize, blocks: u32, Z: u32,
+): void {
+  if (Z === 544) row8(a, w, until, c, blocks)
+  else if (relaxedDot()) row4(a, w, until, c, blocks)
+  else row4Exact(a, w, until, c, blocks)
+}
+
+/** sum + integers · both scales. */
+// @ts-ignore: decorator
+@inline
+function scaled(integers: v128, scales: v128, scale: v128, sum: v128): v128 {
+  return madd(f32x4.convert_i32x4_s(integers), f32x4.mul(i32x4.shl(scales, 16), scale), sum)
+}
+
+/** Products of numbers k, k + 1 with four outputs, added up. */
+// @ts-ignore: decorator
+@inline
+function dot(sum: v128, w: v128, x: v128): v128 {
+  return i32x4.add(sum, i32x4.dot_i16x8_s(w, x))
+}
+
+function row8(a: usize, w: usize, until: usize, c: usize, blocks: u32): void {
+  const end = w + <usize>blocks * 544
+  let s0 = v128.load(c), s1 = v128.load(c, 16), s2 = v128.load(c, 32), s3 = v128.load(c, 48)
+  while (w < end) {
+    if (isFirstInPage(w, 544)) lookAhead(w, until, c + 128)
+    let x = v128.load32_splat(a)
+    let i0 = i32x4.dot_i16x8_s(v128.load8x8_s(w), x)
+    let i1 = i32x4.dot_i16x8_s(v128.load8x8_s(w, 8), x)
+    let i2 = i32x4.dot_i16x8_s(v128.load8x8_s(w, 16), x)
+    let i3 = i32x4.dot_i16x8_s(v128.load8x8_s(w, 24), x)
+    x = v128.load32_splat(a, 4)
+    i0 = dot(i0, v128.load8x8_s(w, 32), x); i1 = dot(i1, v128.load8x8_s(w, 40), x)
+    i2 = dot(i2, v128.load8x8_s(w, 48), x); i3 = dot(i3, v128.load8x8_s(w, 56), x)
+    x = v128.load32_splat(a, 8)
+    i0 = dot(i0, v128.load8x8_s(w, 64), x); i1 = dot(i1, v128.load8x8_s(w, 72), x)
+    i2 = dot(i2, v128.load8x8_s(w, 80), x); i3 = dot(i3, v128.load8x8_s(w, 88), x)
+    x = v128.load32_splat(a, 12)
+    i0 = dot(i0, v128.load8x8_s(w, 96), x); i1 = dot(i1, v128.load8x8_s(w, 104), x)
+    i2 = dot(i2, v128.load8x8_s(w, 112), x); i3 = dot(i3, v128.load8x8_s(w, 120), x)
+    x = v128.load32_splat(a, 16)
+    i0 = dot(i0, v128.load8x8_s(w, 128), x); i1 = dot(i1, v128.load8x8_s(w, 136), x)
+    i2 = dot(i2, v128.load8x8_s(w, 144), x); i3 = dot(i3, v128.load8x8_s(w, 152), x)
+    x = v128.load32_splat(a, 20)
+    i0 = dot(i0, v128.load8x8_s(w, 160), x); i1 = dot(i1, v128.load8x8_s(w, 168), x)
+    i2 = dot(i2, v128.load8x8_s(w, 176), x); i3 = dot(i3, v128.load8x8_s(w, 184), x)
+    x = v128.load32_splat(a, 24)
+    i0 = dot(i0, v128.load8x8_s(w, 192), x); i1 = dot(i1, v128.load8x8_s(w, 200), x)
+    i2 = dot(i2, v128.load8x8_s(w, 208), x); i3 = dot(i3, v128.load8x8_s(w, 216), x)
+    x = v128.load32_splat(a, 28)
+    i0 = dot(i0, v128.load8x8_s(w, 224), x); i1 = dot(i1, v128.load8x8_s(w, 232), x)
+    i2 = dot(i2, v128.load8x8_s(w, 240), x); i3 = dot(i3, v128.load8x8_s(w, 248), x)
+    x = v128.load32_splat(a, 32)
+    i0 = dot(i0, v128.load8x8_s(w, 256), x); i1 = dot(i1, v128.load8x8_s(w, 264), x)
+    i2 = dot(i2, v128.load8x8_s(w, 272), x); i3 = dot(i3, v128.load8x8_s(w, 280), x)
+    x = v128.load32_splat(a, 36)
+    i0 = dot(i0, v128.load8x8_s(w, 288), x); i1 = dot(i1, v128.load8x8_s(w, 296), x)
+    i2 = dot(i2, v128.load8x8_s(w, 304), x); i3 = dot(i3, v128.load8x8_s(w, 312), x)
+    x = v128.load32_splat(a, 40)
+    i0 = dot(i0, v128.load8x8_s(w, 320), x); i1 = dot(i1, v128.load8x8_s(w, 328), x)
+    i2 = dot(i2, v128.load8x8_s(w, 336), x); i3 = dot(i3, v128.load8x8_s(w, 344), x)
+    x = v128.load32_splat(a, 44)
+    i0 = dot(i0, v128.load8x8_s(w, 352), x); i1 = dot(i1, v128.load8x8_s(w, 360), x)
+    i2 = dot(i2, v128.load8x8_s(w, 368), x); i3 = dot(i3, v128.load8x8_s(w, 376), x)
+    x = v128.load32_splat(a, 48)
+    i0 = dot(i0, v128.load8x8_s(w, 384), x); i1 = dot(i1, v128.load8x8_s(w, 392), x)
+    i2 = dot(i2, v128.load8x8_s(w, 400), x); i3 = dot(i3, v128.load8x8_s(w, 408), x)
+    x = v128.load32_splat(a, 52)
+    i0 = dot(i0, v128.load8x8_s(w, 416), x); i1 = dot(i1, v128.load8x8_s(w, 424), x)
+    i2 = dot(i2, v128.load8x8_s(w, 432), x); i3 = dot(i3, v128.load8x8_s(w, 440), x)
+    x = v128.load32_splat(a, 56)
+    i0 = dot(i0, v128.load8x8_s(w, 448), x); i1 = dot(i1, v128.load8x8_s(w, 456), x)
+    i2 = dot(i2, v128.load8x8_s(w, 464), x); i3 = dot(i3, v128.load8x8_s(w, 472), x)
+    x = v128.load32_splat(a, 60)
+    i0 = dot(i0, v128.load8x8_s(w, 480), x); i1 = dot(i1, v128.load8x8_s(w, 488), x)
+    i2 = dot(i2, v128.load8x8_s(w, 496), x); i3 = dot(i3, v128.load8x8_s(w, 504), x)
+    const scale = v128.load32_splat(a, 64)
+    s0 = scaled(i0, v128.load16x4_u(w, 512), scale, s0)
+    s1 = scaled(i1, v128.load16x4_u(w, 520), scale, s1)
+    s2 = scaled(i2, v128.load16x4_u(w, 528), scale, s2)
+    s3 = scaled(i3, v128.load16x4_u(w, 536), scale, s3)
+    a += 72
+    w += 544
+  }
+  v128.store(c, s0); v128.store(c, s1, 16); v128.store(c, s2, 32); v128.store(c, s3, 48)
+}
+
+// @ts-ignore: decorator
+@inline
+function dot7(sum: v128, w: v128, x: v128): v128 {
+  return i32x4.relaxed_dot_i8x16_i7x16_add_s(x, w, sum)
+}
+
+// @ts-ignore: decorator
+@inline
+function upper(u: v128, mask: v128): v128 {
+  return v128.and(i32x4.shr_u(u, 4), mask)
+}
+
+function row4(a: usize, w: usize, until: usize, c: usize, blocks: u32): void {
+  const end = w + <usize>blocks * 288
+  const mask = v128.load32_splat(masks)
+  let s0 = v128.load(c), s1 = v128.load(c, 16), s2 = v128.load(c, 32), s3 = v128.load(c, 48)
+  while (w < end) {
+    if (isFirstInPage(w, 288)) lookAhead(w, until, c + 128)
+    const start = v128.load32_splat(a, 36)
+    let i0 = start, i1 = start, i2 = start, i3 = start
+    let x = v128.load32_splat(a), y = v128.load32_splat(a, 4)
+    let u0 = v128.load(w), u1 = v128.load(w, 16), u2 = v128.load(w, 32), u3 = v128.load(w, 48)
+    i0 = dot7(i0, v128.and(u0, mask), x); i1 = dot7(i1, v128.and(u1, mask), x)
+    i2 = dot7(i2, v128.and(u2, mask), x); i3 = dot7(i3, v128.and(u3, mask), x)
+    i0 = dot7(i0, upper(u0, mask), y); i1 = dot7(i1, upper(u1, mask), y)
+    i2 = dot7(i2, upper(u2, mask), y); i3 = dot7(i3, upper(u3, mask), y)
+    x = v128.load32_splat(a, 8); y = v128.load32_splat(a, 12)
+    u0 = v128.load(w, 64); u1 = v128.load(w, 80); u2 = v128.load(w, 96); u3 = v128.load(w, 112)
+    i0 = dot7(i0, v128.and(u0, mask), x); i1 = dot7(i1, v128.and(u1, mask), x)
+    i2 = dot7(i2, v128.and(u2, mask), x); i3 = dot7(i3, v128.and(u3, mask), x)
+    i0 = dot7(i0, upper(u0, mask), y); i1 = dot7(i1, upper(u1, mask), y)
+    i2 = dot7(i2, upper(u2, mask), y); i3 = dot7(i3, upper(u3, mask), y)
+    x = v128.load32_splat(a, 16); y = v128.load32_splat(a, 20)
+    u0 = v128.load(w, 128); u1 = v128.load(w, 144); u2 = v128.load(w, 160); u3 = v128.load(w, 176)
+    i0 = dot7(i0, v128.and(u0, mask), x); i1 = dot7(i1, v128.and(u1, mask), x)
+    i2 = dot7(i2, v128.and(u2, mask), x); i3 = dot7(i3, v128.and(u3, mask), x)
+    i0 = dot7(i0, upper(u0, mask), y); i1 = dot7(i1, upper(u1, mask), y)
+    i2 = dot7(i2, upper(u2, mask), y); i3 = dot7(i3, upper(u3, mask), y)
+    x = v128.load32_splat(a, 24); y = v128.load32_splat(a, 28)
+    u0 = v128.load(w, 192); u1 = v128.load(w, 208); u2 = v128.load(w, 224); u3 = v128.load(w, 240)
+    i0 = dot7(i0, v128.and(u0, mask), x); i1 = dot7(i1, v128.and(u1, mask), x)
+    i2 = dot7(i2, v128.and(u2, mask), x); i3 = dot7(i3, v128.and(u3, mask), x)
+    i0 = dot7(i0, upper(u0, mask), y); i1 = dot7(i1, upper(u1, mask), y)
+    i2 = dot7(i2, upper(u2, mask), y); i3 = dot7(i3, upper(u3, mask), y)
+    const scale = v128.load32_splat(a, 32)
+    s0 = scaled(i0, v128.load16x4_u(w, 256), scale, s0)
+    s1 = scaled(i1, v128.load16x4_u(w, 264), scale, s1)
+    s2 = scaled(i2, v128.load16x4_u(w, 272), scale, s2)
+    s3 = scaled(i3, v128.load16x4_u(w, 280), scale, s3)
+    a += 40
+    w += 288
+  }
+  v128.store(c, s0); v128.store(c, s1, 16); v128.store(c, s2, 32); v128.store(c, s3, 48)
+}
+
+// Lanes of 16 bits hold numbers k, k + 4, k + 1, k + 5 of an output, or as many from k + 2 on.
+function row4Exact(a: usize, w: usize, until: usize, c: usize, blocks: u32): void {
+  const end = w + <usize>blocks * 288
+  const mask = v128.load32_splat(masks, 4)
+  let s0 = v128.load(c), s1 = v128.load(c, 16), s2 = v128.load(c, 32), s3 = v128.load(c, 48)
+  while (w < end) {
+    if (isFirstInPage(w, 288)) lookAhead(w, until, c + 128)
+    const start = v128.load32_splat(a, 68)
+    let i0 = start, i1 = start, i2 = start, i3 = start
+    for (const last = w + 256; w < last; w += 64, a += 16) {
+      const u0 = v128.load(w), u1 = v128.load(w, 16), u2 = v128.load(w, 32), u3 = v128.load(w, 48)
+      let x = v128.load32_splat(a)
+      i0 = dot(i0, v128.and(u0, mask), x); i1 = dot(i1, v128.and(u1, mask), x)
+      i2 = dot(i2, v128.and(u2, mask), x); i3 = dot(i3, v128.and(u3, mask), x)
+      x = v128.load32_splat(a, 4)
+      i0 = dot(i0, part(u0, 8, mask), x); i1 = dot(i1, part(u1, 8, mask), x)
+      i2 = dot(i2, part(u2, 8, mask), x); i3 = dot(i3, part(u3, 8, mask), x)
+      x = v128.load32_splat(a, 8)
+      i0 = dot(i0, part(u0, 4, mask), x); i1 = dot(i1, part(u1, 4, mask), x)
+      i2 = dot(i2, part(u2, 4, mask), x); i3 = dot(i3, part(u3, 4, mask), x)
+      x = v128.load32_splat(a, 12)
+      i0 = dot(i0, part(u0, 12, mask), x); i1 = dot(i1, part(u1, 12, mask), x)
+      i2 = dot(i2, part(u2, 12, mask), x); i3 = dot(i3, part(u3, 12, mask), x)
+    }
+    const scale = v128.load32_splat(a)
+    s0 = scaled(i0, v128.load16x4_u(w), scale, s0)
+    s1 = scaled(i1, v128.load16x4_u(w, 8), scale, s1)
+    s2 = scaled(i2, v128.load16x4_u(w, 16), scale, s2)
+    s3 = scaled(i3, v128.load16x4_u(w, 24), scale, s3)
+    a += 8
+    w += 32
+  }
+  v128.store(c, s0); v128.store(c, s1, 16); v128.store(c, s2, 32); v128.store(c, s3, 48)
+}
+
+// @ts-ignore: decorator
+@inline
+function part(u: v128, bits: i32, mask: v128): v128 {
+  return v128.and(i32x4.shr_u(u, bits), mask)
+}
