@@ -1,13 +1,12 @@
 #!/usr/bin/env node
-// The `elm` command. Each subcommand is a file of a folder. Errors are one message: exit code 2 for
+// The `elm` command. Each subcommand is a file of cli/. Errors are one message: exit code 2 for
 // wrong usage, 1 for the rest; --debug adds the stack, and what was chosen by measuring.
 import { readFileSync } from "node:fs"
 import { CommanderError } from "commander"
-import { debug } from "./bench/debug.ts"
-import { outputProblem, watchEnd } from "./bench/ending.ts"
-import { printable } from "./bench/printable.ts"
-import { elmProgram } from "./bench/program.ts"
-import { systemFault } from "./model/index.ts"
+import { elmProgram } from "./cli/program.ts"
+import { outputProblem, watchEnd } from "./cli/terminal/ending.ts"
+import { debug } from "./cli/terminal/invocation.ts"
+import { printable, systemFault } from "./model/index.ts"
 
 const manifest = new URL("../package.json", import.meta.url)
 const { version } = JSON.parse(readFileSync(manifest, "utf8")) as { version: string }

@@ -59,6 +59,7 @@ export {
 } from "./language_model.ts"
 export { type LossOptions, type LossTerms, lossTerms } from "./loss.ts"
 export type { LoadOptions, ModelOptions, RandomOptions, SaveOptions } from "./options.ts"
+export { printable } from "./printable.ts"
 export { gatedProduct, product } from "./products.ts"
 export {
   type AttentionSpec,

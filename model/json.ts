@@ -1,5 +1,6 @@
 // JSON from files that nobody vouches for: UTF-8 only, limited depth, no key twice in one object
 // (JSON.parse would keep the last one silently). What the values mean is left to the caller.
+import { printable } from "./printable.ts"
 
 const quote = 34
 const backslash = 92
@@ -18,14 +19,14 @@ export function parseJson(bytes: Uint8Array, source: string, maxDepth = 16): unk
   try {
     return JSON.parse(text)
   } catch (error) {
-    const reason = printable((error as Error).message)
+    const reason = printable((error as Error).message, "line")
     throw new SyntaxError(`${source} is not JSON: ${reason}. Download or write it again`)
   }
 }
 
 /** A value as it appears in an error message: one short printable line. */
 export function show(value: unknown): string {
-  if (typeof value === "string") return printable(JSON.stringify(cut(value)))
+  if (typeof value === "string") return printable(JSON.stringify(cut(value)), "line")
   if (Array.isArray(value)) {
     const items = value.slice(0, 6).map((x) => (Array.isArray(x) ? "a list" : show(x)))
     return `[${items.join(", ")}${value.length > 6 ? ", …" : ""}]`
@@ -56,13 +57,7 @@ export function checkNumber(
 const cut = (text: string): string => (text.length > 100 ? `${text.slice(0, 100)}…` : text)
 
 /** A name from a file within a message: short and printable. */
-export const brief = (text: string): string => printable(cut(text))
-
-/** Control characters as \uXXXX, so that a name from a file cannot steer a terminal. */
-export const printable = (text: string): string =>
-  text.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, (c) => {
-    return `\\u${(c.codePointAt(0) as number).toString(16).padStart(4, "0")}`
-  })
+export const brief = (text: string): string => printable(cut(text), "line")
 
 /** Refuses depth, masses of values and repeated keys before JSON.parse spends memory on them. */
 function checkStructure(text: string, source: string, maxDepth: number): void {

@@ -1,7 +1,7 @@
 // Loading, generating, aborting, closing; and every wrong input with its one clear error.
 import t from "tap"
 import { openWasm } from "../backends/wasm/index.ts"
-import { recorderWith } from "../bench/norm_kinds.ts"
+import { recorderWith } from "../bench/measure/norm_kinds.ts"
 import { type Backend, plan, readBound } from "../engine/index.ts"
 import { configOf, OpenELM, open, scaledConfig, type WeightDType } from "../index.ts"
 import { hidden, logitsOf } from "../model/forward.ts"

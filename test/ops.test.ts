@@ -1,7 +1,7 @@
 // The op table, walked: every op × case × backend against its float64 meaning, every hand-written
 // vjp against the derived one, every derived one against finite differences, and wrong shapes.
 import t from "tap"
-import { caseName, recordCase } from "../bench/cases.ts"
+import { caseName, recordCase } from "../bench/measure/cases.ts"
 import {
   type Backend,
   type Call,

@@ -1,6 +1,6 @@
 // What the tests run inside of a page, and inside of a worker of it: test/chromium.ts bundles and
 // serves it, test/browser.test.ts asks. Nothing here may need Node.
-import { caseName, recordCase } from "../bench/cases.ts"
+import { caseName, recordCase } from "../bench/measure/cases.ts"
 import { allocate, type Backend, bufferOf, type Op, plan, readBound } from "../engine/index.ts"
 import { type BackendName, createTrainStep, OpenELM, open, type WasmOptions } from "../index.ts"
 import { nextTurn } from "../model/index.ts"

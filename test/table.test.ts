@@ -4,19 +4,14 @@ import { readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import t from "tap"
-import { driveTable } from "../bench/drive.ts"
-import { stepsTable } from "../bench/explain.ts"
-import { normKinds } from "../bench/norm_kinds.ts"
-import { normRowsTable } from "../bench/norm_rows.ts"
-import { normTable } from "../bench/norms.ts"
-import { opsTable } from "../bench/ops.ts"
-import { perplexityTable } from "../bench/perplexity.ts"
-import { headline, table } from "../bench/report.ts"
-import { predict, rooflineTable } from "../bench/roofline.ts"
-import { startTable } from "../bench/start.ts"
-import { type Column, folded, tableText, widthOf } from "../bench/table.ts"
-import type { Row } from "../bench/throughput.ts"
-import { trainTable } from "../bench/train.ts"
+import { normKinds } from "../bench/measure/norm_kinds.ts"
+import { predict } from "../bench/measure/roofline.ts"
+import type { Row } from "../bench/measure/throughput.ts"
+import type { Command } from "../cli/line/command.ts"
+import { commands } from "../cli/program.ts"
+import { stepsText } from "../cli/terminal/steps.ts"
+import { type Column, folded, type TableOf, tableText, widthOf } from "../cli/terminal/table.ts"
+import { headline, throughputLines } from "../cli/terminal/throughput.ts"
 
 const spread = { median: 1050.4, min: 987.6, max: 1103 }
 const times = { median: 0.1842, min: 0.18, max: 12.3 }
@@ -54,64 +49,52 @@ const driven = {
 }
 const predictions = await predict({ model: ["270M"], dtype: "bf16", cache: "f32", context: 1059 })
 
-/** Texts by table, and what is never left out of it. */
-const tables: Readonly<Record<string, readonly [(width: number) => string, readonly string[]]>> = {
-  table: [
-    (width) => table({ rows: [row("OpenELM-270M"), row("一个很长的名字".repeat(4))] }, width),
+const perplexities = (["f32", "q4"] as const).map((dtype) => ({
+  ...{ dtype, crossEntropy: 3.1234, perplexity: 22.7 },
+  ...{ tokens: 20000, weightBytes: 5.4e6 },
+}))
+const timed = cases.map((each) => ({
+  ...{ case: each, microseconds: 1234.5, errorFraction: 0.03, bytesPerSecond: 1e10 },
+  ...{ bandwidthFraction: 0.5, flopsPerSecond: 1e10, flopsFraction: 0.2 },
+}))
+const alone = { rows: 36, width: 2048, naiveMicroseconds: 99, fusedMicroseconds: 9, ratio: times }
+const waits = { what: "import to the first token", milliseconds: spread, ratio: 4.5 }
+
+/** Rows, or a text, for each table of each command, and what is never left out of it. */
+const contents: Readonly<
+  Record<string, readonly [readonly object[] | ((width: number) => string), readonly string[]]>
+> = {
+  "bench throughput 0": [
+    throughputLines([row("OpenELM-270M"), row("一个很长的名字".repeat(4))]),
     ["model", "prompt tok/s", "generation tok/s"],
   ],
-  stepsTable: [
-    (width) => stepsTable({ model: "OpenELM-270M", dtype: "bf16" }, steps, width),
+  "bench throughput 1": [
+    (width) => stepsText({ model: "OpenELM-270M", dtype: "bf16" }, steps, width),
     ["kernel", "µs"],
   ],
-  opsTable: [
-    (width) =>
-      opsTable(
-        cases.map((each) => ({
-          ...{ case: each, microseconds: 1234.5, errorFraction: 0.03, bytesPerSecond: 1e10 },
-          ...{ bandwidthFraction: 0.5, flopsPerSecond: 1e10, flopsFraction: 0.2 },
-        })),
-        width,
-      ),
-    ["µs"],
-  ],
-  normTable: [(width) => normTable(norms, width), ["norm (per token)", "generation ratio"]],
-  normRowsTable: [
-    (width) =>
-      normRowsTable(
-        [
-          {
-            ...{ rows: 36, width: 2048, naiveMicroseconds: 99, fusedMicroseconds: 9 },
-            ratio: times,
-          },
-        ],
-        width,
-      ),
-    ["naive / fused"],
-  ],
-  trainTable: [(width) => trainTable([training], width), ["tok/s"]],
-  driveTable: [(width) => driveTable([driven], width), ["processor ms"]],
-  rooflineTable: [(width) => rooflineTable(predictions, width), ["GPU", "generation tok/s"]],
-  perplexityTable: [
-    (width) =>
-      perplexityTable(
-        (["f32", "q4"] as const).map((dtype) => ({
-          ...{ dtype, crossEntropy: 3.1234, perplexity: 22.7 },
-          ...{ tokens: 20000, weightBytes: 5.4e6 },
-        })),
-        width,
-      ),
-    ["perplexity"],
-  ],
-  startTable: [
-    (width) =>
-      startTable([{ what: "import to the first token", milliseconds: spread, ratio: 4.5 }], width),
-    ["of node -e 0"],
-  ],
+  "bench norms 0": [norms, ["norm (per token)", "generation ratio"]],
+  "bench norms 1": [[alone], ["naive / fused"]],
+  "bench train 0": [[training], ["tok/s"]],
+  "bench perplexity 0": [perplexities, ["perplexity"]],
+  "bench ops 0": [timed, ["µs"]],
+  "bench start 0": [[waits], ["of node -e 0"]],
+  "bench roofline 0": [predictions, ["GPU", "generation tok/s"]],
+  "bench drive 0": [[driven], ["processor ms"]],
 }
 
-for (const [name, [text, kept]] of Object.entries(tables)) {
-  t.test(`${name} fits terminals of 20 to 200 columns`, (t) => {
+/** Every table of the commands by its command's name and its place there. */
+const tablesOf = (all: readonly Command[], before = ""): [string, TableOf<never>][] =>
+  all.flatMap(({ name, tables, commands }) => [
+    ...tables.map((table, i): [string, TableOf<never>] => [`${before}${name} ${i}`, table]),
+    ...tablesOf(commands, `${before}${name} `),
+  ])
+const tables = tablesOf(commands)
+
+for (const [name, table] of tables) {
+  t.test(`the table of ${name} fits terminals of 20 to 200 columns`, (t) => {
+    const [rows, kept] = contents[name] ?? [[], []]
+    const text = (width: number): string =>
+      typeof rows === "function" ? rows(width) : tableText(table, rows as never[], width)
     const whole = text(Number.POSITIVE_INFINITY)
     const names =
       whole
@@ -138,34 +121,35 @@ for (const [name, [text, kept]] of Object.entries(tables)) {
   })
 }
 
-t.test("every table of the commands is in this list, and drawn in one place", (t) => {
-  const bench = fileURLToPath(new URL("../../bench", import.meta.url))
-  const files = readdirSync(bench).filter((file) => file.endsWith(".ts"))
-  const text = (file: string): string => readFileSync(join(bench, file), "utf8")
-  const drawing = files.filter((file) => text(file).includes("console-table-printer"))
-  t.same(drawing, ["table.ts"])
-  const all = files
-    .filter((file) => file !== "table.ts")
-    .flatMap((file) => [...text(file).matchAll(/export function (table|\w+Table)\(/g)])
-  t.same(all.map(([, name]) => name).sort(), Object.keys(tables).sort())
+t.test("every table of the commands has rows here, and is drawn in one place", (t) => {
+  t.same(tables.map(([name]) => name).sort(), Object.keys(contents).sort())
+  const cli = fileURLToPath(new URL("../../cli", import.meta.url))
+  const files = readdirSync(cli, { recursive: true, encoding: "utf8" })
+  const sources = files.filter((file) => file.endsWith(".ts"))
+  const drawing = sources.filter((file) => readFileSync(join(cli, file), "utf8").includes("Table("))
+  t.same(drawing, [join("terminal", "table.ts")])
   t.end()
 })
 
-const columns: readonly Column[] = [
-  { name: "what", rank: 0, left: true, least: 6 },
-  { name: "kept", rank: 0 },
-  { name: "less", rank: 1 },
-  { name: "least", rank: 2 },
-]
+type Four = Readonly<Record<"what" | "kept" | "less" | "least", string | number>>
+const ranks = { what: 0, kept: 0, less: 1, least: 2 }
+const columns = Object.entries(ranks).map(
+  ([name, rank]): Column<Four> => ({
+    name,
+    rank,
+    ...(name === "what" ? { left: true, least: 6 } : {}),
+    text: (row) => row[name as keyof Four],
+  }),
+)
 const one = { what: "a b c d", kept: 1, less: 22, least: 333 }
 
 t.test("the columns of the highest rank go first, and are named", (t) => {
-  t.notMatch(tableText({ columns, rows: [one] }, 37), /without/)
-  const narrower = tableText({ columns, rows: [one] }, 31)
+  t.notMatch(tableText({ columns }, [one], 37), /without/)
+  const narrower = tableText({ columns }, [one], 31)
   t.match(narrower, /without least: 31 columns/)
   t.match(narrower, /less/)
-  t.match(tableText({ columns, rows: [one] }, 23), /without less; least:/)
-  const list = tableText({ columns: columns.map((c) => ({ ...c, rank: 0 })), rows: [one] }, 26)
+  t.match(tableText({ columns }, [one], 23), /without less; least:/)
+  const list = tableText({ columns: columns.map((c) => ({ ...c, rank: 0 })) }, [one], 26)
   t.equal(list, "a b c d\n  kept   1\n  less   22\n  least  333")
   t.end()
 })
@@ -179,7 +163,7 @@ t.test("a cell is folded between words, and cut where it has none; indents stay"
 })
 
 t.test("what a terminal would obey is escaped in cells", (t) => {
-  const text = tableText({ columns, rows: [{ ...one, what: "\x1b[31mred\n\x9b2J\u202e" }] }, 80)
+  const text = tableText({ columns }, [{ ...one, what: "\x1b[31mred\n\x9b2J\u202e" }], 80)
   t.match(text, "\\x1b[31mred \\x9b2J\\u202e")
   t.notMatch(text, /(?!\n)\p{Cc}|\p{Bidi_Control}/u)
   t.end()
@@ -196,7 +180,7 @@ t.test("the machine's line is folded too", (t) => {
       threads: 2,
     },
   }
-  const text = headline({ schema: "elm-bench/1", machine, rows: [] }, 40)
+  const text = headline(machine, 40)
   t.ok(text.split("\n").every((line) => line.length <= 40))
   t.end()
 })

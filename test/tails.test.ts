@@ -1,7 +1,7 @@
 // Every kernel at the widths where its vectors, panels, blocks and tiles end, against its float64
 // meaning. ELM_TEST_TAILS=pairs goes through every two sizes at once, which takes hours.
 import t from "tap"
-import { caseName } from "../bench/cases.ts"
+import { caseName } from "../bench/measure/cases.ts"
 import type { Case, Op } from "../engine/index.ts"
 import { allOps } from "../ops/index.ts"
 import { noWholeWebgpu, wasmBackends, webgpuBackends } from "./backends.ts"

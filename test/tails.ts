@@ -1,6 +1,6 @@
 // Cases of an op for every size from one number to two panels and three more: the widths at which
 // vectors, panels, blocks and tiles of kernels end. Made from the op's own cases, one size at a time.
-import { outlineCase, recordCase } from "../bench/cases.ts"
+import { outlineCase, recordCase } from "../bench/measure/cases.ts"
 import {
   type Backend,
   bound,

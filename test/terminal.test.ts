@@ -6,7 +6,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import t from "tap"
-import { widthOf } from "../bench/table.ts"
+import { widthOf } from "../cli/terminal/table.ts"
 import { shippedModel } from "../index.ts"
 
 const elm = fileURLToPath(new URL("../elm.js", import.meta.url))

@@ -2,7 +2,7 @@
 // compared between backends: logits, greedy tokens, losses, gradients. The js backend, in float64,
 // has the right values; the others get the weights that it has.
 import { JsBackend } from "../backends/js/index.ts"
-import { type NormKind, recorderWith } from "../bench/norm_kinds.ts"
+import { type NormKind, recorderWith } from "../bench/measure/norm_kinds.ts"
 import { type Backend, bufferOf, uniformAt } from "../engine/index.ts"
 import {
   internals,

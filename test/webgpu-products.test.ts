@@ -3,7 +3,7 @@
 import t from "tap"
 import { multipliesExactly } from "../backends/webgpu/check.ts"
 import { type Feature, features, openWebgpu } from "../backends/webgpu/index.ts"
-import { caseName, recordCase } from "../bench/cases.ts"
+import { caseName, recordCase } from "../bench/measure/cases.ts"
 import type { Case, Op } from "../engine/index.ts"
 import { allOps } from "../ops/index.ts"
 import { limitOf, noWholeWebgpu, relativeError, wasmBackends } from "./backends.ts"

@@ -2,7 +2,8 @@
 // original's shuffles to the bit. What a file holds is left to readers.ts.
 import { fromNode } from "../../engine/node.ts"
 import { faultText } from "../../model/files/faults.ts"
-import { printable, show } from "../../model/json.ts"
+import { show } from "../../model/json.ts"
+import { printable } from "../../model/printable.ts"
 import { isRun } from "../run/names.ts"
 import type { CheckedSource, DataConfig } from "./config.ts"
 import { PythonRandom } from "./random.ts"
@@ -89,16 +90,16 @@ async function pathsOf(fs: Files, path: string, mayMiss: boolean): Promise<strin
     const known: string[] = []
     await addFilesOf(fs, path, "", known, new Set([await fs.realpath(path)]))
     if (known.length > 0) return known.sort().map((name) => join(path, name))
-    throw new Error(`${printable(path)} holds no file of text. Expected ${formats}`)
+    throw new Error(`${printable(path, "line")} holds no file of text. Expected ${formats}`)
   }
   if (there && !there.isFile()) {
     throw new RangeError(
-      `${printable(path)} is neither a file nor a folder. Data is read more than once`,
+      `${printable(path, "line")} is neither a file nor a folder. Data is read more than once`,
     )
   }
   if (there || mayMiss) return [path]
   throw new Error(
-    `Cannot read ${printable(path)}: no such file. Check file_name, file_id_range and root, ` +
+    `Cannot read ${printable(path, "line")}: no such file. Check file_name, file_id_range and root, ` +
       'or set on_error to "skip"',
   )
 }

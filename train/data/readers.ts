@@ -1,6 +1,7 @@
 // Documents of a file, in order, as they stream from the disk: JSON lines, text, and by parquet.ts
 // Parquet. What cannot be read is an item of its own, so that it is met in order.
-import { isObject, printable, show } from "../../model/json.ts"
+import { isObject, show } from "../../model/json.ts"
+import { printable } from "../../model/printable.ts"
 import { type Block, notUtf8, readBlocks } from "./blocks.ts"
 import type { DataFile } from "./files.ts"
 
@@ -79,7 +80,8 @@ function jsonItem(at: string, record: number, line: string, key: string): Item {
   try {
     json = parseRecord(line)
   } catch (error) {
-    const reason = printable((error as Error).message.replace(/, ?".*| in JSON at.*/s, ""))
+    const message = (error as Error).message.replace(/, ?".*| in JSON at.*/s, "")
+    const reason = printable(message, "line")
     return { record, error: new SyntaxError(`${at} is not JSON: ${reason}`) }
   }
   if (!isObject(json)) {

@@ -1,7 +1,7 @@
 // Samples as the original makes them: each piece of a document, tokenised by itself, is one, cut off
 // or padded to the length. What a piece is and in which order they come is walk.ts's matter.
 import type { Tokenizer } from "../../model/index.ts"
-import { printable } from "../../model/json.ts"
+import { printable } from "../../model/printable.ts"
 import type { DataConfig } from "./config.ts"
 import { normaliserOf } from "./normalise.ts"
 import { cleanedLength } from "./pieces.ts"
@@ -93,7 +93,7 @@ export function refuseEmpty(config: DataConfig, { files, world, rank, split }: S
   const fewer = world === 1 ? "" : `, or use fewer workers (they share ${shard_by})`
   throw new RangeError(
     `an epoch of the data has no sample${who}: every document of ` +
-      `${printable(files[0]?.path ?? "no file")}${rest} is shorter than ` +
+      `${printable(files[0]?.path ?? "no file", "line")}${rest} is shorter than ` +
       `min_characters ${min_characters} or min_tokens ${min_tokens}, or was skipped. ` +
       `Lower the limits${fewer}`,
   )

@@ -1,4 +1,4 @@
-// Lines over a linear axis as a picture (SVG) and in characters; scales, ticks and paths are D3's.
+// Lines over a linear axis as a picture (SVG); scales, ticks and paths are D3's.
 import { scaleLinear } from "d3-scale"
 import { line } from "d3-shape"
 
@@ -31,10 +31,16 @@ const extent = (values: readonly number[]): [number, number] => [
   values.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY),
 ]
 
-const drawn = ({ series }: Chart): readonly Series[] => series.filter((s) => s.points.length > 0)
+/** Those with points. */
+export const drawn = ({ series }: Chart): readonly Series[] =>
+  series.filter((s) => s.points.length > 0)
 
 /** Scales over all points, with round ends on the vertical axis. */
-function scales(chart: Chart, [left, right]: [number, number], [bottom, top]: [number, number]) {
+export function scales(
+  chart: Chart,
+  [left, right]: [number, number],
+  [bottom, top]: [number, number],
+) {
   const all = drawn(chart).flatMap(({ points }) => points)
   const x = scaleLinear(extent(all.map(([x]) => x)), [left, right])
   const y = scaleLinear(extent(all.map(([, y]) => y)), [bottom, top]).nice(10)
@@ -104,49 +110,3 @@ const style = [
 
 const escaped = (text: string): string =>
   text.replace(/[&<>"]/g, (c) => `&#${(c.codePointAt(0) as number).toString()};`)
-
-/** What stands for a series' points in characters. */
-const symbols = ["·", "●"] as const
-
-/** The same in characters, at most `columns` wide; each column has its points' mean. */
-export function chartText(chart: Chart, columns: number, rows = 12): string {
-  const yTicks = scales(chart, [0, 1], [rows - 1, 0])
-  const format = yTicks.y.tickFormat(4)
-  const labels = new Map(yTicks.y.ticks(4).map((v) => [Math.round(yTicks.y(v)), format(v)]))
-  const left = Math.max(...[...labels.values()].map(({ length }) => length)) + 2
-  const { x, y } = scales(chart, [0, columns - left - 1], [rows - 1, 0])
-  const cells = Array.from({ length: rows }, () => new Array<string>(columns - left).fill(" "))
-  drawn(chart).forEach(({ points }, i) => {
-    const byColumn = new Map<number, number[]>()
-    for (const [at, value] of points) {
-      const column = Math.round(x(at))
-      byColumn.set(column, [...(byColumn.get(column) ?? []), value])
-    }
-    for (const [column, all] of byColumn) {
-      const mean = all.reduce((sum, value) => sum + value, 0) / all.length
-      const row = cells[Math.round(y(mean))] as string[]
-      row[column] = symbols[i % symbols.length] as string
-    }
-  })
-  const body = cells.map((row, i) => {
-    const label = labels.get(i)
-    return `${(label ?? "").padStart(left - 2)} ${label ? "┤" : "│"}${row.join("")}`.trimEnd()
-  })
-  const names = drawn(chart).map(({ name }, i) => `${symbols[i % symbols.length]} ${name}`)
-  const rule = `${" ".repeat(left - 1)}└${"─".repeat(columns - left)}`
-  return [`${chart.title}   ${names.join("   ")}`, ...body, rule, below(x, left, columns)].join(
-    "\n",
-  )
-}
-
-/** Labels of the horizontal axis, each under its tick, as many as stand apart. */
-function below(x: ReturnType<typeof scaleLinear<number>>, left: number, columns: number): string {
-  const format = x.tickFormat(6)
-  let line = ""
-  for (const v of x.ticks(6)) {
-    const label = format(v)
-    const start = Math.min(Math.round(left + x(v) - label.length / 2), columns - label.length)
-    if (line === "" || start >= line.length + 2) line = line.padEnd(start) + label
-  }
-  return line
-}

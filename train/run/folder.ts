@@ -4,7 +4,8 @@
 import { fromNode } from "../../engine/node.ts"
 import { faultText } from "../../model/files/faults.ts"
 import { syncFolder } from "../../model/index.ts"
-import { isObject, parseJson, printable } from "../../model/json.ts"
+import { isObject, parseJson } from "../../model/json.ts"
+import { printable } from "../../model/printable.ts"
 import { ownName } from "./names.ts"
 
 const lockName = "lock.json"
@@ -64,7 +65,7 @@ export class RunFolder {
     const owner = await readLock(file).catch(() => undefined)
     if (owner?.id === this.#owner.id) return
     const who = owner
-      ? `process ${owner.pid} on ${printable(owner.host)} took it`
+      ? `process ${owner.pid} on ${printable(owner.host, "line")} took it`
       : `${file} is gone`
     throw new Error(`${this.path} is not this run's any more: ${who}`)
   }
@@ -131,7 +132,7 @@ async function linked(file: string, name: string): Promise<boolean> {
 
 const inUse = (path: string, { pid, host, since }: Owner, lock: string): Error =>
   new Error(
-    `${path} is in use by process ${pid} on ${printable(host)}, since ${printable(since)}. ` +
+    `${path} is in use by process ${pid} on ${printable(host, "line")}, since ${printable(since, "line")}. ` +
       "Wait for it, or give another --out; " +
       `if that process is no more, remove ${lock}`,
   )

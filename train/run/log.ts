@@ -15,8 +15,8 @@ export interface Log {
    *  own. The file is made with the first line that is added. */
   begin(step: number): Promise<void>
   add(metrics: Metrics): Promise<void>
-  /** Writes loss.svg and returns a plot for a terminal. */
-  plot(): Promise<string>
+  /** Draws loss.svg. Returns all lines of the record. */
+  draw(): Promise<readonly Metrics[]>
 }
 
 /** Opens the log of a run, which calls `onProblem` once where it cannot be written; one that goes on from a checkpoint has the lines up to there. Throws
@@ -67,13 +67,13 @@ export async function openLog(
         isTold = true
       }
     },
-    async plot() {
-      if (!existsSync(path)) return ""
-      const { plotSvg, plotText } = await import("./plot.ts")
+    async draw() {
+      if (!existsSync(path)) return []
+      const { plotSvg } = await import("./plot.ts")
       const metrics = readMetrics(path)
       const svg = await plotSvg(metrics)
       if (svg) await writeFileWhole(join(out, "loss.svg"), new TextEncoder().encode(svg))
-      return plotText(metrics)
+      return metrics
     },
   }
 }

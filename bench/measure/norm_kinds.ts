@@ -1,0 +1,91 @@
+// The ways to run a model's norms that the paper's table 8 compares, and those in between: recorders that
+// record the same graph in other steps. Models run "folded".
+import type { Tensor } from "../../engine/index.ts"
+import {
+  cachedAttention,
+  embed,
+  gatedProduct,
+  type Heads,
+  headsApart,
+  headsFused,
+  type Inputs,
+  inference,
+  type Linear,
+  type Norm,
+  normalized,
+  product,
+  type RecorderOf,
+  type Stream,
+} from "../../model/index.ts"
+import {
+  add,
+  addRmsNorm,
+  affine,
+  meanRows,
+  mul,
+  rsqrt,
+  scaleColumns,
+  scaleRows,
+} from "../../ops/index.ts"
+
+/**
+ * folded: in the product that follows, and the residual addition in the product before (as models run);
+ * added: one step with the residual addition; fused: one step; naive: one step per primitive;
+ * layerNorm: LayerNorm in one step; none: left out, the limit.
+ */
+export const normKinds = ["folded", "added", "fused", "naive", "layerNorm", "none"] as const
+export type NormKind = (typeof normKinds)[number]
+
+/** The recorder of a kind; `sliced` where the backend has kernels for attention over slices. */
+export function recorderWith(kind: NormKind, sliced: boolean): RecorderOf {
+  if (kind === "folded") return inference(sliced)
+  const isFused = kind === "added" || kind === "fused"
+  const heads = isFused ? headsFused : headsApart(normalizers[kind])
+  return (inputs) =>
+    separately(inputs, kind === "added" ? settleAdded : settleWith(kind), heads, isFused && sliced)
+}
+
+/** The stream with its pending branch, and its norm. */
+type Settle = (before: Stream, n: Norm) => { x: Stream; a: Tensor }
+
+const settleAdded: Settle = ({ x, d }, n) => {
+  if (!d || !n.weight) return settleWith("fused")(d ? { x, d } : { x }, n)
+  const { sum, y } = addRmsNorm(x, d, n.weight, { eps: n.eps })
+  return { x: { x: sum }, a: y }
+}
+
+const settleWith =
+  (kind: Exclude<NormKind, "folded" | "added">): Settle =>
+  ({ x, d }, n) => {
+    const sum = d ? add(x, d) : x
+    return { x: { x: sum }, a: normalizers[kind](sum, n) }
+  }
+
+/** One norm by itself, by its kind, whatever the family has. */
+export const normalizers = {
+  none: (x: Tensor) => x,
+  fused: (x: Tensor, n: Norm) => normalized(x, { ...n, kind: "rms" }),
+  layerNorm: (x: Tensor, n: Norm) => normalized(x, { ...n, kind: "layer" }),
+  /** Square, mean, add, rsqrt, multiply, multiply. */
+  naive(x: Tensor, { weight, eps }: Norm) {
+    const mean = meanRows(mul(x, x)) // (N)
+    const y = scaleRows(x, rsqrt(affine(mean, 1, eps))) // (N, D)
+    return weight ? scaleColumns(y, weight) : y
+  },
+} as const
+
+/** Products without a norm in them, after a step that settles the stream. */
+function separately(inputs: Inputs, settle: Settle, heads: Heads, sliced: boolean) {
+  return {
+    embed,
+    normLinear(before: Stream, n: Norm | undefined, { weight, outputs }: Linear, then?: "swiglu") {
+      const { x, a } = n ? settle(before, n) : { x: before, a: before.x }
+      return { x, y: then ? gatedProduct(a, weight, outputs / 2) : product(a, weight, outputs) }
+    },
+    addLinear: ({ x }: Stream, o: Tensor, { weight, outputs }: Linear): Stream => ({
+      x,
+      d: product(o, weight, outputs),
+    }),
+    ...cachedAttention(inputs, heads, sliced),
+  }
+}

@@ -1,0 +1,133 @@
+// `elm bench norms`: the paper's table 8 on this machine. One set of weights, its norms run in every
+// way, measured in turns; and a model of OLMo's shape with LayerNorm and with naive RMSNorm.
+import type { OpenBackend } from "../../backends/index.ts"
+import type { Plan } from "../../engine/index.ts"
+import {
+  configOf,
+  type DecoderConfig,
+  internals,
+  LanguageModel,
+  olmoConfig,
+  type WeightDType,
+} from "../../model/index.ts"
+import { type NormKind, recorderWith } from "./norm_kinds.ts"
+import type { Report } from "./report.ts"
+import { spreadOf } from "./statistics.ts"
+import { promptOf, time } from "./throughput.ts"
+
+interface NormOptions {
+  readonly model: readonly string[]
+  readonly dtype: WeightDType
+  readonly prompt: number
+  readonly generate: number
+  readonly repeat: number
+}
+
+interface Subject {
+  readonly config: DecoderConfig
+  readonly kinds: readonly NormKind[]
+}
+
+export interface NormRow {
+  readonly model: string
+  readonly norm: NormKind
+  readonly normsPerToken: number
+  readonly stepsPerToken: number
+  readonly promptTokensPerSecond: number
+  readonly generationTokensPerSecond: number
+  readonly totalTokensPerSecond: number
+  /** Medians over the repeats of this variant's rate over that of the first, in the same repeat. */
+  readonly promptRatio: number
+  readonly generationRatio: number
+  /** Time of a token beyond that of the first variant: what the norms cost. */
+  readonly normMicroseconds: number
+}
+
+/** Norms that one step of an op computes; a naive one is counted by its rsqrt. */
+const normsOfStep: Readonly<Record<string, number>> = {
+  rmsNorm: 1,
+  addRmsNorm: 1,
+  layerNorm: 1,
+  rsqrt: 1,
+  normMatmul: 1,
+  normMatmulSwiglu: 1,
+  qkNormRope: 2,
+  ropeAttentionParts: 2,
+}
+
+const normsIn = ({ steps }: Plan): number =>
+  steps.reduce((sum, { op }) => sum + (normsOfStep[op.name.replace("Quantized", "")] ?? 0), 0)
+
+/** OLMo-1B (Groeneveld et al. 2024, arXiv 2402.00838), which has no norm of queries and keys. */
+const olmo = (): DecoderConfig =>
+  olmoConfig(
+    {
+      model_name: "OLMo-1.18B shape",
+      hidden_size: 2048,
+      num_hidden_layers: 16,
+      num_attention_heads: 16,
+      intermediate_size: 8192,
+      vocab_size: 50304,
+      tie_word_embeddings: true,
+    },
+    "OLMo-1.18B",
+  )
+
+/** From the limit on, which the others are held against. */
+const all: readonly NormKind[] = ["none", "layerNorm", "naive", "fused", "added", "folded"]
+
+export async function benchNorms(
+  backend: OpenBackend,
+  options: NormOptions,
+  report: Report,
+): Promise<NormRow[]> {
+  const subjects: Subject[] = options.model.map((name) => ({
+    config: configOf(name),
+    kinds: all,
+  }))
+  subjects.push({ config: olmo(), kinds: ["none", "layerNorm", "naive"] })
+  const rows: NormRow[] = []
+  for (const subject of subjects) rows.push(...(await compare(subject, backend, options, report)))
+  return rows
+}
+
+async function compare(
+  { config, kinds }: Subject,
+  backend: OpenBackend,
+  { dtype, prompt, generate, repeat }: NormOptions,
+  report: Report,
+): Promise<NormRow[]> {
+  report(`loading ${config.name}`)
+  const capacity = prompt + generate
+  await using model = await LanguageModel.random(config, { backend, dtype, capacity })
+  const sliced = backend.has("ropeAttentionParts")
+  const variants = kinds.map((kind) => internals(model).variant(recorderWith(kind, sliced)))
+  const ids = promptOf(prompt, config)
+  const timings = variants.map((): { prompt: number; token: number; total: number }[] => [])
+  for (const variant of variants) await time(variant, ids, generate)
+  for (let i = 0; i < repeat; i++) {
+    for (const [v, variant] of variants.entries()) {
+      report(`${config.name} ${kinds[v]}`, i / repeat)
+      const { promptMs, totalMs } = await time(variant, ids, generate)
+      const token = (totalMs - promptMs) / (generate - 1)
+      timings[v]?.push({ prompt: promptMs, token, total: totalMs })
+    }
+  }
+  return variants.map((variant, v) => {
+    const [own, first] = [timings[v] ?? [], timings[0] ?? []]
+    const median = (of: (i: number) => number): number => spreadOf(own.map((_, i) => of(i))).median
+    const at = (list: typeof own, i: number) => list[i] as (typeof own)[number]
+    return {
+      model: `${config.name} ${dtype}`,
+      norm: kinds[v] as NormKind,
+      normsPerToken: normsIn(internals(variant).decodePlan),
+      stepsPerToken: internals(variant).decodePlan.steps.length,
+      promptTokensPerSecond: median((i) => (1000 * prompt) / at(own, i).prompt),
+      generationTokensPerSecond: median((i) => 1000 / at(own, i).token),
+      totalTokensPerSecond: median((i) => (1000 * (prompt + generate)) / at(own, i).total),
+      promptRatio: median((i) => at(first, i).prompt / at(own, i).prompt),
+      generationRatio: median((i) => at(first, i).token / at(own, i).token),
+      normMicroseconds: median((i) => 1000 * (at(own, i).token - at(first, i).token)),
+    }
+  })
+}

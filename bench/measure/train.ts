@@ -1,0 +1,127 @@
+// `elm bench train`: tokens per second of whole training steps, forward, backward and AdamW, on
+// seeded random models and tokens, beside the multiply-add rate measured in between.
+import { type Backend, uniformAt } from "../../engine/index.ts"
+import { configOf, type ModelConfig, randomModel, scaledConfig } from "../../model/index.ts"
+import { createTrainStep } from "../../train/index.ts"
+import { CeilingMeter } from "./ceiling.ts"
+import { peakMemoryBytes, resetPeakMemory } from "./machine.ts"
+import type { Report } from "./report.ts"
+import { type Spread, spreadOf } from "./statistics.ts"
+
+interface TrainOptions {
+  readonly only?: readonly TrainCase[]
+  readonly repeat: number
+  readonly dtype: "f32" | "bf16"
+  readonly checkpointActivations?: boolean
+}
+
+interface TrainCase {
+  readonly name: string
+  readonly config: ModelConfig
+  readonly B: number
+  readonly T: number
+}
+
+export interface TrainRow {
+  readonly model: string
+  readonly dtype: string
+  readonly parameters: number
+  readonly batch: number
+  readonly positions: number
+  readonly tokensPerSecond: number
+  readonly spread: Spread
+  /** Multiply-adds of the products and of attention, as a fraction of the rate beside them. */
+  readonly flopsFraction: number
+  readonly flopsPerSecond: number
+  readonly activationBytes: number
+  readonly stateBytes: number
+  readonly peakMemoryBytes: number
+  readonly steps: number
+}
+
+/** D 256, 4 layers, 2 to 4 heads, feed-forward 256 to 1024. */
+const small = (vocabSize: number): ModelConfig =>
+  scaledConfig({
+    name: `small, V ${vocabSize}`,
+    layers: 4,
+    modelDim: 256,
+    headDim: 64,
+    vocabSize,
+    queryHeadsPerKeyHead: 1,
+    ffnMultipliers: [1, 4],
+  })
+
+export const trainCases: readonly TrainCase[] = [
+  { name: "small-512", config: small(512), B: 8, T: 128 },
+  { name: "small-32000", config: small(32000), B: 8, T: 128 },
+  { name: "270M", config: configOf("270M"), B: 1, T: 256 },
+]
+
+export async function benchTrain(
+  backend: Backend,
+  options: TrainOptions,
+  report: Report,
+): Promise<TrainRow[]> {
+  const meter = await CeilingMeter.open(backend)
+  const rows: TrainRow[] = []
+  for (const each of options.only ?? trainCases)
+    rows.push(await measureTraining(each, backend, meter, options, report))
+  meter.close()
+  return rows
+}
+
+async function measureTraining(
+  { config, B, T }: TrainCase,
+  backend: Backend,
+  meter: CeilingMeter,
+  { repeat, dtype, checkpointActivations = false }: TrainOptions,
+  report: Report,
+): Promise<TrainRow> {
+  resetPeakMemory()
+  report(`${config.name}: weights`)
+  const room = dtype === "f32" ? 3 : 4
+  const model = await randomModel(config, { backend, dtype, seed: 0 }, { room })
+  const step = await createTrainStep(model, { checkpointActivations })
+  const rows = (seed: number) =>
+    Array.from({ length: B }, (_, b) =>
+      Array.from({ length: T }, (_, t) => Math.floor(uniformAt(seed, b, 0, t) * config.vocabSize)),
+    )
+  const [inputs, targets] = [rows(1), rows(2)]
+  const seconds: number[] = []
+  const fractions: number[] = []
+  const rates: number[] = []
+  const ceilings = meter.over([])
+  for (let i = -2; i < repeat; i++) {
+    report(`${config.name}: step`, Math.max(0, i) / repeat)
+    const before = await ceilings.measure()
+    const start = performance.now()
+    await step(inputs, targets, { lr: 1e-4 })
+    const time = (performance.now() - start) / 1000
+    const { flopsPerSecond } = await ceilings.measure()
+    if (i < 0) continue
+    const rate = (before.flopsPerSecond + flopsPerSecond) / 2
+    seconds.push(time)
+    rates.push(rate)
+    fractions.push(step.state.flops / time / rate)
+  }
+  const spread = spreadOf(seconds.map((s) => (B * T) / s))
+  const row = {
+    model: config.name,
+    dtype,
+    parameters: model.parameters,
+    batch: B,
+    positions: T,
+    tokensPerSecond: spread.median,
+    spread,
+    flopsFraction: spreadOf(fractions).median,
+    flopsPerSecond: spreadOf(rates).median,
+    activationBytes: step.state.activationBytes,
+    stateBytes: model.weightBytes + step.state.optimiserBytes,
+    peakMemoryBytes: peakMemoryBytes(),
+    steps: step.state.planSteps,
+  }
+  ceilings.close()
+  step.close()
+  model.close()
+  return row
+}

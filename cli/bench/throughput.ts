@@ -1,0 +1,78 @@
+// `elm bench`: measures the machine's ceilings, then each model, and prints the paper's table.
+import { machine as thisMachine } from "../../bench/measure/machine.ts"
+import { benchThroughput } from "../../bench/measure/throughput.ts"
+import { paperGeneratedTokens } from "../../bench/paper.ts"
+import { configOf, modelNames, readConfig } from "../../model/index.ts"
+import { path, seed, usageError } from "../line/arguments.ts"
+import { command } from "../line/command.ts"
+import { toggle, under, valued } from "../line/flags.ts"
+import { checkFits, generated, prompt } from "../line/lengths.ts"
+import { openFor } from "../line/open.ts"
+import { cache, folderDtype, headings, json, machine, repeat, sizes } from "../line/options.ts"
+import { measured } from "../terminal/output.ts"
+import { stepsTable, stepsText } from "../terminal/steps.ts"
+import { tableText } from "../terminal/table.ts"
+import { headline, throughputLines, throughputTable } from "../terminal/throughput.ts"
+
+const flags = {
+  ...under(headings.model, {
+    model: sizes(`sizes to measure, of ${modelNames.join(", ")}`, ["270M"]),
+    weights: valued("<dir>", "a model folder instead of seeded random weights", path),
+    dtype: folderDtype,
+    cache,
+    seed: valued("<n>", "seed of the random weights", seed, 0),
+  }),
+  ...under(headings.measurement, {
+    prompt,
+    generate: valued("<n>", "tokens to generate, default 64", generated),
+    repeat: repeat("measurements, of which the median is reported", 5),
+    paper: toggle("the paper's protocol in full: 1024 generated tokens"),
+  }),
+  ...machine,
+  ...under(headings.output, {
+    explain: toggle("also list the steps of a token: work, time, part of the roofline"),
+  }),
+  ...json,
+}
+
+export const throughput = command({
+  name: "throughput",
+  description: "measure prompt and generation throughput as the OpenELM paper does (table 7)",
+  flags,
+  after:
+    "Examples:\n" +
+    "  elm bench --model 270M,450M --dtype bf16 --paper\n" +
+    "  elm bench --weights my-model --prompt 512 --explain",
+  tables: [throughputTable, stepsTable],
+  async run(flags, line) {
+    const { dtype, cache, prompt, repeat, seed, weights, explain = false } = flags
+    const idle = weights === undefined ? "" : line.given("model", "seed")
+    if (idle) throw usageError(`${idle} has no effect: --weights names a model. Leave it out`)
+    if (flags.paper && flags.generate !== undefined) {
+      throw usageError(`--paper generates ${paperGeneratedTokens} tokens. Leave --generate out`)
+    }
+    const generate = flags.generate ?? (flags.paper ? paperGeneratedTokens : 64)
+    const names = weights === undefined ? flags.model : [weights]
+    const lengths = { prompt, generate, explain }
+    for (const name of names) {
+      checkFits(lengths, weights === undefined ? configOf(name) : (await readConfig(name)).config)
+    }
+    const options = { ...lengths, weights, dtype, cache, repeat, seed }
+    await measured(
+      flags,
+      async (report) => {
+        report("measuring the machine")
+        await using backend = await openFor(flags, report)
+        const { threads = 1, build = "float64, plain loops" } = backend
+        const { ceilings, rows } = await benchThroughput(backend, names, options, report)
+        return { machine: { ...thisMachine(), build, threads, ...ceilings }, rows }
+      },
+      ({ machine, rows }) => {
+        const table = tableText(throughputTable, throughputLines(rows))
+        const steps = rows.flatMap((row) => (row.steps ? [stepsText(row, row.steps)] : []))
+        const text = [headline(machine), table, ...steps].join("\n")
+        return { text, json: { schema: "elm-bench/1", machine, rows } }
+      },
+    )
+  },
+})

@@ -1,0 +1,223 @@
+// The settings of `elm train` as a command line has them: an option for each field, and how these, a
+// configuration and a run that goes on become one. What is wrong with a flag is wrong usage.
+import { existsSync, readdirSync, readFileSync } from "node:fs"
+import { createRequire } from "node:module"
+import { dirname, relative, resolve } from "node:path"
+import { fileURLToPath } from "node:url"
+import { InvalidArgumentError } from "commander"
+import { configOf, tokenizerIn } from "../../model/index.ts"
+import { isObject, show } from "../../model/json.ts"
+import { readYaml } from "../../train/data/yaml.ts"
+import { checkpointOf, readRunState } from "../../train/run/checkpoint.ts"
+import {
+  checkSettings,
+  type Field,
+  fieldProblem,
+  fields,
+  freeFields,
+  parseValue,
+  type Settings,
+  shortened,
+  withFlags,
+} from "../../train/run/settings.ts"
+import { asUsage, path, suggestion, usageError } from "./arguments.ts"
+import { type Flag, type Flags, flagName, under, valued } from "./flags.ts"
+import { headings } from "./options.ts"
+
+interface SettingsFlags {
+  readonly config: string
+  readonly resume?: string
+  readonly [field: string]: unknown
+}
+
+/** Configurations that come with the package. */
+const configFolder = fileURLToPath(new URL("../../../train/configs/", import.meta.url))
+const defaultConfig = "austen"
+const configNames = readdirSync(configFolder)
+  .filter((name) => name.endsWith(".yaml"))
+  .map((name) => name.slice(0, -".yaml".length))
+/** The part of a text that is held out for validation. */
+const defaultHeldOut = 0.05
+const pathFields: readonly Field[] = ["data", "validation", "init", "tokenizer"]
+
+const run = "Run:"
+/** Where the options of a field stand in the help. */
+const groups: Readonly<Record<string, readonly Field[]>> = {
+  [headings.model]: [
+    ...(["model", "init", "layers", "dim", "head_dim", "alpha", "beta", "ffn_divisor"] as const),
+    ...(["queries_per_key", "vocab_size", "dtype", "seed"] as const),
+  ],
+  "Data:": ["data", "validation", "tokenizer", "sequence_length", "batch_size"],
+  "Optimisation:": [
+    ...(["steps", "accumulation", "accumulate", "lr", "min_lr", "warmup_steps"] as const),
+    ...(["warmup_init_lr", "betas", "eps", "weight_decay", "clip", "z_loss"] as const),
+    ...(["label_smoothing", "checkpoint_activations"] as const),
+  ],
+  "Evaluation:": ["eval_every", "eval_batches", "sample_every", "prompt", "sample_tokens"],
+  [headings.output]: ["out", "log_every", "save_every", "keep"],
+  [headings.machine]: ["threads"],
+}
+
+const camel = (field: string): string => field.replace(/_(\w)/g, (_, c: string) => c.toUpperCase())
+const typed = (field: Field): string => `--${flagName(camel(field))}`
+
+/** A flag for each field, and for where the others come from. */
+export const settingFlags = {
+  ...under(run, {
+    config: valued(
+      "<name>",
+      `a YAML file, or one of ${configNames.join(", ")}`,
+      path,
+      defaultConfig,
+    ),
+    resume: valued("<folder>", "go on from a run's last checkpoint, or from a checkpoint", path),
+  }),
+  ...(Object.fromEntries(
+    Object.entries(groups).flatMap(([heading, own]) =>
+      own.map((field) => [camel(field), { ...flagOf(field), heading }]),
+    ),
+  ) as Flags),
+}
+
+function flagOf(field: Field): Flag<unknown> {
+  const text = fields[field]
+  if (field === "checkpoint_activations") return { text, no: "where a configuration has it" }
+  const parse = (text: string): unknown => flagValue(field, text)
+  return { text, value: "<value>", parse, usual: () => usual(field) }
+}
+
+/** A flag's value; its paths count from the working folder, now and when the run is resumed. */
+function flagValue(field: Field, text: string): unknown {
+  const value = parseValue(field, text)
+  const problem = fieldProblem(field, value)
+  if (problem) throw new InvalidArgumentError(`Expected ${problem}.`)
+  if (field === "model") {
+    try {
+      configOf(text)
+    } catch (error) {
+      throw new InvalidArgumentError((error as Error).message)
+    }
+  }
+  if (!pathFields.includes(field) || typeof value !== "string") return value
+  return value === "byte" ? value : resolve(path(text))
+}
+
+/** What a run without flags has of a field. */
+function usual(field: Field): string | undefined {
+  const value = defaults()[field]
+  if (value === undefined || isObject(value) || pathFields.includes(field)) return undefined
+  return Array.isArray(value) ? value.join(",") : String(value)
+}
+
+/** The settings of the configuration that is taken where none is given. */
+function defaults(): Settings {
+  const { parse } = createRequire(import.meta.url)("yaml") as typeof import("yaml")
+  const file = resolve(configFolder, `${defaultConfig}.yaml`)
+  return checkSettings(parse(readFileSync(file, "utf8")), file)
+}
+
+/** Settings from the configuration or the checkpoint, with the flags' values in their places. */
+export async function settingsOf(flags: SettingsFlags, hasConfig: boolean): Promise<Settings> {
+  const given = Object.fromEntries(
+    (Object.keys(fields) as Field[]).flatMap((field) => {
+      const value = flags[camel(field)]
+      return value === undefined ? [] : [[field, value]]
+    }),
+  )
+  if (flags.resume === undefined) return started(flags, given)
+  if (hasConfig) {
+    throw usageError("--resume takes the settings of its run; leave --config out")
+  }
+  return resumed(flags.resume, given)
+}
+
+type Given = Readonly<Record<string, unknown>>
+
+async function started({ config }: SettingsFlags, given: Given): Promise<Settings> {
+  const [from, base] = await readConfig(config)
+  const { init } = given
+  if (typeof init === "string" && existsSync(init) && (await tokenizerIn(init))) {
+    delete base.tokenizer
+  }
+  const isAlone = Object.keys(given).length === 0
+  const whole = (): Settings => {
+    const all = withFlags(shortened(base, given, from), given)
+    const isText = typeof all.data === "string" && !/\.ya?ml$/i.test(all.data)
+    const held = isText && all.eval_every !== 0 ? { validation: defaultHeldOut } : {}
+    return refuseIdle(checkSettings({ ...held, ...all }, isAlone ? from : "settings"), given)
+  }
+  // What is wrong with the file is so without flags too.
+  shortened(base, {}, from)
+  return isAlone ? whole() : asUsage(whole)
+}
+
+async function resumed(resume: string, given: Given): Promise<Settings> {
+  if (!existsSync(resume))
+    throw new Error(`There is nothing at ${resume}. Give the folder of a run`)
+  const checkpoint = await checkpointOf(resume)
+  const { settings, step } = await readRunState(checkpoint)
+  if (Number(given.steps) < step) {
+    throw usageError(`--steps is ${given.steps}, and the run has made ${step} updates. Give more`)
+  }
+  // A run that was moved goes on where it is now.
+  const before: Record<string, unknown> = moved(settings as Settings, dirname(checkpoint))
+  for (const [field, value] of Object.entries(given)) {
+    if (freeFields.includes(field as Field)) continue
+    if (JSON.stringify(before[field]) === JSON.stringify(value)) continue
+    throw usageError(
+      `${typed(field as Field)} is ${show(value)}, the run that is resumed has ` +
+        `${show(before[field])}. Leave it out, or start a new run from --init`,
+    )
+  }
+  return asUsage(() => refuseIdle(checkSettings({ ...before, ...given }, resume), given))
+}
+
+/** Throws for a flag that would change nothing. */
+function refuseIdle(settings: Settings, given: Given): Settings {
+  const { eval_every, sample_every, accumulation, warmup_steps } = settings
+  const idle: readonly (readonly [boolean, string, readonly Field[]])[] = [
+    [eval_every === 0, "--eval-every is 0", ["eval_batches", "validation"]],
+    [sample_every === 0, "--sample-every is 0", ["sample_tokens", "prompt"]],
+    [accumulation === 1, "--accumulation is 1", ["accumulate"]],
+    [warmup_steps === 0, "--warmup-steps is 0", ["warmup_init_lr"]],
+  ]
+  for (const [is, why, of] of idle) {
+    const field = of.find((field) => given[field] !== undefined)
+    if (!is || field === undefined) continue
+    throw usageError(`${typed(field)} has no effect: ${why}. Leave it out`)
+  }
+  return settings
+}
+
+/** The settings of a run that lies in `out` now; its data, where it came along, is found beside it. */
+function moved(settings: Settings, out: string): Settings {
+  const { data, out: before } = settings
+  if (typeof data !== "string" || existsSync(data) || typeof before !== "string") {
+    return { ...settings, out }
+  }
+  const there = resolve(out, relative(before, data))
+  return { ...settings, out, data: existsSync(there) ? there : data }
+}
+
+/** A configuration file's path and fields; paths in it count from its folder. */
+async function readConfig(name: string): Promise<[string, Record<string, unknown>]> {
+  const shipped = resolve(configFolder, `${name}.yaml`)
+  const file = !/[\\/.]/.test(name) && existsSync(shipped) ? shipped : resolve(name)
+  if (!existsSync(file)) {
+    const near = suggestion(name, configNames)
+    const also = near || `. There are: ${configNames.join(", ")}`
+    throw new Error(
+      `Cannot open ${name}: no such file, and the package has no configuration of it${also}`,
+    )
+  }
+  const json = await readYaml(file)
+  if (!isObject(json)) throw new TypeError(`${file}: expected fields, such as steps: 1000`)
+  const from = (value: unknown): unknown =>
+    typeof value === "string" && value !== "byte" ? resolve(dirname(file), value) : value
+  const { data } = json
+  const rooted = isObject(data) ? { ...data, root: from(data.root ?? ".") } : from(data)
+  const own: Record<string, unknown> = { ...json, ...(data === undefined ? {} : { data: rooted }) }
+  for (const key of ["tokenizer", "init", "validation"])
+    if (json[key] !== undefined) own[key] = from(json[key])
+  return [file, own]
+}

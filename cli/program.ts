@@ -1,0 +1,60 @@
+// The command line as a whole: the list of every command of `elm`, and how it says what is wrong.
+import { Command as Commander } from "commander"
+import { printable } from "../model/index.ts"
+import { average } from "./average.ts"
+import { drive } from "./bench/drive.ts"
+import { norms } from "./bench/norms.ts"
+import { ops } from "./bench/ops.ts"
+import { perplexity } from "./bench/perplexity.ts"
+import { roofline } from "./bench/roofline.ts"
+import { start } from "./bench/start.ts"
+import { throughput } from "./bench/throughput.ts"
+import { train as trainSteps } from "./bench/train.ts"
+import { completion } from "./completion.ts"
+import { generate } from "./generate.ts"
+import { type Command, group } from "./line/command.ts"
+import { quantize } from "./quantize.ts"
+import { debugFlag } from "./terminal/invocation.ts"
+import { decode } from "./tokenizer/decode.ts"
+import { encode } from "./tokenizer/encode.ts"
+import { train as learn } from "./tokenizer/train.ts"
+import { train } from "./train.ts"
+
+/** In the order in which help and completion have them. One more is a file of its own, and a line here. */
+export const commands: readonly Command[] = [
+  group({
+    name: "bench",
+    description: "measure throughput by the paper's protocol",
+    byDefault: throughput,
+    commands: [norms, trainSteps, perplexity, ops, start, roofline, drive],
+  }),
+  quantize,
+  train,
+  average,
+  generate,
+  group({
+    name: "tokenizer",
+    description: "learn a vocabulary from text, encode and decode with one",
+    commands: [learn, encode, decode],
+  }),
+  completion,
+]
+
+/** Throws CommanderError for wrong usage, where it has printed what is wrong. */
+export function elmProgram(version: string): Commander {
+  const program = new Commander("elm")
+    .description("OpenELM in TypeScript on WebAssembly SIMD and WebGPU")
+    .version(version)
+    .exitOverride()
+    .showHelpAfterError("(elm --help lists the options)")
+    .configureOutput({ outputError: (text, write) => write(printable(text)) })
+  for (const each of commands) each.addTo(program)
+  addDebug(program)
+  return program
+}
+
+/** --debug in the help of every command, wherever it is typed. */
+function addDebug(command: Commander): void {
+  command.option(debugFlag, "print stack traces, and how tiles were chosen")
+  command.commands.forEach(addDebug)
+}

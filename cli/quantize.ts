@@ -1,0 +1,94 @@
+// `elm quantize`: writes a model folder whose matrices are the panels of 8 or 4 bits that a backend
+// keeps, so that it loads without packing. config.json comes last: a folder without it is unfinished.
+import { join } from "node:path"
+import { fileIn, readIfThere } from "../model/files/files.ts"
+import {
+  bytesText,
+  configJson,
+  folderAtomically,
+  generationFile,
+  type ModelFolder,
+  markOf,
+  openModelFolder,
+  parameterCount,
+  pathToWrite,
+  printable,
+  quantizedFormats,
+  quantizedTensors,
+  threeDigits,
+  tokenizerFiles,
+  writeSafetensors,
+} from "../model/index.ts"
+import { path } from "./line/arguments.ts"
+import { command } from "./line/command.ts"
+import { checkEmpty, writeWhole } from "./line/files.ts"
+import { choice, positional, required, type ValuesOf } from "./line/flags.ts"
+import { openFor } from "./line/open.ts"
+import { threads } from "./line/options.ts"
+import { reporter } from "./terminal/progress.ts"
+
+/** Of a file that is taken along. */
+const mostBytes = 64 << 20
+
+const flags = {
+  dtype: required(choice("format of the matrices", quantizedFormats)),
+  ...threads,
+}
+
+export const quantize = command({
+  name: "quantize",
+  description: "write a model folder with weights of 8 or 4 bits, which loads as it is",
+  arguments: [
+    positional("<source>", "a model folder", path),
+    positional("<out>", "the folder to write, new or empty", path),
+  ],
+  flags,
+  async run(flags, { args: [source, target] }) {
+    const out = pathToWrite(target, "<out>")
+    checkEmpty(out)
+    const folder = await openModelFolder(source)
+    try {
+      if (folder.format) {
+        throw new RangeError(
+          `${source} holds weights in ${folder.format} already. Give the model that it was made from`,
+        )
+      }
+      console.log(printable(await folderAtomically(out, (fresh) => write(folder, fresh, flags))))
+    } finally {
+      folder.close()
+    }
+  },
+})
+
+/** Writes the folder and says what came of it. */
+async function write(
+  folder: ModelFolder,
+  out: string,
+  given: ValuesOf<typeof flags>,
+): Promise<string> {
+  const { config } = folder
+  const { dtype, threads } = given
+  const report = reporter()
+  await using backend = await openFor({ backend: "wasm", threads, revectorise: true })
+  const start = performance.now()
+  const progress = (done: number, total: number) => report("quantizing", done / total)
+  const { tensors, made } = quantizedTensors(folder, backend, dtype, progress)
+  try {
+    await writeSafetensors(join(out, "model.safetensors"), tensors, { format: markOf(dtype) })
+  } finally {
+    report.done()
+  }
+  for (const name of [...tokenizerFiles, generationFile]) {
+    const bytes = await readIfThere(fileIn(folder.path, name), mostBytes)
+    if (bytes) await writeWhole(join(out, name), bytes)
+  }
+  const json = JSON.stringify(configJson(config, dtype), null, 2)
+  await writeWhole(join(out, "config.json"), `${json}\n`)
+  const seconds = ((performance.now() - start) / 1000).toFixed(1)
+  const error = made.squares > 0 ? Math.sqrt(made.errors / made.squares) : 0
+  return (
+    `${config.name}, ${(parameterCount(config) / 1e6).toFixed(1)} M weights: ` +
+    `${bytesText(made.before)} to ${bytesText(made.after)} in ${dtype}, ${seconds} s\n` +
+    `relative RMS error of the matrices ${threeDigits(error)}, over all of their numbers`
+  )
+}

@@ -1,0 +1,15 @@
+// Numbers as the tables of commands have them.
+import type { Spread } from "../../bench/measure/statistics.ts"
+import { threeDigits } from "../../model/index.ts"
+
+/** A spread of rates, or of times. */
+export const spreadText = (
+  { median, min, max }: Spread,
+  digits: (x: number) => string = threeDigits,
+): string => `${digits(median)} (${digits(min)}–${digits(max)})`
+
+/** A part of a whole, without its sign: 61. */
+export const hundredths = (x: number): string => (100 * x).toFixed(0)
+
+/** A part of a whole: 61 %. */
+export const percent = (x: number): string => `${hundredths(x)} %`
