@@ -33,8 +33,8 @@ const [inputs, targets] = [[[1, 2, 3, 4, 5]], [[2, 3, 4, 5, 6]]]
 /** Weights, masters and moments. */
 async function stateOf({ state }: TrainStepFunction): Promise<Float32Array[]> {
   const { parameters, model } = state
-  const tensors = parameters.flatMap(({ weight, master, first, second }) =>
-    weight === master ? [weight, first, second] : [weight, master, first, second],
+  const tensors = parameters.flatMap(({ weight, master, state }) =>
+    weight === master ? [weight, ...state] : [weight, master, ...state],
   )
   return (await readTensors(tensors as Tensor[], model.backend)) as Float32Array[]
 }
@@ -167,10 +167,10 @@ t.test("no file holds a number that is not finite, and a good one stays", async 
   await model.save(saved)
   const kept = readFileSync(join(saved, "model.safetensors"))
   await step(inputs, targets, { lr: 1e-3 })
-  const { weight, first } = step.state.parameters[1] as (typeof step.state.parameters)[0]
+  const { weight, state: moments } = step.state.parameters[1] as (typeof step.state.parameters)[0]
   for (const [tensor, name] of [
     [weight, "layers.0"],
-    [first, "exp_avg.layers.0"],
+    [moments[0] as Tensor, "exp_avg.layers.0"],
   ] as const) {
     const [values] = (await readTensors([tensor], backend)) as [Float32Array]
     for (const bad of [Number.NaN, Number.POSITIVE_INFINITY]) {

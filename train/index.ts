@@ -16,6 +16,16 @@ export {
   type TextPipeline,
   textPipeline,
 } from "./data/index.ts"
+export {
+  type AdamWOptions,
+  type Magnitudes,
+  type Optimiser,
+  type OptimiserName,
+  optimiserNames,
+  optimisers,
+  type SgdOptions,
+  type UpdateOf,
+} from "./optimisers/index.ts"
 export type { EvaluationMetrics, Metrics, SampleMetrics, StepMetrics } from "./run/metrics.ts"
 export type { RunInfo, RunMemory, RunOptions, RunResult } from "./run/run.ts"
 export { learningRate, type Schedule } from "./run/schedule.ts"
@@ -31,9 +41,9 @@ export {
 export type { Batch } from "./step/batch.ts"
 export type { GraphSettings } from "./step/graph.ts"
 export type { LossSettings } from "./step/loss.ts"
-export type { OptimiserSettings, Parameter } from "./step/optimiser.ts"
 export type { TrainOptions, TrainSettings } from "./step/options.ts"
 export { type Evaluation, type StepOptions, type StepResult, TrainStep } from "./step/step.ts"
+export type { Parameter, UpdateSettings } from "./step/update.ts"
 
 /** Settings of a run with their defaults, as `train` takes them. Throws naming the field. */
 export async function trainingSettings(fields: object) {

@@ -50,7 +50,7 @@ const groups: Readonly<Record<string, readonly Field[]>> = {
   "Data:": ["data", "validation", "tokenizer", "sequence_length", "batch_size"],
   "Optimisation:": [
     ...(["steps", "accumulation", "accumulate", "lr", "min_lr", "warmup_steps"] as const),
-    ...(["warmup_init_lr", "betas", "eps", "weight_decay", "clip", "z_loss"] as const),
+    ...(["warmup_init_lr", "optimiser", "betas", "eps", "weight_decay", "clip", "z_loss"] as const),
     ...(["label_smoothing", "checkpoint_activations"] as const),
   ],
   "Evaluation:": ["eval_every", "eval_batches", "sample_every", "prompt", "sample_tokens"],

@@ -43,7 +43,7 @@ export function savedDType(kept: WeightDType, asked: WeightDType = kept): SavedD
 /** Bytes that leave a backend at a time. */
 const pieceBytes = 16 << 20
 
-/** Tensors for `writeSafetensors`: each name's rows in a dtype, made when they are asked for, and
+/** Tensors for `writeSafetensors`: each of the tensors' rows in a dtype, made when they are asked for, and
  *  given out when `check`, which may throw, has seen that they are what was in memory. */
 export function rowTensors(
   config: DecoderConfig,
@@ -54,9 +54,10 @@ export function rowTensors(
   check?: () => Promise<void>,
 ): Map<string, TensorData> {
   return new Map(
-    specsOf(config).map((spec) => {
+    specsOf(config).flatMap((spec) => {
+      if (!tensors.has(spec.name)) return []
       const data = rowsOf(spec, tensors.get(spec.name) as Tensor, backend, dtype, check)
-      return [prefix + spec.name, { dtype: fileDTypes[dtype], shape: spec.shape, data }]
+      return [[prefix + spec.name, { dtype: fileDTypes[dtype], shape: spec.shape, data }]]
     }),
   )
 }

@@ -12,6 +12,7 @@ import {
   openSafetensors,
   rowTensors,
   type SafetensorsFile,
+  type Spec,
   savedFiles,
   saveModel,
   specsOf,
@@ -128,8 +129,8 @@ async function writeParts(
   await syncFolder(folder)
 }
 
-/** Moments, and masters where the weights are of fewer bits, as rows. */
-function optimiserTensors({ model, parameters }: TrainStep) {
+/** The optimiser's state, and masters where the weights are of fewer bits, as rows. */
+function optimiserTensors({ model, parameters, settings }: TrainStep) {
   const { config, backend } = model
   const rows = (prefix: string, of: (i: number) => Tensor) =>
     rowTensors(
@@ -141,8 +142,9 @@ function optimiserTensors({ model, parameters }: TrainStep) {
     )
   const at = (i: number) => parameters[i] as (typeof parameters)[0]
   return new Map([
-    ...rows("exp_avg.", (i) => at(i).first),
-    ...rows("exp_avg_sq.", (i) => at(i).second),
+    ...settings.optimiser.state.flatMap((name, n) => [
+      ...rows(`${name}.`, (i) => at(i).state[n] as Tensor),
+    ]),
     ...(hasMasters(parameters) ? rows("master.", (i) => at(i).master) : []),
   ])
 }
@@ -150,19 +152,21 @@ function optimiserTensors({ model, parameters }: TrainStep) {
 const hasMasters = (parameters: TrainStep["parameters"]): boolean =>
   parameters.some(({ weight, master }) => weight !== master)
 
-/** Fills moments and masters, and the count of updates. The weights are the model's already. */
+/** Fills states and masters, and the count of updates. The weights are the model's already. */
 export async function restoreStep(checkpoint: string, step: TrainStep): Promise<RunState> {
   const { join } = fromNode("node:path")
   const state = await readRunState(checkpoint)
   const file = await openSafetensors(join(checkpoint, "optimizer.safetensors"))
   try {
-    const specs = specsOf(step.model.config)
+    const specs = new Map(specsOf(step.model.config).map((spec) => [spec.name, spec]))
     const masters = hasMasters(step.parameters)
-    for (const [i, { master, first, second }] of step.parameters.entries()) {
-      const spec = specs[i] as (typeof specs)[0]
+    for (const { name, master, state } of step.parameters) {
+      const spec = specs.get(name) as Spec
       const parts: [string, Tensor][] = [
-        [`exp_avg.${spec.name}`, first],
-        [`exp_avg_sq.${spec.name}`, second],
+        ...step.settings.optimiser.state.map((part, n): [string, Tensor] => [
+          `${part}.${name}`,
+          state[n] as Tensor,
+        ]),
         // Vectors too, which are their own masters: the model's file has them rounded.
         ...(masters ? [[`master.${spec.name}`, master] as [string, Tensor]] : []),
       ]

@@ -11,6 +11,7 @@ import {
   type Tokenizer,
 } from "../../model/index.ts"
 import { type DataOptions, loadDataConfig, type Sample, textPipeline } from "../data/index.ts"
+import { optimisers } from "../optimisers/index.ts"
 import type { TrainOptions } from "../step/options.ts"
 import type { Settings } from "./settings.ts"
 
@@ -96,8 +97,9 @@ export async function modelOf(
   checkpoint: string | undefined,
 ): Promise<LanguageModel> {
   const { dtype, init, seed, sequence_length } = settings
-  // Two moments and a gradient lie beside each weight, and a master where it is of fewer bits.
-  const placement = { room: dtype === "f32" ? 3 : 4 }
+  // The optimiser's state and a gradient lie beside each weight, and a master where it is of fewer bits.
+  const { state } = optimisers[settings.optimiser]()
+  const placement = { room: state.length + (dtype === "f32" ? 1 : 2) }
   const options = { backend, dtype, tokenizer }
   const folder = checkpoint ?? init
   if (folder === undefined) {
@@ -113,6 +115,7 @@ export async function modelOf(
 }
 
 export const stepOptions = (settings: Settings, tokenizer: Tokenizer): TrainOptions => ({
+  optimiser: settings.optimiser,
   betas: settings.betas,
   eps: settings.eps,
   weightDecay: settings.weight_decay,

@@ -4,7 +4,8 @@ import * as v from "valibot"
 import { pathToWrite } from "../../model/files/files.ts"
 import { decimal } from "../../model/index.ts"
 import { brief, show } from "../../model/json.ts"
-import { isBelow1, isNotNegative, isPositive } from "../step/options.ts"
+import { isBelow1, isNotNegative, isPositive } from "../checks.ts"
+import { optimiserNames } from "../optimisers/index.ts"
 
 const whole = (least: number, most = 2 ** 31 - 1) => {
   const expected = `a whole number from ${least}`
@@ -57,6 +58,7 @@ const schema = v.strictObject(
     min_lr: optional(notNegative),
     warmup_steps: optional(whole(0), 100),
     warmup_init_lr: optional(notNegative, 1e-6),
+    optimiser: optional(choice(...optimiserNames), "adamw"),
     betas: optional(v.strictTuple([below1, below1], "two numbers, such as 0.9,0.95"), [0.9, 0.95]),
     eps: optional(positive, 1e-8),
     weight_decay: optional(notNegative, 0.1),
@@ -107,9 +109,10 @@ export const fields: Readonly<Record<Field, string>> = {
   min_lr: "smallest learning rate, at the end; default a tenth of lr",
   warmup_steps: "updates until the largest learning rate",
   warmup_init_lr: "learning rate of the first update",
+  optimiser: "what moves the weights: adamw, or sgd with momentum",
   betas: "AdamW's decay rates of the moments",
   eps: "AdamW's epsilon",
-  weight_decay: "decoupled weight decay of everything but the norms",
+  weight_decay: "weight decay of everything but the norms",
   clip: "largest global norm of the gradients",
   z_loss: "weight of the z-loss",
   label_smoothing: "part of the wanted probability that is spread over the vocabulary",

@@ -1,6 +1,6 @@
 // The recorded graph of one training step's loss and gradients. The blocks are those of inference
 // (model/forward.ts) with steps that keep what the backward pass needs; how parameters move is left
-// to optimiser.ts, when the graph runs to step.ts.
+// to update.ts, when the graph runs to step.ts.
 import { constant, type Tensor, vjp } from "../../engine/index.ts"
 import { architectureOf, type Decoder, type Stream } from "../../model/index.ts"
 import { add, broadcast, embedGrad, noPadding } from "../../ops/index.ts"
@@ -27,10 +27,10 @@ export interface Recorded {
   readonly gradients: ReadonlyMap<Tensor, Tensor>
 }
 
-/** Records loss and gradients of a batch with respect to every weight. */
+/** Records loss and gradients of a batch with respect to the weights that are trained. */
 export function recordStep(
   { config, weights }: Pick<Decoder, "config" | "weights">,
-  tensors: Iterable<Tensor>,
+  trained: Iterable<Tensor>,
   batch: BatchTensors,
   settings: GraphSettings,
 ): Recorded {
@@ -45,11 +45,12 @@ export function recordStep(
   const { loss, ce, z, da, dw } = headLoss(a, linear.weight, batch, config, settings)
 
   // By layer, and those outside of all layers, of which tables and the head have gradients of their own.
+  const all = new Set(trained)
   const layers = weights.layers.map((layer) =>
-    Object.values(layer).flatMap(({ weight }) => weight ?? []),
+    Object.values(layer).flatMap(({ weight }) => (weight && all.has(weight) ? weight : [])),
   )
   const known = new Set([...layers.flat(), linear.weight, ...r.lookups.map((l) => l.table.weight)])
-  const outer = [...tensors].filter((tensor) => !known.has(tensor))
+  const outer = [...all].filter((tensor) => !known.has(tensor))
   const gradients: Gradients = new Map([[linear.weight, dw]])
   let cotangent = backward({ x: a }, { x: da }, streams.at(-1) as Stream, outer, gradients)
   for (let i = config.layers - 1; i >= 0; i--) {

@@ -13,14 +13,14 @@ import { accumulate, reshape } from "../../ops/index.ts"
 import type { Part } from "./batch.ts"
 import { compile } from "./compile.ts"
 import { type BatchTensors, recordStep } from "./graph.ts"
+import type { TrainSettings } from "./options.ts"
 import {
   allocateReport,
   optimiserUpdates,
   type Parameter,
   reportHead,
   reportNumber,
-} from "./optimiser.ts"
-import type { TrainSettings } from "./options.ts"
+} from "./update.ts"
 
 /** What plans are for: rows and positions of a micro-batch, and whether the update is tried before
  *  anything moves. */
@@ -54,7 +54,7 @@ export interface Trained {
   readonly model: LanguageModel
   readonly settings: TrainSettings
   readonly parameters: readonly Parameter[]
-  /** As adamW takes them, (3). */
+  /** As the optimiser takes them. */
   readonly rates: Tensor
 }
 
@@ -74,7 +74,7 @@ export function recordPlans(
   const report = allocateReport(held, parameters)
   const { loss, ce, z, gradients } = recordStep(
     internals(model).decoder,
-    model.tensors.values(),
+    parameters.map(({ weight }) => weight),
     batch,
     settings,
   )

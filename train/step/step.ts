@@ -1,5 +1,5 @@
 // One training step, recorded once and replayed for every batch of its shape: forward, backward,
-// clip and AdamW; with several micro-batches, forward and backward for each and then one update.
+// clip and the optimiser; with several micro-batches, forward and backward for each and then one update.
 import {
   type Backend,
   bufferOf,
@@ -12,17 +12,13 @@ import {
 } from "../../engine/index.ts"
 import { Holder, internals, type LanguageModel, nextTurn, Usage } from "../../model/index.ts"
 import { cast } from "../../ops/index.ts"
+import { isNotNegative } from "../checks.ts"
 import { type Batch, checkBatch, checkCounted } from "./batch.ts"
 import { Bounds } from "./bounds.ts"
 import { recordStep } from "./graph.ts"
-import { failureOf, type Parameter, parametersOf, ratesOf, reportHead } from "./optimiser.ts"
-import {
-  checkTrainOptions,
-  isNotNegative,
-  type TrainOptions,
-  type TrainSettings,
-} from "./options.ts"
+import { checkTrainOptions, type TrainOptions, type TrainSettings } from "./options.ts"
 import { evaluationOf, type Form, freeReady, type Ready, recordPlans, upload } from "./ready.ts"
+import { failureOf, type Parameter, parametersOf, reportHead } from "./update.ts"
 
 export interface StepResult {
   /** ce + z: of the whole batch, with `accumulate` "sum" the mean of those of its parts. */
@@ -64,8 +60,8 @@ export class TrainStep {
     this.#backend = model.backend
     this.#held = new Holder(model.backend)
     try {
-      this.parameters = parametersOf(model.tensors, this.#held)
-      this.#rates = this.#held.allocate([3])
+      this.parameters = parametersOf(model.tensors, settings, this.#held)
+      this.#rates = this.#held.allocate([settings.optimiser.rates(0, 1).length])
       this.#bounds = new Bounds(this.parameters, settings, model.backend)
     } catch (error) {
       this.#held.free()
@@ -73,7 +69,7 @@ export class TrainStep {
     }
   }
 
-  /** Moments of zeros, masters from the weights. Throws RangeError or TypeError naming an option. */
+  /** States of zeros, masters from the weights. Throws RangeError or TypeError naming an option. */
   static async create(model: LanguageModel, options: TrainOptions = {}): Promise<TrainStep> {
     const settings = checkTrainOptions(model, options)
     return internals(model).training(async () => {
@@ -98,7 +94,8 @@ export class TrainStep {
     const checkpointActivations = !this.settings.checkpointActivations
     const settings = { ...this.settings, checkpointActivations }
     const { decoder } = internals(this.model)
-    const { gradients } = recordStep(decoder, this.model.tensors.values(), ready.batch, settings)
+    const trained = this.parameters.map(({ weight }) => weight)
+    const { gradients } = recordStep(decoder, trained, ready.batch, settings)
     const sums = this.parameters.map(
       ({ weight, gradient }): Update => [gradient, gradients.get(weight) as Tensor],
     )
@@ -115,11 +112,11 @@ export class TrainStep {
     return this.#ready?.flops ?? 0
   }
 
-  /** Bytes of moments, gradients and masters. */
+  /** Bytes of the optimiser's state, gradients and masters. */
   get optimiserBytes(): number {
-    return this.parameters.reduce((sum, { weight, master, first, second, gradient }) => {
-      const own = master === weight ? 0 : master.bytes
-      return sum + first.bytes + second.bytes + gradient.bytes + own
+    return this.parameters.reduce((sum, { weight, master, state, gradient }) => {
+      const own = master === weight ? [] : [master]
+      return [...state, gradient, ...own].reduce((all, { bytes }) => all + bytes, sum)
     }, 0)
   }
 
@@ -155,7 +152,7 @@ export class TrainStep {
   }
 
   async #run(inputs: Batch, targets: Batch, { lr, starts }: StepOptions): Promise<StepResult> {
-    const { accumulation, accumulate, betas } = this.settings
+    const { accumulation, accumulate, optimiser } = this.settings
     const { B, T, parts } = checkBatch(this.model.config, this.settings, inputs, targets, starts)
     if (!(typeof lr === "number" && isNotNegative(lr))) {
       throw new RangeError(
@@ -163,7 +160,7 @@ export class TrainStep {
       )
     }
     const counted = checkCounted(parts, this.settings)
-    const rates = ratesOf(lr, this.steps + 1, betas)
+    const rates = optimiser.rates(lr, this.steps + 1)
     const tried = !(await this.#bounds.hold(rates))
     const ready = this.#prepare({ B: B / accumulation, T, tried })
     this.#backend.write(bufferOf(this.#rates), rates)
