@@ -7,8 +7,12 @@ import { choice, type Flag, required, under, valued } from "./flags.ts"
 
 /** Headings of flags in a command's help. */
 export const headings = {
+  run: "Run:",
   model: "Model:",
   text: "Text:",
+  data: "Data:",
+  optimisation: "Optimisation:",
+  evaluation: "Evaluation:",
   measurement: "Measurement:",
   machine: "Machine:",
   output: "Output:",

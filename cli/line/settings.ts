@@ -5,18 +5,21 @@ import { createRequire } from "node:module"
 import { dirname, relative, resolve } from "node:path"
 import { fileURLToPath } from "node:url"
 import { InvalidArgumentError } from "commander"
-import { configOf, tokenizerIn } from "../../model/index.ts"
+import { tokenizerIn } from "../../model/index.ts"
 import { isObject, show } from "../../model/json.ts"
 import { readYaml } from "../../train/data/yaml.ts"
 import { checkpointOf, readRunState } from "../../train/run/checkpoint.ts"
 import {
-  checkSettings,
   type Field,
-  fieldProblem,
+  fieldNames,
   fields,
-  freeFields,
-  parseValue,
+  namesWhere,
   type Settings,
+} from "../../train/run/fields.ts"
+import {
+  checkSettings,
+  fieldProblem,
+  parseValue,
   shortened,
   withFlags,
 } from "../../train/run/settings.ts"
@@ -38,32 +41,12 @@ const configNames = readdirSync(configFolder)
   .map((name) => name.slice(0, -".yaml".length))
 /** The part of a text that is held out for validation. */
 const defaultHeldOut = 0.05
-const pathFields: readonly Field[] = ["data", "validation", "init", "tokenizer"]
-
-const run = "Run:"
-/** Where the options of a field stand in the help. */
-const groups: Readonly<Record<string, readonly Field[]>> = {
-  [headings.model]: [
-    ...(["model", "init", "layers", "dim", "head_dim", "alpha", "beta", "ffn_divisor"] as const),
-    ...(["queries_per_key", "vocab_size", "dtype", "seed"] as const),
-  ],
-  "Data:": ["data", "validation", "tokenizer", "sequence_length", "batch_size"],
-  "Optimisation:": [
-    ...(["steps", "accumulation", "accumulate", "lr", "min_lr", "warmup_steps"] as const),
-    ...(["warmup_init_lr", "optimiser", "betas", "eps", "weight_decay", "clip", "z_loss"] as const),
-    ...(["label_smoothing", "checkpoint_activations"] as const),
-  ],
-  "Evaluation:": ["eval_every", "eval_batches", "sample_every", "prompt", "sample_tokens"],
-  [headings.output]: ["out", "log_every", "save_every", "keep"],
-  [headings.machine]: ["threads"],
-}
-
 const camel = (field: string): string => field.replace(/_(\w)/g, (_, c: string) => c.toUpperCase())
 const typed = (field: Field): string => `--${flagName(camel(field))}`
 
 /** A flag for each field, and for where the others come from. */
 export const settingFlags = {
-  ...under(run, {
+  ...under(headings.run, {
     config: valued(
       "<name>",
       `a YAML file, or one of ${configNames.join(", ")}`,
@@ -72,18 +55,16 @@ export const settingFlags = {
     ),
     resume: valued("<folder>", "go on from a run's last checkpoint, or from a checkpoint", path),
   }),
-  ...(Object.fromEntries(
-    Object.entries(groups).flatMap(([heading, own]) =>
-      own.map((field) => [camel(field), { ...flagOf(field), heading }]),
-    ),
-  ) as Flags),
+  ...(Object.fromEntries(fieldNames.map((field) => [camel(field), flagOf(field)])) as Flags),
 }
 
 function flagOf(field: Field): Flag<unknown> {
-  const text = fields[field]
-  if (field === "checkpoint_activations") return { text, no: "where a configuration has it" }
+  const { text, group } = fields[field]
+  const heading = headings[group]
+  const isSwitch = fieldProblem(field, true) === undefined
+  if (isSwitch) return { text, heading, no: "where a configuration has it" }
   const parse = (text: string): unknown => flagValue(field, text)
-  return { text, value: "<value>", parse, usual: () => usual(field) }
+  return { text, heading, value: "<value>", parse, usual: () => usual(field) }
 }
 
 /** A flag's value; its paths count from the working folder, now and when the run is resumed. */
@@ -91,21 +72,19 @@ function flagValue(field: Field, text: string): unknown {
   const value = parseValue(field, text)
   const problem = fieldProblem(field, value)
   if (problem) throw new InvalidArgumentError(`Expected ${problem}.`)
-  if (field === "model") {
-    try {
-      configOf(text)
-    } catch (error) {
-      throw new InvalidArgumentError((error as Error).message)
-    }
+  try {
+    fields[field].check?.(text)
+  } catch (error) {
+    throw new InvalidArgumentError((error as Error).message)
   }
-  if (!pathFields.includes(field) || typeof value !== "string") return value
+  if (!fields[field].isPath || typeof value !== "string") return value
   return value === "byte" ? value : resolve(path(text))
 }
 
 /** What a run without flags has of a field. */
 function usual(field: Field): string | undefined {
   const value = defaults()[field]
-  if (value === undefined || isObject(value) || pathFields.includes(field)) return undefined
+  if (value === undefined || isObject(value) || fields[field].isPath) return undefined
   return Array.isArray(value) ? value.join(",") : String(value)
 }
 
@@ -119,7 +98,7 @@ function defaults(): Settings {
 /** Settings from the configuration or the checkpoint, with the flags' values in their places. */
 export async function settingsOf(flags: SettingsFlags, hasConfig: boolean): Promise<Settings> {
   const given = Object.fromEntries(
-    (Object.keys(fields) as Field[]).flatMap((field) => {
+    fieldNames.flatMap((field) => {
       const value = flags[camel(field)]
       return value === undefined ? [] : [[field, value]]
     }),
@@ -162,7 +141,7 @@ async function resumed(resume: string, given: Given): Promise<Settings> {
   // A run that was moved goes on where it is now.
   const before: Record<string, unknown> = moved(settings as Settings, dirname(checkpoint))
   for (const [field, value] of Object.entries(given)) {
-    if (freeFields.includes(field as Field)) continue
+    if (fields[field as Field].isFree) continue
     if (JSON.stringify(before[field]) === JSON.stringify(value)) continue
     throw usageError(
       `${typed(field as Field)} is ${show(value)}, the run that is resumed has ` +
@@ -174,16 +153,11 @@ async function resumed(resume: string, given: Given): Promise<Settings> {
 
 /** Throws for a flag that would change nothing. */
 function refuseIdle(settings: Settings, given: Given): Settings {
-  const { eval_every, sample_every, accumulation, warmup_steps } = settings
-  const idle: readonly (readonly [boolean, string, readonly Field[]])[] = [
-    [eval_every === 0, "--eval-every is 0", ["eval_batches", "validation"]],
-    [sample_every === 0, "--sample-every is 0", ["sample_tokens", "prompt"]],
-    [accumulation === 1, "--accumulation is 1", ["accumulate"]],
-    [warmup_steps === 0, "--warmup-steps is 0", ["warmup_init_lr"]],
-  ]
-  for (const [is, why, of] of idle) {
-    const field = of.find((field) => given[field] !== undefined)
-    if (!is || field === undefined) continue
+  for (const field of fieldNames) {
+    const [other, value] = fields[field].idle ?? []
+    if (given[field] === undefined || other === undefined) continue
+    if (settings[other as Field] !== value) continue
+    const why = `${typed(other as Field)} is ${value}`
     throw usageError(`${typed(field)} has no effect: ${why}. Leave it out`)
   }
   return settings
@@ -214,10 +188,11 @@ async function readConfig(name: string): Promise<[string, Record<string, unknown
   if (!isObject(json)) throw new TypeError(`${file}: expected fields, such as steps: 1000`)
   const from = (value: unknown): unknown =>
     typeof value === "string" && value !== "byte" ? resolve(dirname(file), value) : value
-  const { data } = json
-  const rooted = isObject(data) ? { ...data, root: from(data.root ?? ".") } : from(data)
-  const own: Record<string, unknown> = { ...json, ...(data === undefined ? {} : { data: rooted }) }
-  for (const key of ["tokenizer", "init", "validation"])
-    if (json[key] !== undefined) own[key] = from(json[key])
+  const own: Record<string, unknown> = { ...json }
+  for (const field of namesWhere(({ isPath }) => isPath)) {
+    const value = json[field]
+    if (isObject(value)) own[field] = { ...value, root: from(value.root ?? ".") }
+    else if (value !== undefined) own[field] = from(value)
+  }
   return [file, own]
 }

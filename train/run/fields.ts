@@ -1,0 +1,216 @@
+// The one list of what a training run is asked for: each field's check and default, what it is, and
+// all that configurations, `train` and the flags of `elm train` go by. One more is a line here. What
+// it means to a step is ../step/options.ts.
+import * as v from "valibot"
+import { configOf } from "../../model/index.ts"
+import { isBelow1, isNotNegative, isPositive } from "../checks.ts"
+import { optimiserNames } from "../optimisers/index.ts"
+
+const whole = (least: number, most = 2 ** 31 - 1) => {
+  const expected = `a whole number from ${least}`
+  const inside = (x: number): boolean => Number.isInteger(x) && x >= least && x <= most
+  return v.pipe(v.number(expected), v.check(inside, expected))
+}
+const real = (expected: string, holds: (x: number) => boolean) =>
+  v.pipe(v.number(expected), v.check(holds, expected))
+const positive = real("a number above 0 (in f32: 1.2e-38 to 3.4e38)", isPositive)
+const notNegative = real("a number from 0 (in f32: 1.2e-38 to 3.4e38)", isNotNegative)
+const below1 = real("a number from 0 and below 1, in f32 too", isBelow1)
+// Rates are rounded to eight decimals (schedule.ts).
+const rate = real(
+  "a number above 0 (from 1e-8 to 3.4e38: rates have eight decimals)",
+  (x) => x >= 5e-9 && isPositive(x),
+)
+const text = v.string("a text")
+const part = real("a number from 0 to 0.5", (x) => x >= 0 && x <= 0.5)
+const path = v.pipe(
+  text,
+  v.check((x) => x !== "", "a path"),
+)
+const flag = v.boolean("true or false")
+const pair = v.strictTuple([positive, positive], "two numbers, such as 0.5,1.0")
+const choice = <const T extends readonly string[]>(...names: T) =>
+  v.picklist(names, names.map((name) => `"${name}"`).join(" or "))
+const optional = v.optional
+
+/** What is known of a field beside its check. */
+export interface About {
+  /** What it is. */
+  readonly text: string
+  /** What it belongs to. */
+  readonly group: "model" | "data" | "optimisation" | "evaluation" | "output" | "machine"
+  /** A size of a model, which first weights have already. */
+  readonly isSize?: true
+  /** A path, which counts from the folder of whoever wrote it. */
+  readonly isPath?: true
+  /** Throws for a text that names nothing. */
+  readonly check?: (text: string) => unknown
+  /** A text, also where it looks like a number. */
+  readonly isText?: true
+  /** It may differ when a run is resumed: what it changes is not what is computed; that the data is
+   *  the same is seen from what it holds; with other `steps` the schedule is theirs. */
+  readonly isFree?: true
+  /** It changes nothing where another field has this value. */
+  readonly idle?: readonly [field: string, value: number]
+}
+
+const field =
+  (group: About["group"]) =>
+  <S extends v.GenericSchema>(
+    schema: S,
+    text: string,
+    more: Omit<About, "text" | "group"> = {},
+  ) => ({
+    schema,
+    text,
+    group,
+    ...more,
+  })
+
+const model = field("model")
+const data = field("data")
+const optimisation = field("optimisation")
+const evaluation = field("evaluation")
+const output = field("output")
+const [isSize, isPath, isText, isFree] = [true, true, true, true] as const
+
+/** In the order in which help has them. */
+const list = {
+  model: model(
+    optional(text),
+    "size to train: 270M, 450M, 1.1B or 3B; the fields below replace parts of it",
+    { isSize, isText, check: (name) => configOf(name) },
+  ),
+  init: model(
+    optional(text),
+    "model folder whose weights to start from, instead of seeded random ones",
+    { isPath, isText },
+  ),
+  layers: model(optional(whole(1)), "transformer layers", { isSize }),
+  dim: model(optional(whole(1)), "model width", { isSize }),
+  head_dim: model(optional(whole(2)), "width of a head", { isSize }),
+  alpha: model(optional(pair), "query width over model width, first and last layer", { isSize }),
+  beta: model(optional(pair), "feed-forward width over model width, first and last layer", {
+    isSize,
+  }),
+  ffn_divisor: model(optional(whole(1)), "feed-forward widths are multiples of this", { isSize }),
+  queries_per_key: model(optional(whole(1)), "query heads that share a key/value head", {
+    isSize,
+  }),
+  vocab_size: model(optional(whole(1)), "rows of the embedding; default what the tokenizer has", {
+    isSize,
+  }),
+  dtype: model(
+    optional(choice("f32", "bf16"), "f32"),
+    "of the weights: f32, or bf16 with f32 masters",
+  ),
+  seed: model(optional(whole(0, 2 ** 32 - 1), 0), "of the weights and of the order of the data"),
+
+  data: data(
+    optional(v.union([text, v.looseObject({})], "a path, or an object with sources")),
+    "text file or folder, packed, or YAML file of sources; in a YAML file also the sources",
+    { isPath, isText, isFree },
+  ),
+  validation: data(
+    optional(v.union([part, path], "a path, or a number from 0 to 0.5")),
+    "file to validate on, or the part of data that is held out for it; default 0.05",
+    { isPath, idle: ["eval_every", 0] },
+  ),
+  tokenizer: data(optional(text), 'tokenizer.model, tokenizer.json, their folder, or "byte"', {
+    isPath,
+    isText,
+  }),
+  sequence_length: data(optional(whole(1), 2048), "positions of a sample"),
+  batch_size: data(optional(whole(1), 8), "samples of one update"),
+
+  steps: optimisation(optional(whole(1), 1000), "updates", { isFree }),
+  accumulation: optimisation(optional(whole(1), 1), "micro-batches of one update"),
+  accumulate: optimisation(
+    optional(choice("sum", "mean"), "mean"),
+    "whether their gradients are averaged or, as the release did, summed: mean or sum",
+    { idle: ["accumulation", 1] },
+  ),
+  lr: optimisation(optional(rate, 3e-3), "largest learning rate"),
+  min_lr: optimisation(
+    optional(notNegative),
+    "smallest learning rate, at the end; default a tenth of lr",
+  ),
+  warmup_steps: optimisation(optional(whole(0), 100), "updates until the largest learning rate"),
+  warmup_init_lr: optimisation(optional(notNegative, 1e-6), "learning rate of the first update", {
+    idle: ["warmup_steps", 0],
+  }),
+  optimiser: optimisation(
+    optional(choice(...optimiserNames), "adamw"),
+    "what moves the weights: adamw, or sgd with momentum",
+  ),
+  betas: optimisation(
+    optional(v.strictTuple([below1, below1], "two numbers, such as 0.9,0.95"), [0.9, 0.95]),
+    "AdamW's decay rates of the moments",
+  ),
+  eps: optimisation(optional(positive, 1e-8), "AdamW's epsilon"),
+  weight_decay: optimisation(
+    optional(notNegative, 0.1),
+    "weight decay of everything but the norms",
+  ),
+  clip: optimisation(optional(positive, 1), "largest global norm of the gradients"),
+  z_loss: optimisation(optional(notNegative, 1e-4), "weight of the z-loss"),
+  label_smoothing: optimisation(
+    optional(below1, 0),
+    "part of the wanted probability that is spread over the vocabulary",
+  ),
+  checkpoint_activations: optimisation(
+    optional(flag, false),
+    "run each block again in the backward pass: less memory",
+  ),
+
+  eval_every: evaluation(optional(whole(0), 250), "updates between validations; 0 for none", {
+    isFree,
+  }),
+  eval_batches: evaluation(optional(whole(1), 16), "batches of a validation", {
+    isFree,
+    idle: ["eval_every", 0],
+  }),
+  sample_every: evaluation(optional(whole(0), 250), "updates between samples of text; 0 for none", {
+    isFree,
+  }),
+  prompt: evaluation(optional(text, "It is a truth"), "what the samples begin with", {
+    isText,
+    isFree,
+    idle: ["sample_every", 0],
+  }),
+  sample_tokens: evaluation(optional(whole(1), 60), "tokens of a sample", {
+    isFree,
+    idle: ["sample_every", 0],
+  }),
+
+  out: output(optional(path, "elm-run"), "folder of the run", { isText, isFree }),
+  log_every: output(optional(whole(1), 10), "updates between lines of metrics", { isFree }),
+  save_every: output(optional(whole(0), 250), "updates between checkpoints; 0 for one at the end", {
+    isFree,
+  }),
+  keep: output(optional(whole(1), 2), "checkpoints that are kept", { isFree }),
+
+  threads: field("machine")(
+    optional(whole(1, 256)),
+    "threads, default the cores available to the process",
+    { isFree },
+  ),
+}
+
+type List = typeof list
+export type Field = keyof List
+
+export const fields: Readonly<Record<Field, About>> = list
+export const fieldNames = Object.keys(list) as Field[]
+
+/** Names of the fields of which something holds. */
+export const namesWhere = (holds: (about: About) => unknown): readonly Field[] =>
+  fieldNames.filter((name) => holds(fields[name]))
+
+const schemas = Object.fromEntries(
+  Object.entries(list).map(([name, { schema }]) => [name, schema]),
+) as { readonly [F in Field]: List[F]["schema"] }
+
+export const schema = v.strictObject(schemas, "an object of settings")
+
+export type Settings = v.InferOutput<typeof schema>
