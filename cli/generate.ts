@@ -5,7 +5,7 @@ import { join } from "node:path"
 import { isRemote } from "../model/files/remote.ts"
 import { OpenELM, printable, shippedModel, type Tokenizer, threeDigits } from "../model/index.ts"
 import { checkpointsIn } from "../train/run/checkpoint.ts"
-import { notNegative, path, probability, seed, usageError, whole } from "./line/arguments.ts"
+import { notNegative, path, probability, seed, texts, usageError, whole } from "./line/arguments.ts"
 import { command } from "./line/command.ts"
 import { standardInput } from "./line/files.ts"
 import { positional, under, type ValuesOf, valued } from "./line/flags.ts"
@@ -39,6 +39,7 @@ const flags = {
       probability,
     ),
     seed: valued("<n>", "seed of the sampling, default a new one", seed),
+    stop: valued("<text>", "end before this text, of several tokens too; repeatable", texts),
   }),
   ...machine,
 }
@@ -108,7 +109,7 @@ async function write(
   prompt: string,
   flags: Values,
 ): Promise<string> {
-  const { topK, seed = Math.floor(Math.random() * 2 ** 32) } = flags
+  const { topK, stop, seed = Math.floor(Math.random() * 2 ** 32) } = flags
   const maxNewTokens = newTokens(flags, tokenizer.encode(prompt).length + 1, model)
   const control = new AbortController()
   const { signal } = control
@@ -122,7 +123,7 @@ async function write(
   // What the model's folder says of sampling comes before the defaults of this command.
   const saysHow = model.config.generation?.doSample !== undefined
   const { temperature = saysHow ? undefined : 0.8, topP = saysHow ? undefined : 0.95 } = flags
-  const options = { maxNewTokens, temperature, topK, topP, seed, signal }
+  const options = { maxNewTokens, temperature, topK, topP, seed, stop, signal }
   const start = performance.now()
   let first = start
   let count = 0

@@ -51,6 +51,7 @@ t.test(
     t.same(offered(file, "bench", "ro"), ["roofline"])
     t.same(offered(file, "tokenizer", "e"), ["encode"])
     t.same(offered(file, "generate", "--te"), ["--temperature"])
+    t.same(offered(file, "generate", "--st"), ["--stop"])
     t.same(offered(file, "train", "--warmup-i"), ["--warmup-init-lr"])
     t.same(offered(file, "train", "--no-ch"), ["--no-checkpoint-activations"])
     t.same(offered(file, "bench", "norms", "--al"), ["--alone"])

@@ -67,6 +67,27 @@ t.test("generate continues a text, alike for one seed, in whole characters", asy
   t.equal((await ended(start("generate", "é", ...model, ...greedy))).code, 0)
 })
 
+t.test("--stop ends before the first of its texts, over the borders of tokens", async (t) => {
+  const prompt = "It is a truth"
+  const flags = ["--seed", "1", "--max-new-tokens", "60", "--threads", "1"]
+  const generated = async (...more: string[]): Promise<string> => {
+    const { code, stdout, stderr } = await ended(start("generate", prompt, ...flags, ...more))
+    t.equal(code, 0, stderr)
+    return stdout.slice(prompt.length, -1)
+  }
+  const whole = await generated()
+  for (const from of [9, 26]) {
+    // The middle of a word to the middle of the third after it.
+    const stop = whole.slice(from, from + 12)
+    t.ok(stop.includes(" "), stop)
+    t.equal(await generated("--stop", stop), whole.slice(0, whole.indexOf(stop)))
+  }
+  const two = [whole.slice(30, 38), whole.slice(12, 20)] as const
+  const first = Math.min(...two.map((stop) => whole.indexOf(stop)))
+  t.equal(await generated("--stop", two[0], "--stop", two[1]), whole.slice(0, first))
+  t.equal(await generated("--stop", "no such text \u2603"), whole)
+})
+
 t.test("Ctrl-C ends the text and gives the rate, with exit code 130", async (t) => {
   const child = start("generate", "On", ...model, "--backend", "js", "--max-new-tokens", "4000")
   child.stdout?.once("data", () => child.kill("SIGINT"))
@@ -96,6 +117,7 @@ t.test("generate says what is wrong", async (t) => {
     [["--top-p", "2"], 2, /above 0 and up to 1/],
     [["--temperature", "-1"], 2, /a number from 0/],
     [["--seed", "x"], 2, /whole number/],
+    [["--stop", ""], 2, /'--stop <text>' argument '' is invalid\. Expected a text/],
   ]
   for (const [args, want, message] of cases) {
     const { code, stdout, stderr } = await ended(start("generate", "a", ...args))

@@ -40,17 +40,22 @@ export const seed = whole(0, 0xffffffff)
 export const notNegative = number("a number from 0", (x) => x >= 0 && Number.isFinite(x))
 export const probability = number("a number above 0 and up to 1", (x) => x > 0 && x <= 1)
 
-/** A path or URL, or a usage error. */
-export const path = (text: string): string => {
-  if (text !== "") return text
-  throw new InvalidArgumentError("Expected a path, got an empty text.")
-}
+const filled =
+  (expected: string) =>
+  (text: string): string => {
+    if (text !== "") return text
+    throw new InvalidArgumentError(`Expected ${expected}, got an empty text.`)
+  }
 
-/** The same of an argument that takes several. */
-export const paths = (text: string, before: readonly string[] = []): readonly string[] => [
-  ...before,
-  path(text),
-]
+/** The list of what was given, of a flag or an argument that takes several. */
+export const several =
+  <T>(parse: (text: string) => T) =>
+  (text: string, before: readonly T[] = []): readonly T[] => [...before, parse(text)]
+
+/** A path or URL, or a usage error. */
+export const path = filled("a path")
+export const paths = several(path)
+export const texts = several(filled("a text"))
 
 /** Names of released sizes, separated by commas. */
 export const models = (text: string): string[] => {

@@ -3,7 +3,7 @@ import { InvalidArgumentError } from "commander"
 import { caseName, outlineCase } from "../../bench/measure/cases.ts"
 import { type Case, type DType, isDType, type Op } from "../../engine/index.ts"
 import { decimal } from "../../model/index.ts"
-import { usageError } from "./arguments.ts"
+import { several, usageError } from "./arguments.ts"
 
 type Value = number | DType | readonly number[]
 
@@ -11,15 +11,15 @@ type Value = number | DType | readonly number[]
 const most = 2 ** 30
 
 /** One more case of sizes, attributes and dtypes by name; shapes as 3·31 or 3x31. */
-export const opSizes = (text: string, before: readonly Case[] = []): Case[] => {
+export const opSizes = several((text): Case => {
   const entries = text.split(",").map((part): readonly [string, Value] => {
     const [name = "", text = ""] = part.split("=")
     const value = valueIn(text)
     if (/^\w+$/.test(name) && value !== undefined) return [name, value]
     throw new InvalidArgumentError(`Expected NAME=VALUE separated by commas, got ${part}.`)
   })
-  return [...before, Object.fromEntries(entries)]
-}
+  return Object.fromEntries(entries)
+})
 
 function valueIn(text: string): Value | undefined {
   if (isDType(text)) return text
