@@ -40,6 +40,16 @@ export function vjp(
   return propagate(outputs, cotangents, wrt, true)
 }
 
+/** The same of a part of a graph that begins at `wrt`: where one of these depends on another, what flows
+ *  between them is not of this part. */
+export function vjpFrom(
+  wrt: readonly Tensor[],
+  outputs: readonly Tensor[],
+  cotangents: readonly Maybe[],
+): Maybe[] {
+  return propagate(outputs, cotangents, wrt, false)
+}
+
 /**
  * Cotangents of the inputs of a function of tensors, for use inside the definition of an op: nothing
  * that the inputs themselves come from is looked at. Undefined where nothing flows.

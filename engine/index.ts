@@ -17,7 +17,7 @@ export {
   toF16,
   viewOf,
 } from "./dtype.ts"
-export { derivedVjp, grad, setCotangentSum, type Tensors, vjp, vjpOf } from "./grad.ts"
+export { derivedVjp, grad, setCotangentSum, type Tensors, vjp, vjpFrom, vjpOf } from "./grad.ts"
 export { Binding, checkFreed, Lifetime, type LivingBuffer } from "./lifetime.ts"
 export {
   type Arrays,

@@ -1,7 +1,7 @@
 // The recorded graph of one training step's loss and gradients. The blocks are those of inference
 // (model/forward.ts) with steps that keep what the backward pass needs; how parameters move is left
 // to update.ts, when the graph runs to step.ts.
-import { constant, type Tensor, vjp } from "../../engine/index.ts"
+import { constant, type Tensor, vjpFrom } from "../../engine/index.ts"
 import { architectureOf, type Decoder, type Stream } from "../../model/index.ts"
 import { add, broadcast, embedGrad, noPadding } from "../../ops/index.ts"
 import { headLoss, type LossSettings } from "./loss.ts"
@@ -89,7 +89,8 @@ function backward(
   const outputs = after.d ? [after.x, after.d] : [after.x]
   const cotangents = after.d ? [given.x, given.d] : [settled(given).x]
   const inputs = before.d ? [before.x, before.d] : [before.x]
-  const [x, ...rest] = vjp(outputs, cotangents, [...inputs, ...parameters])
+  // Of a stream's two parts one may depend on the other; what flows there is the layer before's.
+  const [x, ...rest] = vjpFrom([...inputs, ...parameters], outputs, cotangents)
   const d = before.d && rest.shift()
   parameters.forEach((parameter, i) => {
     addTo(gradients, parameter, rest[i])
@@ -109,7 +110,7 @@ function embedBackward(
   const { x } = settled(cotangent)
   const rows = lookups.map((lookup) => lookup.x)
   const found =
-    rows.length === 1 && rows[0] === first.x ? [x] : vjp([first.x], [x], [...rows, ...outer])
+    rows.length === 1 && rows[0] === first.x ? [x] : vjpFrom([...rows, ...outer], [first.x], [x])
   lookups.forEach(({ table, ids, padding = noPadding }, i) => {
     const sum = gradients.get(table.weight) ?? zeros(table.weight)
     const dx = found[i]
