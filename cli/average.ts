@@ -11,8 +11,8 @@ import { averageModels } from "../train/run/average.ts"
 import { checkpointsIn } from "../train/run/checkpoint.ts"
 import { path, paths } from "./line/arguments.ts"
 import { command } from "./line/command.ts"
-import { checkEmpty } from "./line/files.ts"
 import { positional } from "./line/flags.ts"
+import { checkEmpty } from "./terminal/files.ts"
 
 export const average = command({
   name: "average",

@@ -7,12 +7,12 @@ import { OpenELM, printable, shippedModel, type Tokenizer, threeDigits } from ".
 import { checkpointsIn } from "../train/run/checkpoint.ts"
 import { notNegative, path, probability, seed, texts, usageError, whole } from "./line/arguments.ts"
 import { command } from "./line/command.ts"
-import { standardInput } from "./line/files.ts"
 import { positional, under, type ValuesOf, valued } from "./line/flags.ts"
 import { openFor } from "./line/open.ts"
 import { cache, folderDtype, headings, machine } from "./line/options.ts"
 import { bold } from "./terminal/colour.ts"
 import { whileRunning } from "./terminal/ending.ts"
+import { standardInput } from "./terminal/files.ts"
 import { reporter } from "./terminal/progress.ts"
 import { sayWhich } from "./terminal/which.ts"
 

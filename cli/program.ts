@@ -41,14 +41,14 @@ export const commands: readonly Command[] = [
 ]
 
 /** Throws CommanderError for wrong usage, where it has printed what is wrong. */
-export function elmProgram(version: string): Commander {
+export function elmProgram(version: string, all = commands): Commander {
   const program = new Commander("elm")
     .description("OpenELM in TypeScript on WebAssembly SIMD and WebGPU")
     .version(version)
     .exitOverride()
     .showHelpAfterError("(elm --help lists the options)")
     .configureOutput({ outputError: (text, write) => write(printable(text)) })
-  for (const each of commands) each.addTo(program)
+  for (const each of all) each.addTo(program)
   addDebug(program)
   return program
 }

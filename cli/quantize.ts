@@ -21,10 +21,11 @@ import {
 } from "../model/index.ts"
 import { path } from "./line/arguments.ts"
 import { command } from "./line/command.ts"
-import { checkEmpty, writeWhole } from "./line/files.ts"
 import { choice, positional, required, type ValuesOf } from "./line/flags.ts"
 import { openFor } from "./line/open.ts"
 import { threads } from "./line/options.ts"
+import { secondsSince } from "./terminal/amounts.ts"
+import { checkEmpty, writeWhole } from "./terminal/files.ts"
 import { reporter } from "./terminal/progress.ts"
 
 /** Of a file that is taken along. */
@@ -84,7 +85,7 @@ async function write(
   }
   const json = JSON.stringify(configJson(config, dtype), null, 2)
   await writeWhole(join(out, "config.json"), `${json}\n`)
-  const seconds = ((performance.now() - start) / 1000).toFixed(1)
+  const seconds = secondsSince(start)
   const error = made.squares > 0 ? Math.sqrt(made.errors / made.squares) : 0
   return (
     `${config.name}, ${(parameterCount(config) / 1e6).toFixed(1)} M weights: ` +

@@ -1,8 +1,9 @@
 // `elm bench --explain`: the steps of one token, with the work in each, the time that it takes and
 // how near that is to what memory and multiply-adds allow (the roofline).
+import type { Profile } from "../../backends/webgpu/index.ts"
 import type { Backend, Plan } from "../../engine/index.ts"
 import type { Ceilings } from "./ceiling.ts"
-import type { Described, Dispatched } from "./described.ts"
+import type { Described } from "./described.ts"
 import { spreadOf } from "./statistics.ts"
 
 export interface StepRow {
@@ -54,7 +55,7 @@ export const roofline = (bytes: number, flops: number, ceilings: Ceilings): numb
   1e6 * Math.max(bytes / ceilings.bytesPerSecond, flops / ceilings.flopsPerSecond)
 
 /** Each step as a plan of its own, in turns, so that none finds its weights in a cache. */
-async function timeSteps(backend: Backend, plan: Plan): Promise<Dispatched[]> {
+async function timeSteps(backend: Backend, plan: Plan): Promise<Profile[]> {
   const singles = plan.steps.map((step) => backend.prepare({ ...plan, steps: [step] }))
   const times = singles.map((): number[] => [])
   for (let round = 0; round < explainRounds; round++) {

@@ -63,7 +63,7 @@ export const throughput = command({
       async (report) => {
         report("measuring the machine")
         await using backend = await openFor(flags, report)
-        const { threads = 1, build = "float64, plain loops" } = backend
+        const { threads = 1, build } = backend
         const { ceilings, rows } = await benchThroughput(backend, names, options, report)
         return { machine: { ...thisMachine(), build, threads, ...ceilings }, rows }
       },

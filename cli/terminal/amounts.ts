@@ -8,6 +8,10 @@ export const spreadText = (
   digits: (x: number) => string = threeDigits,
 ): string => `${digits(median)} (${digits(min)}–${digits(max)})`
 
+/** Since a time of `performance.now()`: 1.2. */
+export const secondsSince = (start: number): string =>
+  ((performance.now() - start) / 1000).toFixed(1)
+
 /** A part of a whole, without its sign: 61. */
 export const hundredths = (x: number): string => (100 * x).toFixed(0)
 

@@ -2,7 +2,7 @@
 import { machine } from "../../bench/measure/machine.ts"
 import type { Report } from "../../bench/measure/report.ts"
 import { printable } from "../../model/index.ts"
-import { checkWritable, writeWhole } from "../line/files.ts"
+import { checkWritable, writeWhole } from "./files.ts"
 import { reporter } from "./progress.ts"
 import { type TableOf, tableText } from "./table.ts"
 

@@ -1,9 +1,9 @@
 // `elm tokenizer encode`: the ids that a tokenizer makes of a text.
 
 import { command } from "../line/command.ts"
-import { standardInput } from "../line/files.ts"
 import { positional, toggle } from "../line/flags.ts"
 import { tokenizer } from "../line/options.ts"
+import { standardInput } from "../terminal/files.ts"
 import { loadAndSay } from "../terminal/which.ts"
 
 export const encode = command({

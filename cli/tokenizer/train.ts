@@ -6,8 +6,9 @@ import { learnVocabulary } from "../../train/vocabulary/vocabulary.ts"
 import { type WordCounter, wordCounter } from "../../train/vocabulary/words.ts"
 import { path, paths, probability, whole } from "../line/arguments.ts"
 import { command } from "../line/command.ts"
-import { checkWritable, writeWhole } from "../line/files.ts"
 import { positional, required, valued } from "../line/flags.ts"
+import { secondsSince } from "../terminal/amounts.ts"
+import { checkWritable, writeWhole } from "../terminal/files.ts"
 import { reporter } from "../terminal/progress.ts"
 
 export const train = command({
@@ -32,7 +33,7 @@ export const train = command({
       const { model, tokens } = learnVocabulary(words.counts, { ...flags, onProgress })
       await writeWhole(flags.out, model)
       report.done()
-      const seconds = ((performance.now() - start) / 1000).toFixed(1)
+      const seconds = secondsSince(start)
       console.log(
         printable(
           `${flags.out}: ${flags.vocabSize} pieces from ${bytesText(bytes)} in ` +

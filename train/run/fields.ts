@@ -34,7 +34,7 @@ const choice = <const T extends readonly string[]>(...names: T) =>
 const optional = v.optional
 
 /** What is known of a field beside its check. */
-export interface About {
+interface About {
   /** What it is. */
   readonly text: string
   /** What it belongs to. */
