@@ -16,6 +16,22 @@ export function checkArray(name: string, value: unknown, of: string): void {
   throw new TypeError(`${name} must be an array of ${of}, got ${kindOf(value)}`)
 }
 
+/** Throws RangeError for what is no whole number from `from` to `to`; `most` says in a message why not
+ *  more. */
+export function checkWhole(
+  name: string,
+  value: unknown,
+  from: number,
+  to = Number.MAX_SAFE_INTEGER,
+  most = to < Number.MAX_SAFE_INTEGER ? ` to ${to}` : "",
+): asserts value is number {
+  if (Number.isInteger(value) && (value as number) >= from && (value as number) <= to) return
+  throw new RangeError(`${name} must be a whole number from ${from}${most}, got ${shown(value)}`)
+}
+
+const shown = (value: unknown): string =>
+  typeof value === "number" ? String(value) : kindOf(value)
+
 export function checkBackend(name: string, value: Pick<Backend, "has">): void {
   if (typeof value?.has === "function") return
   throw new TypeError(`${name} must be an open backend, got ${kindOf(value)}`)

@@ -68,11 +68,11 @@ export function isSingle(x: number): boolean {
 /** The smallest number above 0 that f32 holds in full. */
 export const leastSingle = 2 ** -126
 
-function roundEven(x: number): number {
+/** The nearest whole number, ties to even. */
+export function roundEven(x: number): number {
   const below = Math.floor(x)
-  const rest = x - below
-  if (rest > 0.5 || (rest === 0.5 && below % 2 === 1)) return below + 1
-  return below
+  if (x - below !== 0.5) return Math.round(x)
+  return below % 2 === 0 ? below : below + 1
 }
 
 /** Numbers of raw elements; f16 and bf16 come as Uint16Array bits. */

@@ -1,7 +1,7 @@
 // The engine: tensors, the call graph, gradients, plans, and what a backend must offer.
 export { alignment, alignUp } from "./arena.ts"
 export { type Backend, type Buffer, DeviceLostError, type Prepared } from "./backend.ts"
-export { checkArray, checkObject, kindOf } from "./check.ts"
+export { checkArray, checkObject, checkWhole, kindOf } from "./check.ts"
 export {
   type DType,
   decode,
@@ -12,6 +12,7 @@ export {
   isDType,
   isSingle,
   itemBytes,
+  roundEven,
   type TypedArray,
   toBf16,
   toF16,

@@ -5,6 +5,7 @@ import {
   Binding,
   type Buffer,
   checkFreed,
+  checkWhole,
   type DType,
   encode,
   type Plan,
@@ -42,11 +43,7 @@ export type WasmFeature = "simd" | "relaxed-simd" | "threads" | "256-bit-tiles"
 export async function openWasm(options: WasmOptions = {}): Promise<WasmBackend> {
   const { bankBytes = addressSpace, memoryBytes = memoryLimit() } = options
   const threads = options.threads ?? availableThreads()
-  if (!Number.isInteger(threads) || threads < 1 || threads > 256) {
-    throw new RangeError(
-      `wasm: threads must be a whole number from 1 to 256, got ${JSON.stringify(threads)}`,
-    )
-  }
+  checkWhole("wasm: threads", threads, 1, 256)
   const least = (threads + 2) * scratchBytes
   if (!(bankBytes >= least && bankBytes <= addressSpace)) {
     throw new RangeError(`wasm: bankBytes must lie in ${least} … ${addressSpace}, got ${bankBytes}`)

@@ -1,5 +1,5 @@
 // Streaming generation: prefill in chunks, then one token at a time from the cache.
-import { isSingle } from "../../engine/index.ts"
+import { checkWhole, isSingle } from "../../engine/index.ts"
 import type { DecoderConfig } from "../architecture.ts"
 import { show } from "../json.ts"
 import type { Tokenizer } from "../tokenizer/index.ts"
@@ -60,7 +60,7 @@ export function checkOptions(
   const end = endsOf(config, tokenizer)
   const { maxNewTokens = room, seed = 0, stop = end, signal } = options
   const sampling = { temperature, topK, topP, seed }
-  number("maxNewTokens", maxNewTokens, "a whole number from 0", Number.isInteger, 0)
+  checkWhole("generate: maxNewTokens", maxNewTokens, 0)
   checkSampling(sampling)
   const { ids, texts } = checkStop(stop, config, tokenizer)
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
@@ -79,8 +79,8 @@ export function checkOptions(
 type Sampling = Pick<Checked, "temperature" | "topK" | "topP" | "seed">
 
 function checkSampling({ temperature, topK, topP, seed }: Sampling): void {
-  number("topK", topK, "a whole number from 0", Number.isInteger, 0)
-  number("seed", seed, "a whole number from 0 to 4294967295", Number.isInteger, 0, 0xffffffff)
+  checkWhole("generate: topK", topK, 0)
+  checkWhole("generate: seed", seed, 0, 0xffffffff)
   number(
     "temperature",
     temperature,

@@ -1,5 +1,5 @@
 // What a training step is asked for, checked before anything is allocated.
-import { kindOf } from "../../engine/index.ts"
+import { checkWhole, kindOf } from "../../engine/index.ts"
 import type { LanguageModel } from "../../model/index.ts"
 import { checkNumberOf as check, isBelow1, isNotNegative, isPositive } from "../checks.ts"
 import {
@@ -68,8 +68,7 @@ export function checkTrainOptions(
   // Targets are compared as f32, which holds these numbers.
   const exact = (x: number) => Number.isInteger(x) && Math.abs(x) <= 2 ** 24
   check("ignoreIndex", ignoreIndex, exact, "a whole number from -16777216 to 16777216")
-  const whole = (x: number) => Number.isInteger(x) && x > 0
-  check("accumulation", accumulation, whole, "a whole number from 1")
+  checkWhole("accumulation", accumulation, 1)
   if (accumulate !== "sum" && accumulate !== "mean") {
     throw new RangeError(`accumulate must be "sum" or "mean", got ${JSON.stringify(accumulate)}`)
   }

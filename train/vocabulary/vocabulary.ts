@@ -1,6 +1,6 @@
 // Learns a byte-pair vocabulary: again and again the pair that occurs most becomes a piece. Counts
 // change only where a merge changes words, so each piece costs what its own occurrences cost.
-
+import { checkWhole } from "../../engine/index.ts"
 import { space } from "../../model/tokenizer/vocabulary.ts"
 import { reservedPieces, sentencePieceBytes } from "../../model/tokenizer/write.ts"
 import { mergeRow, type Word } from "./merge.ts"
@@ -58,12 +58,8 @@ export function learnVocabulary(counts: WordCounts, options: VocabularyOptions):
 }
 
 function checkOptions(vocabSize: number, coverage: number, maxPieceLength: number): void {
-  const whole = (name: string, value: number, least: number, most: number): void => {
-    if (Number.isInteger(value) && value >= least && value <= most) return
-    throw new RangeError(`${name} must be a whole number from ${least} to ${most}, got ${value}`)
-  }
-  whole("vocabSize", vocabSize, reservedPieces + 1, 1 << 20)
-  whole("maxPieceLength", maxPieceLength, 1, 512)
+  checkWhole("vocabSize", vocabSize, reservedPieces + 1, 1 << 20)
+  checkWhole("maxPieceLength", maxPieceLength, 1, 512)
   if (coverage > 0 && coverage <= 1) return
   throw new RangeError(`characterCoverage must be more than 0 and at most 1, got ${coverage}`)
 }

@@ -1,5 +1,6 @@
 // Layer-wise scaling: narrow layers first, wide ones last (Mehta et al. 2024, section 2.1, arXiv
 // 2404.14619). What the multipliers multiply is config.ts.
+import { roundEven } from "../../../engine/index.ts"
 import { show } from "../../json.ts"
 
 /** One multiplier for all layers, a range [first, last], or one per layer (for ffn only, if other
@@ -34,10 +35,4 @@ export function makeDivisible(v: number, divisor: number): number {
   const nearest = Math.floor(Math.trunc(v + divisor / 2) / divisor) * divisor
   const n = Math.max(divisor, nearest)
   return n < 0.9 * v ? n + divisor : n
-}
-
-function roundEven(x: number): number {
-  const below = Math.floor(x)
-  if (x - below !== 0.5) return Math.round(x)
-  return below % 2 === 0 ? below : below + 1
 }
