@@ -1,7 +1,7 @@
 // `elm quantize`: writes a model folder whose matrices are the panels of 8 or 4 bits that a backend
 // keeps, so that it loads without packing. config.json comes last: a folder without it is unfinished.
 import { join } from "node:path"
-import { fileIn, readIfThere } from "../model/files/files.ts"
+import { fileIn, readIfThere } from "../model/files/disk.ts"
 import {
   bytesText,
   configJson,

@@ -2,11 +2,11 @@
 import type { Backend } from "../engine/index.ts"
 import { bytesText } from "./amount.ts"
 import type { DecoderConfig } from "./architecture.ts"
-import type { ModelFolder } from "./checkpoints/folder.ts"
 import { checkToken, isList } from "./generate/generate.ts"
 import { type CacheOptions, cacheDTypes } from "./generate/session.ts"
 import type { ModelOptions } from "./options.ts"
 import { type WeightDType, weightBytes, weightDTypes } from "./weights/layout.ts"
+import type { ModelFolder } from "./weights/matching.ts"
 
 /** Options with defaults. */
 export interface Checked extends CacheOptions {

@@ -12,12 +12,6 @@ export {
 } from "./architectures/openelm/config.ts"
 export { type ModelName, modelNames, type SizeName } from "./architectures/openelm/sizes.ts"
 export type { LayerWeights, Weights } from "./architectures/openelm.ts"
-export {
-  type ModelFolder,
-  openModelFolder,
-  readConfig,
-  type TensorSource,
-} from "./checkpoints/folder.ts"
 export { markOf, type QuantizedFormat, quantizedFormats } from "./checkpoints/format.ts"
 export { quantizedTensors } from "./checkpoints/quantized.ts"
 export {
@@ -41,8 +35,8 @@ export {
   writeAtomically,
   writeFileWhole,
 } from "./files/atomic.ts"
+export { cannot, pathToWrite } from "./files/disk.ts"
 export { faultText, systemFault } from "./files/faults.ts"
-export { cannot, pathToWrite } from "./files/files.ts"
 export type { Waiting } from "./files/http.ts"
 export type { Decoder } from "./forward.ts"
 export { type GenerateOptions, isList, nextTurn, type Token } from "./generate/generate.ts"
@@ -100,5 +94,11 @@ export {
   weightBytes,
   weightDTypes,
 } from "./weights/layout.ts"
+export {
+  type ModelFolder,
+  openModelFolder,
+  readConfig,
+  type TensorSource,
+} from "./weights/matching.ts"
 export { loadMatrix, loadVector } from "./weights/reading.ts"
 export { outlineWeights, type Progress } from "./weights/weights.ts"

@@ -3,10 +3,10 @@ import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import t, { type Test } from "tap"
-import { type ModelFolder, openModelFolder } from "../model/checkpoints/folder.ts"
 import type { TensorData } from "../model/checkpoints/safetensors.ts"
 import { parseConfig, tensorShapes } from "../model/config.ts"
 import { openSafetensors, writeSafetensors } from "../model/index.ts"
+import { type ModelFolder, openModelFolder } from "../model/weights/matching.ts"
 
 const fixture = fileURLToPath(new URL("../../test/fixtures/model/", import.meta.url))
 const root = t.testdir({})

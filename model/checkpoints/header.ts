@@ -1,6 +1,6 @@
 // The safetensors header: 8 bytes little-endian length, then JSON that gives every tensor a dtype,
 // a shape and a range of the data that follows. Reading bytes is left to safetensors.ts.
-import type { OpenFile } from "../files/files.ts"
+import type { OpenFile } from "../files/disk.ts"
 import { isObject, parseJson, show } from "../json.ts"
 
 export const itemBytes = {

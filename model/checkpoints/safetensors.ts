@@ -8,7 +8,7 @@ import {
   openFile,
   openIfThere,
   type Reading,
-} from "../files/files.ts"
+} from "../files/disk.ts"
 import { show } from "../json.ts"
 import {
   bytesOf,

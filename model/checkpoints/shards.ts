@@ -1,6 +1,6 @@
 // The weights' files of a model folder: model.safetensors, or shards and the index that names them.
 // Files are not trusted: index and shards must agree, and shards lie in the same folder.
-import { fileIn, type Reading, readIfThere } from "../files/files.ts"
+import { fileIn, type Reading, readIfThere } from "../files/disk.ts"
 import { isObject, parseJson, show } from "../json.ts"
 import { isBuffer } from "./names.ts"
 import { openSafetensorsIfThere, type SafetensorsFile } from "./safetensors.ts"

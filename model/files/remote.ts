@@ -3,7 +3,7 @@
 // bytes mean is left to others.
 
 import { show } from "../json.ts"
-import type { OpenFile } from "./files.ts"
+import type { OpenFile } from "./disk.ts"
 import {
   ask,
   bodyOf,

@@ -2,7 +2,7 @@
 // or plain bytes.
 import { kindOf } from "../../engine/index.ts"
 import { fromNode } from "../../engine/node.ts"
-import { fileIn, isThere, readIfThere } from "../files/files.ts"
+import { fileIn, isThere, readIfThere } from "../files/disk.ts"
 import { checkWaiting, type Waiting } from "../files/http.ts"
 import { isRemote } from "../files/remote.ts"
 import { isObject, parseJson } from "../json.ts"

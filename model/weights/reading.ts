@@ -14,8 +14,8 @@ import {
   viewOf,
 } from "../../engine/index.ts"
 import { panelWidth } from "../../ops/index.ts"
-import type { TensorSource } from "../checkpoints/folder.ts"
 import { packed, type Spec, type WeightDType } from "./layout.ts"
+import type { TensorSource } from "./matching.ts"
 
 /** Bytes of staging for weights on their way from a file into panels. */
 export const stagingBytes = 16 << 20

@@ -4,10 +4,10 @@ import { allocate, type Backend, bufferOf, runOnce, type Tensor } from "../../en
 import { randomNormal, randomPanels } from "../../ops/index.ts"
 import type { DecoderConfig, DecoderWeights, Parts } from "../architecture.ts"
 import { architectureOf } from "../architectures/index.ts"
-import type { ModelFolder } from "../checkpoints/folder.ts"
 import { isQuantized } from "../checkpoints/format.ts"
 import { Holder } from "./holder.ts"
 import { packed, type Spec, specsOf, stored, type WeightDType, weightBytes } from "./layout.ts"
+import type { ModelFolder } from "./matching.ts"
 import { loadMatrix, loadPanels, loadVector } from "./reading.ts"
 
 /** Done and total bytes of weights. */

@@ -1,7 +1,7 @@
 // The bytes of a file, unpacked as they are read: plain, gzip (.gz) and Zstandard (.zst).
 import type { Readable, Transform } from "node:stream"
 import { fromNode } from "../../engine/node.ts"
-import { checkPlain } from "../../model/files/files.ts"
+import { checkPlain } from "../../model/files/disk.ts"
 
 const bufferBytes = 1 << 18
 

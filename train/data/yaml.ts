@@ -1,5 +1,5 @@
 // YAML files of data: YAML 1.2 with merge keys, errors as one line that names the place.
-import { readFile } from "../../model/files/files.ts"
+import { readFile } from "../../model/files/disk.ts"
 import { brief } from "../../model/json.ts"
 
 /** Far beyond any list of sources or settings. */

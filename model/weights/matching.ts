@@ -1,16 +1,16 @@
 // A model folder: config.json with model.safetensors, or with shards and their index. Checks every
 // tensor's name, shape and dtype against the config when it is opened; reads rows when asked.
 import type { DecoderConfig } from "../architecture.ts"
+import { formatOf, markOf, type QuantizedFormat } from "../checkpoints/format.ts"
+import { isBuffer, plainName } from "../checkpoints/names.ts"
+import type { SafetensorsFile, TensorEntry } from "../checkpoints/safetensors.ts"
+import { openWeights } from "../checkpoints/shards.ts"
 import { parameterCount, parseConfig, tensorShapes } from "../config.ts"
-import { fileIn, readFile, readIfThere } from "../files/files.ts"
+import { fileIn, readFile, readIfThere } from "../files/disk.ts"
 import { checkWaiting, type Waiting } from "../files/http.ts"
 import { generationFile, parseGeneration } from "../generate/generation.ts"
 import { isObject, parseJson, show } from "../json.ts"
-import { specsOf, stored as storedForm } from "../weights/layout.ts"
-import { formatOf, markOf, type QuantizedFormat } from "./format.ts"
-import { isBuffer, plainName } from "./names.ts"
-import type { SafetensorsFile, TensorEntry } from "./safetensors.ts"
-import { openWeights } from "./shards.ts"
+import { specsOf, stored as storedForm } from "./layout.ts"
 
 /** One weight in its file. */
 export interface TensorSource {
