@@ -64,6 +64,7 @@ export {
   configOf,
   type DecoderConfig,
   type EncodeOptions,
+  type FileSource,
   type GenerateOptions,
   type GenerationDefaults,
   LanguageModel,

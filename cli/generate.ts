@@ -2,8 +2,14 @@
 // comes, and on the standard error how fast that was.
 import { existsSync } from "node:fs"
 import { join } from "node:path"
-import { isRemote } from "../model/files/remote.ts"
-import { OpenELM, printable, shippedModel, type Tokenizer, threeDigits } from "../model/index.ts"
+import {
+  OpenELM,
+  printable,
+  shippedModel,
+  type Tokenizer,
+  threeDigits,
+  treeOf,
+} from "../model/index.ts"
 import { checkpointsIn } from "../train/run/checkpoint.ts"
 import { notNegative, path, probability, seed, texts, usageError, whole } from "./line/arguments.ts"
 import { command } from "./line/command.ts"
@@ -81,7 +87,8 @@ export const generate = command({
 
 /** The folder itself, or the newest checkpoint of a run's. Throws Error where nothing is there. */
 async function modelIn(folder: string): Promise<string> {
-  if (isRemote(folder)) return folder
+  // What is on no disk has no runs; loading it says what is wrong.
+  if (treeOf(folder).path === undefined) return folder
   if (!existsSync(folder)) {
     throw new Error(
       `There is nothing at ${folder}. Give a model folder, or that of a run, by --model`,

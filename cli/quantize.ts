@@ -1,23 +1,17 @@
 // `elm quantize`: writes a model folder whose matrices are the panels of 8 or 4 bits that a backend
-// keeps, so that it loads without packing. config.json comes last: a folder without it is unfinished.
-import { join } from "node:path"
-import { fileIn, readIfThere } from "../model/files/disk.ts"
+// keeps, so that it loads without packing.
 import {
   bytesText,
-  configJson,
   folderAtomically,
-  generationFile,
-  type ModelFolder,
-  markOf,
-  openModelFolder,
+  type Made,
+  type OpenedModel,
+  openModel,
   parameterCount,
   pathToWrite,
   printable,
   quantizedFormats,
-  quantizedTensors,
   threeDigits,
-  tokenizerFiles,
-  writeSafetensors,
+  writeQuantized,
 } from "../model/index.ts"
 import { path } from "./line/arguments.ts"
 import { command } from "./line/command.ts"
@@ -25,11 +19,8 @@ import { choice, positional, required, type ValuesOf } from "./line/flags.ts"
 import { openFor } from "./line/open.ts"
 import { threads } from "./line/options.ts"
 import { secondsSince } from "./terminal/amounts.ts"
-import { checkEmpty, writeWhole } from "./terminal/files.ts"
+import { checkEmpty } from "./terminal/files.ts"
 import { reporter } from "./terminal/progress.ts"
-
-/** Of a file that is taken along. */
-const mostBytes = 64 << 20
 
 const flags = {
   dtype: required(choice("format of the matrices", quantizedFormats)),
@@ -47,7 +38,7 @@ export const quantize = command({
   async run(flags, { args: [source, target] }) {
     const out = pathToWrite(target, "<out>")
     checkEmpty(out)
-    const folder = await openModelFolder(source)
+    const folder = await openModel(source)
     try {
       if (folder.format) {
         throw new RangeError(
@@ -56,14 +47,14 @@ export const quantize = command({
       }
       console.log(printable(await folderAtomically(out, (fresh) => write(folder, fresh, flags))))
     } finally {
-      folder.close()
+      await folder.close()
     }
   },
 })
 
 /** Writes the folder and says what came of it. */
 async function write(
-  folder: ModelFolder,
+  folder: OpenedModel,
   out: string,
   given: ValuesOf<typeof flags>,
 ): Promise<string> {
@@ -73,18 +64,12 @@ async function write(
   await using backend = await openFor({ backend: "wasm", threads, revectorise: true })
   const start = performance.now()
   const progress = (done: number, total: number) => report("quantizing", done / total)
-  const { tensors, made } = quantizedTensors(folder, backend, dtype, progress)
+  let made: Made
   try {
-    await writeSafetensors(join(out, "model.safetensors"), tensors, { format: markOf(dtype) })
+    made = await writeQuantized(folder, out, backend, dtype, progress)
   } finally {
     report.done()
   }
-  for (const name of [...tokenizerFiles, generationFile]) {
-    const bytes = await readIfThere(fileIn(folder.path, name), mostBytes)
-    if (bytes) await writeWhole(join(out, name), bytes)
-  }
-  const json = JSON.stringify(configJson(config, dtype), null, 2)
-  await writeWhole(join(out, "config.json"), `${json}\n`)
   const seconds = secondsSince(start)
   const error = made.squares > 0 ? Math.sqrt(made.errors / made.squares) : 0
   return (

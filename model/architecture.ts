@@ -52,6 +52,15 @@ export interface WeightSpec {
   readonly from?: readonly Rows[]
 }
 
+/** What files of a family may hold beside its weights. */
+export interface Strays {
+  /** Copies that files may have as well as the weight, or in its place, by plain names
+   *  (checkpoints/names.ts). */
+  readonly copies?: ReadonlyMap<string, string>
+  /** Tensors that no model of the family has, and why. */
+  readonly refused?: ReadonlyMap<string, string>
+}
+
 /** A tensor that follows from the config, such as the angles of rotary positions. */
 export interface Table {
   readonly shape: readonly number[]
@@ -93,6 +102,7 @@ export interface Architecture<
   toJson(config: C): Record<string, unknown>
   /** Every weight, in the order of the family's state dict. */
   weights(config: C): readonly WeightSpec[]
+  strays?(config: C): Strays
   tables(config: C): Readonly<Record<string, Table>>
   assemble(config: C, parts: Parts): W
   /** The residual stream at its start.  tokens i32 (B·T) → (B·T, D) */

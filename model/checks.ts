@@ -1,12 +1,12 @@
 // What a model is asked for, checked before anything is allocated; and errors that say what to do.
-import type { Backend } from "../engine/index.ts"
+import { type Backend, checkWhole } from "../engine/index.ts"
 import { bytesText } from "./amount.ts"
 import type { DecoderConfig } from "./architecture.ts"
 import { checkToken, isList } from "./generate/generate.ts"
 import { type CacheOptions, cacheDTypes } from "./generate/session.ts"
+import type { OpenedModel } from "./opened.ts"
 import type { ModelOptions } from "./options.ts"
 import { type WeightDType, weightBytes, weightDTypes } from "./weights/layout.ts"
-import type { ModelFolder } from "./weights/matching.ts"
 
 /** Options with defaults. */
 export interface Checked extends CacheOptions {
@@ -24,11 +24,8 @@ export function checkModelOptions(config: DecoderConfig, options: ModelOptions):
       `dtype must be one of ${weightDTypes.join(", ")}, got ${JSON.stringify(dtype)}`,
     )
   }
-  if (!Number.isInteger(capacity) || capacity < 1 || capacity > config.maxContext) {
-    throw new RangeError(
-      `capacity must be a whole number from 1 to the context of ${config.maxContext}, got ${capacity}`,
-    )
-  }
+  const { maxContext } = config
+  checkWhole("capacity", capacity, 1, maxContext, ` to the context of ${maxContext}`)
   const { cache = "f32" } = options
   if (!cacheDTypes.includes(cache)) {
     throw new RangeError(
@@ -39,11 +36,11 @@ export function checkModelOptions(config: DecoderConfig, options: ModelOptions):
 }
 
 /** The dtype to load a folder in: a quantized folder has its own and no other. */
-export function dtypeFor(folder: ModelFolder, asked: WeightDType | undefined) {
-  const { format, path } = folder
+export function dtypeFor(folder: OpenedModel, asked: WeightDType | undefined) {
+  const { format, name } = folder
   if (!format || asked === undefined || asked === format) return asked ?? format
   throw new RangeError(
-    `${path} holds weights in ${format}, got dtype ${JSON.stringify(asked)}. ` +
+    `${name} holds weights in ${format}, got dtype ${JSON.stringify(asked)}. ` +
       "Leave dtype out, or load the model that it was made from",
   )
 }

@@ -3,12 +3,12 @@
 import { checkObject } from "../engine/index.ts"
 import type { DecoderConfig, WeightKind } from "./architecture.ts"
 import { architectureNamed, architectureOf } from "./architectures/index.ts"
-import { formatOf, type QuantizedFormat } from "./checkpoints/format.ts"
+import { formatOf, type QuantizedFormat } from "./checkpoints/quantized_format.ts"
 import { isObject, show } from "./json.ts"
 
 /**
  * The config of a parsed config.json; unknown fields are left alone, `quantization` is checked but not
- * kept (checkpoints/format.ts). Throws TypeError or RangeError that names `source` and the field.
+ * kept (checkpoints/quantized_format.ts). Throws TypeError or RangeError that names `source` and the field.
  */
 export function parseConfig(json: unknown, source: string): DecoderConfig {
   if (!isObject(json)) throw new TypeError(`${source} is ${show(json)}, expected a JSON object`)

@@ -12,8 +12,11 @@ export {
 } from "./architectures/openelm/config.ts"
 export { type ModelName, modelNames, type SizeName } from "./architectures/openelm/sizes.ts"
 export type { LayerWeights, Weights } from "./architectures/openelm.ts"
-export { markOf, type QuantizedFormat, quantizedFormats } from "./checkpoints/format.ts"
-export { quantizedTensors } from "./checkpoints/quantized.ts"
+export type { Checkpoint, StoredTensor } from "./checkpoints/checkpoint.ts"
+export { openCheckpoint } from "./checkpoints/formats.ts"
+export { fileDTypes } from "./checkpoints/header.ts"
+export { type Made, writeQuantized } from "./checkpoints/quantize.ts"
+export { type QuantizedFormat, quantizedFormats } from "./checkpoints/quantized_format.ts"
 export {
   openSafetensors,
   type SafetensorsFile,
@@ -22,7 +25,6 @@ export {
 } from "./checkpoints/safetensors.ts"
 export {
   onlyFinite,
-  rowTensors,
   type SavedDType,
   savedFiles,
   saveModel,
@@ -35,9 +37,11 @@ export {
   writeAtomically,
   writeFileWhole,
 } from "./files/atomic.ts"
-export { cannot, pathToWrite } from "./files/disk.ts"
+export { cannot } from "./files/disk.ts"
 export { faultText, systemFault } from "./files/faults.ts"
 export type { Waiting } from "./files/http.ts"
+export { type FileSource, openFile, pathToWrite, treeOf } from "./files/source.ts"
+export { contentOf, type FileTree } from "./files/tree.ts"
 export type { Decoder } from "./forward.ts"
 export { type GenerateOptions, isList, nextTurn, type Token } from "./generate/generate.ts"
 export { type GenerationDefaults, generationFile } from "./generate/generation.ts"
@@ -52,6 +56,7 @@ export {
   randomModel,
 } from "./language_model.ts"
 export { type LossOptions, type LossTerms, lossTerms } from "./loss.ts"
+export { configIn, type OpenedModel, openModel, readConfig } from "./opened.ts"
 export type { LoadOptions, ModelOptions, RandomOptions, SaveOptions } from "./options.ts"
 export { printable } from "./printable.ts"
 export { gatedProduct, product } from "./products.ts"
@@ -94,11 +99,7 @@ export {
   weightBytes,
   weightDTypes,
 } from "./weights/layout.ts"
-export {
-  type ModelFolder,
-  openModelFolder,
-  readConfig,
-  type TensorSource,
-} from "./weights/matching.ts"
 export { loadMatrix, loadVector } from "./weights/reading.ts"
+export type { TensorSource } from "./weights/rows.ts"
+export { publishedTensors, rowTensors } from "./weights/unpacking.ts"
 export { outlineWeights, type Progress } from "./weights/weights.ts"

@@ -1,13 +1,13 @@
 // A model of any family on a backend: loading, logits, generation. OpenELM is the same class under this
 // package's name. What the trainer and the benchmarks need beside it is in `internals`.
-import { type Backend, checkObject, type Tensor } from "../engine/index.ts"
+import { type Backend, checkObject, checkWhole, type Tensor } from "../engine/index.ts"
 import type { DecoderConfig } from "./architecture.ts"
 import { configOf } from "./architectures/openelm/config.ts"
 import type { SizeName } from "./architectures/openelm/sizes.ts"
-import { rowTensors, savedDType, saveModel } from "./checkpoints/saving.ts"
+import { savedDType, saveModel } from "./checkpoints/saving.ts"
 import { type Checked, checkModelOptions, dtypeFor, explained } from "./checks.ts"
 import { checkConfig, parameterCount } from "./config.ts"
-import { pathOf, pathToWrite } from "./files/disk.ts"
+import { type FileSource, pathToWrite } from "./files/source.ts"
 import type { Decoder } from "./forward.ts"
 import { evaluate } from "./generate/evaluate.ts"
 import { checkOptions, type GenerateOptions, type Token } from "./generate/generate.ts"
@@ -16,13 +16,14 @@ import { type CacheDType, Session } from "./generate/session.ts"
 import { type Source, stream } from "./generate/stream.ts"
 import { continuation, promptIds, tokenizerFor } from "./generate/text.ts"
 import type { Internals, Placement } from "./internals.ts"
+import { openModel } from "./opened.ts"
 import type { LoadOptions, ModelOptions, RandomOptions, SaveOptions } from "./options.ts"
 import { inference, type RecorderOf, type Trace } from "./recorder.ts"
 import type { Tokenizer } from "./tokenizer/index.ts"
 import { Usage } from "./usage.ts"
 import type { WeightDType } from "./weights/layout.ts"
-import { openModelFolder } from "./weights/matching.ts"
 import { type Check, lostDevices, Residence } from "./weights/restore.ts"
+import { publishedTensors } from "./weights/unpacking.ts"
 import { type LoadedWeights, loadWeights, randomWeights } from "./weights/weights.ts"
 
 let internalsOf: (model: LanguageModel) => Internals
@@ -83,11 +84,11 @@ export class LanguageModel {
   }
 
   /**
-   * Reads a Hugging Face style folder by its path or its http or https URL: config.json and
-   * model.safetensors, or shards with an index. Throws Error for files that are not there,
-   * SyntaxError for those that do not parse, RangeError for sizes and values out of range.
+   * Reads a Hugging Face style folder by its path or its http or https URL, or, in a page, the files of
+   * one: config.json and model.safetensors, or shards with an index. Throws Error for files that are
+   * not there, SyntaxError for those that do not parse, RangeError for sizes and values out of range.
    */
-  static load(folder: string | URL, options: LoadOptions): Promise<LanguageModel> {
+  static load(folder: FileSource, options: LoadOptions): Promise<LanguageModel> {
     return loadModel(folder, options)
   }
 
@@ -157,7 +158,7 @@ export class LanguageModel {
     checkObject("save: options", options)
     const dtype = savedDType(this.dtype, options.dtype)
     await this.#reading((check) => {
-      const rows = rowTensors(this.config, this.tensors, this.backend, dtype, "", check)
+      const rows = publishedTensors(this.config, this.tensors, this.backend, dtype, check)
       return saveModel(path, this.config, rows, this.tokenizer)
     })
   }
@@ -251,17 +252,16 @@ async function build(
 
 /** A model from a folder; see LanguageModel.load. */
 export async function loadModel(
-  folder: string | URL,
+  folder: FileSource,
   options: LoadOptions,
   { room }: Placement = {},
 ): Promise<LanguageModel> {
-  const path = pathOf(folder, "load: the folder")
   checkObject("load: options", options)
-  const opened = await openModelFolder(path, options)
+  const opened = await openModel(folder, options, "load: the folder")
   try {
     const dtype = dtypeFor(opened, options.dtype) ?? "f32"
     const { config } = opened
-    const tokenizer = await tokenizerFor(options.tokenizer, config, opened.path, options)
+    const tokenizer = await tokenizerFor(options.tokenizer, config, opened.tokenizer, options)
     const filling = { room, progress: options.onProgress }
     return await build(config, { ...options, dtype }, tokenizer, (checked) =>
       loadWeights(opened, checked.backend, checked.dtype, filling),
@@ -281,9 +281,7 @@ export async function randomModel(
   if (typeof size !== "string") checkConfig("random: the size, where it is no name,", size)
   const config = typeof size === "string" ? configOf(size) : size
   const { seed = 0 } = options
-  if (!Number.isInteger(seed) || seed < 0 || seed > 0xffffffff) {
-    throw new RangeError(`seed must be a whole number from 0 to ${0xffffffff}, got ${seed}`)
-  }
+  checkWhole("seed", seed, 0, 0xffffffff)
   const tokenizer = await tokenizerFor(options.tokenizer, config)
   const filling = { room, progress: options.onProgress }
   return build(config, options, tokenizer, ({ backend, dtype }) =>

@@ -1,5 +1,5 @@
 // The model that comes with the package.
-import { pathOf } from "./files/disk.ts"
+import { pathOf } from "./files/source.ts"
 
 /**
  * Its folder, for `OpenELM.load`: five million parameters, trained on English of 1611 to 1885. In a

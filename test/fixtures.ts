@@ -23,10 +23,10 @@ export async function golden(path: string): Promise<Map<string, Golden>> {
   const all = new Map<string, Golden>()
   for (const [name, { dtype, shape, bytes }] of file.tensors) {
     const raw = new Uint8Array(bytes)
-    file.read(name, 0, raw)
+    await file.read(name, 0, raw)
     all.set(name, { shape, values: numbers(dtype, raw.buffer) })
   }
-  file.close()
+  await file.close()
   return all
 }
 

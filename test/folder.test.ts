@@ -5,8 +5,7 @@ import { fileURLToPath } from "node:url"
 import t, { type Test } from "tap"
 import type { TensorData } from "../model/checkpoints/safetensors.ts"
 import { parseConfig, tensorShapes } from "../model/config.ts"
-import { openSafetensors, writeSafetensors } from "../model/index.ts"
-import { type ModelFolder, openModelFolder } from "../model/weights/matching.ts"
+import { type OpenedModel, openModel, openSafetensors, writeSafetensors } from "../model/index.ts"
 
 const fixture = fileURLToPath(new URL("../../test/fixtures/model/", import.meta.url))
 const root = t.testdir({})
@@ -17,10 +16,10 @@ t.before(async () => {
   const file = await openSafetensors(join(fixture, "weights.safetensors"))
   for (const [name, { dtype, shape, bytes }] of file.tensors) {
     const data = new Uint8Array(bytes)
-    file.read(name, 0, data)
+    await file.read(name, 0, data)
     weights.set(name, { dtype, shape, data })
   }
-  file.close()
+  await file.close()
 })
 
 type Tensors = ReadonlyMap<string, TensorData>
@@ -45,7 +44,7 @@ const zeros = (dtype: TensorData["dtype"], shape: readonly number[], itemBytes: 
   return { dtype, shape, data: new Uint8Array(shape.reduce((a, b) => a * b, itemBytes)) }
 }
 
-function sameWeights(t: Test, folder: ModelFolder): void {
+async function sameWeights(t: Test, folder: OpenedModel): Promise<void> {
   for (const [name, { shape }] of tensorShapes(folder.config)) {
     const source = folder.source(name)
     const { data } = weights.get(name) as { readonly data: Uint8Array }
@@ -55,13 +54,14 @@ function sameWeights(t: Test, folder: ModelFolder): void {
     const target = new Uint8Array(data.length)
     for (let start = 0; start < rows; start += 5) {
       const count = Math.min(5, rows - start)
-      source.readRows(start, count, target.subarray(start * rowBytes, (start + count) * rowBytes))
+      const part = target.subarray(start * rowBytes, (start + count) * rowBytes)
+      await source.readRows(start, count, part)
     }
     t.equal(Buffer.compare(target, data), 0, name)
   }
 }
 
-t.test("openModelFolder reads names as wrappers and whole models write them", async (t) => {
+t.test("openModel reads names as wrappers and whole models write them", async (t) => {
   const written: readonly ((name: string) => string)[] = [
     (name) => name,
     (name) => `transformer.${name}`,
@@ -78,25 +78,25 @@ t.test("openModelFolder reads names as wrappers and whole models write them", as
     const renamed = new Map<string, TensorData>([...weights].map(([n, x]) => [rename(n), x]))
     renamed.set(rename("causal_mask"), zeros("BOOL", [2, 2], 1))
     renamed.set(rename("layers.0.attn.pos_embedding.inv_freq"), zeros("F32", [8], 4))
-    const folder = await openModelFolder(await folderOf(renamed))
+    const folder = await openModel(await folderOf(renamed))
     t.same(folder.config, parseConfig(tiny(), "config.json"))
-    sameWeights(t, folder)
-    folder.close()
+    await sameWeights(t, folder)
+    await folder.close()
     const { readRows } = folder.source("norm.weight")
-    t.throws(() => readRows(0, 48, new Uint8Array(192)), { message: /is closed/ })
+    await t.rejects(readRows(0, 48, new Uint8Array(192)), { message: /is closed/ })
   }
   const twice = changed((w) =>
     w.set("module.norm.weight", weights.get("norm.weight") as TensorData),
   )
-  await t.rejects(openModelFolder(await folderOf(twice)), {
+  await t.rejects(openModel(await folderOf(twice)), {
     message: /has both "norm.weight" and "module.norm.weight"/,
   })
   const head = changed((w) => w.set("module.lm_head.weight", zeros("F32", [128, 48], 4)))
-  await t.rejects(openModelFolder(await folderOf(head)), { message: /has lm_head\.weight, but/ })
+  await t.rejects(openModel(await folderOf(head)), { message: /has lm_head\.weight, but/ })
 })
 
 t.test("readRows and source refuse what is not there", async (t) => {
-  const folder = await openModelFolder(await folderOf(weights))
+  const folder = await openModel(await folderOf(weights))
   const { readRows } = folder.source("layers.3.ffn.proj_2.weight")
   for (const [start, count, bytes] of [
     [0, 49, 49 * 768],
@@ -106,13 +106,13 @@ t.test("readRows and source refuse what is not there", async (t) => {
     [0, 1, 767],
     [0, -1, 0],
   ] as const) {
-    t.throws(() => readRows(start, count, new Uint8Array(bytes)), {
+    await t.rejects(readRows(start, count, new Uint8Array(bytes)), {
       name: "RangeError",
       message: `asked for ${count} rows from ${start} of 48 into ${bytes} bytes, each takes 768`,
     })
   }
   t.throws(() => folder.source("lm_head.weight"), { message: /has no weight "lm_head.weight"/ })
-  folder.close()
+  await folder.close()
 })
 
 t.test("rows of the embedding beyond the vocabulary are left out", async (t) => {
@@ -121,12 +121,12 @@ t.test("rows of the embedding beyond the vocabulary are left out", async (t) => 
   const larger = changed((w) => {
     w.set("token_embeddings.weight", { dtype: "F32", shape: [131, 48], data })
   })
-  const folder = await openModelFolder(await folderOf(larger))
-  sameWeights(t, folder)
+  const folder = await openModel(await folderOf(larger))
+  await sameWeights(t, folder)
   const { readRows, shape } = folder.source("token_embeddings.weight")
   t.same(shape, [128, 48])
-  t.throws(() => readRows(128, 1, new Uint8Array(192)), { message: /of 128 into/ })
-  folder.close()
+  await t.rejects(readRows(128, 1, new Uint8Array(192)), { message: /of 128 into/ })
+  await folder.close()
 })
 
 t.test("half-precision weights keep their dtype", async (t) => {
@@ -137,12 +137,12 @@ t.test("half-precision weights keep their dtype", async (t) => {
       return [name, zeros(i % 2 ? "F16" : "BF16", shape, 2)]
     }),
   )
-  const folder = await openModelFolder(await folderOf(mixed))
-  t.equal(folder.source("token_embeddings.weight").dtype, "BF16")
-  t.equal(folder.source("layers.0.attn.qkv_proj.weight").dtype, "F16")
-  t.equal(folder.source("norm.weight").dtype, "F32")
-  folder.source("layers.0.attn.qkv_proj.weight").readRows(63, 1, new Uint8Array(96))
-  folder.close()
+  const folder = await openModel(await folderOf(mixed))
+  t.equal(folder.source("token_embeddings.weight").dtype, "bf16")
+  t.equal(folder.source("layers.0.attn.qkv_proj.weight").dtype, "f16")
+  t.equal(folder.source("norm.weight").dtype, "f32")
+  await folder.source("layers.0.attn.qkv_proj.weight").readRows(63, 1, new Uint8Array(96))
+  await folder.close()
 })
 
 const refusals: readonly [(w: Map<string, TensorData>) => void, string, RegExp][] = [
@@ -199,13 +199,13 @@ const refusals: readonly [(w: Map<string, TensorData>) => void, string, RegExp][
 t.test("weights that do not fit the config give one error that says how", async (t) => {
   for (const [change, name, message] of refusals) {
     const path = await folderOf(changed(change))
-    await t.rejects(openModelFolder(path), { name, message })
+    await t.rejects(openModel(path), { name, message })
   }
 })
 
 t.test("a folder without its files, or with a broken config, says so", async (t) => {
   const empty = await folderOf()
-  await t.rejects(openModelFolder(empty), {
+  await t.rejects(openModel(empty), {
     message: `${empty} has neither model.safetensors nor model.safetensors.index.json`,
   })
   const config = join(empty, "config.json")
@@ -217,10 +217,10 @@ t.test("a folder without its files, or with a broken config, says so", async (t)
     [" ".repeat(2 ** 20 + 1), "RangeError", /has 1048577 bytes, expected at most 1048576/],
   ] as const) {
     writeFileSync(config, text)
-    await t.rejects(openModelFolder(empty), { name, message })
+    await t.rejects(openModel(empty), { name, message })
   }
   rmSync(config)
-  await t.rejects(openModelFolder(empty), { message: `Cannot open ${config}: no such file` })
+  await t.rejects(openModel(empty), { message: `Cannot open ${config}: no such file` })
 })
 
 // ---- Shards -------------------------------------------------------------------------------------
@@ -247,10 +247,10 @@ const part = (wanted: (name: string) => boolean): Tensors =>
 const first = () => part(inFirst)
 const second = () => part((name) => !inFirst(name))
 
-t.test("openModelFolder reads shards through their index", async (t) => {
-  const folder = await openModelFolder(await shardedFolder(() => {}, first(), second()))
-  sameWeights(t, folder)
-  folder.close()
+t.test("openModel reads shards through their index", async (t) => {
+  const folder = await openModel(await shardedFolder(() => {}, first(), second()))
+  await sameWeights(t, folder)
+  await folder.close()
 })
 
 t.test("an index that disagrees with its shards, or leaves the folder, is refused", async (t) => {
@@ -272,7 +272,7 @@ t.test("an index that disagrees with its shards, or leaves the folder, is refuse
     ],
   ]
   for (const [edit, one, two, message] of cases) {
-    await t.rejects(openModelFolder(await shardedFolder(edit, one, two)), { message })
+    await t.rejects(openModel(await shardedFolder(edit, one, two)), { message })
   }
   const outside = ["../x.safetensors", "/x.safetensors", "a/b.safetensors", "a\\b.safetensors"]
   for (const name of [
@@ -286,7 +286,7 @@ t.test("an index that disagrees with its shards, or leaves the folder, is refuse
     null,
   ]) {
     const path = await shardedFolder((m) => Object.assign(m, { a: name }), first(), second())
-    await t.rejects(openModelFolder(path), {
+    await t.rejects(openModel(path), {
       name: "SyntaxError",
       message: /for "a", expected the name of a .safetensors file in the same folder/,
     })
@@ -294,6 +294,6 @@ t.test("an index that disagrees with its shards, or leaves the folder, is refuse
   const path = await shardedFolder(() => {}, first(), second())
   for (const text of ["[]", "{}", '{"weight_map": []}', '{"weight_map": null}']) {
     writeFileSync(join(path, "model.safetensors.index.json"), text)
-    await t.rejects(openModelFolder(path), { message: /weight_map is .*, expected an object/ })
+    await t.rejects(openModel(path), { message: /weight_map is .*, expected an object/ })
   }
 })

@@ -1,6 +1,6 @@
 // generation_config.json and lists of ends: what a folder says of generating, what options say over
 // it, and what stays of it when a model is saved.
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import t from "tap"
@@ -116,6 +116,33 @@ t.test("a saved model generates as the one that was loaded", async (t) => {
   await plain.save(other)
   t.notOk(existsSync(join(other, "generation_config.json")))
 })
+
+t.test(
+  "a model is not saved where another's generation_config.json would be read for it",
+  async (t) => {
+    const out = mkdtempSync(join(tmpdir(), "openelm-stale-"))
+    t.teardown(() => rmSync(out, { recursive: true }))
+    const old = '{"do_sample": true, "temperature": 9}'
+    writeFileSync(join(out, "generation_config.json"), old)
+    rmSync(file, { force: true })
+    await using plain = await OpenELM.load(golden.path, { backend, tokenizer: null })
+    await t.rejects(plain.save(out), {
+      name: "RangeError",
+      message: /holds a generation_config\.json, which would be read for this model, that has none/,
+    })
+    t.same(readdirSync(out), ["generation_config.json"])
+    t.equal(readFileSync(join(out, "generation_config.json"), "utf8"), old)
+    writeFileSync(file, JSON.stringify(sampled))
+    await using other = await OpenELM.load(golden.path, { backend, tokenizer: null })
+    await other.save(out)
+    await using again = await OpenELM.load(out, { backend, tokenizer: null })
+    t.match(
+      again.config.generation,
+      { temperature: 2.5, topK: 20 },
+      "its own takes the old one's place",
+    )
+  },
+)
 
 t.test("a tokenizer is not written where another would be read in its place", async (t) => {
   const out = mkdtempSync(join(tmpdir(), "openelm-tokenizers-"))

@@ -27,12 +27,14 @@ t.test("folders", async (t) => {
   const want = await logitsOf(golden.path)
 
   const file = await openSafetensors(join(golden.path, "model.safetensors"))
-  const tensors = [...file.tensors].map(([name, { shape, bytes }]) => {
-    const data = new Uint8Array(bytes)
-    file.read(name, 0, data)
-    return { name, shape, values: new Float32Array(data.buffer) }
-  })
-  file.close()
+  const tensors = await Promise.all(
+    [...file.tensors].map(async ([name, { shape, bytes }]) => {
+      const data = new Uint8Array(bytes)
+      await file.read(name, 0, data)
+      return { name, shape, values: new Float32Array(data.buffer) }
+    }),
+  )
+  await file.close()
 
   /** The golden model written anew, each number and name changed. */
   const rewritten = async (

@@ -139,7 +139,7 @@ t.test("a quantized folder says what it holds, and damage is refused", async (t)
   const entry = file.tensors.get(name)
   if (!entry) throw new Error(`${name} is missing`)
   const { offset, shape, bytes } = entry
-  file.close()
+  await file.close()
   t.same([shape.length, shape[2], bytes], [3, 288, shape.reduce((a, b) => a * b, 1)])
   for (const [label, word] of [
     ["nan", 0x7fc0],
@@ -175,7 +175,7 @@ t.test("quantize refuses what it cannot do, and leaves things as they are", asyn
   const weights = await readFile(join(broken, "model.safetensors"))
   const file = await openSafetensors(join(broken, "model.safetensors"))
   weights.writeUInt32LE(0x7fc00000, file.tensors.get("layers.0.attn.qkv_proj.weight")?.offset ?? 0)
-  file.close()
+  await file.close()
   await writeFile(join(broken, "model.safetensors"), weights)
   const fresh = join(dir, "fresh")
   const cases: readonly [string[], number, RegExp][] = [

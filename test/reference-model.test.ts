@@ -20,7 +20,7 @@ import {
   type LayerCache,
   lossTerms,
   OpenELM,
-  openModelFolder,
+  openModel,
   tensorShapes,
 } from "../model/index.ts"
 import { Holder } from "../model/weights/holder.ts"
@@ -52,9 +52,9 @@ for (const { label, open } of goldenBackends) {
   t.test(`golden model on ${label}`, async (t) => {
     const backend = await open()
     const model = await OpenELM.load(folder.path, { backend })
-    t.teardown(() => {
-      model.close()
-      backend.close()
+    t.teardown(async () => {
+      await model.close()
+      await backend.close()
     })
 
     const seen = await model.activations(ids)
@@ -86,9 +86,9 @@ for (const { label, open } of goldenBackends) {
     t.ok(absolute(steps.values, values) < 2e-5, "the cache holds the golden values")
 
     async function stepLogits(backend: Backend, prompt: number[], tokens: number[]) {
-      const opened = await openModelFolder(folder.path)
+      const opened = await openModel(folder.path)
       const loaded = await loadWeights(opened, backend, "f32")
-      opened.close()
+      await opened.close()
       const held = new Holder(backend)
       const decoder = { config: opened.config, weights: loaded.weights, recorderOf }
       const caches = allocateCaches(decoder, held, {
@@ -121,10 +121,10 @@ for (const { label, open } of goldenBackends) {
   t.test(`golden loss and gradients on ${label}`, async (t) => {
     const backend = await open()
     t.teardown(() => backend.close())
-    const opened = await openModelFolder(folder.path)
+    const opened = await openModel(folder.path)
     const { config } = opened
     const loaded = await loadWeights(opened, backend, "f32")
-    opened.close()
+    await opened.close()
     const held = new Holder(backend)
     const decoder = { config, weights: loaded.weights, recorderOf }
     const caches = allocateCaches(decoder, held, {

@@ -136,11 +136,11 @@ async function shardedFolder(from: string): Promise<string> {
   const map: Record<string, string> = {}
   for (const [i, [name, { dtype, shape, bytes }]] of [...file.tensors].entries()) {
     const data = new Uint8Array(bytes)
-    file.read(name, 0, data)
+    await file.read(name, 0, data)
     halves[i % 2 === 0 ? 0 : 1].set(name, { dtype, shape, data })
     map[name] = `part-${i % 2}.safetensors`
   }
-  file.close()
+  await file.close()
   for (const [i, half] of halves.entries()) {
     await writeSafetensors(join(path, `part-${i}.safetensors`), half)
   }

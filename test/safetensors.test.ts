@@ -28,9 +28,9 @@ function save(bytes: Uint8Array): string {
 
 const f32 = (shape: unknown, ...data_offsets: unknown[]) => ({ dtype: "F32", shape, data_offsets })
 
-const readAll = (file: SafetensorsFile, name: string): Uint8Array => {
+const readAll = async (file: SafetensorsFile, name: string): Promise<Uint8Array> => {
   const target = new Uint8Array(file.tensors.get(name)?.bytes ?? 0)
-  file.read(name, 0, target)
+  await file.read(name, 0, target)
   return target
 }
 
@@ -53,9 +53,9 @@ t.test("openSafetensors reads every fixture as its header says", async (t) => {
         t.match(file.tensors.get(key), { dtype, shape })
         const [begin, end] = data_offsets
         const expected = bytes.subarray(8 + length + begin, 8 + length + end)
-        t.equal(Buffer.compare(readAll(file, key), expected), 0, `${name} ${key}`)
+        t.equal(Buffer.compare(await readAll(file, key), expected), 0, `${name} ${key}`)
       }
-      file.close()
+      await file.close()
     }
   }
 })
@@ -64,10 +64,10 @@ t.test("read fills parts, also in shared memory, and refuses what lies outside",
   const path = fileURLToPath(new URL("model/weights.safetensors", fixtures))
   const file = await openSafetensors(path)
   const name = "layers.1.ffn.proj_2.weight"
-  const all = readAll(file, name)
+  const all = await readAll(file, name)
   const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true })
   const part = new Uint8Array(memory.buffer, 100, 33)
-  file.read(name, 7, part)
+  await file.read(name, 7, part)
   t.same([...part], [...all.subarray(7, 40)])
   t.equal(file.metadata.get("model"), "tiny-a")
   for (const [start, bytes] of [
@@ -77,23 +77,23 @@ t.test("read fills parts, also in shared memory, and refuses what lies outside",
     [0.5, 1],
     [Number.NaN, 1],
   ] as const) {
-    t.throws(() => file.read(name, start, new Uint8Array(bytes)), {
+    await t.rejects(file.read(name, start, new Uint8Array(bytes)), {
       name: "RangeError",
       message: `${path}: "${name}" has ${all.length} bytes, asked for ${bytes} from ${start}`,
     })
   }
-  t.throws(() => file.read("__proto__", 0, part), { name: "RangeError", message: /has no tensor/ })
-  file.close()
-  file.close()
-  t.throws(() => file.read(name, 0, part), { message: `${path} is closed. Open it again` })
+  await t.rejects(file.read("__proto__", 0, part), { name: "RangeError", message: /has no tensor/ })
+  await file.close()
+  await file.close()
+  await t.rejects(file.read(name, 0, part), { message: `${path} is closed. Open it again` })
 })
 
 t.test("a file that shrinks while it is open gives an error, not a wait", async (t) => {
   const path = save(fileOf({ x: f32([4], 0, 16) }, 16))
   const file = await openSafetensors(path)
   truncateSync(path, 60)
-  t.throws(() => readAll(file, "x"), { message: /ended early: it changed while open/ })
-  file.close()
+  await t.rejects(readAll(file, "x"), { message: /ended early: it changed while open/ })
+  await file.close()
 })
 
 t.test("unusual but valid files open", async (t) => {
@@ -118,8 +118,8 @@ t.test("unusual but valid files open", async (t) => {
   for (const [what, bytes, names] of valid) {
     const file = await openSafetensors(save(bytes))
     t.same([...file.tensors.keys()], names, what)
-    for (const name of names) readAll(file, name)
-    file.close()
+    for (const name of names) await readAll(file, name)
+    await file.close()
   }
   t.equal(({} as Record<string, unknown>).dtype, undefined, "Object.prototype is untouched")
 })
@@ -253,9 +253,9 @@ t.test("3000 random mutations open and read consistently, or give a clear error"
     try {
       const file = await openSafetensors(path)
       let sum = 0
-      for (const name of file.tensors.keys()) sum += readAll(file, name).length
+      for (const name of file.tensors.keys()) sum += (await readAll(file, name)).length
       const header = Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true))
-      file.close()
+      await file.close()
       opened++
       if (sum !== bytes.length - 8 - header) t.fail(`mutation ${i}: read ${sum} bytes`)
     } catch (error) {

@@ -16,7 +16,7 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import t from "tap"
 import { uniformAt } from "../engine/index.ts"
-import { openModelFolder, openSafetensors } from "../model/index.ts"
+import { openCheckpoint, openModel, openSafetensors } from "../model/index.ts"
 import { averaged, averageModels } from "../train/run/average.ts"
 import { checkpointsIn, readRunState } from "../train/run/checkpoint.ts"
 import { fixture, golden, goldenOf } from "./fixtures.ts"
@@ -136,9 +136,9 @@ t.test("a run learns, says how, and leaves checkpoints that others load", async 
   t.match(readFileSync(join(dir, "whole", "loss.svg"), "utf8"), /^<svg[\s\S]*<\/svg>/)
   const checkpoints = await checkpointsIn(join(dir, "whole"))
   t.equal(checkpoints.length, 4)
-  const folder = await openModelFolder(checkpoints[3] as string)
+  const folder = await openModel(checkpoints[3] as string)
   t.equal(folder.config.vocabSize, 259)
-  folder.close()
+  await folder.close()
   const said = await run(["generate", "the ", "--model", checkpoints[3] as string, "--seed", "1"])
   t.match(said.stdout, /^the /)
 })
@@ -214,12 +214,14 @@ t.test("kills at any moment while checkpoints are written leave whole ones", asy
 async function readable(path: string | undefined): Promise<number> {
   if (path === undefined) return 0
   const { step } = await readRunState(path)
-  const folder = await openModelFolder(path)
-  folder.close()
+  const folder = await openModel(path)
+  await folder.close()
   for (const name of ["model", "optimizer"]) {
     const file = await openSafetensors(join(path, `${name}.safetensors`))
-    for (const [tensor, { bytes }] of file.tensors) file.read(tensor, 0, new Uint8Array(bytes))
-    file.close()
+    for (const [tensor, { bytes }] of file.tensors) {
+      await file.read(tensor, 0, new Uint8Array(bytes))
+    }
+    await file.close()
   }
   return step
 }
@@ -266,23 +268,23 @@ t.test("settings that cannot be are one message", async (t) => {
 
 t.test("averages are the original's, to the bit", async (t) => {
   const files = await Promise.all(
-    [0, 1, 2].map((i) => openSafetensors(fixture(`average/input_${i}.safetensors`))),
+    [0, 1, 2].map((i) => openCheckpoint(fixture(`average/input_${i}.safetensors`))),
   )
   const want = await golden("average/expected.safetensors")
   const got = averaged(files)
   t.equal(got.size, want.size)
   for (const [name, { data }] of got) {
     const values: number[] = []
-    for (const piece of data as Iterable<Float32Array>) values.push(...piece)
+    for await (const piece of data as AsyncIterable<Float32Array>) values.push(...piece)
     t.same(values, [...goldenOf(want, name).values], name)
   }
-  for (const file of files) file.close()
+  for (const file of files) await file.close()
   const out = join(dir, "average")
   const { code, stdout, stderr } = await run(["average", out, join(dir, "whole")])
   t.equal(code, 0, stderr)
   t.match(stdout, /average of 4 checkpoints/)
   t.ok(existsSync(join(out, "tokenizer.json")) || readdirSync(out).length >= 3)
-  const folder = await openModelFolder(out)
-  folder.close()
+  const folder = await openModel(out)
+  await folder.close()
   await t.rejects(averageModels([out], join(dir, "one")), /two or more/)
 })

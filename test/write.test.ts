@@ -10,9 +10,9 @@ import {
 
 const root = t.testdir({})
 
-const readAll = (file: SafetensorsFile, name: string): Uint8Array<ArrayBuffer> => {
+const readAll = async (file: SafetensorsFile, name: string): Promise<Uint8Array<ArrayBuffer>> => {
   const target = new Uint8Array(file.tensors.get(name)?.bytes ?? 0)
-  file.read(name, 0, target)
+  await file.read(name, 0, target)
   return target
 }
 
@@ -33,12 +33,12 @@ t.test("writeSafetensors writes what openSafetensors reads, aligned and in piece
   await writeSafetensors(path, tensors, { format: "pt" })
   const file = await openSafetensors(path)
   t.same([...file.tensors.keys()], ["single", "half", "empty", "__proto__"])
-  t.same([...readAll(file, "__proto__")], [1, 2, 3, 4, 0, 6])
-  t.same(new Float32Array(readAll(file, "single").buffer), new Float32Array([1, 2]))
-  t.same(new Uint16Array(readAll(file, "half").buffer), half)
+  t.same([...(await readAll(file, "__proto__"))], [1, 2, 3, 4, 0, 6])
+  t.same(new Float32Array((await readAll(file, "single")).buffer), new Float32Array([1, 2]))
+  t.same(new Uint16Array((await readAll(file, "half")).buffer), half)
   t.equal(file.metadata.get("format"), "pt")
   t.equal((file.tensors.get("single")?.offset ?? 1) % 8, 0)
-  file.close()
+  await file.close()
 })
 
 t.test("a failed write leaves the old file and no temporary one", async (t) => {

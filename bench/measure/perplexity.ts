@@ -2,7 +2,7 @@
 // nats per token, from the logits, summed in float64. Windows follow each other without overlap.
 import { statSync } from "node:fs"
 import type { Backend } from "../../engine/index.ts"
-import { OpenELM, openModelFolder, type WeightDType, weightDTypes } from "../../model/index.ts"
+import { OpenELM, openModel, type WeightDType, weightDTypes } from "../../model/index.ts"
 import { readText } from "../../train/data/blocks.ts"
 import type { Report } from "./report.ts"
 
@@ -40,9 +40,9 @@ export async function benchPerplexity(
   { weights, text, tokens, dtypes }: PerplexityOptions,
   report: Report,
 ): Promise<PerplexityRow[]> {
-  const folder = await openModelFolder(weights)
+  const folder = await openModel(weights)
   const own = folder.format
-  folder.close()
+  await folder.close()
   const rows: PerplexityRow[] = []
   for (const dtype of own ? [own] : (dtypes ?? weightDTypes)) {
     await using model = await OpenELM.load(weights, { backend, dtype })

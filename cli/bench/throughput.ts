@@ -55,7 +55,7 @@ export const throughput = command({
     const names = weights === undefined ? flags.model : [weights]
     const lengths = { prompt, generate, explain }
     for (const name of names) {
-      checkFits(lengths, weights === undefined ? configOf(name) : (await readConfig(name)).config)
+      checkFits(lengths, weights === undefined ? configOf(name) : await readConfig(name))
     }
     const options = { ...lengths, weights, dtype, cache, repeat, seed }
     await measured(

@@ -43,6 +43,7 @@ export const olmo: Architecture<OlmoConfig, Weights> = {
   parse: olmoConfig,
   toJson,
   weights: weightsOf,
+  strays: ({ layout, tied }) => (tied ? { copies: copies[layout] } : {}),
 
   tables: ({ maxContext, headDim, ropeBase }) => ({
     angles: {
@@ -93,6 +94,12 @@ function clamp(x: Tensor, most: number): Tensor {
   const [low, high] = [constant([-most], [1]), constant([most], [1])]
   const cut = select(less(high, x), most, x)
   return select(less(cut, low), -most, cut)
+}
+
+/** Files of tied models may hold the output beside the embedding. */
+const copies = {
+  hf: new Map([["lm_head.weight", "embed_tokens.weight"]]),
+  native: new Map([["ff_out.weight", "wte.weight"]]),
 }
 
 // ---- Weights ------------------------------------------------------------------------------------

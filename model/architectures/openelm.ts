@@ -26,11 +26,19 @@ export interface Weights {
   readonly angles: Tensor // (positions, E)
 }
 
+const refused = new Map([
+  [
+    "lm_head.weight",
+    "but OpenELM's output shares token_embeddings.weight. Save the model again without lm_head.weight",
+  ],
+])
+
 export const openelm: Architecture<ModelConfig, Weights> = {
   modelType: "openelm",
   parse: parseConfig,
   toJson: configJson,
   weights: weightsOf,
+  strays: () => ({ refused }),
 
   tables: ({ maxContext, headDim, ropeBase }) => ({
     angles: {

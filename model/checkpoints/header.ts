@@ -1,6 +1,6 @@
 // The safetensors header: 8 bytes little-endian length, then JSON that gives every tensor a dtype,
 // a shape and a range of the data that follows. Reading bytes is left to safetensors.ts.
-import type { OpenFile } from "../files/disk.ts"
+import type { OpenFile } from "../files/tree.ts"
 import { isObject, parseJson, show } from "../json.ts"
 
 export const itemBytes = {
@@ -21,6 +21,16 @@ export const itemBytes = {
   F8_E5M2: 1,
 } as const
 
+/** Dtypes of weights by the engine's names and by the format's. */
+export const fileDTypes = { f32: "F32", f16: "F16", bf16: "BF16" } as const
+export type PlainDType = keyof typeof fileDTypes
+
+/** The engine's name of a dtype, where weights may have it. */
+export const engineDType = (dtype: FileDType): PlainDType | undefined =>
+  plainDTypes.find((name) => fileDTypes[name] === dtype)
+
+export const plainDTypes = Object.keys(fileDTypes) as readonly PlainDType[]
+
 /** Element types by the format's names. */
 export type FileDType = keyof typeof itemBytes
 
@@ -40,24 +50,38 @@ function refuse(path: string, reason: string): SyntaxError {
   )
 }
 
+/** A length of a possible header in eight bytes, and whether { follows. */
+async function beginning({ readAt }: OpenFile): Promise<{ length: number; isObject: boolean }> {
+  const first = new Uint8Array(9)
+  await readAt(0, first)
+  const length = Number(new DataView(first.buffer).getBigUint64(0, true))
+  return { length, isObject: first[8] === 123 }
+}
+
+/** Whether a file is of this format, whole or damaged. */
+export async function beginsLikeHeader(file: OpenFile): Promise<boolean> {
+  if (file.size < 9) return false
+  const { length, isObject } = await beginning(file)
+  return isObject && length <= maxHeaderBytes
+}
+
 /**
  * Checks everything that a file claims about its tensors, before any is read.
  * Throws SyntaxError that names the path and the tensor.
  */
-export async function readHeader(path: string, { size, readAt }: OpenFile) {
+export async function readHeader(file: OpenFile) {
+  const { name: path, size } = file
   if (size < 10) throw refuse(path, `it has ${size} bytes, too few for a header`)
-  const first = new Uint8Array(9)
-  await readAt(0, first)
-  const length = Number(new DataView(first.buffer).getBigUint64(0, true))
+  const { length, isObject: isJson } = await beginning(file)
   if (length > maxHeaderBytes) {
     throw refuse(path, `a header of ${length} bytes, at most ${maxHeaderBytes} are allowed`)
   }
   if (8 + length > size) {
     throw refuse(path, `a header of ${length} bytes in a file of ${size}, it may be cut off`)
   }
-  if (length < 2 || first[8] !== 123) throw refuse(path, "the header does not begin with {")
+  if (length < 2 || !isJson) throw refuse(path, "the header does not begin with {")
   const text = new Uint8Array(length)
-  await readAt(8, text)
+  await file.readAt(8, text)
   const header = parseJson(text, `Header of ${path}`, 4)
   if (!isObject(header)) throw refuse(path, "the header is not a JSON object")
   const tensors = new Map<string, TensorEntry>()

@@ -1,14 +1,10 @@
 // Reads and writes safetensors files piece by piece, never a whole file in memory. Files are not
 // trusted: header.ts checks what they claim. Which tensors a model needs is left to folder.ts.
 import { type WritableFile, writeAtomically } from "../files/atomic.ts"
-import {
-  cannot,
-  maxReadBytes,
-  type OpenFile,
-  openFile,
-  openIfThere,
-  type Reading,
-} from "../files/disk.ts"
+import { cannot, maxPieceBytes } from "../files/disk.ts"
+import type { Waiting } from "../files/http.ts"
+import { openFile } from "../files/source.ts"
+import type { OpenFile } from "../files/tree.ts"
 import { show } from "../json.ts"
 import {
   bytesOf,
@@ -26,8 +22,8 @@ export interface SafetensorsFile {
   readonly tensors: ReadonlyMap<string, TensorEntry>
   readonly metadata: ReadonlyMap<string, string>
   /** Fills `target` from byte `start` of a tensor. Throws RangeError outside of the tensor. */
-  read(name: string, start: number, target: Uint8Array): void | Promise<void>
-  close(): void
+  read(name: string, start: number, target: Uint8Array): Promise<void>
+  close(): Promise<void>
 }
 
 /** A tensor to write: little-endian data at once, or in pieces as they are made. */
@@ -38,29 +34,20 @@ export interface TensorData {
 }
 
 /**
- * Opens a safetensors file and checks its whole header; data is read later, piece by piece.
- * Throws SyntaxError for a malformed file, Error for one that cannot be opened.
+ * Opens a safetensors file by its path or URL and checks its whole header; data is read later, piece
+ * by piece. Throws SyntaxError for a malformed file, Error for one that cannot be opened.
  */
-export async function openSafetensors(
+export const openSafetensors = async (
   path: string,
-  reading: Reading = {},
-): Promise<SafetensorsFile> {
-  return safetensorsOf(path, await openFile(path, reading))
-}
+  waiting: Waiting = {},
+): Promise<SafetensorsFile> => safetensorsOf(await openFile(path, waiting))
 
-/** The same of a file that may be missing: undefined then. */
-export async function openSafetensorsIfThere(
-  path: string,
-  reading: Reading = {},
-): Promise<SafetensorsFile | undefined> {
-  const file = await openIfThere(path, reading)
-  return file && safetensorsOf(path, file)
-}
-
-async function safetensorsOf(path: string, file: OpenFile): Promise<SafetensorsFile> {
+/** The same of a file that is open; it is closed with it, or where it is none. */
+export async function safetensorsOf(file: OpenFile): Promise<SafetensorsFile> {
+  const path = file.name
   try {
-    const { tensors, metadata } = await readHeader(path, file)
-    const read = (name: string, start: number, target: Uint8Array): void | Promise<void> => {
+    const { tensors, metadata } = await readHeader(file)
+    const read = async (name: string, start: number, target: Uint8Array): Promise<void> => {
       const { offset, bytes } = entryOf(path, tensors, name)
       if (!Number.isSafeInteger(start) || start < 0 || start + target.length > bytes) {
         const asked = `asked for ${target.length} from ${show(start)}`
@@ -70,7 +57,7 @@ async function safetensorsOf(path: string, file: OpenFile): Promise<SafetensorsF
     }
     return { path, tensors, metadata, read, close: file.close }
   } catch (error) {
-    file.close()
+    await file.close()
     throw error
   }
 }
@@ -124,7 +111,7 @@ async function writeTensor(path: string, file: WritableFile, name: string, tenso
 
 async function writeAll(file: WritableFile, data: Uint8Array): Promise<void> {
   for (let done = 0; done < data.length; ) {
-    const length = Math.min(data.length - done, maxReadBytes)
+    const length = Math.min(data.length - done, maxPieceBytes)
     done += (await file.write(data, done, length)).bytesWritten
   }
 }

@@ -1,31 +1,22 @@
-// A model on a backend back into a folder: rows out of panels, tensor by tensor, so that other tools
-// and `OpenELM.load` read it. config.json comes last: a folder without it is unfinished.
-import {
-  allocate,
-  type Backend,
-  bufferOf,
-  type DType,
-  kindOf,
-  runOnce,
-  type Tensor,
-} from "../../engine/index.ts"
+// A model on a backend back into a folder that other tools and `OpenELM.load` read. How its tensors
+// leave the backend is left to weights/unpacking.ts.
+import { kindOf } from "../../engine/index.ts"
 import { fromNode } from "../../engine/node.ts"
-import { cast, unpack } from "../../ops/index.ts"
 import type { DecoderConfig } from "../architecture.ts"
 import { configJson } from "../config.ts"
 import { writeFileWhole } from "../files/atomic.ts"
-import { fileIn, isThere, pathToWrite } from "../files/disk.ts"
+import { diskTree } from "../files/disk.ts"
+import { pathToWrite } from "../files/source.ts"
+import type { FileTree } from "../files/tree.ts"
 import { generationFile, generationJson } from "../generate/generation.ts"
 import { type Tokenizer, tokenizerFiles } from "../tokenizer/index.ts"
-import { type Spec, specsOf, type WeightDType, weightDTypes } from "../weights/layout.ts"
-import { isQuantized } from "./format.ts"
-import { type FileDType, itemBytes } from "./header.ts"
+import { type WeightDType, weightDTypes } from "../weights/layout.ts"
+import { type FileDType, itemBytes, type PlainDType } from "./header.ts"
+import { isQuantized } from "./quantized_format.ts"
 import { type TensorData, writeSafetensors } from "./safetensors.ts"
 
 /** Dtypes in which rows are written. */
-export type SavedDType = "f32" | "f16" | "bf16"
-
-const fileDTypes = { f32: "F32", f16: "F16", bf16: "BF16" } as const
+export type SavedDType = PlainDType
 
 /** The dtype to write weights in that are kept in `kept`. Throws RangeError for others, and for weights
  *  that are quantized. */
@@ -40,52 +31,7 @@ export function savedDType(kept: WeightDType, asked: WeightDType = kept): SavedD
   )
 }
 
-/** Bytes that leave a backend at a time. */
-const pieceBytes = 16 << 20
-
-/** Tensors for `writeSafetensors`: each of the tensors' rows in a dtype, made when they are asked for, and
- *  given out when `check`, which may throw, has seen that they are what was in memory. */
-export function rowTensors(
-  config: DecoderConfig,
-  tensors: ReadonlyMap<string, Tensor>,
-  backend: Backend,
-  dtype: SavedDType,
-  prefix = "",
-  check?: () => Promise<void>,
-): Map<string, TensorData> {
-  return new Map(
-    specsOf(config).flatMap((spec) => {
-      if (!tensors.has(spec.name)) return []
-      const data = rowsOf(spec, tensors.get(spec.name) as Tensor, backend, dtype, check)
-      return [[prefix + spec.name, { dtype: fileDTypes[dtype], shape: spec.shape, data }]]
-    }),
-  )
-}
-
-async function* rowsOf(
-  { shape, halves: Halves, matrix }: Spec,
-  tensor: Tensor,
-  backend: Backend,
-  dtype: DType,
-  check?: () => Promise<void>,
-): AsyncGenerator<Uint8Array> {
-  const [N, K] = shape as [number, number]
-  const target = allocate(backend, shape, dtype, tensor)
-  try {
-    const rows = matrix ? unpack(tensor, { N, K, Halves, dtype }) : cast(tensor, dtype)
-    await runOnce(backend, [[target, rows]])
-    for (let at = 0; at < target.bytes; at += pieceBytes) {
-      const bytes = Math.min(pieceBytes, target.bytes - at)
-      const rows = await backend.read(bufferOf(target), bytes, at)
-      await check?.()
-      yield new Uint8Array(rows)
-    }
-  } finally {
-    bufferOf(target).free()
-  }
-}
-
-/** The same tensors, ending with RangeError at one that holds NaN or infinity: no file does. */
+/** Tensors, ending with RangeError at one that holds NaN or infinity: no file does. */
 export const onlyFinite = (tensors: ReadonlyMap<string, TensorData>): Map<string, TensorData> =>
   new Map(
     [...tensors].map(([name, tensor]) => [name, { ...tensor, data: finitePieces(name, tensor) }]),
@@ -129,10 +75,37 @@ export const savedFiles: readonly string[] = [
   ...tokenizerFiles,
 ]
 
+/** What a folder of the Hugging Face layout is made of. */
+export interface FolderParts {
+  /** config.json, an object for JSON.stringify. */
+  readonly config: object
+  readonly tensors: ReadonlyMap<string, TensorData>
+  /** `format` in the metadata of the weights. */
+  readonly mark: string
+  /** Files beside them, by name. */
+  readonly files: ReadonlyMap<string, Uint8Array>
+}
+
+/** Writes a folder, which is made if it is not there; each file whole or not at all, config.json last: a
+ *  folder without it is unfinished. */
+export async function writeFolder(
+  folder: string,
+  { config, tensors, mark, files }: FolderParts,
+): Promise<void> {
+  const { join } = fromNode("node:path")
+  await fromNode("node:fs/promises").mkdir(folder, { recursive: true })
+  await writeSafetensors(join(folder, "model.safetensors"), tensors, { format: mark })
+  for (const [name, bytes] of files) await writeFileWhole(join(folder, name), bytes)
+  await writeFileWhole(join(folder, "config.json"), jsonBytes(config))
+}
+
+const jsonBytes = (json: object): Uint8Array =>
+  new TextEncoder().encode(`${JSON.stringify(json, null, 2)}\n`)
+
 /**
  * Writes config.json, model.safetensors, the tokenizer's file and generation_config.json, if there
- * are any, into a folder, which is made if it is not there. Each file is written whole or not at all;
- * numbers that are not finite are none.
+ * are any, into a folder. Numbers that are not finite are none. Throws RangeError where files that are
+ * there already would be taken for this model's.
  */
 export async function saveModel(
   folder: string,
@@ -140,28 +113,36 @@ export async function saveModel(
   tensors: ReadonlyMap<string, TensorData>,
   tokenizer?: Tokenizer,
 ): Promise<void> {
-  const { mkdir } = fromNode("node:fs/promises")
-  const { join } = fromNode("node:path")
-  await mkdir(pathToWrite(folder, "the folder"), { recursive: true })
-  if (tokenizer) await checkTokenizers(folder, tokenizer)
-  await writeSafetensors(join(folder, "model.safetensors"), onlyFinite(tensors), { format: "pt" })
-  if (tokenizer) await writeFileWhole(join(folder, tokenizer.file.name), tokenizer.file.bytes)
-  const written = (json: object) => new TextEncoder().encode(`${JSON.stringify(json, null, 2)}\n`)
-  if (config.generation) {
-    const json = generationJson(config.generation)
-    await writeFileWhole(join(folder, generationFile), written(json))
-  }
-  await writeFileWhole(join(folder, "config.json"), written(configJson(config)))
+  const path = pathToWrite(folder, "the folder")
+  const tree = diskTree(path, false)
+  if (tokenizer) await checkTokenizers(tree, tokenizer)
+  const { generation } = config
+  if (!generation) await checkGeneration(tree)
+  const files = new Map<string, Uint8Array>()
+  if (tokenizer) files.set(tokenizer.file.name, tokenizer.file.bytes)
+  if (generation) files.set(generationFile, jsonBytes(generationJson(generation)))
+  const finite = onlyFinite(tensors)
+  await writeFolder(path, { config: configJson(config), tensors: finite, mark: "pt", files })
+}
+
+/** A model without its own way to generate must not be given another's, and that is not ours to
+ *  remove. */
+async function checkGeneration(tree: FileTree): Promise<void> {
+  if (!(await tree.has(generationFile))) return
+  throw new RangeError(
+    `${tree.name} holds a ${generationFile}, which would be read for this model, that has none. ` +
+      "Save into another folder, or remove it",
+  )
 }
 
 /** A tokenizer that is written must be the one that is read. Throws RangeError where it would not. */
-async function checkTokenizers(folder: string, tokenizer: Tokenizer): Promise<void> {
+async function checkTokenizers(tree: FileTree, tokenizer: Tokenizer): Promise<void> {
   const { name } = tokenizer.file
   const first = tokenizerFiles.slice(0, tokenizerFiles.indexOf(name as "tokenizer.json"))
   for (const other of first) {
-    if (!(await isThere(fileIn(folder, other)))) continue
+    if (!(await tree.has(other))) continue
     throw new RangeError(
-      `${folder} holds a ${other}, which is read before the ${name} of this model. ` +
+      `${tree.name} holds a ${other}, which is read before the ${name} of this model. ` +
         "Save into another folder, or remove it",
     )
   }

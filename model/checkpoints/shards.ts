@@ -1,40 +1,45 @@
 // The weights' files of a model folder: model.safetensors, or shards and the index that names them.
 // Files are not trusted: index and shards must agree, and shards lie in the same folder.
-import { fileIn, type Reading, readIfThere } from "../files/disk.ts"
+import { type FileTree, readIfThere } from "../files/tree.ts"
 import { isObject, parseJson, show } from "../json.ts"
 import { isBuffer } from "./names.ts"
-import { openSafetensorsIfThere, type SafetensorsFile } from "./safetensors.ts"
+import { type SafetensorsFile, safetensorsOf } from "./safetensors.ts"
 
+const weightsFile = "model.safetensors"
+const indexFile = "model.safetensors.index.json"
 const indexLimit = 16 << 20
 
-/** Adds the one file, or every shard, to `files`, which the caller closes. */
+/** One of these makes a folder one of weights. */
+export const weightsFiles: readonly string[] = [weightsFile, indexFile]
+
+/** Opens the one file, or every shard; undefined where a folder has neither. `limit`: most bytes of a
+ *  file that a server gives only as a whole. */
 export async function openWeights(
-  folder: string,
-  files: SafetensorsFile[],
-  reading: Reading,
-): Promise<void> {
-  const single = await openSafetensorsIfThere(fileIn(folder, "model.safetensors"), reading)
-  if (single) {
-    files.push(single)
-    return
-  }
-  const index = fileIn(folder, "model.safetensors.index.json")
-  const bytes = await readIfThere(index, indexLimit, reading)
-  if (!bytes) {
-    throw new Error(
-      `${folder} has neither model.safetensors nor model.safetensors.index.json. ` +
-        "Download the weights, or convert them to safetensors",
-    )
-  }
+  tree: FileTree,
+  limit: number | undefined,
+): Promise<readonly SafetensorsFile[] | undefined> {
+  const single = await tree.openIfThere(weightsFile, limit)
+  if (single) return [await safetensorsOf(single)]
+  const bytes = await readIfThere(tree, indexFile, indexLimit)
+  if (!bytes) return undefined
+  const index = tree.nameOf(indexFile)
   const shardOf = parseIndex(parseJson(bytes, index), index)
   const opened = new Map<string, SafetensorsFile>()
-  for (const shard of new Set(shardOf.values())) {
-    const file = await openSafetensorsIfThere(fileIn(folder, shard), reading)
-    if (!file) throw new Error(`${index} names ${show(shard)}, which is missing. Download it`)
-    files.push(file)
-    opened.set(shard, file)
+  try {
+    for (const shard of new Set(shardOf.values())) {
+      const file = await tree.openIfThere(shard, limit)
+      if (!file) {
+        const missing = `${index} names ${show(shard)}, which is missing. Download it`
+        throw new Error(tree.remark === undefined ? missing : `${missing}. ${tree.remark}`)
+      }
+      opened.set(shard, await safetensorsOf(file))
+    }
+    checkShards(index, shardOf, opened)
+  } catch (error) {
+    for (const file of opened.values()) await file.close()
+    throw error
   }
-  checkShards(index, shardOf, opened)
+  return [...opened.values()]
 }
 
 /** Tensor name → shard name. */

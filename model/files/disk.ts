@@ -1,141 +1,77 @@
-// Files of a model: in a folder, or behind an http or https URL (remote.ts). A path that begins with
-// http:// or https:// is a URL wherever a path is taken.
-import { kindOf } from "../../engine/index.ts"
+// Files in a folder on a disk, read piece by piece as they are asked for.
 import { fromNode } from "../../engine/node.ts"
-import { show } from "../json.ts"
 import { faultText } from "./faults.ts"
 import type { Waiting } from "./http.ts"
-import { likeOf } from "./kinds.ts"
-import { isRemote, openRemote, remoteFileIn } from "./remote.ts"
+import { checkFileName, closedError, type FileTree, type OpenFile } from "./tree.ts"
 
-/** A file that is open, to be read anywhere in it. */
-export interface OpenFile {
-  readonly size: number
-  /** Fills `target` from a position; at once from a disk, later from a server. */
-  readAt(position: number, target: Uint8Array): void | Promise<void>
-  close(): void
-}
+/** Longest single read or write: the system's own limit is just under 2 GiB. */
+export const maxPieceBytes = 1 << 30
 
-export interface Reading extends Waiting {
-  /** Most bytes of a file that a server gives only as a whole. */
-  readonly limit?: number
-}
-
-/** Longest single read: the system's own limit is just under 2 GiB. */
-export const maxReadBytes = 1 << 30
-
-/** What is given as path or URL, as a path; `name` says where. Throws TypeError for what is neither. */
-export function pathOf(given: string | URL, name = "a folder"): string {
-  if (typeof given !== "string" && !(given instanceof URL)) {
-    throw new TypeError(`${name} must be a path or a URL, got ${kindOf(given)}`)
+/** The files of a folder, or of the one that a file lies in. */
+export function diskTree(path: string, isFile: boolean, waiting: Waiting = {}): FileTree {
+  const { basename, dirname, join } = fromNode("node:path")
+  const [folder, file] = isFile ? [dirname(path), basename(path)] : [path, undefined]
+  const nameOf = (name: string): string => {
+    checkFileName(name)
+    return name === file ? path : join(folder, name)
   }
-  const url = String(given)
-  return /^file:\/\//i.test(url) ? fromNode("node:url").fileURLToPath(url) : url
+  const isThere = (name: string): boolean => fromNode("node:fs").existsSync(nameOf(name))
+  const open = async (name: string) => openOnDisk(nameOf(name), waiting)
+  return {
+    name: folder,
+    file,
+    path: folder,
+    nameOf,
+    open,
+    has: async (name) => isThere(name),
+    openIfThere: async (name) => (isThere(name) ? open(name) : undefined),
+  }
 }
 
-/** The same of what is to be written. Throws RangeError for what no disk holds. */
-export function pathToWrite(given: string | URL, name: string): string {
-  const path = pathOf(given, name)
-  if (path === "") throw new RangeError(`${name} is empty. Give the path of a folder`)
-  // Not C:\, which is a disk.
-  if (!/^(https?:|[a-z][a-z\d+.-]+:\/\/)/i.test(path)) return path
-  throw new RangeError(
-    `${name} is ${show(path)}, to which nothing can be written. Give a path or a file: URL`,
-  )
-}
-
-export const fileIn = (folder: string, name: string): string =>
-  isRemote(folder) ? remoteFileIn(folder, name) : fromNode("node:path").join(folder, name)
-
-/** A small file as a whole. Throws Error where it is missing, RangeError beyond `limit` bytes. */
-export async function readFile(
-  path: string,
-  limit: number,
-  waiting: Waiting = {},
-): Promise<Uint8Array> {
-  return contentOf(path, await openFile(path, { ...waiting, limit }), limit)
-}
-
-/** The same of a file that may be missing: undefined then. */
-export async function readIfThere(
-  path: string,
-  limit: number,
-  waiting: Waiting = {},
-): Promise<Uint8Array | undefined> {
-  const file = await openIfThere(path, { ...waiting, limit })
-  return file && contentOf(path, file, limit)
-}
-
-async function contentOf(path: string, file: OpenFile, limit: number): Promise<Uint8Array> {
+/** Whether there is something of that path, and no folder; undefined for nothing. */
+export function isFileOnDisk(path: string): boolean | undefined {
   try {
-    if (file.size > limit) {
-      throw new RangeError(
-        `${path} has ${file.size} bytes, expected at most ${limit}. Check the file`,
-      )
-    }
-    const bytes = new Uint8Array(file.size)
-    await file.readAt(0, bytes)
-    return bytes
-  } finally {
-    file.close()
+    const found = fromNode("node:fs").statSync(path, { throwIfNoEntry: false })
+    return found && !found.isDirectory()
+  } catch {
+    // What no system finds; whoever opens it hears why.
+    return undefined
   }
 }
 
 /** Opens a file for reading. Throws Error that names it where that fails. */
-export async function openFile(path: string, reading: Reading = {}): Promise<OpenFile> {
-  if (!isRemote(path)) return openOnDisk(path, reading)
-  const file = await openRemote(path, reading)
-  if (file) return file
-  throw new Error(`Cannot open ${path}: no such file. Check the address`)
-}
-
-/**
- * Opens a file that may be missing: undefined then. Many servers answer with a page of status 200
- * for what they lack, so that a file is there when it begins as its kind does.
- */
-export async function openIfThere(
-  path: string,
-  reading: Reading = {},
-): Promise<OpenFile | undefined> {
-  if (isRemote(path)) return openRemote(path, { ...reading, isLike: likeOf(path) })
-  return fromNode("node:fs").existsSync(path) ? openOnDisk(path, reading) : undefined
-}
-
-/** Whether there is such a file. */
-export async function isThere(path: string): Promise<boolean> {
-  const file = await openIfThere(path)
-  file?.close()
-  return file !== undefined
-}
-
-function openOnDisk(path: string, { signal }: Waiting): OpenFile {
+export async function openOnDisk(path: string, { signal }: Waiting = {}): Promise<OpenFile> {
   signal?.throwIfAborted()
-  const fs = fromNode("node:fs")
-  let open: number | undefined = descriptorOf(path)
+  const file = await handleOf(path)
+  const { size } = await file.stat()
+  let isOpen = true
   return {
-    size: fs.fstatSync(open).size,
-    readAt(position, target) {
+    name: path,
+    size,
+    async readAt(position, target) {
       signal?.throwIfAborted()
-      if (open === undefined) throw new Error(`${path} is closed. Open it again`)
+      if (!isOpen) throw closedError(path)
       for (let done = 0; done < target.length; ) {
-        const length = Math.min(target.length - done, maxReadBytes)
-        const count = fs.readSync(open, target, done, length, position + done)
-        if (count === 0)
+        const length = Math.min(target.length - done, maxPieceBytes)
+        const { bytesRead } = await file.read(target, done, length, position + done)
+        if (bytesRead === 0) {
           throw new Error(`${path} ended early: it changed while open. Open it again`)
-        done += count
+        }
+        done += bytesRead
       }
     },
-    close() {
-      if (open !== undefined) fs.closeSync(open)
-      open = undefined
+    async close() {
+      if (!isOpen) return
+      isOpen = false
+      await file.close()
     },
   }
 }
 
-function descriptorOf(path: string): number {
+async function handleOf(path: string) {
   try {
     checkPlain(path)
-    return fromNode("node:fs").openSync(path, "r")
+    return await fromNode("node:fs/promises").open(path, "r")
   } catch (error) {
     throw cannot("open", path, error)
   }

@@ -106,13 +106,19 @@ function retryAfterMs({ headers }: Response): number | undefined {
   return Number.isNaN(ms) ? undefined : Math.max(0, ms)
 }
 
-export function refused(url: string, { status, statusText }: Response): Error {
+/** Servers that list nothing answer so for what they lack, too. */
+export const mayBeLack = (status: number): boolean => status === 401 || status === 403
+
+export function refused(url: string, { status, statusText }: Response) {
   const name = statusText === "" ? "" : ` (${statusText})`
-  return new Error(
+  const said = `the server answers with status ${status}${name}`
+  const [reason, advice] =
     status === 404 || status === 410
-      ? `Cannot open ${url}: no such file, the server answers with status ${status}${name}. Check the address`
-      : `Cannot open ${url}: the server answers with status ${status}${name}. Check the address`,
-  )
+      ? [`no such file, ${said}`, ""]
+      : [said, mayBeLack(status) ? ", and that it is there and may be read" : ""]
+  return Object.assign(new Error(`Cannot open ${url}: ${reason}. Check the address${advice}`), {
+    status,
+  })
 }
 
 /** A page learns no more than that there was no answer it may read. */

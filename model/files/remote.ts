@@ -3,19 +3,20 @@
 // bytes mean is left to others.
 
 import { show } from "../json.ts"
-import type { OpenFile } from "./disk.ts"
 import {
   ask,
   bodyOf,
   isElsewhere,
   type Judge,
   leave,
+  mayBeLack,
   type Outcome,
   type Patience,
   refused,
   type Waiting,
 } from "./http.ts"
 import { judgedBytes } from "./kinds.ts"
+import { closedError, type OpenFile } from "./tree.ts"
 import { contradicts, isExact, rangeCondition, type Version, versionOf } from "./version.ts"
 
 /** Bytes asked for at a time, and how many such blocks of a file are kept. */
@@ -31,16 +32,8 @@ export interface RemoteReading extends Waiting {
   readonly limit?: number | undefined
   /** Judges by its first bytes whether an answer is the file, not a page in its place. */
   readonly isLike?: Judge | undefined
-}
-
-export const isRemote = (path: string): boolean => /^https?:\/\//i.test(path)
-
-/** The URL of a file in a folder; a query, such as that of a signed URL, stays. */
-export function remoteFileIn(folder: string, name: string): string {
-  if (!URL.canParse(folder)) throw new TypeError(`${show(folder)} is not the URL of a folder`)
-  const url = new URL(folder)
-  url.pathname = `${url.pathname.replace(/\/$/, "")}/${name}`
-  return url.href
+  /** Whether the server answers with this status, 401 or 403, for what it lacks. */
+  readonly isLack?: ((status: number) => Promise<boolean>) | undefined
 }
 
 /** Bytes of one answer, and which file they are of. */
@@ -51,13 +44,24 @@ interface Piece {
   readonly version: Version
 }
 
+/** Opens a file. Throws Error that names the URL where it is missing or cannot be read. */
+export async function openRequired(url: string, reading: RemoteReading = {}): Promise<OpenFile> {
+  const file = await openRemote(url, reading)
+  if (file) return file
+  throw new Error(`Cannot open ${url}: no such file. Check the address`)
+}
+
 /** Opens a file; undefined where the server has none, or answers with something else in its place.
  *  Throws Error that names the URL where it cannot be read. */
 export async function openRemote(
   url: string,
   reading: RemoteReading = {},
 ): Promise<OpenFile | undefined> {
-  const first = await firstPiece(url, reading)
+  const first = await firstPiece(url, reading).catch(async (error: Error) => {
+    const { status = 0 } = error as Partial<ReturnType<typeof refused>>
+    if (mayBeLack(status) && (await reading.isLack?.(status))) return undefined
+    throw error
+  })
   if (!first) return undefined
   const { size } = first
   const blocks = new Map<number, Uint8Array>()
@@ -71,10 +75,11 @@ export async function openRemote(
     return block
   }
   return {
+    name: url,
     size,
     async readAt(position, target) {
       reading.signal?.throwIfAborted()
-      if (closed) throw new Error(`${url} is closed. Open it again`)
+      if (closed) throw closedError(url)
       if (position + target.length > size) throw new Error(`${url} ended early. Load it again`)
       if (first.bytes.length === size) {
         target.set(first.bytes.subarray(position, position + target.length))
@@ -89,7 +94,7 @@ export async function openRemote(
         done += piece.length
       }
     },
-    close() {
+    async close() {
       closed = true
       blocks.clear()
     },

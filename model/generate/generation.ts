@@ -7,7 +7,7 @@
 // Fields that are missing or null say nothing, so that no other program's defaults come in with them;
 // all others, repetition_penalty among them, are left alone.
 import { isSingle } from "../../engine/index.ts"
-import { checkNumber, isObject, parseJson, show } from "../json.ts"
+import { checkNumber, isObject, show } from "../json.ts"
 
 export const generationFile = "generation_config.json"
 
@@ -19,13 +19,12 @@ export interface GenerationDefaults {
   readonly topP?: number
 }
 
-/** Reads the file. Throws SyntaxError, TypeError or RangeError that names `source` and the field. */
+/** What the parsed file says. Throws TypeError or RangeError that names `source` and the field. */
 export function parseGeneration(
-  bytes: Uint8Array,
+  json: unknown,
   vocabSize: number,
   source: string,
 ): GenerationDefaults {
-  const json = parseJson(bytes, source)
   if (!isObject(json)) throw new TypeError(`${source} is ${show(json)}, expected a JSON object`)
   const found: { -readonly [K in keyof GenerationDefaults]: GenerationDefaults[K] } = {}
   const { eos_token_id, do_sample, temperature, top_k, top_p } = json

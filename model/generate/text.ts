@@ -2,32 +2,38 @@
 // that follow into text.
 import type { DecoderConfig } from "../architecture.ts"
 import type { Waiting } from "../files/http.ts"
-import { loadIfThere, loadTokenizer, type Tokenizer } from "../tokenizer/index.ts"
+import { type FileSource, isSource } from "../files/source.ts"
+import { loadTokenizer, type Tokenizer } from "../tokenizer/index.ts"
 import { isList } from "./generate.ts"
 
-/** A tokenizer, where to load one from (a path, or "byte"), or null for none. */
-export type TokenizerOption = Tokenizer | string | null
+/** A tokenizer, where to load one from (as `loadTokenizer` takes it), or null for none. */
+export type TokenizerOption = Tokenizer | FileSource | null
 
-/** The tokenizer asked for, or that of the model's folder, if it has one. */
+/** The tokenizer asked for, or the model's own, if it has one. */
 export async function tokenizerFor(
   option: TokenizerOption | undefined,
   config: DecoderConfig,
-  folder?: string,
+  own: () => Promise<Tokenizer | undefined> = async () => undefined,
   waiting: Waiting = {},
 ): Promise<Tokenizer | undefined> {
   if (option === null) return undefined
-  const found = option ?? (folder === undefined ? undefined : await loadIfThere(folder, waiting))
+  const found = option ?? (await own())
   if (found === undefined) return undefined
-  const tokenizer = typeof found === "string" ? await loadTokenizer(found, waiting) : found
-  if (typeof tokenizer?.encode !== "function" || typeof tokenizer.stream !== "function") {
+  if (!isTokenizer(found) && !isSource(found)) {
     throw new TypeError("tokenizer must be a Tokenizer, the path of one, or null for none")
   }
+  const tokenizer = isTokenizer(found) ? found : await loadTokenizer(found, waiting)
   const { vocabSize } = tokenizer
   if (vocabSize <= config.vocabSize) return tokenizer
   throw new RangeError(
     `${config.name} has a vocabulary of ${config.vocabSize}, its tokenizer ${vocabSize} pieces. ` +
       "Give the tokenizer that it was trained with, or null for none",
   )
+}
+
+function isTokenizer(given: Tokenizer | FileSource): given is Tokenizer {
+  const { encode, stream } = Object(given) as Tokenizer
+  return typeof encode === "function" && typeof stream === "function"
 }
 
 /** The ids of a prompt: BOS and those of a text, or the numbers given. */

@@ -1,10 +1,9 @@
 // Text to token ids and back: SentencePiece's tokenizer.model, the Llama family's tokenizer.json,
 // or plain bytes.
 import { kindOf } from "../../engine/index.ts"
-import { fromNode } from "../../engine/node.ts"
-import { fileIn, isThere, readIfThere } from "../files/disk.ts"
 import { checkWaiting, type Waiting } from "../files/http.ts"
-import { isRemote } from "../files/remote.ts"
+import { type FileSource, treeOf } from "../files/source.ts"
+import { type FileTree, readIfThere } from "../files/tree.ts"
 import { isObject, parseJson } from "../json.ts"
 import { encoderOf } from "./bpe.ts"
 import { byteModelType, byteTokenizer, checkText, decodeWith } from "./bytes.ts"
@@ -54,62 +53,56 @@ const maxBytes = 64 << 20
  * "byte"; `file.name` says which it was. Throws Error for files that cannot be read, SyntaxError
  * for files that do not parse, RangeError for those that are not supported.
  */
-export async function loadTokenizer(path: string, waiting: Waiting = {}): Promise<Tokenizer> {
-  if (typeof path !== "string") {
-    throw new TypeError(`loadTokenizer: expected a path or "byte", got ${typeof path}`)
-  }
+export async function loadTokenizer(source: FileSource, waiting: Waiting = {}): Promise<Tokenizer> {
   checkWaiting(waiting)
-  if (path === "byte") return byteTokenizer()
-  const tokenizer = await loadIfThere(path, waiting)
+  if (source === "byte") return byteTokenizer()
+  const tree = treeOf(source, waiting, 'loadTokenizer: the path or "byte"')
+  const { name, file, remark } = tree
+  const tokenizer = await tokenizerAmong(tree, file === undefined ? tokenizerFiles : [file])
   if (tokenizer) return tokenizer
-  const isFile = !(await isFolder(path))
-  const reason = isFile ? "no such file" : "it has no tokenizer.model or tokenizer.json"
+  const [path, reason] =
+    file === undefined
+      ? [name, `it has no ${tokenizerFiles.toReversed().join(" or ")}`]
+      : [tree.nameOf(file), "no such file"]
   throw new Error(
     `Cannot open ${path}: ${reason}. Give a tokenizer.model, a tokenizer.json, ` +
-      'a folder with one, or "byte"',
+      `a folder with one, or "byte"${remark === undefined ? "" : `. ${remark}`}`,
   )
 }
 
-/** The tokenizer of a file or a folder, undefined where there is none. */
-export async function loadIfThere(
-  path: string,
-  waiting: Waiting = {},
+/** The tokenizer of a folder, undefined where it has none. */
+export const folderTokenizer = (tree: FileTree): Promise<Tokenizer | undefined> =>
+  tokenizerAmong(tree, tokenizerFiles)
+
+async function tokenizerAmong(
+  tree: FileTree,
+  files: readonly string[],
 ): Promise<Tokenizer | undefined> {
-  for (const file of await candidates(path)) {
-    const bytes = await readIfThere(file, maxBytes, waiting)
-    if (bytes) return parseTokenizer(bytes, file)
+  for (const file of files) {
+    const bytes = await readIfThere(tree, file, maxBytes)
+    if (bytes) return parseTokenizer(bytes, tree.nameOf(file))
   }
   return undefined
 }
 
 /** The tokenizer file of a folder, undefined where it has none; other paths as they are. */
 export async function tokenizerIn(path: string): Promise<string | undefined> {
-  if (!(await isFolder(path))) return path
-  for (const file of await candidates(path)) {
-    if (await isThere(file)) return file
-  }
-  return undefined
+  const tree = treeOf(path)
+  if (tree.file !== undefined) return path
+  const [first] = await namesIn(tree)
+  return first && tree.nameOf(first)
 }
 
 /** Names of the tokenizers that a folder holds, first the one that is read. */
 export async function tokenizersIn(path: string): Promise<string[]> {
-  if (path === "byte" || !(await isFolder(path))) return []
-  const found: string[] = []
-  for (const name of tokenizerFiles) if (await isThere(fileIn(path, name))) found.push(name)
-  return found
+  const tree = treeOf(path)
+  return path === "byte" || tree.file !== undefined ? [] : namesIn(tree)
 }
 
-/** Where a tokenizer may be: of a folder its files, else the path itself. Of a URL, whatever does
- *  not end like such a file is a folder. */
-const candidates = async (path: string): Promise<readonly string[]> =>
-  (await isFolder(path)) ? tokenizerFiles.map((name) => fileIn(path, name)) : [path]
-
-async function isFolder(path: string): Promise<boolean> {
-  if (isRemote(path)) return !/\.(model|json)$/.test(new URL(path).pathname)
-  const found = await fromNode("node:fs/promises")
-    .stat(path)
-    .catch(() => undefined)
-  return found?.isDirectory() ?? false
+async function namesIn(tree: FileTree): Promise<string[]> {
+  const found: string[] = []
+  for (const name of tokenizerFiles) if (await tree.has(name)) found.push(name)
+  return found
 }
 
 /** A tokenizer from the bytes of its file, of either format; `source` names it in messages. */

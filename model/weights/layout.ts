@@ -2,9 +2,9 @@
 // f32 for vectors. Where the numbers come from is left to weights.ts.
 import { type DType, itemBytes, sizeOf, type Tensor } from "../../engine/index.ts"
 import { blockBytes, blocksOf, pack, panelsOf, panelWidth, quantize } from "../../ops/index.ts"
-import type { DecoderConfig, WeightSpec } from "../architecture.ts"
+import type { DecoderConfig, WeightKind, WeightSpec } from "../architecture.ts"
 import { architectureOf } from "../architectures/index.ts"
-import { isQuantized, type QuantizedFormat } from "../checkpoints/format.ts"
+import { isQuantized, type QuantizedFormat } from "../checkpoints/quantized_format.ts"
 
 /** How weight matrices are kept: numbers of a dtype, or blocks of 8 or 4 bits with their scales. */
 export type WeightDType = "f32" | "f16" | "bf16" | QuantizedFormat
@@ -22,12 +22,13 @@ export interface Spec extends WeightSpec {
 export const specsOf = (config: DecoderConfig): Spec[] =>
   architectureOf(config)
     .weights(config)
-    .map((spec, index) => ({
-      ...spec,
-      index,
-      halves: spec.kind === "gated" ? 2 : 1,
-      matrix: spec.kind !== "vector",
-    }))
+    .map((weight, index) => ({ ...weight, index, ...formOf(weight.kind) }))
+
+/** How a backend keeps weights of a kind. */
+export const formOf = (kind: WeightKind): Pick<Spec, "halves" | "matrix"> => ({
+  halves: kind === "gated" ? 2 : 1,
+  matrix: kind !== "vector",
+})
 
 /** Bytes of the tables of a model, which are f32. */
 const tableBytes = (config: DecoderConfig): number =>
@@ -37,7 +38,10 @@ const tableBytes = (config: DecoderConfig): number =>
   )
 
 /** Shape and dtype on the backend: panels for a matrix, as it is for a vector. */
-export function stored(spec: Spec, dtype: WeightDType): { shape: number[]; dtype: DType } {
+export function stored(
+  spec: Pick<Spec, "shape" | "halves" | "matrix">,
+  dtype: WeightDType,
+): { shape: number[]; dtype: DType } {
   const { shape, halves, matrix } = spec
   if (!matrix) return { shape: [...shape], dtype: "f32" }
   const [N, K] = shape as [number, number]

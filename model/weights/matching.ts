@@ -1,214 +1,178 @@
-// A model folder: config.json with model.safetensors, or with shards and their index. Checks every
-// tensor's name, shape and dtype against the config when it is opened; reads rows when asked.
-import type { DecoderConfig } from "../architecture.ts"
-import { formatOf, markOf, type QuantizedFormat } from "../checkpoints/format.ts"
+// Which tensors of a checkpoint a model's weights are made of: found by the names that different programs
+// give them, and of the shapes that the config says. Reading them is left to rows.ts.
+import type { Rows, Strays, WeightSpec } from "../architecture.ts"
+import type { Checkpoint, StoredTensor } from "../checkpoints/checkpoint.ts"
+import { fileDTypes, plainDTypes } from "../checkpoints/header.ts"
 import { isBuffer, plainName } from "../checkpoints/names.ts"
-import type { SafetensorsFile, TensorEntry } from "../checkpoints/safetensors.ts"
-import { openWeights } from "../checkpoints/shards.ts"
-import { parameterCount, parseConfig, tensorShapes } from "../config.ts"
-import { fileIn, readFile, readIfThere } from "../files/disk.ts"
-import { checkWaiting, type Waiting } from "../files/http.ts"
-import { generationFile, parseGeneration } from "../generate/generation.ts"
-import { isObject, parseJson, show } from "../json.ts"
-import { specsOf, stored as storedForm } from "./layout.ts"
+import { isQuantized, type QuantizedFormat } from "../checkpoints/quantized_format.ts"
+import { show } from "../json.ts"
+import { formOf, stored, type WeightDType } from "./layout.ts"
+import { rowsOf, type TensorSource } from "./rows.ts"
 
-/** One weight in its file. */
-export interface TensorSource {
-  /** U8 for the panels of a quantized matrix. */
-  readonly dtype: "F32" | "F16" | "BF16" | "U8"
-  readonly shape: readonly number[]
-  /** The file, where there is one. */
-  readonly path?: string
-  /** Fills `target` with rows [start, start + count); a row of a vector is one number, one of
-   *  panels a panel. */
-  readRows(start: number, count: number, target: Uint8Array): void | Promise<void>
+/** A weight that a model needs. */
+export interface Wanted extends Pick<WeightSpec, "name" | "shape" | "kind" | "from"> {
+  /** Whether the model does without it where none of its tensors is there. */
+  readonly isOptional?: boolean
 }
 
-export interface ModelFolder {
-  readonly path: string
-  readonly config: DecoderConfig
-  /** The format of its matrices, where they are quantized already. */
-  readonly format: QuantizedFormat | undefined
-  /** A weight by the name it has in `tensorShapes`. Throws RangeError for other names. */
-  source(name: string): TensorSource
-  /** Opens the same folder once more, with its time limit but without its signal. */
-  reopen(): Promise<ModelFolder>
-  close(): void
-}
-
-/** A tensor as it lies in one of the files. */
-interface Stored {
-  readonly file: SafetensorsFile
-  readonly name: string
-  readonly entry: TensorEntry
-}
-
-const configLimit = 1 << 20
+type Tensors = Pick<Checkpoint, "name" | "tensors" | "panels">
 
 /**
- * Opens a folder in the Hugging Face layout, by its path or its http or https URL; tensor names may
- * have the prefixes and wrappers of names.ts. Reading from it ends with the signal, or when a server
- * is silent for too long. Throws SyntaxError, TypeError or RangeError that names the file and what
- * is wrong with it.
+ * The source of every weight by its name. Throws RangeError or TypeError for tensors that are missing,
+ * left over, there twice, of another shape or of a type that no kernel takes; `advice` ends what is said
+ * of the first two.
  */
-export async function openModelFolder(path: string, waiting: Waiting = {}): Promise<ModelFolder> {
-  checkWaiting(waiting)
-  const { config, format } = await readConfig(path, waiting)
-  const files: SafetensorsFile[] = []
-  const close = (): void => {
-    for (const file of files) file.close()
+export async function matched(
+  checkpoint: Tensors,
+  wanted: readonly Wanted[],
+  { copies, refused }: Strays,
+  advice: string,
+): Promise<Map<string, TensorSource>> {
+  const { name: at, panels } = checkpoint
+  const found = await byPlainName(checkpoint, copies)
+  const lists = wanted.map((weight) => ({ weight, parts: partsOf(weight, panels) }))
+  const known = new Set(lists.flatMap(({ parts }) => parts.map(({ name }) => name)))
+  const unexpected = [...found.keys()].filter((name) => !known.has(name))
+  for (const name of unexpected) {
+    const why = refused?.get(name)
+    if (why !== undefined) throw new RangeError(`${at} has ${name}, ${why}`)
   }
-  try {
-    await openWeights(path, files, { ...waiting, limit: weightsLimit(config) })
-    for (const file of files) checkMark(file, format)
-    const sources = sourcesOf(path, config, format, storedTensors(path, files))
-    const source = (name: string): TensorSource => {
-      const found = sources.get(name)
-      if (found) return found
-      throw new RangeError(
-        `${path} has no weight ${show(name)}. Use a name of tensorShapes(config)`,
-      )
-    }
-    const { timeoutMs } = waiting
-    const reopen = () => openModelFolder(path, { timeoutMs })
-    return { path, config, format, source, reopen, close }
-  } catch (error) {
-    close()
-    throw error
-  }
-}
-
-/** What config.json and, if it is there, generation_config.json of a folder say. */
-export async function readConfig(
-  path: string,
-  waiting: Waiting = {},
-): Promise<Pick<ModelFolder, "config" | "format">> {
-  const file = fileIn(path, "config.json")
-  const json = parseJson(await readFile(file, configLimit, waiting), file)
-  const config = parseConfig(json, file)
-  const format = isObject(json) ? formatOf(json, file) : undefined
-  const other = fileIn(path, generationFile)
-  const bytes = await readIfThere(other, configLimit, waiting)
-  if (!bytes) return { config, format }
-  const generation = parseGeneration(bytes, config.vocabSize, other)
-  return { config: { ...config, generation }, format }
-}
-
-// ---- Tensors ------------------------------------------------------------------------------------
-
-/** More bytes than any file of such a model has: its weights in f32, as much padding as they may have,
- *  buffers that some exports carry, and a header. */
-const weightsLimit = (config: DecoderConfig): number => 5 * parameterCount(config) + 2 ** 27
-
-/** A file says itself which format its panels have, and config.json must say the same. */
-function checkMark({ path, metadata }: SafetensorsFile, format: QuantizedFormat | undefined): void {
-  const mark = metadata.get("format")
-  if (format ? mark === markOf(format) : !mark?.startsWith("openelm-")) return
-  throw new RangeError(
-    `${path} has the format ${show(mark)} in its metadata, expected ` +
-      `${format ? show(markOf(format)) : "none"} as config.json names its quantization. ` +
-      "Quantize the model again",
+  const needed = lists.filter(
+    ({ weight, parts }) => !weight.isOptional || parts.some(({ name }) => found.has(name)),
+  )
+  const missing = needed.flatMap(({ parts }) =>
+    parts.map(({ name }) => name).filter((name) => !found.has(name)),
+  )
+  if (missing.length > 0) throw wrongNames(at, "misses", [...new Set(missing)], advice)
+  if (unexpected.length > 0) throw wrongNames(at, "has unexpected", unexpected, advice)
+  return new Map(
+    needed.map(({ weight, parts }) => {
+      const pieces = parts.map(({ name, ...rows }) => ({
+        ...rows,
+        tensor: found.get(name) as StoredTensor,
+      }))
+      return [weight.name, sourceOf(weight, pieces, panels)]
+    }),
   )
 }
 
-/** All tensors of the files by their plain name. */
-function storedTensors(folder: string, files: readonly SafetensorsFile[]): Map<string, Stored> {
-  const found = new Map<string, Stored>()
-  for (const file of files) {
-    for (const [name, entry] of file.tensors) {
-      if (isBuffer(name)) continue
-      const plain = plainName(name)
-      const other = found.get(plain)
-      if (other) {
-        throw new RangeError(
-          `${folder} has both ${show(other.name)} and ${show(name)}. Remove one of them`,
-        )
-      }
-      found.set(plain, { file, name, entry })
+/** Rows of a tensor by its plain name, of which each is read. */
+type Part = Required<Rows>
+type Piece = Omit<Part, "name"> & { readonly tensor: StoredTensor }
+
+/** What a weight is made of. Panels are kept as the engine has them: each weight is one tensor. */
+function partsOf({ name, shape, from }: Wanted, panels: QuantizedFormat | undefined): Part[] {
+  const rows = shape[0] as number
+  const parts = panels || !from ? [{ name }] : from
+  return parts.map(({ name, start = 0, count = rows }: Rows) => ({
+    name: plainName(name),
+    start,
+    count,
+  }))
+}
+
+/** Numbers, of one tensor or of several, or panels. */
+function sourceOf(
+  { kind, shape }: Wanted,
+  pieces: readonly Piece[],
+  panels: QuantizedFormat | undefined,
+): TensorSource {
+  if (panels) {
+    const [{ tensor }] = pieces as [Piece]
+    const kept = stored({ shape, ...formOf(kind) }, panels)
+    checkTensor(tensor, kept.shape, [kept.dtype === "u8" ? panels : "f32"], false)
+    return rowsOf([{ tensor, start: 0, count: kept.shape[0] as number }], kept.shape)
+  }
+  // An embedding may have more rows than the vocabulary: padding, left unread.
+  const isPadded = kind === "embedding" && pieces.length === 1
+  const ends = new Map<StoredTensor, number>()
+  for (const { tensor, start, count } of pieces) {
+    ends.set(tensor, Math.max(ends.get(tensor) ?? 0, start + count))
+  }
+  for (const [tensor, rows] of ends) {
+    checkTensor(tensor, [rows, ...shape.slice(1)], plainDTypes, isPadded)
+  }
+  return rowsOf(pieces, shape)
+}
+
+/** All tensors by their plain name; copies are checked, and taken where there is nothing else. */
+async function byPlainName(
+  { name: at, tensors }: Tensors,
+  copies: Strays["copies"] = new Map(),
+): Promise<Map<string, StoredTensor>> {
+  const found = new Map<string, StoredTensor>()
+  for (const [name, tensor] of tensors) {
+    if (isBuffer(name)) continue
+    const plain = plainName(name)
+    const other = found.get(plain)
+    if (other) {
+      throw new RangeError(
+        `${at} has both ${show(other.name)} and ${show(name)}. Remove one of them`,
+      )
     }
+    found.set(plain, tensor)
+  }
+  for (const [name, original] of copies) {
+    const copy = found.get(name)
+    if (!copy) continue
+    found.delete(name)
+    const other = found.get(original)
+    if (other) await checkCopy(copy, other)
+    else found.set(original, copy)
   }
   return found
 }
 
-function sourcesOf(
-  folder: string,
-  config: DecoderConfig,
-  format: QuantizedFormat | undefined,
-  stored: ReadonlyMap<string, Stored>,
-): Map<string, TensorSource> {
-  const expected = tensorShapes(config)
-  const unexpected = [...stored.keys()].filter((name) => !expected.has(name))
-  if (unexpected.includes("lm_head.weight")) {
-    throw new RangeError(
-      `${folder} has lm_head.weight, but OpenELM's output shares token_embeddings.weight. ` +
-        "Save the model again without lm_head.weight",
-    )
-  }
-  const missing = [...expected.keys()].filter((name) => !stored.has(name))
-  if (missing.length > 0) throw wrongNames(folder, "misses", missing, config)
-  if (unexpected.length > 0) throw wrongNames(folder, "has unexpected", unexpected, config)
-  const sources = new Map<string, TensorSource>()
-  if (format) {
-    for (const spec of specsOf(config)) {
-      const { shape, dtype } = storedForm(spec, format)
-      const want = dtype === "u8" ? "U8" : "F32"
-      sources.set(spec.name, sourceOf(stored.get(spec.name) as Stored, shape, [want], false))
-    }
-    return sources
-  }
-  for (const [name, { shape, kind }] of expected) {
-    const found = stored.get(name) as Stored
-    sources.set(name, sourceOf(found, shape, plainDTypes, kind === "embedding"))
-  }
-  return sources
-}
+const copyBytes = 16 << 20
 
-function wrongNames(folder: string, what: string, names: readonly string[], config: DecoderConfig) {
-  const more = names.length > 3 ? ` and ${names.length - 3} more` : ""
-  return new RangeError(
-    `${folder} ${what} ${names.length === 1 ? "tensor" : `${names.length} tensors:`} ` +
-      `${names.slice(0, 3).map(show).join(", ")}${more}. ` +
-      `Is its config.json (${config.layers} layers) that of these weights?`,
+/** Throws RangeError where a tensor that should be a copy of another is not: a model has only one. */
+async function checkCopy(copy: StoredTensor, original: StoredTensor): Promise<void> {
+  const { shape, dtype, bytes } = original
+  const differ = new RangeError(
+    `${copy.file}: ${show(copy.name)} is not the same as ${show(original.name)}, but a model of this ` +
+      "kind has only one of them. Use another model",
   )
+  if (copy.dtype !== dtype || copy.shape.join() !== shape.join()) throw differ
+  const [rows = 1] = shape
+  const most = Math.max(1, Math.floor((copyBytes * rows) / bytes))
+  for (let start = 0; start < rows; start += most) {
+    const count = Math.min(most, rows - start)
+    const [a, b] = [copy, original].map(() => new Uint8Array((bytes / rows) * count))
+    await copy.read(start, count, a as Uint8Array)
+    await original.read(start, count, b as Uint8Array)
+    if (a?.some((byte, i) => byte !== b?.[i])) throw differ
+  }
 }
 
-type SourceDType = TensorSource["dtype"]
-const plainDTypes: readonly SourceDType[] = ["F32", "F16", "BF16"]
+// ---- Errors -------------------------------------------------------------------------------------
 
-/** Checks one tensor. An embedding may have more rows than the vocabulary: padding, left unread. */
-function sourceOf(
-  stored: Stored,
-  shape: readonly number[],
-  dtypes: readonly SourceDType[],
-  isEmbedding: boolean,
-): TensorSource {
-  const { file, name, entry } = stored
-  const at = `${file.path}: ${show(name)}`
-  const dtype = dtypes.find((known) => known === entry.dtype)
-  const [rows, ...row] = shape as readonly [number, ...number[]]
-  const [storedRows = 0, ...storedRow] = entry.shape
-  const rowsFit = storedRows === rows || (isEmbedding && storedRows > rows)
+function checkTensor(
+  { file, name, shape, dtype, form }: StoredTensor,
+  wanted: readonly number[],
+  forms: readonly WeightDType[],
+  isPadded: boolean,
+): void {
+  const at = `${file}: ${show(name)}`
+  const [rows = 0, ...row] = wanted
+  const [storedRows = 0, ...storedRow] = shape
+  const rowsFit = storedRows === rows || (isPadded && storedRows > rows)
   if (!rowsFit || storedRow.length !== row.length || row.some((n, i) => n !== storedRow[i])) {
-    const least = isEmbedding ? " or more rows" : ""
+    const least = isPadded ? " or more rows" : ""
     throw new RangeError(
-      `${at} has shape ${show(entry.shape)}, expected ${show(shape)}${least}. ` +
+      `${at} has shape ${show(shape)}, expected ${show(wanted)}${least}. ` +
         "Is config.json that of these weights?",
     )
   }
-  if (!dtype) {
-    const expected = dtypes.join(", ").replace(/, (?=\w+$)/, " or ")
-    throw new TypeError(`${at} is ${entry.dtype}, expected ${expected}. Convert the model`)
-  }
-  const rowBytes = entry.bytes / storedRows
-  const readRows = (start: number, count: number, target: Uint8Array): void | Promise<void> => {
-    const inside = Number.isInteger(start) && start >= 0 && Number.isInteger(count) && count >= 0
-    if (!inside || start + count > rows || target.length !== count * rowBytes) {
-      throw new RangeError(
-        `${at}: asked for ${show(count)} rows from ${show(start)} of ${rows} into ` +
-          `${target.length} bytes, each takes ${rowBytes}`,
-      )
-    }
-    return file.read(name, start * rowBytes, target)
-  }
-  return { dtype, shape, path: file.path, readRows }
+  if (form !== undefined && forms.includes(form)) return
+  const names = forms.map((form) => (isQuantized(form) ? "U8" : fileDTypes[form]))
+  const expected = names.join(", ").replace(/, (?=\w+$)/, " or ")
+  throw new TypeError(`${at} is ${dtype}, expected ${expected}. Convert the model`)
+}
+
+function wrongNames(at: string, what: string, names: readonly string[], advice: string) {
+  const more = names.length > 3 ? ` and ${names.length - 3} more` : ""
+  return new RangeError(
+    `${at} ${what} ${names.length === 1 ? "tensor" : `${names.length} tensors:`} ` +
+      `${names.slice(0, 3).map(show).join(", ")}${more}. ${advice}`,
+  )
 }

@@ -15,12 +15,10 @@ import {
 } from "../../engine/index.ts"
 import { panelWidth } from "../../ops/index.ts"
 import { packed, type Spec, type WeightDType } from "./layout.ts"
-import type { TensorSource } from "./matching.ts"
+import type { TensorSource } from "./rows.ts"
 
 /** Bytes of staging for weights on their way from a file into panels. */
 export const stagingBytes = 16 << 20
-
-const dtypeOf = { F32: "f32", F16: "f16", BF16: "bf16", U8: "u8" } as const
 
 /** Sees rows on the backend beside the panels that were made of them. */
 export type Compare = (x: Tensor, panels: Tensor) => Promise<void>
@@ -32,7 +30,7 @@ export async function loadVector(
   backend: Backend,
 ): Promise<void> {
   const [D] = spec.shape as [number]
-  const dtype = dtypeOf[source.dtype]
+  const { dtype } = source
   const raw = new Uint8Array(D * itemBytes(dtype))
   await source.readRows(0, D, raw)
   const values = decode(dtype, viewOf(dtype, raw.buffer))
@@ -53,7 +51,7 @@ export async function loadMatrix(
   const [N, K] = spec.shape as [number, number]
   const { halves } = spec
   const named = { ...spec, name: nameIn(source, spec) }
-  const dtype = dtypeOf[source.dtype]
+  const { dtype } = source
   const rowBytes = K * itemBytes(dtype)
   const half = N / halves
   const most = Math.max(1, Math.floor(stagingBytes / (rowBytes * panelWidth * halves))) * panelWidth
@@ -141,8 +139,8 @@ function badScales(panels: Uint8Array<ArrayBuffer>, Z: number): number {
 }
 
 /** A tensor's name for a message, after that of its file. */
-const nameIn = ({ path }: TensorSource, { name }: Spec): string =>
-  path ? `${path}: ${name}` : name
+const nameIn = ({ file }: TensorSource, { name }: Spec): string =>
+  file ? `${file}: ${name}` : name
 
 const notFinite = (name: string, count: number, total: number, dtype: string): Error =>
   new RangeError(

@@ -4,10 +4,10 @@ import { allocate, type Backend, bufferOf, runOnce, type Tensor } from "../../en
 import { randomNormal, randomPanels } from "../../ops/index.ts"
 import type { DecoderConfig, DecoderWeights, Parts } from "../architecture.ts"
 import { architectureOf } from "../architectures/index.ts"
-import { isQuantized } from "../checkpoints/format.ts"
+import { isQuantized } from "../checkpoints/quantized_format.ts"
+import type { OpenedModel } from "../opened.ts"
 import { Holder } from "./holder.ts"
 import { packed, type Spec, specsOf, stored, type WeightDType, weightBytes } from "./layout.ts"
-import type { ModelFolder } from "./matching.ts"
 import { loadMatrix, loadPanels, loadVector } from "./reading.ts"
 
 /** Done and total bytes of weights. */
@@ -55,13 +55,13 @@ export function randomWeights(
 /** The weights of a folder; those of a quantized one only in its own format.
  *  Throws RangeError naming the tensor that holds NaN or infinity. */
 export function loadWeights(
-  folder: ModelFolder,
+  folder: OpenedModel,
   backend: Backend,
   dtype: WeightDType,
   { room, progress }: Filling = {},
 ): Promise<LoadedWeights> {
   const outline = outlineWeights(folder.config, backend, dtype, room)
-  const fillFrom = (open: ModelFolder, told?: Progress): Promise<void> =>
+  const fillFrom = (open: OpenedModel, told?: Progress): Promise<void> =>
     fillWeights(open.config, backend, outline, told, async (spec, target) => {
       const source = open.source(spec.name)
       if (!spec.matrix) return loadVector(source, spec, target, backend)

@@ -55,7 +55,7 @@ async function makeShards(folder: string): Promise<void> {
     )
     await writeSafetensors(join(folder, shard), new Map(tensors))
   }
-  file.close()
+  await file.close()
   execFileSync("rm", [join(folder, "model.safetensors")])
   const index = { metadata: { total_size: 1 }, weight_map: map }
   writeFileSync(join(folder, "model.safetensors.index.json"), JSON.stringify(index))

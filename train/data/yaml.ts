@@ -1,5 +1,5 @@
 // YAML files of data: YAML 1.2 with merge keys, errors as one line that names the place.
-import { readFile } from "../../model/files/disk.ts"
+import { contentOf, openFile } from "../../model/index.ts"
 import { brief } from "../../model/json.ts"
 
 /** Far beyond any list of sources or settings. */
@@ -7,7 +7,8 @@ const mostBytes = 1 << 20
 
 /** The value of a YAML file. Throws Error where it cannot be read, SyntaxError where it does not parse. */
 export async function readYaml(path: string): Promise<unknown> {
-  return parseYaml(new TextDecoder().decode(await readFile(path, mostBytes)), path)
+  const file = await openFile(path, { limit: mostBytes })
+  return parseYaml(new TextDecoder().decode(await contentOf(file, mostBytes)), path)
 }
 
 /** The value of a YAML text. Throws SyntaxError naming `from` and the line. */

@@ -1,24 +1,24 @@
 // The average of checkpoints, as the release made its models: tensor by tensor, summed in float64,
 // in the dtype of the first.
 import { type DType, decode, encode, viewOf } from "../../engine/index.ts"
-import { fromNode } from "../../engine/node.ts"
 import {
-  openSafetensors,
-  readConfig,
-  type SafetensorsFile,
+  type Checkpoint,
+  configIn,
+  fileDTypes,
+  openCheckpoint,
+  type SavedDType,
+  type StoredTensor,
   saveModel,
   type TensorData,
   type Tokenizer,
 } from "../../model/index.ts"
 import { show } from "../../model/json.ts"
 
-/** Numbers that are averaged at a time. */
-const numbersAtATime = 1 << 22
-
-const dtypeOf: Readonly<Record<string, DType>> = { F32: "f32", F16: "f16", BF16: "bf16" }
+/** Bytes of each checkpoint that are averaged at a time. */
+const pieceBytes = 16 << 20
 
 /**
- * Writes the average of model folders into a new one, with the first's config.json and the given
+ * Writes the average of models into a new folder, with the first's config.json and the given
  * tokenizer. Throws RangeError naming the tensor that differs in shape or dtype, or is missing.
  */
 export async function averageModels(
@@ -26,47 +26,49 @@ export async function averageModels(
   out: string,
   tokenizer?: Tokenizer,
 ): Promise<void> {
-  const { join } = fromNode("node:path")
   if (folders.length < 2) throw new RangeError("average: give two or more model folders")
-  const files: SafetensorsFile[] = []
+  const checkpoints: Checkpoint[] = []
   try {
-    for (const folder of folders) {
-      files.push(await openSafetensors(join(folder, "model.safetensors")))
-    }
-    const { config } = await readConfig(folders[0] as string)
-    await saveModel(out, config, averaged(files), tokenizer)
+    for (const folder of folders) checkpoints.push(await openCheckpoint(folder))
+    const config = await configIn(checkpoints[0] as Checkpoint)
+    await saveModel(out, config, averaged(checkpoints), tokenizer)
   } finally {
-    for (const file of files) file.close()
+    for (const checkpoint of checkpoints) await checkpoint.close()
   }
 }
 
+type Tensors = Pick<Checkpoint, "name" | "tensors">
+
 /** Tensors for `writeSafetensors`, averaged as they are asked for. */
-export function averaged(files: readonly SafetensorsFile[]): Map<string, TensorData> {
-  const [first, ...others] = files as [SafetensorsFile, ...SafetensorsFile[]]
+export function averaged(checkpoints: readonly Tensors[]): Map<string, TensorData> {
+  const [first, ...others] = checkpoints as [Tensors, ...Tensors[]]
   for (const other of others) checkAlike(first, other)
   return new Map(
-    [...first.tensors].map(([name, { dtype, shape }]): [string, TensorData] => {
-      const kept = dtypeOf[dtype]
-      if (kept === undefined) {
-        throw new RangeError(`${first.path}: ${show(name)} is ${dtype}, expected F32, F16 or BF16`)
+    [...first.tensors].map(([name, { file, dtype, shape, form }]): [string, TensorData] => {
+      if (form === undefined || !Object.hasOwn(fileDTypes, form)) {
+        throw new RangeError(`${file}: ${show(name)} is ${dtype}, expected F32, F16 or BF16`)
       }
-      return [name, { dtype, shape, data: averageOf(name, files, kept) }]
+      const kept = form as SavedDType
+      const tensors = checkpoints.map(({ tensors }) => tensors.get(name) as StoredTensor)
+      return [name, { dtype: fileDTypes[kept], shape, data: averageOf(tensors, kept) }]
     }),
   )
 }
 
-function* averageOf(
-  name: string,
-  files: readonly SafetensorsFile[],
+async function* averageOf(
+  tensors: readonly StoredTensor[],
   dtype: DType,
-): Generator<ArrayBufferView> {
-  const { bytes } = (files[0] as SafetensorsFile).tensors.get(name) as { bytes: number }
-  const most = numbersAtATime * (dtype === "f32" ? 4 : 2)
-  for (let at = 0; at < bytes; at += most) {
-    const raw = new Uint8Array(Math.min(most, bytes - at))
+): AsyncGenerator<ArrayBufferView> {
+  const { shape, bytes } = tensors[0] as StoredTensor
+  const [rows = 1] = shape
+  const rowBytes = bytes / rows
+  const most = Math.max(1, Math.floor(pieceBytes / rowBytes))
+  for (let start = 0; start < rows; start += most) {
+    const count = Math.min(most, rows - start)
+    const raw = new Uint8Array(count * rowBytes)
     let sum: Float64Array | undefined
-    for (const file of files) {
-      file.read(name, at, raw)
+    for (const tensor of tensors) {
+      await tensor.read(start, count, raw)
       const values = decode(dtype, viewOf(dtype, raw.buffer))
       if (sum)
         for (let i = 0; i < sum.length; i++) sum[i] = (sum[i] as number) + (values[i] as number)
@@ -75,21 +77,21 @@ function* averageOf(
     const all = sum as Float64Array
     yield encode(
       dtype,
-      all.map((x) => x / files.length),
+      all.map((x) => x / tensors.length),
     )
   }
 }
 
-function checkAlike(first: SafetensorsFile, other: SafetensorsFile): void {
+function checkAlike(first: Tensors, other: Tensors): void {
   for (const [name, { dtype, shape }] of first.tensors) {
     const found = other.tensors.get(name)
     if (found?.dtype === dtype && found.shape.join() === shape.join()) continue
     const is = found ? `${found.dtype} ${show(found.shape)}` : "missing"
     throw new RangeError(
-      `${other.path}: ${show(name)} is ${is}, ${first.path} has ${dtype} ${show(shape)}`,
+      `${other.name}: ${show(name)} is ${is}, ${first.name} has ${dtype} ${show(shape)}`,
     )
   }
   const more = [...other.tensors.keys()].find((name) => !first.tensors.has(name))
   if (more === undefined) return
-  throw new RangeError(`${other.path} has ${show(more)}, which ${first.path} has not`)
+  throw new RangeError(`${other.name} has ${show(more)}, which ${first.name} has not`)
 }

@@ -10,6 +10,7 @@ import {
   loadVector,
   onlyFinite,
   openSafetensors,
+  publishedTensors,
   rowTensors,
   type SafetensorsFile,
   type Spec,
@@ -124,7 +125,7 @@ async function writeParts(
   const text = `${JSON.stringify(state, null, 1)}\n`
   await writeFileWhole(join(folder, "state.json"), new TextEncoder().encode(text))
   const { config, tensors, backend, dtype } = step.model
-  const weights = rowTensors(config, tensors, backend, dtype === "bf16" ? "bf16" : "f32")
+  const weights = publishedTensors(config, tensors, backend, dtype === "bf16" ? "bf16" : "f32")
   await saveModel(folder, config, weights, tokenizer)
   await syncFolder(folder)
 }
@@ -178,7 +179,7 @@ export async function restoreStep(checkpoint: string, step: TrainStep): Promise<
       }
     }
   } finally {
-    file.close()
+    await file.close()
   }
   step.steps = state.step
   return state
@@ -195,9 +196,9 @@ function sourceOf(file: SafetensorsFile, name: string, shape: readonly number[])
   }
   const rowBytes = 4 * shape.slice(1).reduce((a, b) => a * b, 1)
   return {
-    dtype: "F32",
+    dtype: "f32",
     shape,
-    path: file.path,
+    file: file.path,
     readRows: (start, count, target) =>
       file.read(name, start * rowBytes, target.subarray(0, count * rowBytes)),
   }

@@ -1,7 +1,7 @@
 // What a training run is asked for, checked: the fields of fields.ts one by one and together, with their
 // defaults; and how a configuration, flags and a run that goes on become one.
 import * as v from "valibot"
-import { pathToWrite } from "../../model/files/disk.ts"
+import { pathToWrite } from "../../model/files/source.ts"
 import { decimal } from "../../model/index.ts"
 import { brief, show } from "../../model/json.ts"
 import { type Field, fields, namesWhere, type Settings, schema } from "./fields.ts"

@@ -10,13 +10,17 @@ import {
   type Tensor,
 } from "../../engine/index.ts"
 import { cast, dequantize, mul, sub, sumRows } from "../../ops/index.ts"
+import { configJson } from "../config.ts"
+import { readIfThere } from "../files/tree.ts"
+import { generationFile } from "../generate/generation.ts"
+import type { OpenedModel } from "../opened.ts"
+import { tokenizerFiles } from "../tokenizer/index.ts"
 import { type Spec, specsOf, stored } from "../weights/layout.ts"
-import type { ModelFolder } from "../weights/matching.ts"
 import { loadMatrix, loadVector, stagingBytes } from "../weights/reading.ts"
 import type { Progress } from "../weights/weights.ts"
-import type { QuantizedFormat } from "./format.ts"
-import { itemBytes as fileBytes } from "./header.ts"
+import { markOf, type QuantizedFormat } from "./quantized_format.ts"
 import type { TensorData } from "./safetensors.ts"
+import { writeFolder } from "./saving.ts"
 
 /** What has been made so far. */
 export interface Made {
@@ -30,8 +34,8 @@ export interface Made {
 
 /** Tensors for `writeSafetensors` with the very bytes that a backend keeps, vectors in f32; `made`
  *  is complete when they are written. The data of each is made when it is asked for, then freed. */
-export function quantizedTensors(
-  folder: ModelFolder,
+function quantizedTensors(
+  folder: OpenedModel,
   backend: Backend,
   format: QuantizedFormat,
   progress?: Progress,
@@ -59,8 +63,31 @@ export function quantizedTensors(
   return { tensors: new Map(tensors), made }
 }
 
+/** Beside the weights, taken along as they are. */
+const taken = [...tokenizerFiles, generationFile]
+const mostBytes = 64 << 20
+
+/** Writes a model in a quantized format into a folder, which loads without packing. */
+export async function writeQuantized(
+  model: OpenedModel,
+  folder: string,
+  backend: Backend,
+  format: QuantizedFormat,
+  progress?: Progress,
+): Promise<Made> {
+  const { tensors, made } = quantizedTensors(model, backend, format, progress)
+  const files = new Map<string, Uint8Array>()
+  for (const name of taken) {
+    const bytes = await readIfThere(model.tree, name, mostBytes)
+    if (bytes) files.set(name, bytes)
+  }
+  const config = configJson(model.config, format)
+  await writeFolder(folder, { config, tensors, mark: markOf(format), files })
+  return made
+}
+
 async function fill(
-  folder: ModelFolder,
+  folder: OpenedModel,
   spec: Spec,
   target: Tensor,
   backend: Backend,
@@ -68,7 +95,7 @@ async function fill(
   made: Made,
 ): Promise<void> {
   const source = folder.source(spec.name)
-  made.before += sizeOf(spec.shape) * fileBytes[source.dtype]
+  made.before += sizeOf(spec.shape) * itemBytes(source.dtype)
   if (!spec.matrix) return loadVector(source, spec, target, backend)
   await loadMatrix(source, spec, target, backend, format, async (x, panels) => {
     const [squares, errors] = await deviation(backend, x, panels, spec.halves)

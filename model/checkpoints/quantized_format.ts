@@ -13,16 +13,27 @@ export const isQuantized = (name: unknown): name is QuantizedFormat =>
 /** `format` in the metadata of a file; the number goes up when the bytes come to mean another. */
 export const markOf = (format: QuantizedFormat): string => `openelm-${format}/1`
 
-/** The format that a config.json names, undefined where it has none. Throws RangeError for others. */
-export function formatOf(
-  config: Readonly<Record<string, unknown>>,
-  source: string,
-): QuantizedFormat | undefined {
-  const given = Object.hasOwn(config, "quantization") ? config.quantization : undefined
-  if (given === undefined || given === null) return undefined
+/** Whether a mark is one of these, or of a version that is not known. */
+export const isMark = (mark: string | undefined): boolean => mark?.startsWith("openelm-") ?? false
+
+type Fields = Readonly<Record<string, unknown>>
+
+const quantizationOf = (config: Fields): unknown =>
+  Object.hasOwn(config, "quantization") ? config.quantization : undefined
+
+/** The format that a config.json names, undefined where it names none of these. */
+export function formatIn(config: Fields): QuantizedFormat | undefined {
+  const given = quantizationOf(config)
   const format =
     isObject(given) && Object.keys(given).join() === "format" ? given.format : undefined
-  if (isQuantized(format)) return format
+  return isQuantized(format) ? format : undefined
+}
+
+/** The same. Throws RangeError for others than none. */
+export function formatOf(config: Fields, source: string): QuantizedFormat | undefined {
+  const given = quantizationOf(config)
+  const format = formatIn(config)
+  if (format !== undefined || given === undefined || given === null) return format
   const expected = quantizedFormats.map((name) => `{"format": "${name}"}`).join(" or ")
   throw new RangeError(
     `${source}: quantization is ${show(JSON.stringify(given))}, expected ${expected}. ` +

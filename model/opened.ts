@@ -1,0 +1,87 @@
+// A model whose weights are open to be read: what its config says, and each weight by its name.
+import type { DecoderConfig } from "./architecture.ts"
+import { architectureOf } from "./architectures/index.ts"
+import type { Checkpoint, Sourced } from "./checkpoints/checkpoint.ts"
+import { configFile, openCheckpoint } from "./checkpoints/formats.ts"
+import type { QuantizedFormat } from "./checkpoints/quantized_format.ts"
+import { parameterCount, parseConfig } from "./config.ts"
+import type { Waiting } from "./files/http.ts"
+import type { FileSource } from "./files/source.ts"
+import type { FileTree } from "./files/tree.ts"
+import { parseGeneration } from "./generate/generation.ts"
+import { show } from "./json.ts"
+import type { Tokenizer } from "./tokenizer/index.ts"
+import { matched } from "./weights/matching.ts"
+import type { TensorSource } from "./weights/rows.ts"
+
+export interface OpenedModel {
+  /** Its folder or file, for messages. */
+  readonly name: string
+  /** The files that it lies among. */
+  readonly tree: FileTree
+  readonly config: DecoderConfig
+  /** The format of its matrices, where they are quantized already. */
+  readonly format: QuantizedFormat | undefined
+  /** A weight by the name it has in `tensorShapes`. Throws RangeError for other names. */
+  source(name: string): TensorSource
+  tokenizer(): Promise<Tokenizer | undefined>
+  /** Opens the same once more, with its time limit but without its signal. */
+  reopen(): Promise<OpenedModel>
+  close(): Promise<void>
+}
+
+/**
+ * Opens a model in any format of checkpoints/formats.ts, wherever it is. Reading from it ends with the
+ * signal, or when a server is silent for too long. Throws Error, SyntaxError, TypeError or RangeError that
+ * names the file and what is wrong with it.
+ */
+export async function openModel(
+  from: FileSource,
+  { signal, timeoutMs }: Waiting = {},
+  name?: string,
+): Promise<OpenedModel> {
+  const weightsLimit = ({ value, source }: Sourced) => mostBytes(parseConfig(value, source))
+  return openedFrom(await openCheckpoint(from, { signal, timeoutMs, name, weightsLimit }))
+}
+
+async function openedFrom(checkpoint: Checkpoint): Promise<OpenedModel> {
+  try {
+    const { name, tree, panels, tokenizer, close } = checkpoint
+    const config = await configIn(checkpoint)
+    const family = architectureOf(config)
+    const advice = `Is its config.json (${config.layers} layers) that of these weights?`
+    const strays = family.strays?.(config) ?? {}
+    const sources = await matched(checkpoint, family.weights(config), strays, advice)
+    const source = (weight: string): TensorSource => {
+      const found = sources.get(weight)
+      if (found) return found
+      throw new RangeError(
+        `${name} has no weight ${show(weight)}. Use a name of tensorShapes(config)`,
+      )
+    }
+    const reopen = async () => openedFrom(await checkpoint.reopen())
+    return { name, tree, config, format: panels, source, tokenizer, reopen, close }
+  } catch (error) {
+    await checkpoint.close()
+    throw error
+  }
+}
+
+/** What the config of a model in any format says. */
+export async function readConfig(from: FileSource): Promise<DecoderConfig> {
+  const checkpoint = await openCheckpoint(from)
+  return configIn(checkpoint).finally(checkpoint.close)
+}
+
+/** What a checkpoint says of its model, and how it is meant to generate. */
+export async function configIn({ config, generation, tree }: Checkpoint): Promise<DecoderConfig> {
+  const { value, source } = config ?? (await configFile(tree))
+  const found = parseConfig(value, source)
+  if (!generation) return found
+  const defaults = parseGeneration(generation.value, found.vocabSize, generation.source)
+  return { ...found, generation: defaults }
+}
+
+/** More bytes than any file of such a model has: its weights in f32, as much padding as they may have,
+ *  buffers that some exports carry, and a header. */
+const mostBytes = (config: DecoderConfig): number => 5 * parameterCount(config) + 2 ** 27
