@@ -210,7 +210,7 @@ t.test("values that are alive together never share memory", async (t) => {
     all.every(({ from }) => from % 64 === 0),
     "offsets are aligned",
   )
-  model.close()
+  await model.close()
   t.equal(backend.live.size, 0, "close frees every buffer")
 })
 

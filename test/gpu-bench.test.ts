@@ -82,7 +82,7 @@ t.test("the steps of a token are timed, on the processor and on a GPU", async (t
       t.ok(Math.abs(rooflineMicroseconds - least) <= 1e-9 * least)
     }
     t.match(stepsText({ model: "small", dtype: "f32" }, steps), /normMatmulSwiglu/)
-    model.close()
+    await model.close()
     backend.close()
   }
 })
@@ -118,6 +118,6 @@ t.test(
     const steps = await explain(backend, internals(model).decodePlan, ceilings)
     t.ok(steps.every(({ microseconds, workgroups }) => microseconds === undefined && workgroups[0]))
     t.match(stepsText({ model: "small", dtype: "f32" }, steps), /no timestamps/)
-    model.close()
+    await model.close()
   },
 )

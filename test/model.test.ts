@@ -89,8 +89,8 @@ t.test("closing", async (t) => {
   const model = await OpenELM.random(config, { backend })
   const stream = model.generate(prompt, { stop: [] })
   await stream.next()
-  model.close()
-  model.close()
+  await model.close()
+  await model.close()
   await t.rejects(stream.next(), /closed during this generation/)
   await t.rejects(collect(model, prompt, {}), /this model is closed/)
   await t.rejects(model.logits([[1]]), /this model is closed/)
@@ -233,7 +233,7 @@ t.test("a model spread over several memories gives the same to the bit", async (
     const logits = await model.logits([[1, 2, 3, 4, 5]])
     const tokens = await collect(model, prompt, { maxNewTokens: 30, temperature: 1 })
     const banks = backend.bankCount
-    model.close()
+    await model.close()
     return { logits, tokens, banks }
   }
   const [one, several] = [await run(), await run(8 << 20)]

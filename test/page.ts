@@ -20,8 +20,8 @@ export async function resultsOn(name: BackendName, options: WasmOptions = {}) {
   for (let i = 0; i < 3; i++) {
     losses.push((await step([[1, 17, 33, 2, 9]], [[17, 33, 2, 9, 1]], { lr: 1e-2 })).loss)
   }
-  step.close()
-  model.close()
+  await step.close()
+  await model.close()
   const { build, threads } = backend as unknown as { build: string; threads?: number }
   backend.close()
   return { build, threads, tokens, losses }

@@ -46,7 +46,7 @@ t.test("2,000 generated tokens", async (t) => {
   t.equal(backend.usedBytes, used, "bytes on the backend")
   const grown = heldBytes() - before
   t.ok(grown < slackBytes, `what is held grew by ${(grown / 2 ** 20).toFixed(1)} MiB`)
-  model.close()
+  await model.close()
   backend.close()
 })
 
@@ -59,7 +59,7 @@ t.test("200 cycles of load, generate and close", async (t) => {
     const model = await OpenELM.load(folder.path, { backend })
     for await (const _ of model.generate([1, 2, 3], { maxNewTokens: 4, stop: [] })) void 0
     await model.logits([[1, 2, 3]])
-    model.close()
+    await model.close()
   }
   for (let i = 0; i < 10; i++) await cycle()
   const [before, grown] = [heldBytes(), backend.grownBytes]
@@ -76,7 +76,7 @@ t.test("50 backends opened and closed", async (t) => {
     const backend = await openWasm({ threads: 2 })
     const model = await OpenELM.random(config, { backend, capacity: 64 })
     await model.logits([[1, 2, 3]])
-    model.close()
+    await model.close()
     backend.close()
   }
   for (let i = 0; i < 10; i++) await cycle()

@@ -18,8 +18,8 @@ async function endOfText(padding: Record<string, unknown>) {
   const step = await createTrainStep(model)
   const { ce, gradients } = await lossAndGradients(model, [[1, 9, 8, 2]], [[9, 8, 2, 2]])
   const { ignoreIndex } = step.state.settings
-  step.close()
-  model.close()
+  await step.close()
+  await model.close()
   folder.remove()
   return { ce, ignoreIndex, gradient: gradients["token_embeddings.weight"] as Float32Array }
 }

@@ -74,8 +74,8 @@ for (const { label, open } of goldenBackends) {
         t.ok(error < 1e-5, `${name} after 3 steps is off by ${error.toExponential(1)}`)
       }
     }
-    step.close()
-    model.close()
+    await step.close()
+    await model.close()
     t.equal(used(), before, "everything is freed")
     backend.close()
   })
@@ -110,8 +110,8 @@ t.test("micro-batches, averaged, move the parameters as one batch does", async (
     const targets = rows.map((row) => [...row.slice(1), 7])
     const { loss: value, gradNorm } = await step(rows, targets, { lr: 1e-3 })
     results.push({ value, gradNorm, values: await parameters(model) })
-    step.close()
-    model.close()
+    await step.close()
+    await model.close()
     backend.close()
   }
   const [one, two] = results as [(typeof results)[0], (typeof results)[0]]
@@ -131,8 +131,8 @@ t.test("summed micro-batches have the norm of their sum", async (t) => {
   const { gradNorm } = await sum(twice, [...targets, ...targets], { lr: 0 })
   const norm = expected.grad_global_l2_norm_f64
   t.ok(off(gradNorm, 2 * norm) < 1e-4, `${gradNorm} is twice ${norm}`)
-  sum.close()
-  model.close()
+  await sum.close()
+  await model.close()
   backend.close()
 })
 
@@ -147,8 +147,8 @@ t.test("steps are equal to the bit on any number of threads, and from run to run
       losses.push((await step(input_ids, targets, { lr: 1e-3 })).loss)
     }
     runs.push({ losses, values: await parameters(model) })
-    step.close()
-    model.close()
+    await step.close()
+    await model.close()
     backend.close()
   }
   for (const run of runs.slice(1)) t.same(run, runs[0])
@@ -178,8 +178,8 @@ t.test("a gradient that is not finite is an error, and nothing has moved", async
   await t.rejects(step(input_ids, targets, { lr: 1e-3 }), /under way. Await it/)
   await running
   t.equal(step.state.steps, 3)
-  step.close()
-  model.close()
+  await step.close()
+  await model.close()
   backend.close()
 })
 
@@ -193,8 +193,8 @@ t.test("bf16 weights follow their f32 masters", async (t) => {
     let last = 0
     for (let i = 0; i < 20; i++) last = (await step(input_ids, targets, { lr: 2e-3 })).loss
     losses.push(last)
-    step.close()
-    model.close()
+    await step.close()
+    await model.close()
   }
   const [f32, bf16] = losses as [number, number]
   t.ok(f32 < 2.5, `loss ${f32} after 20 steps on one batch`)
@@ -246,9 +246,9 @@ t.test("refused: options and batches that cannot be", async (t) => {
     /starts\[1\]\[0\] must be from 0 to 0, got 1/,
   )
   await refused({ ignoreIndex: 2 ** 40 }, /ignoreIndex must be a whole number from/)
-  step.close()
-  step.close()
+  await step.close()
+  await step.close()
   await t.rejects(step([[1], [2]], [[2], [3]], { lr }), /is closed. Create another/)
-  model.close()
+  await model.close()
   backend.close()
 })

@@ -38,8 +38,8 @@ test("a generation that waits while another gets a device", async (t, backend) =
     t.same(await other.logits([prompt]), before, "the other goes on")
   }
   t.same(ids, whole, "and so does this one, with the same tokens")
-  model.close()
-  other.close()
+  await model.close()
+  await other.close()
 })
 
 test("a model is saved as it was, not as memory that was lost", async (t, backend) => {
@@ -69,7 +69,7 @@ test("a model is saved as it was, not as memory that was lost", async (t, backen
   await t.rejects(model.save(join(folder, "before")), { name: "DeviceLostError" })
   const still = readFileSync(join(folder, "before", "model.safetensors"))
   t.ok(still.equals(before as Buffer), "nor is the file replaced when that happens on the way")
-  model.close()
+  await model.close()
 })
 
 test("a model closed while its first plan compiles leaves others alone", async (t, backend) => {
@@ -84,7 +84,7 @@ test("a model closed while its first plan compiles leaves others alone", async (
   await refused
   t.equal((await logits).length, prompt.length * config.vocabSize, "what is under way ends")
   t.equal((await collect(other, prompt, { maxNewTokens: 4 })).length, 4)
-  other.close()
+  await other.close()
 })
 
 test("memory freed right behind a run, plans run when closed", async (t, backend) => {

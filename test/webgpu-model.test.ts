@@ -45,7 +45,7 @@ test("a token is six dispatches a layer and four, one submit, one readback", asy
     /^(add)?(rms|layer)Norm/i.test(op.name),
   )
   t.same(norms, [], "no step is a norm alone")
-  model.close()
+  await model.close()
 })
 
 test("tokens in line are those taken one by one", async (t, backend) => {
@@ -64,7 +64,7 @@ test("tokens in line are those taken one by one", async (t, backend) => {
   const aborted = collectUntil(model, controller, 5)
   await t.rejects(aborted, { name: "AbortError" })
   t.same(await collect(model, prompt, options), all, "nor do those of an aborted one")
-  model.close()
+  await model.close()
 })
 
 async function collectUntil(model: OpenELM, controller: AbortController, count: number) {
@@ -99,8 +99,8 @@ test("generations go on where the device was lost", async (t, backend) => {
   })
   t.same(await loaded.logits([prompt]), before, "logits come from another device")
   t.same((await collect(drawn, prompt, { maxNewTokens: 4 })).length, 4)
-  loaded.close()
-  drawn.close()
+  await loaded.close()
+  await drawn.close()
 })
 
 t.test("weights in windows", noWholeWebgpu ? { skip: noWholeWebgpu } : {}, async (t) => {
@@ -120,7 +120,7 @@ test("weights that were trained do not come back by themselves", async (t, backe
   backend.device.destroy()
   await backend.device.lost
   await t.rejects(model.logits([prompt]), { message: /trained.*last checkpoint/ })
-  model.close()
+  await model.close()
 })
 
 test("a loss with no device to follow is one error", async (t, backend) => {
@@ -129,7 +129,7 @@ test("a loss with no device to follow is one error", async (t, backend) => {
   backend.device.destroy()
   await backend.device.lost
   await t.rejects(model.logits([prompt]), { message: /lost and no other came.*no adapter/ })
-  model.close()
+  await model.close()
 })
 
 const rss = (): number => process.memoryUsage.rss()
@@ -155,7 +155,7 @@ test("2,000 tokens leave memory where it was", async (t, backend) => {
   t.equal(backend.usedBytes, used, "bytes on the device")
   const grown = rss() - before
   t.ok(grown < slackBytes, `resident memory grew by ${(grown / 2 ** 20).toFixed(1)} MiB`)
-  model.close()
+  await model.close()
 })
 
 t.test("100 devices opened and closed", noWholeWebgpu ? { skip: noWholeWebgpu } : {}, async (t) => {
@@ -163,7 +163,7 @@ t.test("100 devices opened and closed", noWholeWebgpu ? { skip: noWholeWebgpu } 
     const backend = await openWebgpu()
     const model = await OpenELM.random(config, { backend, capacity: 64 })
     await model.logits([prompt])
-    model.close()
+    await model.close()
     t.equal(backend.liveCount, 0)
     backend.close()
   }

@@ -113,5 +113,5 @@ t.test("a step whose state was lost says so", skip, async (t) => {
   await t.rejects(step(inputs, targets, { lr: 1e-3 }), DeviceLostError)
   await other.logits(inputs)
   await t.rejects(step(inputs, targets, { lr: 1e-3 }), { message: /Load the last checkpoint/ })
-  step.close()
+  await step.close()
 })

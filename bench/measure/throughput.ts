@@ -167,7 +167,7 @@ async function measure(
     report("timing each step")
     return { ...measured, steps: await explain(backend, internals(model).decodePlan, measured) }
   } finally {
-    model.close()
+    await model.close()
   }
 }
 

@@ -121,7 +121,7 @@ async function measureTraining(
     steps: step.state.planSteps,
   }
   ceilings.close()
-  step.close()
-  model.close()
+  await step.close()
+  await model.close()
   return row
 }
