@@ -1,5 +1,5 @@
 // A training run: data, steps, validation, samples of text, checkpoints. What a person sees of it is
-// the command's matter (cli.ts); it calls back.
+// the command's matter (cli/train.ts); it calls back.
 import { checkObject, DeviceLostError } from "../../engine/index.ts"
 import { fromNode } from "../../engine/node.ts"
 import { type LanguageModel, nextTurn, type Tokenizer } from "../../model/index.ts"
