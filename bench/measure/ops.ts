@@ -1,5 +1,4 @@
 // `elm bench ops`: the time of every op case, with its bytes, multiply-adds and share of the ceiling.
-import Benchmark from "benchmark"
 import {
   allocate,
   type Backend,
@@ -100,7 +99,9 @@ async function time(
   }
 }
 
-function onProcessor(backend: Backend, recorded: Plan) {
+async function onProcessor(backend: Backend, recorded: Plan) {
+  // Large, and of no use to those who measure something else.
+  const { default: Benchmark } = await import("benchmark")
   const prepared = backend.prepare(recorded)
   try {
     const { stats, error } = new Benchmark({
