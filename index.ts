@@ -95,6 +95,7 @@ export {
 export * as ops from "./ops/index.ts"
 export {
   type Batch,
+  type BatchSizes,
   type CheckedSource,
   createTrainStep,
   type DataConfig,
@@ -111,8 +112,10 @@ export {
   type Magnitudes,
   type Metrics,
   type Normalisation,
+  type Objective,
   type Optimiser,
   type OptimiserName,
+  objectives,
   optimisers,
   type Parameter,
   type PipelineOptions,
@@ -120,6 +123,7 @@ export {
   type PipelinePosition,
   type PipelineSplit,
   type PipelineState,
+  type RowLosses,
   type RunInfo,
   type RunMemory,
   type RunOptions,

@@ -55,7 +55,6 @@ export {
   loadModel,
   randomModel,
 } from "./language_model.ts"
-export { type LossOptions, type LossTerms, lossTerms } from "./loss.ts"
 export { configIn, type OpenedModel, openModel, readConfig } from "./opened.ts"
 export type { LoadOptions, ModelOptions, RandomOptions, SaveOptions } from "./options.ts"
 export { printable } from "./printable.ts"

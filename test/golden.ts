@@ -1,6 +1,8 @@
 // Checks of ops and their gradients against the golden numbers of single ops (test/fixtures/ops).
 import t from "tap"
 import { type Backend, constant, readTensors, type Tensor, vjp } from "../engine/index.ts"
+import { add, affine, cast, crossEntropy, equal, reshape, sum } from "../ops/index.ts"
+import { objectives } from "../train/index.ts"
 import { allBackends, relativeError } from "./backends.ts"
 import { fixtureJson, type Golden, golden, goldenOf, tensorOf } from "./fixtures.ts"
 
@@ -41,6 +43,23 @@ export const cotangentOf = (all: Goldens, name: string, key: string, y: Tensor):
   all.has(`${name}/cot.${key}`)
     ? tensorOf(all, `${name}/cot.${key}`, y.shape)
     : constant(new Float64Array(y.size).fill(1), y.shape)
+
+/** The release's loss of logits (N, V) and its terms, over the targets that are not ignored. */
+export function lossTerms(
+  logits: Tensor,
+  targets: Tensor,
+  { ignoreIndex = -1, zLoss = 0 }: { readonly ignoreIndex?: number; readonly zLoss?: number },
+) {
+  const [T, V] = logits.shape as [number, number]
+  const losses = crossEntropy(logits, targets, { smoothing: 0 }) // (N) each
+  const ignored = equal(cast(targets, "f32"), constant([ignoreIndex], [1])) // (N)
+  const count = sum(affine(ignored, -1, 1)) // (1)
+  const objective = objectives.crossEntropy({ zLoss })
+  const { ce, z } = objective.loss({ ...losses, ignored, count }, { B: 1, T, V }) as Terms
+  return { loss: reshape(add(ce, z), [1]), ce, z }
+}
+
+type Terms = Readonly<Record<"ce" | "z", Tensor>>
 
 /** Rows and columns of a golden tensor seen as a matrix. */
 export const rows = (all: Goldens, key: string): [number, number] => {

@@ -10,7 +10,7 @@ import {
   type Tensor,
   uniformAt,
 } from "../engine/index.ts"
-import { LanguageModel, lossAndGradients } from "../index.ts"
+import { LanguageModel, lossAndGradients, objectives } from "../index.ts"
 import { configJson, internals, olmoConfig, parameterCount, parseConfig } from "../model/index.ts"
 import { recordStep } from "../train/step/graph.ts"
 import { goldenBackends, relativeError } from "./backends.ts"
@@ -65,7 +65,8 @@ async function gradientsOf(model: LanguageModel): Promise<Map<string, Float32Arr
     starts: constant(starts.flat(), [2, 5], "i32"),
     count: constant([10], [1]),
   }
-  const loss = { ignoreIndex: config.vocabSize, zLoss: 1e-2, labelSmoothing: 0 }
+  const objective = objectives.crossEntropy({ zLoss: 1e-2 })
+  const loss = { ignoreIndex: config.vocabSize, objective }
   const settings = { ...loss, checkpointActivations: false }
   const { decoder } = internals(model)
   const { gradients } = recordStep(decoder, tensors.values(), batch, settings)

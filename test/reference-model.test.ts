@@ -18,7 +18,6 @@ import {
   type DecoderConfig,
   inference,
   type LayerCache,
-  lossTerms,
   OpenELM,
   openModel,
   tensorShapes,
@@ -28,6 +27,7 @@ import { loadWeights } from "../model/weights/weights.ts"
 import { unpanel } from "../ops/index.ts"
 import { goldenBackends, relativeError } from "./backends.ts"
 import { fixtureJson, golden, goldenFolder, goldenOf } from "./fixtures.ts"
+import { lossTerms } from "./golden.ts"
 
 const folder = goldenFolder()
 t.teardown(() => folder.remove())

@@ -1,7 +1,6 @@
 // Single ops and their gradients against float64 numbers of the original implementation.
 import t from "tap"
 import { constant, type Tensor } from "../engine/index.ts"
-import { lossTerms } from "../model/index.ts"
 import {
   attention,
   embed,
@@ -21,7 +20,15 @@ import {
 } from "../ops/index.ts"
 import { relativeError } from "./backends.ts"
 import { fixtureJson, golden, goldenOf, tensorOf } from "./fixtures.ts"
-import { type Check, type Goldens, gradients, rows, type Suite, testSuites } from "./golden.ts"
+import {
+  type Check,
+  type Goldens,
+  gradients,
+  lossTerms,
+  rows,
+  type Suite,
+  testSuites,
+} from "./golden.ts"
 
 const panels = (w: Tensor, halves = 1): Tensor =>
   pack(w, { P: panelsOf(w.shape[0] as number, halves), Halves: halves, dtype: "f32" }).w

@@ -17,6 +17,13 @@ export {
   textPipeline,
 } from "./data/index.ts"
 export {
+  type BatchSizes,
+  type CrossEntropyOptions,
+  type Objective,
+  objectives,
+  type RowLosses,
+} from "./objectives/index.ts"
+export {
   type AdamWOptions,
   type Magnitudes,
   type Optimiser,
@@ -40,7 +47,7 @@ export {
 } from "./step/api.ts"
 export type { Batch } from "./step/batch.ts"
 export type { GraphSettings } from "./step/graph.ts"
-export type { LossSettings } from "./step/loss.ts"
+export type { LossSettings } from "./step/head.ts"
 export type { TrainOptions, TrainSettings } from "./step/options.ts"
 export { type Evaluation, type StepOptions, type StepResult, TrainStep } from "./step/step.ts"
 export type { Parameter, UpdateSettings } from "./step/update.ts"

@@ -1,5 +1,5 @@
 // Cross-entropy of each row, and its gradient in the memory of the logits; how rows make a loss is
-// the model's (model/loss.ts). Kernels: crossentropy.as.ts.
+// the objective's (train/objectives). Kernels: crossentropy.as.ts.
 import { constant, op, type Tensor } from "../../engine/index.ts"
 import { add, affine, equal, exp, log, mul, sub } from "../plain/elementwise.ts"
 import { cast } from "../plain/indexing.ts"

@@ -16,13 +16,16 @@ import { checkTrainOptions, type TrainOptions, type TrainSettings } from "./opti
 import { type StepOptions, type StepResult, TrainStep } from "./step.ts"
 
 export interface LossOptions
-  extends Pick<TrainOptions, "zLoss" | "ignoreIndex" | "labelSmoothing" | "checkpointActivations"> {
+  extends Pick<
+    TrainOptions,
+    "objective" | "zLoss" | "ignoreIndex" | "labelSmoothing" | "checkpointActivations"
+  > {
   /** First position that each position attends to, (B, T); default 0 everywhere. */
   readonly starts?: Batch
 }
 
 export interface LossAndGradients {
-  /** ce + z */
+  /** ce + z, or what else the objective gives. */
   readonly loss: number
   /** Mean cross-entropy of the targets that count, in nats. */
   readonly ce: number
@@ -82,7 +85,8 @@ async function gradientsOf(
       const gradient = gradients.get(weight) as (typeof batch)["tokens"]
       return { spec, gradient, target: held.allocate(gradient.shape, "f32", weight) }
     })
-    const scalars = [losses.loss, losses.ce, losses.z].map((x) => reshape(x, [1]))
+    const { ce: first = losses.loss, z: second = constant([0], [1]) } = losses.terms
+    const scalars = [losses.loss, first, second].map((x) => reshape(x, [1]))
     const places = scalars.map(() => held.allocate([1]))
     await runOnce(backend, [
       ...places.map((target, i): Update => [target, scalars[i] as (typeof scalars)[0]]),

@@ -4,7 +4,7 @@
 import { constant, type Tensor, vjpFrom } from "../../engine/index.ts"
 import { architectureOf, type Decoder, type Stream } from "../../model/index.ts"
 import { add, broadcast, embedGrad, noPadding } from "../../ops/index.ts"
-import { headLoss, type LossSettings } from "./loss.ts"
+import { headLoss, type LossSettings } from "./head.ts"
 import { type Lookup, normed, training } from "./recorder.ts"
 
 export interface BatchTensors {
@@ -21,8 +21,8 @@ export interface GraphSettings extends LossSettings {
 
 export interface Recorded {
   readonly loss: Tensor // (1)
-  readonly ce: Tensor // (1)
-  readonly z: Tensor // (1)
+  /** Terms of the loss by the objective's names, (1) each. */
+  readonly terms: Readonly<Record<string, Tensor>>
   /** By parameter: the gradient in the parameter's own layout, in f32. */
   readonly gradients: ReadonlyMap<Tensor, Tensor>
 }
@@ -42,7 +42,9 @@ export function recordStep(
   }
   const { x, norm, linear } = family.head(config, weights, streams.at(-1) as Stream)
   const { a } = normed(x, norm) // (B·T, D)
-  const { loss, ce, z, da, dw } = headLoss(a, linear.weight, batch, config, settings)
+  const [B, T] = batch.starts.shape as [number, number]
+  const sizes = { B, T, V: config.vocabSize }
+  const { loss, terms, da, dw } = headLoss(a, linear.weight, batch, sizes, settings)
 
   // By layer, and those outside of all layers, of which tables and the head have gradients of their own.
   const all = new Set(trained)
@@ -64,7 +66,7 @@ export function recordStep(
   for (const tensor of [...layers.flat(), ...outer]) {
     if (!gradients.has(tensor)) gradients.set(tensor, zeros(tensor))
   }
-  return { loss, ce, z, gradients }
+  return { loss, terms, gradients }
 }
 
 type Gradients = Map<Tensor, Tensor>

@@ -1,7 +1,8 @@
 // What a training step is asked for, checked before anything is allocated.
 import { checkWhole, kindOf } from "../../engine/index.ts"
 import type { LanguageModel } from "../../model/index.ts"
-import { checkNumberOf as check, isBelow1, isNotNegative, isPositive } from "../checks.ts"
+import { checkNumberOf as check, isNotNegative, isPositive } from "../checks.ts"
+import { type Objective, objectives } from "../objectives/index.ts"
 import {
   type Optimiser,
   type OptimiserName,
@@ -25,6 +26,9 @@ export interface TrainOptions {
   readonly trainable?: (name: string) => boolean
   /** Largest global norm of the gradients; default 1, infinity for none. */
   readonly clip?: number
+  /** What is minimised: what `objectives` makes, or one of one's own; default cross-entropy with `zLoss`
+   *  and `labelSmoothing`. */
+  readonly objective?: Objective
   /** Weight of the z-loss; default 1e-4, 0 leaves it out. */
   readonly zLoss?: number
   /** Targets of this id carry no loss, and inputs of this id need not be in the vocabulary. Default:
@@ -51,8 +55,8 @@ export function checkTrainOptions(
   { config, dtype }: LanguageModel,
   options: TrainOptions,
 ): TrainSettings {
-  const { weightDecay = 0.1, clip = 1, zLoss = 1e-4, trainable = () => true } = options
-  const { ignoreIndex = config.paddingIndex ?? config.vocabSize, labelSmoothing = 0 } = options
+  const { weightDecay = 0.1, clip = 1, trainable = () => true, zLoss, labelSmoothing } = options
+  const { ignoreIndex = config.paddingIndex ?? config.vocabSize } = options
   const { accumulation = 1, accumulate = "mean", checkpointActivations = false } = options
   if (dtype !== "f32" && dtype !== "bf16") {
     throw new RangeError(`training takes weights in f32 or bf16, this model has ${dtype}`)
@@ -63,8 +67,14 @@ export function checkTrainOptions(
   }
   check("weightDecay", weightDecay, isNotNegative, "0 or more")
   check("clip", clip, (x) => isPositive(x) || x === Number.POSITIVE_INFINITY, "above 0")
-  check("zLoss", zLoss, isNotNegative, "0 or more")
-  check("labelSmoothing", labelSmoothing, isBelow1, "from 0 and below 1")
+  const made = objectives.crossEntropy({
+    ...(zLoss !== undefined && { zLoss }),
+    ...(labelSmoothing !== undefined && { labelSmoothing }),
+  })
+  const { objective = made } = options
+  if (typeof objective?.loss !== "function") {
+    throw new TypeError(`objective must be what objectives makes, got ${kindOf(objective)}`)
+  }
   // Targets are compared as f32, which holds these numbers.
   const exact = (x: number) => Number.isInteger(x) && Math.abs(x) <= 2 ** 24
   check("ignoreIndex", ignoreIndex, exact, "a whole number from -16777216 to 16777216")
@@ -73,7 +83,7 @@ export function checkTrainOptions(
     throw new RangeError(`accumulate must be "sum" or "mean", got ${JSON.stringify(accumulate)}`)
   }
   const update = { optimiser, weightDecay, clip, trainable }
-  const loss = { ignoreIndex, zLoss, labelSmoothing }
+  const loss = { ignoreIndex, objective }
   return { ...update, ...loss, accumulation, accumulate, checkpointActivations }
 }
 

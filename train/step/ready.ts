@@ -20,6 +20,7 @@ import {
   type Parameter,
   reportHead,
   reportNumber,
+  termPlace,
 } from "./update.ts"
 
 /** What plans are for: rows and positions of a micro-batch, and whether the update is tried before
@@ -71,16 +72,19 @@ export function recordPlans(
     starts: held.allocate([B, T], "i32"),
     count: held.allocate([1]),
   }
-  const report = allocateReport(held, parameters)
-  const { loss, ce, z, gradients } = recordStep(
+  const report = allocateReport(held, parameters, settings.objective.terms.length)
+  const { loss, terms, gradients } = recordStep(
     internals(model).decoder,
     parameters.map(({ weight }) => weight),
     batch,
     settings,
   )
-  const losses = Object.entries({ loss, ce, z }).map(
-    ([name, x]): Update => [reportNumber(report, reportHead[name as "loss"]), x],
-  )
+  const losses: Update[] = [
+    [reportNumber(report, reportHead.loss), loss],
+    ...settings.objective.terms.map((name, i): Update => {
+      return [reportNumber(report, termPlace(parameters, i)), terms[name] as Tensor]
+    }),
+  ]
   const place = { report, rates, tried }
   const all = { form, batch, report, losses, held }
   const sums = new Map(parameters.map(({ weight, gradient }) => [weight, gradient]))

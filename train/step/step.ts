@@ -18,11 +18,14 @@ import { Bounds } from "./bounds.ts"
 import { recordStep } from "./graph.ts"
 import { checkTrainOptions, type TrainOptions, type TrainSettings } from "./options.ts"
 import { evaluationOf, type Form, freeReady, type Ready, recordPlans, upload } from "./ready.ts"
-import { failureOf, type Parameter, parametersOf, reportHead } from "./update.ts"
+import { failureOf, type Parameter, parametersOf, reportHead, termPlace } from "./update.ts"
 
 export interface StepResult {
-  /** ce + z: of the whole batch, with `accumulate` "sum" the mean of those of its parts. */
+  /** The sum of its terms: of the whole batch, with `accumulate` "sum" the mean of those of its parts. */
   readonly loss: number
+  /** Terms of the loss by the objective's names: for cross-entropy ce and z. */
+  readonly terms: Readonly<Record<string, number>>
+  /** Cross-entropy and z-loss; of another objective the loss and 0. */
   readonly ce: number
   readonly z: number
   /** Global L2 norm of the gradients before the clip. */
@@ -132,7 +135,8 @@ export class TrainStep {
   }
 
   /**
-   * Cross-entropy of a batch (B, T) in nats, the mean of the `count` targets that are not ignored.
+   * Cross-entropy of a batch (B, T) in nats, the mean of the `count` targets that are not ignored; of
+   * another objective its first term.
    * Nothing moves. Throws as `run` does.
    */
   evaluate(inputs: Batch, targets: Batch, starts?: Batch): Promise<Evaluation> {
@@ -164,21 +168,28 @@ export class TrainStep {
     const tried = !(await this.#bounds.hold(rates))
     const ready = this.#prepare({ B: B / accumulation, T, tried })
     this.#backend.write(bufferOf(this.#rates), rates)
-    const losses = [0, 0, 0]
+    const places = this.#losses()
+    const losses = places.map(() => 0)
     for (const [i, part] of parts.entries()) {
       if (i > 0) await nextTurn()
       upload(this.#backend, ready, part, accumulate === "mean" ? counted : part.counted)
       await (i === 0 ? ready.first : (ready.more as Prepared)).run()
       if (parts.length === 1) break
       const numbers = await readBound(ready.report, this.#backend)
-      for (let n = 0; n < 3; n++) losses[n] = (losses[n] as number) + (numbers[n] as number)
+      for (const [n, at] of places.entries()) {
+        losses[n] = (losses[n] as number) + (numbers[at] as number)
+      }
     }
     await ready.update?.run()
     const numbers = await readBound(ready.report, this.#backend)
     // Parts of one mean add up to it.
     const share = accumulate === "mean" ? 1 : 1 / parts.length
-    const [loss, ce, z] = (parts.length === 1 ? numbers : losses.map((x) => x * share)) as Losses
-    const result = { loss, ce, z, gradNorm: numbers[reportHead.norm] as number }
+    const [loss = 0, ...rest] =
+      parts.length === 1 ? places.map((at) => numbers[at] as number) : losses.map((x) => x * share)
+    const names = this.settings.objective.terms
+    const terms = Object.fromEntries(names.map((name, i) => [name, rest[i] as number]))
+    const { ce = loss, z = 0 } = terms
+    const result = { loss, ce, z, terms, gradNorm: numbers[reportHead.norm] as number }
     const failure = failureOf(this.steps + 1, lr, result, this.parameters, numbers)
     if (failure) throw failure
     this.steps++
@@ -196,10 +207,16 @@ export class TrainStep {
       upload(this.#backend, ready, part, part.counted)
       await evaluation.run()
       const numbers = await readBound(ready.report, this.#backend)
-      sum += (numbers[reportHead.ce] as number) * part.counted
+      sum += (numbers[termPlace(this.parameters, 0)] as number) * part.counted
       count += part.counted
     }
     return { ce: sum / count, count }
+  }
+
+  /** Places in the report of the loss and its terms. */
+  #losses(): number[] {
+    const terms = this.settings.objective.terms.map((_, i) => termPlace(this.parameters, i))
+    return [reportHead.loss, ...terms]
   }
 
   /** Frees all but the model, when what is under way has ended. */
@@ -232,5 +249,3 @@ export class TrainStep {
 }
 
 const isSame = (a: Form, b: Form): boolean => a.B === b.B && a.T === b.T && a.tried === b.tried
-
-type Losses = [loss: number, ce: number, z: number]

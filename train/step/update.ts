@@ -67,10 +67,15 @@ export function parametersOf(
   })
 }
 
-/** Numbers of the report before the squared norms of the parameters' gradients; `outside` counts the
- *  numbers that an update which was tried would have put beyond f32. */
-export const reportHead = { loss: 0, ce: 1, z: 2, outside: 3, norm: 4 } as const
-const headNumbers = 5
+/** Places in the report of a step before the squared norms of the parameters' gradients, and behind
+ *  those the terms of the loss; `outside` counts the numbers that an update which was tried would have
+ *  put beyond f32. */
+export const reportHead = { loss: 0, outside: 1, norm: 2 } as const
+const headNumbers = 3
+
+/** The place of term number i. */
+export const termPlace = (parameters: readonly Parameter[], i: number): number =>
+  headNumbers + parameters.length + i
 
 /** Gradients have norms below this, whose square f32 holds. */
 export const largestNorm = 1.8e19
@@ -78,9 +83,12 @@ export const largestNorm = 1.8e19
 /** Parameters stay below this, which bf16 holds too. */
 const largestParameter = 3.38e38
 
-/** A place for the report of a step: losses, norm, then one number for each parameter. */
-export const allocateReport = (held: Holder, parameters: readonly Parameter[]): Tensor =>
-  held.allocate([headNumbers + parameters.length])
+/** A place for the report of a step: loss, norm, one number for each parameter and for each term. */
+export const allocateReport = (
+  held: Holder,
+  parameters: readonly Parameter[],
+  terms: number,
+): Tensor => held.allocate([termPlace(parameters, terms)])
 
 /** Number i of a report as a tensor to be written. */
 export const reportNumber = (report: Tensor, i: number): Tensor =>
