@@ -1,0 +1,76 @@
+// Models of every family against the original implementations (test/fixtures/models, a folder each in the
+// published layout): logits, hidden states, greedy tokens with and without the cache, what is saved.
+import { mkdtempSync, readdirSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import t from "tap"
+import { LanguageModel } from "../index.ts"
+import { openSafetensors, parameterCount } from "../model/index.ts"
+import { goldenBackends, relativeError } from "./backends.ts"
+import { fixture, fixtureJson, golden, goldenOf } from "./fixtures.ts"
+import { collect } from "./small.ts"
+
+const limit = 2e-5
+const dir = mkdtempSync(join(tmpdir(), "openelm-families-"))
+t.teardown(() => rmSync(dir, { recursive: true }))
+
+for (const name of readdirSync(fixture("models"))) {
+  const folder = fixture(`models/${name}`)
+  const expected = fixtureJson(`models/${name}/expected.json`)
+  const { input_ids: ids, prompt, greedy_tokens: tokens } = expected
+  for (const { label, open } of goldenBackends) {
+    t.test(`${name} on ${label} gives what the original gives`, async (t) => {
+      const want = await golden(`models/${name}/expected.safetensors`)
+      const backend = await open()
+      t.teardown(() => backend.close())
+      await using model = await LanguageModel.load(folder, { backend })
+      const near = (got: ArrayLike<number>, golden: string) => {
+        const error = relativeError(got, goldenOf(want, golden).values)
+        t.ok(error < limit, `${golden} is off by ${error.toExponential(1)}`)
+      }
+      t.equal(parameterCount(model.config), expected.parameters)
+      near(await model.logits(ids), "logits")
+      const seen = await model.activations(ids)
+      for (let i = 0; i < model.config.layers; i++) {
+        const after = i + 1 < model.config.layers ? `blocks.${i + 1}.x` : "hidden"
+        // One of two layouts of the same weights has them.
+        if (want.has(`hidden.${i}`)) near(seen.get(after) ?? [], `hidden.${i}`)
+      }
+      t.same(
+        await collect(model, prompt, { maxNewTokens: tokens.length }),
+        tokens,
+        "with the cache",
+      )
+      const all = await model.logits([[...prompt, ...tokens.slice(0, -1)]])
+      const V = model.config.vocabSize
+      near(all.subarray((prompt.length - 1) * V), "step_logits")
+    })
+  }
+
+  t.test(`${name} is saved as it is published`, async (t) => {
+    const { open } = goldenBackends[0] as (typeof goldenBackends)[0]
+    const backend = await open()
+    t.teardown(() => backend.close())
+    await using model = await LanguageModel.load(folder, { backend })
+    const out = join(dir, name)
+    await model.save(out)
+    const [was, is] = [
+      await openSafetensors(join(folder, "model.safetensors")),
+      await openSafetensors(join(out, "model.safetensors")),
+    ]
+    t.same([...is.tensors.keys()].sort(), [...was.tensors.keys()].sort(), "the same names")
+    for (const [tensor, { shape, bytes, dtype }] of was.tensors) {
+      const found = is.tensors.get(tensor)
+      t.same([found?.shape, found?.dtype], [shape, dtype], tensor)
+      const [a, b] = [new Uint8Array(bytes), new Uint8Array(bytes)]
+      await was.read(tensor, 0, a)
+      await is.read(tensor, 0, b)
+      t.ok(Buffer.from(a).equals(Buffer.from(b)), `${tensor} to the bit`)
+    }
+    await was.close()
+    await is.close()
+    await using again = await LanguageModel.load(out, { backend })
+    t.same(again.config, { ...model.config, name: again.config.name })
+    t.same(await again.logits(ids), await model.logits(ids))
+  })
+}
