@@ -218,3 +218,23 @@ t.test("the table of ops in docs/ops.md is the op table", (t) => {
   )
   t.end()
 })
+
+t.test("each file of the chains in docs/code.md imports the next", (t) => {
+  const links = (chain: string): string[] =>
+    [...chain.matchAll(/\]\(\.\.\/([^)]+)\)/g)].map(([, file = ""]) => file)
+  const chains = text("docs/code.md")
+    .split("\n\n")
+    .filter((part) => part.includes("→"))
+    .map((part) => links(part).filter((file) => !file.endsWith(".as.ts")))
+  for (const chain of chains) {
+    for (const [i, next] of chain.slice(1).entries()) {
+      const file = chain[i] as string
+      const imported = importsOf(file).map(({ from }) => from)
+      // Or by the list of its folder.
+      const listed = imported.filter((each) => each.endsWith("/index.ts")).flatMap(importsOf)
+      t.ok([...imported, ...listed.map(({ from }) => from)].includes(next), `${file} → ${next}`)
+    }
+  }
+  t.ok(chains.flat().length > 10)
+  t.end()
+})
