@@ -28,8 +28,8 @@ export const train = command({
     "Defaults are those of --config austen; another configuration has its own.\n\nExamples:\n" +
     "  elm train --data my-texts --steps 300 --out my-run\n" +
     "  elm train --resume my-run --steps 600",
-  async run(flags, line) {
-    const settings = await settingsOf(flags, line.given("config") !== "")
+  async run(flags, { given }) {
+    const settings = await settingsOf(flags, given("config") !== "")
     await using backend = await openFor({ ...flags, ...threadsOf(settings) })
     await run(settings, backend, flags.resume)
   },

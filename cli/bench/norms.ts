@@ -65,9 +65,9 @@ export const norms = command({
     ...json,
   },
   tables: [table, aloneTable],
-  run(flags, line) {
+  run(flags, { given }) {
     if (flags.alone) {
-      const idle = line.given("model", "dtype", "prompt", "generate")
+      const idle = given("model", "dtype", "prompt", "generate")
       if (idle) throw usageError(`--alone has no model, got ${idle}. Leave it out`)
       return tabulate("elm-bench-norm-rows/1", flags, aloneTable, (report) =>
         onBackend(flags, (backend) => benchNormRows(backend, flags, report)),

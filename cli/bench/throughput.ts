@@ -44,9 +44,9 @@ export const throughput = command({
     "  elm bench --model 270M,450M --dtype bf16 --paper\n" +
     "  elm bench --weights my-model --prompt 512 --explain",
   tables: [throughputTable, stepsTable],
-  async run(flags, line) {
+  async run(flags, { given }) {
     const { dtype, cache, prompt, repeat, seed, weights, explain = false } = flags
-    const idle = weights === undefined ? "" : line.given("model", "seed")
+    const idle = weights === undefined ? "" : given("model", "seed")
     if (idle) throw usageError(`${idle} has no effect: --weights names a model. Leave it out`)
     if (flags.paper && flags.generate !== undefined) {
       throw usageError(`--paper generates ${paperGeneratedTokens} tokens. Leave --generate out`)

@@ -30,8 +30,8 @@ interface Placing {
   readonly usage?: string
 }
 
-/** The line that a person typed, beside its flags. */
-interface Line<A> {
+/** How a command was called, beside its flags. */
+interface Invocation<A> {
   readonly args: A
   /** Those of these flags that were typed, rather than having their defaults: "--seed and --model". */
   given(...flags: string[]): string
@@ -46,7 +46,7 @@ interface Declared<F extends Flags, A extends Positionals> {
   /** The end of its help. */
   readonly after?: string
   readonly tables?: readonly TableOf<never>[]
-  run(flags: ValuesOf<F>, line: Line<ArgumentsOf<A>>): void | Promise<void>
+  run(flags: ValuesOf<F>, invocation: Invocation<ArgumentsOf<A>>): void | Promise<void>
 }
 
 /** A command that is run with what its flags and arguments have been parsed to. */
