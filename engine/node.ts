@@ -23,7 +23,7 @@ export const isNode = typeof globalThis.process?.getBuiltinModule === "function"
 export function fromNode<Name extends keyof NodeModules>(name: Name): NodeModules[Name] {
   if (isNode) return process.getBuiltinModule<keyof NodeModules>(name) as NodeModules[Name]
   throw new Error(
-    `A browser has no ${name}: it has no folders to read or write. Give an http or https URL, ` +
-      "or run this in Node, Deno or Bun",
+    `A browser has no ${name}: it has no paths to read or write. Give an http or https URL, or ` +
+      "files of the page, or run this in Node, Deno or Bun",
   )
 }

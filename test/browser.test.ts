@@ -190,6 +190,20 @@ t.test("in Chromium", noBrowser ? { skip: noBrowser } : {}, async (t) => {
     }
   })
 
+  await t.test("a page loads a model of files that it has, and of a folder", whole, async (t) => {
+    const [page, complaints] = await pageOf(browser)
+    await page.goto(await serve(t, out, false))
+    const { url } = await serveFolder(t, await shippedModel(), ({ response, good }) => {
+      response.setHeader("access-control-allow-origin", "*")
+      good()
+    })
+    const names = ["config.json", "model.safetensors", "tokenizer.model"]
+    const loaded = "tokenizer.model, 5870336 weights"
+    const lacking = "Cannot open config.json: no such file among those given. Add it"
+    t.same(await call(page, "loadedHere", url, names), [loaded, loaded, lacking])
+    t.same(complaints, [])
+  })
+
   await t.test("what is missing in a page is one error", whole, async (t) => {
     const [page] = await pageOf(browser)
     await page.goto(await serve(t, out))

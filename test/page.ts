@@ -2,7 +2,14 @@
 // serves it, test/browser.test.ts asks. Nothing here may need Node.
 import { caseName, recordCase } from "../bench/measure/cases.ts"
 import { allocate, type Backend, bufferOf, type Op, plan, readBound } from "../engine/index.ts"
-import { type BackendName, createTrainStep, OpenELM, open, type WasmOptions } from "../index.ts"
+import {
+  type BackendName,
+  createTrainStep,
+  type FileSource,
+  OpenELM,
+  open,
+  type WasmOptions,
+} from "../index.ts"
 import { nextTurn } from "../model/index.ts"
 import { affine, allOps, exp } from "../ops/index.ts"
 import { kernelError } from "./cases.ts"
@@ -77,18 +84,35 @@ export async function freedUnder(name: BackendName, options: WasmOptions = {}) {
 
 const same = (a: Float32Array, b: Float32Array): boolean => a.every((value, i) => value === b[i])
 
-/** Loads a model of a folder on a disk that no page has. */
-export const loadPath = async (path: string): Promise<OpenELM> =>
-  OpenELM.load(path, { backend: await open("js") })
+/** Loads a model: of a folder on a disk, say, that no page has. */
+export const loadPath = async (source: FileSource): Promise<OpenELM> =>
+  OpenELM.load(source, { backend: await open("js") })
 
 /** What comes of loading a model: its tokenizer's file and its weights, or what it says. */
-export async function loadedFrom(url: string): Promise<string> {
+export async function loadedFrom(source: FileSource): Promise<string> {
   try {
-    const model = await loadPath(url)
+    const model = await loadPath(source)
     return `${model.tokenizer?.file.name}, ${model.parameters} weights`
   } catch (error) {
     return (error as Error).message
   }
+}
+
+/** The same of a model whose files the page has itself: in a list, and in a folder that it keeps. */
+export async function loadedHere(url: string, names: readonly string[]): Promise<string[]> {
+  const files = await Promise.all(
+    names.map(async (name) => new File([await (await fetch(`${url}/${name}`)).blob()], name)),
+  )
+  const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle("model", {
+    create: true,
+  })
+  for (const file of files) {
+    const handle = await folder.getFileHandle(file.name, { create: true })
+    const writable = await handle.createWritable()
+    await writable.write(file)
+    await writable.close()
+  }
+  return [await loadedFrom(files), await loadedFrom(folder), await loadedFrom(files.slice(1))]
 }
 
 /** The names of an op's cases, and what is wrong with each; "" for nothing. */
