@@ -26,7 +26,7 @@ const allowedInKernels: Readonly<Record<string, readonly string[]>> = {
 
 const allFolders = [...Object.keys(allowed), "build", "test"]
 /** Folders whose every export has a user. */
-const whereAllIsUsed = ["bench", "cli"]
+const whereAllIsUsed = ["model/files", "model/checkpoints", "model/weights", "bench", "cli"]
 
 const files = (folder: string): string[] =>
   readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })
@@ -173,6 +173,31 @@ t.test("a command is one file with one export, and one line in the list", async 
     t.equal(names.length, 1, file)
     t.match(names[0], { name: String, addTo: Function }, file)
   }
+})
+
+t.test("where files lie, model/files alone knows", (t) => {
+  const own = ["http_tree", "kinds", "page", "remote", "version"].map(
+    (name) => `model/files/${name}.ts`,
+  )
+  const others = Object.keys(allowed).flatMap(files)
+  for (const file of others.filter((name) => !name.startsWith("model/files/"))) {
+    const known = importsOf(file).filter(({ from }) => own.includes(from))
+    t.same(known, [], file)
+    t.notMatch(text(file), /["'`/^](https?|file):(?!\/\/www\.w3\.org)|\bhttps\?/, file)
+  }
+  t.end()
+})
+
+t.test("a checkpoint format is one file, and one line in the list", (t) => {
+  const formats = files("model/checkpoints").filter((file) =>
+    /^export const \w+: CheckpointFormat = /m.test(text(file)),
+  )
+  const list = importsOf("model/checkpoints/formats.ts")
+    .map(({ from }) => from)
+    .filter((from) => formats.includes(from))
+  t.ok(list.length > 1)
+  t.same(list.sort(), formats.sort())
+  t.end()
 })
 
 t.test("what is exported is used in another file, or in the public interface", (t) => {

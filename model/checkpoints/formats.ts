@@ -10,7 +10,7 @@ import { safetensorsFolder } from "./safetensors_folder.ts"
 /** In the order in which they are asked: first those that know their own by a mark. */
 const formats: readonly CheckpointFormat[] = [quantizedFolder, safetensorsFolder]
 
-export interface Opening extends Waiting {
+interface Opening extends Waiting {
   /** Begins the message about a source that is none. */
   readonly name?: string
   /** Most bytes of a file of weights, by the config; throws for a config that is wrong. */

@@ -150,7 +150,7 @@ function checkLayout(
   if (end < size) throw refuse(path, `${size - end} bytes follow the last tensor`)
 }
 
-export const isFileDType = (dtype: unknown): dtype is FileDType =>
+const isFileDType = (dtype: unknown): dtype is FileDType =>
   typeof dtype === "string" && Object.hasOwn(itemBytes, dtype)
 
 const isSizes = (list: unknown): list is number[] =>

@@ -76,7 +76,7 @@ export const savedFiles: readonly string[] = [
 ]
 
 /** What a folder of the Hugging Face layout is made of. */
-export interface FolderParts {
+interface FolderParts {
   /** config.json, an object for JSON.stringify. */
   readonly config: object
   readonly tensors: ReadonlyMap<string, TensorData>

@@ -23,7 +23,7 @@ export interface Patience {
   restart(): void
 }
 
-export type ReadAnswer<T> = (response: Response, patience: Patience) => Promise<Outcome<T>>
+type ReadAnswer<T> = (response: Response, patience: Patience) => Promise<Outcome<T>>
 
 const defaultTimeoutMs = 30_000
 /** How often a request is made in all, and the pause after the first; each next one is twice that. */
@@ -189,7 +189,7 @@ function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
 // ---- Bodies -------------------------------------------------------------------------------------
 
 /** What came of a body, and why it broke off where it did. */
-export interface Body {
+interface Body {
   readonly bytes: Uint8Array
   readonly broken: Error | undefined
   /** Whether it was left since it does not begin as the file would. */

@@ -27,7 +27,7 @@ const mostAnswers = 1024
 /** Longest file that is taken as a whole where nobody says how long it may be. */
 const wholeLimit = 4 * 2 ** 30
 
-export interface RemoteReading extends Waiting {
+interface RemoteReading extends Waiting {
   /** Most bytes of a file that is taken as a whole. */
   readonly limit?: number | undefined
   /** Judges by its first bytes whether an answer is the file, not a page in its place. */

@@ -21,7 +21,7 @@ import type { TensorSource } from "./rows.ts"
 export const stagingBytes = 16 << 20
 
 /** Sees rows on the backend beside the panels that were made of them. */
-export type Compare = (x: Tensor, panels: Tensor) => Promise<void>
+type Compare = (x: Tensor, panels: Tensor) => Promise<void>
 
 export async function loadVector(
   source: TensorSource,

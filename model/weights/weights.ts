@@ -78,7 +78,7 @@ export function loadWeights(
 type Fill = (spec: Spec, target: Tensor) => Promise<void>
 
 /** How weights come into memory. */
-export interface Filling {
+interface Filling {
   /** Tensors of f32 for which to leave room beside each weight; default none. */
   readonly room?: number | undefined
   readonly progress?: Progress | undefined
