@@ -31,6 +31,8 @@ export {
   type Gradients,
   grad,
   type In as InputNames,
+  type KernelFeature,
+  type KernelVariant,
   type Maybe,
   type Named as ByName,
   type NameOf,

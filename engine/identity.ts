@@ -11,6 +11,7 @@ const identityOp: Op = {
   view: true,
   alias: {},
   cases: [],
+  gpu: [],
   signature: undefined,
   record: ([x]) => newCall(identityOp, [x as Tensor], [x as Tensor], {}, {}),
   meaning: undefined,

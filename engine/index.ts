@@ -19,6 +19,7 @@ export {
   viewOf,
 } from "./dtype.ts"
 export { derivedVjp, grad, setCotangentSum, type Tensors, vjp, vjpFrom, vjpOf } from "./grad.ts"
+export { type KernelFeature, type KernelVariant, kernelFeatures } from "./kernel.ts"
 export { Binding, checkFreed, Lifetime, type LivingBuffer } from "./lifetime.ts"
 export {
   type Arrays,

@@ -1,6 +1,7 @@
 // Declares ops and records calls. Calling an op runs nothing: it checks shapes and adds one Call to
 // the graph. What the op computes is its meaning in other ops, or `compute` for the plain ones.
 import { type DType, dtypeCode } from "./dtype.ts"
+import type { KernelVariant } from "./kernel.ts"
 import { type Operand, parseSignature, type Sizes, type Slot, unify } from "./signature.ts"
 import { Tensor } from "./tensor.ts"
 
@@ -40,6 +41,8 @@ export interface Op {
   /** Output name → the input whose memory it takes over, and whose dtype it has. */
   readonly alias: Readonly<Record<string, string>>
   readonly cases: readonly Case[]
+  /** Ways to run it on a GPU, of which the first that serves is taken; none, where it has no kernel. */
+  readonly gpu: readonly KernelVariant[]
   readonly signature: readonly Slot[] | undefined
   record(inputs: readonly Tensor[], attrs: Attrs): Call
   meaning: ((call: Call) => readonly Tensor[]) | undefined
@@ -100,6 +103,7 @@ export interface OpSpec<S extends string, P extends string> {
     params: Params<P>,
   ) => void
   readonly alias?: Partial<Record<Out<S>[number], In<S>[number]>>
+  readonly gpu?: readonly KernelVariant<In<S>[number] | Out<S>[number], Params<P>>[]
   readonly rows: (params: Params<P>) => number
   readonly cost: (params: Params<P>) => Cost
   readonly cases: readonly Case[]
@@ -128,6 +132,7 @@ export function op<const S extends string, const P extends string>(
     view: false,
     alias: (spec.alias ?? {}) as Record<string, string>,
     cases: spec.cases,
+    gpu: (spec.gpu ?? []) as readonly unknown[] as readonly KernelVariant[],
     signature: inputs,
     record(operands, attrs) {
       const numbers = Object.entries(attrs).filter(([, v]) => typeof v === "number")

@@ -223,6 +223,19 @@ t.test("what is exported is used in another file, or in the public interface", (
   t.end()
 })
 
+t.test(
+  "comments of .wgsl files do not steer: what a kernel takes is in its op's declaration",
+  (t) => {
+    const words =
+      /^\/\/ (groups|scalars|wide|using|fours|with|needs|from|when|const \w+|instead of \w+):/m
+    const names = readdirSync(join(root, "ops"), { recursive: true, encoding: "utf8" })
+    for (const name of names.filter((each) => each.endsWith(".wgsl"))) {
+      t.notMatch(text(join("ops", name)), words, name)
+    }
+    t.end()
+  },
+)
+
 t.test("no file is longer than 300 lines", (t) => {
   for (const folder of allFolders) {
     for (const file of files(folder)) {

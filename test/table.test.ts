@@ -7,6 +7,7 @@ import t from "tap"
 import { normKinds } from "../bench/measure/norm_kinds.ts"
 import { predict } from "../bench/measure/roofline.ts"
 import type { Row } from "../bench/measure/throughput.ts"
+import { variantsOf } from "../bench/measure/variants.ts"
 import type { Command } from "../cli/line/command.ts"
 import { commands } from "../cli/program.ts"
 import { stepsText } from "../cli/terminal/steps.ts"
@@ -77,6 +78,7 @@ const contents: Readonly<
   "bench train 0": [[training], ["tok/s"]],
   "bench perplexity 0": [perplexities, ["perplexity"]],
   "bench ops 0": [timed, ["µs"]],
+  "bench ops 1": [variantsOf(), ["op", "kernel"]],
   "bench start 0": [[waits], ["of node -e 0"]],
   "bench roofline 0": [predictions, ["GPU", "generation tok/s"]],
   "bench drive 0": [[driven], ["processor ms"]],

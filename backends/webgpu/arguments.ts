@@ -1,7 +1,7 @@
 // The tensors that a step's kernel binds: where they lie, which are written, which are the same one.
 import { isOwn, isWord, type Op, type Place, type Step } from "../../engine/index.ts"
 import { roundUp } from "./buffer.ts"
-import type { Kernel } from "./kernels.js"
+import type { Taken } from "./choose.ts"
 import { type Argument, elementOf, fieldsOf, type Shape, slotsOf } from "./prelude.ts"
 
 /** Part of a buffer, from a multiple of the binding alignment on. */
@@ -22,7 +22,7 @@ export interface Bound {
 /** The arguments of a step: inputs, then outputs with memory of their own. */
 export function boundOf(
   { op, inputs, outputs }: Step,
-  kernel: Kernel,
+  kernel: Taken,
   rangeOf: (place: Place) => Range,
 ): Bound[] {
   const slots = slotsOf(op, kernel)

@@ -1,15 +1,10 @@
 // Opens a GPU: the browser's own, or Dawn's through the package `webgpu` in Node. Which optional
 // features are used is chosen here, once.
+import { kernelFeatures } from "../../engine/index.ts"
 import { isNode } from "../../engine/node.ts"
 import { mayFindDriver } from "./vulkan.ts"
 
-export const features = [
-  "shader-f16",
-  "subgroups",
-  "subgroup-matrix",
-  "packed-dot",
-  "timestamp-query",
-] as const
+export const features = [...kernelFeatures, "timestamp-query"] as const
 export type Feature = (typeof features)[number]
 
 /** Where the GPU calls a feature by another name. */

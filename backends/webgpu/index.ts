@@ -20,7 +20,6 @@ import {
   openDevice,
   type WebgpuOptions,
 } from "./device.ts"
-import { kernels } from "./kernels.js"
 import { type Counts, Line, noCounts } from "./line.ts"
 import { Pipelines } from "./pipelines.ts"
 import { slotsOf } from "./prelude.ts"
@@ -31,8 +30,9 @@ export { type Feature, features, type WebgpuOptions } from "./device.ts"
 export type { Counts } from "./line.ts"
 export type { Profile } from "./profile.ts"
 
+const withKernel = allOps.filter(({ gpu }) => gpu.length > 0)
 /** Names of the ops that have a kernel, whether there is a GPU or not. */
-export const webgpuKernels: ReadonlySet<string> = new Set(Object.keys(kernels))
+export const webgpuKernels: ReadonlySet<string> = new Set(withKernel.map(({ name }) => name))
 
 /** Opens the backend. Throws RangeError for a bad option, Error with the next action where it cannot. */
 export async function openWebgpu(options: WebgpuOptions = {}): Promise<WebgpuBackend> {
@@ -78,7 +78,7 @@ export class WebgpuBackend implements Backend, AsyncDisposable {
     this.reopen = () => openDevice(options)
     this.#onCompile = options.onCompile
     const most = opened.device.limits.maxStorageBuffersPerShaderStage
-    const fitting = allOps.filter((op) => kernels[op.name] && slotsOf(op).length <= most)
+    const fitting = withKernel.filter((op) => slotsOf(op).length <= most)
     this.#kernels = new Set(fitting.map((op) => op.name))
     this.#open = opened
     this.#pipelines = this.#pipelinesOf(opened)

@@ -1,9 +1,8 @@
 // What stands in front of a kernel's text: its bindings and parameters by name, and how numbers of
 // 16 bits are read and written. Kernels compute in f32; f16, bf16 and u8 are bound as 32-bit words.
 import { type DType, isOwn, isWord, type Op } from "../../engine/index.ts"
-import type { Chosen } from "./choose.ts"
+import type { Chosen, Taken } from "./choose.ts"
 import type { Feature } from "./device.ts"
-import type { Kernel } from "./kernels.js"
 
 /** How a step uses one of its tensors. */
 export interface Argument {
@@ -29,13 +28,13 @@ export interface Shape {
 const reserved: Readonly<Record<string, string>> = { std: "deviation" }
 
 /** The tensors that an op's kernel binds: inputs, then outputs with memory of their own. */
-export function slotsOf(op: Op, kernel?: Pick<Kernel, "scalars" | "fours" | "wide">): Shape[] {
+export function slotsOf(op: Op, { scalars, fours, wide }: Taken = {}): Shape[] {
   const outputs = op.outputs.filter((name) => isOwn(op, name))
   return [...op.inputs, ...outputs].map((name) => {
     const dims = new RegExp(`(?:^| )${name}:[\\w|]*\\((.*?)\\)(?: |$)`).exec(op.text)?.[1] ?? ""
     const panels = op.signature !== undefined && /(^|,)(16|32\*P)$/.test(dims)
-    const vectors = panels ? !kernel?.scalars.includes(name) : kernel?.fours.includes(name)
-    return { name, vectors: vectors ?? false, wide: kernel?.wide.includes(name) ?? false }
+    const vectors = panels ? !scalars?.includes(name) : fours?.includes(name)
+    return { name, vectors: vectors ?? false, wide: wide?.includes(name) ?? false }
   })
 }
 

@@ -162,7 +162,7 @@ export class Replay {
     }
     const args = argumentsOf(bound, this.#most)
     this.#checkWindows(op, args)
-    const groups = kernel.groups?.(call.params) ?? op.rows(call.params)
+    const { groups } = kernel
     const ranges = args.flatMap((arg, i) =>
       arg.same === undefined ? windowsOf((bound[i] as Bound).range, arg) : [],
     )

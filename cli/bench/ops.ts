@@ -1,9 +1,10 @@
 // `elm bench ops`: the time of every op case, with its bytes, multiply-adds and share of the ceiling.
 import { benchOps, type OpRow } from "../../bench/measure/ops.ts"
+import { type VariantRow, variantsOf } from "../../bench/measure/variants.ts"
 import { allOps } from "../../ops/index.ts"
 import { chosenOf, usageError } from "../line/arguments.ts"
 import { command } from "../line/command.ts"
-import { under, valued } from "../line/flags.ts"
+import { toggle, under, valued } from "../line/flags.ts"
 import { checkedCase, opSizes } from "../line/op_sizes.ts"
 import { onBackend } from "../line/open.ts"
 import { headings, json, machine } from "../line/options.ts"
@@ -29,6 +30,18 @@ const table: TableOf<OpRow> = {
   ],
 }
 
+const variantTable: TableOf<VariantRow> = {
+  columns: [
+    { name: "op", rank: 0, left: true, least: 12, text: ({ op }) => op },
+    { name: "kernel", rank: 0, left: true, least: 12, text: ({ entry }) => entry },
+    { name: "condition", rank: 1, left: true, text: ({ when }) => when },
+    { name: "needs", rank: 2, left: true, text: ({ needs }) => needs.join(" ") },
+    { name: "cases", rank: 3, text: ({ serves, cases }) => `${serves}/${cases}` },
+    { name: "workgroups", rank: 4, left: true, text: ({ groups }) => groups },
+    { name: "by fours", rank: 5, left: true, text: ({ fours }) => fours.join(" ") },
+  ],
+}
+
 export const ops = command({
   name: "ops",
   description: "time every op of the table, case by case",
@@ -38,13 +51,18 @@ export const ops = command({
         chosenOf(text, allOps, ({ name }) => name),
       ),
       sizes: valued("<case>", "sizes for them, as N=256,D=1280,eps=1e-6; repeatable", opSizes),
+      variants: toggle("list how each runs on a GPU instead: kernels, conditions, features"),
     }),
     ...machine,
     ...json,
   },
-  tables: [table],
+  tables: [table, variantTable],
   run(flags) {
-    const { filter, sizes } = flags
+    const { filter, sizes, variants } = flags
+    if (variants && sizes) throw usageError("--variants are of all sizes. Leave --sizes out")
+    if (variants) {
+      return tabulate("elm-bench-variants/1", flags, variantTable, async () => variantsOf(filter))
+    }
     return tabulate("elm-bench-ops/1", flags, table, (report) => {
       if (sizes && !filter) {
         throw usageError("--sizes are those of some ops. Name them with --filter")

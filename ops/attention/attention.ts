@@ -47,6 +47,24 @@ export const attention = op({
     const mixed = dot(weights, permute(reshape(values, [B * G, S, E]), [0, 2, 1])) // (B·G, R, E)
     return reshape(permute(reshape(mixed, [B, H, T, E]), [0, 2, 1, 3]), [B * T, H * E])
   },
+  gpu: [
+    {
+      entry: "attentionRow",
+      from: ["attention/attention_row.wgsl"],
+      when: ({ T, H, G, E }) => T * H <= 64 * G && E % 8 === 0 && E <= 256,
+      constants: ({ E }) => ({ width: E / 4 }),
+      groups: ({ B, T, H, G }) => B * T * G * Math.ceil(H / G / 4),
+      fours: ["q", "keys", "values"],
+    },
+    {
+      entry: "attentionTile",
+      from: ["attention/attention_tile.wgsl"],
+      when: ({ T, H, G, E }) => T * H > 64 * G && E % 4 === 0 && E <= 128,
+      groups: ({ B, T, H, G }) => B * G * Math.ceil((T * H) / G / 32),
+      fours: ["q", "keys", "values", "y"],
+    },
+    { from: ["attention/attention.wgsl"], groups: ({ B, T, H }) => B * T * H },
+  ],
   rows: ({ B, H, T }) => B * H * T,
   cost: ({ B, T, H, G, S, E, keysType }) => ({
     bytes: B * (8 * T * H * E + (keysType ? 4 : 8) * G * S * E),

@@ -8,7 +8,6 @@ var<workgroup> own: array<f32, 1024>;
 var<workgroup> mixed: array<f32, 1024>;
 var<workgroup> firstPosition: u32;
 
-// groups: B * T * H
 @compute @workgroup_size(256)
 fn attention(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let item = rowOf(group);

@@ -3,9 +3,10 @@
 // sums are rescaled as the maximum grows. rope_attention.wgsl does slices of the cache so, and here
 // a workgroup does all of it. Bytes: keys and values once for a query of four heads.
 
+// The constant `width` is E/4.
+
 const runKeys = 32u;
 
-// const width: E / 4
 // Four heads of queries, a head every E/4 fours; the last key and value.
 var<workgroup> queries: array<vec4f, 256>;
 var<workgroup> newKey: array<vec4f, 64>;
@@ -115,9 +116,6 @@ fn massOf(head: u32) -> f32 {
   return sum;
 }
 
-// instead of attention: T * H <= 64 * G && E % 8 == 0 && E <= 256
-// groups: B * T * G * ceil(H / G / 4)
-// fours: q keys values
 @compute @workgroup_size(256)
 fn attentionRow(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let item = rowOf(group);

@@ -181,9 +181,6 @@ fn writeResults(row: u32, lane: u32) {
   writeMixed(&mixed3, 3u, row, lane);
 }
 
-// instead of attention: T * H > 64 * G && E % 4 == 0 && E <= 128
-// groups: B * G * ceil(T * H / G / 32)
-// fours: q keys values y
 @compute @workgroup_size(64)
 fn attentionTile(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let item = rowOf(group);
@@ -203,9 +200,6 @@ fn attentionTile(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_
   writeResults(row, lane);
 }
 
-// instead of causalAttention: T * H > 32 * G && E % 4 == 0 && E <= 128
-// groups: B * G * ceil(T * H / G / 32)
-// fours: q keys values y
 @compute @workgroup_size(64)
 fn causalAttentionTile(
   @builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32,

@@ -68,9 +68,6 @@ fn deltasOf(places: vec4u, lane: u32) -> vec4f {
   return rowsSum(part, lane);
 }
 
-// instead of causalAttentionGrad: T * H > 32 * G && E % 4 == 0 && E <= 128
-// groups: B * G * (ceil(T * H / G / 32) + 2 * R * ceil(T / 32))
-// fours: q keys values y dy dq dKeyParts dValueParts
 @compute @workgroup_size(64)
 fn causalAttentionGradTile(
   @builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32,

@@ -66,6 +66,10 @@ const refusal = ({ H, G, E }: { H: number; G: number; E: number }): string | und
   return E > 512 ? `head size E ${E} is more than 512` : undefined
 }
 
+/** Where tiles of 32 queries and keys serve a GPU. */
+const isTiled = ({ T, H, G, E }: Record<"T" | "H" | "G" | "E", number>): boolean =>
+  T * H > 32 * G && E % 4 === 0 && E <= 128
+
 /** y = softmax(scale·q·kᵀ)·v of position t over keys starts[b, t] … t, 0 ≤ starts[b, t] ≤ t, and
  *  lse = ln Σ exp(scale·q·kᵀ) over the same keys; query head h reads key head ⌊h·G/H⌋.
  *  q (B·T, H·E), keys, values (B, G, T, E), starts (B, T) → y (B·T, H·E), lse (B·T, H)
@@ -93,6 +97,16 @@ export const causalAttention = op({
     const grad = causalAttentionGrad(q, keys, values, starts, y, lse, d.y, { R, scale })
     return { q: grad.dq, keys: join(grad.dKeyParts), values: join(grad.dValueParts) }
   },
+  gpu: [
+    {
+      entry: "causalAttentionTile",
+      from: ["attention/attention_tile.wgsl"],
+      when: isTiled,
+      groups: ({ B, T, H, G }) => B * G * Math.ceil((T * H) / G / 32),
+      fours: ["q", "keys", "values", "y"],
+    },
+    { from: ["attention/causal_attention.wgsl"], groups: ({ B, T, H }) => B * T * H },
+  ],
   rows: ({ B, T, H }) => B * H * Math.ceil(T / blockQueries),
   cost: ({ B, T, H, G, E }) => ({
     bytes: 4 * B * T * (2 * H * E + 2 * G * E + H),
@@ -142,6 +156,20 @@ export const causalAttentionGrad = op({
       dValueParts: product(weights, dMixed),
     }
   },
+  gpu: [
+    {
+      entry: "causalAttentionGradTile",
+      from: ["attention/attention_tile_grad.wgsl", "attention/attention_tile.wgsl"],
+      when: isTiled,
+      groups: ({ B, T, H, G, R }) =>
+        B * G * (Math.ceil((T * H) / G / 32) + 2 * R * Math.ceil(T / 32)),
+      fours: ["q", "keys", "values", "y", "dy", "dq", "dKeyParts", "dValueParts"],
+    },
+    {
+      from: ["attention/causal_attention.wgsl"],
+      groups: ({ B, T, H, G, R }) => B * T * H + B * G * R * T,
+    },
+  ],
   rows: ({ B, G, R }) => B * G * R,
   cost: ({ B, T, H, G, E, R }) => ({
     bytes: 4 * B * T * (4 * H * E + (2 + 2 * R) * G * E + H),

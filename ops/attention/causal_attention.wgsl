@@ -18,7 +18,6 @@ fn firstOfRow(row: u32, lane: u32) -> u32 {
   return workgroupUniformLoad(&firstKey);
 }
 
-// groups: B * T * H
 @compute @workgroup_size(256)
 fn causalAttention(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let item = rowOf(group);
@@ -63,7 +62,6 @@ fn causalAttention(@builtin(workgroup_id) group: vec3u, @builtin(local_invocatio
   if (lane == 0u) { lse[item] = most + logOf(total); }
 }
 
-// groups: B * T * H + B * G * R * T
 @compute @workgroup_size(256)
 fn causalAttentionGrad(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let item = rowOf(group);

@@ -85,6 +85,16 @@ const ropeCases = [
 const written = (cache: Tensor, x: Tensor, position: Tensor): Tensor =>
   writeRows(cache, castFinite(x, cache.dtype), position)
 
+/** Where rope_fours.wgsl serves a GPU. */
+export const isByFours = ({ E }: { E: number }): boolean => E % 8 === 0 && E <= 1024
+/** Fours of a head, and heads side by side in a workgroup of 256 lanes. */
+export function foursSizes({ E }: { E: number }) {
+  const width = E / 4
+  return { width, side: (256 - (256 % width)) / width }
+}
+export const foursGroups = ({ B, T, H, G, E }: Record<"B" | "T" | "H" | "G" | "E", number>) =>
+  Math.ceil((B * T * (H + 2 * G)) / foursSizes({ E }).side)
+
 /** q = rope(rmsNorm(q)), and rope(rmsNorm(k)) and v go into the caches, at positions position[b] … +T−1.
  *  qkv (B·T, (H+2G)·E): heads of queries, then keys, then values; qNorm, kNorm (E); angles (C, E);
  *  keys, values (B, G, S, E), updated in place; position (B) → q (B·T, H·E).
@@ -108,6 +118,17 @@ export const qkNormRope = op({
       newValues: written(values, part(H + G, G), position),
     }
   },
+  gpu: [
+    {
+      entry: "qkNormRopeFours",
+      from: ["attention/rope_fours.wgsl", "attention/rope_attention.wgsl"],
+      when: isByFours,
+      constants: foursSizes,
+      groups: foursGroups,
+      fours: ["qkv", "qNorm", "kNorm", "angles", "keys", "values", "q"],
+    },
+    { from: ["attention/rope.wgsl"] },
+  ],
   rows: ({ B, T, H, G }) => B * T * (H + 2 * G),
   cost: ropeCost,
   cases: ropeCases.map((test) => ({ ...test, eps: 1e-6 })),
@@ -135,6 +156,7 @@ export const ropeWrite = op({
       newValues: written(values, split(v, G), position),
     }
   },
+  gpu: [{ from: ["attention/rope.wgsl"] }],
   rows: ({ B, T, H, G }) => B * T * (H + 2 * G),
   cost: ropeCost,
   cases: ropeCases,

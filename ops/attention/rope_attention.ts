@@ -5,7 +5,7 @@ import { add, affine, div, equal, exp, less, select, sub } from "../plain/elemen
 import { cast } from "../plain/indexing.ts"
 import { broadcast, permute, reshape, slice, spreadInto, stridesOf } from "../plain/movement.ts"
 import { dot, max, sum } from "../plain/reduce.ts"
-import { qkNormRope } from "./rope.ts"
+import { foursSizes, qkNormRope } from "./rope.ts"
 
 /** Positions that lie together in a slice; slice r has every R-th run of them, the r-th first. */
 const run = 32
@@ -89,6 +89,18 @@ export const ropeAttentionParts = op({
     const mixed = reshape(dot(rows, permute(v, [0, 2, 1])), [B, H, R, E])
     return { parts: joined([mixed, top, sum(weights)]), newKeys, newValues }
   },
+  gpu: [
+    {
+      from: [
+        "attention/rope_attention.wgsl",
+        "attention/attention_row.wgsl",
+        "attention/rope_fours.wgsl",
+      ],
+      constants: foursSizes,
+      groups: ({ B, G, R }) => B * G * R,
+      fours: ["qkv", "qNorm", "kNorm", "angles", "keys", "values"],
+    },
+  ],
   rows: ({ B, G, R }) => B * G * R,
   cost: ({ B, H, G, S, E, R, keysType }) => ({
     bytes: B * (4 * (H + 2 * G + H * R) * E + (keysType ? 4 : 8) * G * S * E),
@@ -125,6 +137,7 @@ export const mergeParts = op({
     }
     return reshape(div(summed(column(0, E), E), summed(total, 1)), [B, H * E])
   },
+  gpu: [{ from: ["attention/rope_attention.wgsl"], groups: ({ B, H }) => B * H }],
   rows: ({ B, H }) => B * H,
   cost: ({ B, H, R, E }) => ({ bytes: 4 * B * H * (R * (E + 2) + E), flops: 2 * B * H * R * E }),
   cases: [

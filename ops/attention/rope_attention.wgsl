@@ -5,7 +5,6 @@
 // that no workgroup reads what another one writes. Of 32 keys, 8 lanes share each for the scores;
 // then 64 lanes a query head share the values. Bytes: the cache once for four query heads.
 
-// const width: E / 4
 // Four numbers of a key of qkv, normalised and turned to `place`.
 fn turnedKey(first: u32, e: u32, place: u32) -> vec4f {
   var squares = 0.0;
@@ -33,8 +32,6 @@ fn writeNew(b: u32, g: u32, place: u32, lane: u32) {
   values_put(at, newValue[lane]);
 }
 
-// groups: B * G * R
-// fours: qkv qNorm kNorm angles keys values
 @compute @workgroup_size(256)
 fn ropeAttentionParts(
   @builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32,
@@ -101,7 +98,6 @@ fn leaveEmpty(g: u32, r: u32, lane: u32) {
   }
 }
 
-// groups: B * H
 @compute @workgroup_size(64)
 fn mergeParts(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let head = rowOf(group);

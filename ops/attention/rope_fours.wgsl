@@ -2,9 +2,8 @@
 // as many heads side by side as 256 lanes hold, a lane four numbers of one; backward a workgroup 16
 // rows of qkv, and all their heads in turns. Bytes: everything once, the pairs once more from cache.
 
-// Fours of a head, and heads side by side:
-// const width: E / 4
-// const side: (256 - 256 % width) / width
+// Constants (rope.ts): `width`, the fours of a head; `side`, how many heads are side by side.
+
 var<workgroup> products: array<vec2f, 256>;
 
 // Sums over the lanes of a head; a barrier must follow before the next.
@@ -49,9 +48,6 @@ fn turnedHead(item: u32, place: u32, lane: u32) -> vec4f {
   return turnFour(own * weightFour(head, e), other, e, place, 1.0) * rstd;
 }
 
-// instead of qkNormRope: E % 8 == 0 && E <= 1024
-// groups: ceil(B * T * (H + 2 * G) / side)
-// fours: qkv qNorm kNorm angles keys values q
 @compute @workgroup_size(256)
 fn qkNormRopeFours(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let heads = param.H + 2u * param.G;
@@ -70,9 +66,6 @@ fn qkNormRopeFours(@builtin(workgroup_id) group: vec3u, @builtin(local_invocatio
   if (head < param.H + param.G) { keys_put(at, kept(four)); } else { values_put(at, kept(four)); }
 }
 
-// instead of qkNormRopeTrain: E % 8 == 0 && E <= 1024
-// groups: ceil(B * T * (H + 2 * G) / side)
-// fours: qkv qNorm kNorm angles q keys values
 @compute @workgroup_size(256)
 fn qkNormRopeTrainFours(
   @builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32,
@@ -123,8 +116,6 @@ fn sumHeads(own: vec4f, lane: u32) -> vec4f {
   return total;
 }
 
-// instead of qkNormRopeTrainGrad: E % 8 == 0 && E <= 1024
-// fours: qkv qNorm kNorm angles dq dKeys dValues dqkv dqParts dkParts
 @compute @workgroup_size(256)
 fn qkNormRopeTrainGradFours(
   @builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32,

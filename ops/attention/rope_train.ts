@@ -4,7 +4,8 @@ import { type Gradients, op, type Tensor, vjpOf } from "../../engine/index.ts"
 import { normalise } from "../norm/rmsnorm.ts"
 import { broadcast, permute, reshape, slice } from "../plain/movement.ts"
 import { partsOf, rowsPerPart, sumBlocks, total, wrongParts } from "../shared/parts.ts"
-import { headsOf, rotate } from "./rope.ts"
+
+import { foursGroups, foursSizes, headsOf, isByFours, rotate } from "./rope.ts"
 
 type Sizes = Record<"B" | "T" | "H" | "G" | "E" | "eps", number>
 
@@ -79,6 +80,17 @@ export const qkNormRopeTrain = op({
       angles: dAngles as Tensor,
     }
   },
+  gpu: [
+    {
+      entry: "qkNormRopeTrainFours",
+      from: ["attention/rope_fours.wgsl"],
+      when: isByFours,
+      constants: foursSizes,
+      groups: foursGroups,
+      fours: ["qkv", "qNorm", "kNorm", "angles", "q", "keys", "values"],
+    },
+    { from: ["attention/rope_train.wgsl"] },
+  ],
   rows: ({ B, T, H, G }) => B * T * (H + 2 * G),
   cost,
   cases,
@@ -103,6 +115,27 @@ export const qkNormRopeTrainGrad = op({
     const parts = (d: Tensor) => sumBlocks(reshape(d, [sizes.B * sizes.T, sizes.E]))
     return { dqkv, dqParts: parts(dqNorms), dkParts: parts(dkNorms) }
   },
+  gpu: [
+    {
+      entry: "qkNormRopeTrainGradFours",
+      from: ["attention/rope_fours.wgsl"],
+      when: isByFours,
+      constants: foursSizes,
+      fours: [
+        "qkv",
+        "qNorm",
+        "kNorm",
+        "angles",
+        "dq",
+        "dKeys",
+        "dValues",
+        "dqkv",
+        "dqParts",
+        "dkParts",
+      ],
+    },
+    { from: ["attention/rope_train.wgsl"] },
+  ],
   rows: ({ R }) => R,
   cost: ({ B, T, H, G, E }) => ({
     bytes: 12 * B * T * (H + 2 * G) * E,

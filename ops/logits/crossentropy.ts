@@ -48,6 +48,13 @@ export const crossEntropy = op({
       logits: crossEntropyGrad(logits, targets, lse, d.nll ?? none, d.lse ?? none, attrs),
     }
   },
+  gpu: [
+    {
+      from: ["logits/crossentropy.wgsl", "logits/softmax.wgsl"],
+      fours: ["logits"],
+      foursWhen: ({ V }) => V % 4 === 0,
+    },
+  ],
   rows: ({ N }) => N,
   cost: ({ N, V }) => ({ bytes: 4 * N * V, flops: 20 * N * V }),
   cases,
@@ -67,6 +74,13 @@ export const crossEntropyGrad = op({
     const all = mul(p, column(add(dnll, dlse))) // (N, V)
     return sub(all, mul(wanted(targets, V, smoothing), column(dnll)))
   },
+  gpu: [
+    {
+      from: ["logits/crossentropy_grad.wgsl", "logits/softmax.wgsl"],
+      fours: ["logits"],
+      foursWhen: ({ V }) => V % 4 === 0,
+    },
+  ],
   rows: ({ N }) => N,
   cost: ({ N, V }) => ({ bytes: 8 * N * V, flops: 20 * N * V }),
   cases,

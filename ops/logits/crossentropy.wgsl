@@ -1,7 +1,6 @@
 // lse = ln sum exp(logits), nll = lse - sum wanted logits. Parallel plan: a workgroup a row, a lane
 // every 256th four with a maximum and a sum of its own. Bytes: the logits once.
 
-// fours: logits if V % 4 == 0
 @compute @workgroup_size(256)
 fn crossEntropy(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let n = rowOf(group);

@@ -2,7 +2,6 @@
 // (1 − smoothing)·onehot + smoothing / V. Parallel plan: a workgroup a row, a lane every 256th four.
 // Bytes: the logits read and written once.
 
-// fours: logits if V % 4 == 0
 @compute @workgroup_size(256)
 fn crossEntropyGrad(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let n = rowOf(group);

@@ -82,6 +82,13 @@ export const sample = op({
     const bounded = mul(less(top, endless(1)), less(endless(-1), top)) // (B, 1)
     return cast(select(reshape(mul(numbers, bounded), [B]), token, -1), "i32")
   },
+  gpu: [
+    {
+      from: ["logits/sample.wgsl", "plain/random.wgsl", "plain/reduce.wgsl"],
+      fours: ["logits"],
+      foursWhen: ({ V }) => V % 4 === 0,
+    },
+  ],
   rows: ({ B }) => B,
   cost: ({ B, V }) => ({ bytes: 4 * B * V, flops: B * V }),
   cases: [

@@ -127,7 +127,6 @@ fn logitAt(row: u32, v: u32) -> f32 {
   return logits_four(row * param.V + v / 4u * 4u)[v % 4u];
 }
 
-// fours: logits if V % 4 == 0
 @compute @workgroup_size(256)
 fn sample(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let row = rowOf(group);

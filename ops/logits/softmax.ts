@@ -16,6 +16,7 @@ export const softmax = op({
   params: "N D",
   meaning: ({ x }) => softmaxOf(x),
   vjp: (d, { y }) => d.y && { x: mul(y, sub(d.y, sum(mul(d.y, y)))) },
+  gpu: [{ from: ["logits/softmax.wgsl"], fours: ["x", "y"], foursWhen: ({ D }) => D % 4 === 0 }],
   rows: ({ N }) => N,
   cost: ({ N, D }) => ({ bytes: 8 * N * D, flops: 20 * N * D }),
   cases: [

@@ -1,7 +1,6 @@
 // y = exp(x - max x) / sum. Parallel plan: a workgroup a row, a lane every 256th four, with a
 // maximum and a sum of its own. Bytes: x from memory once, once more from cache, y once.
 
-// fours: x y if D % 4 == 0
 @compute @workgroup_size(256)
 fn softmax(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let n = rowOf(group);

@@ -13,6 +13,7 @@ export const streamSum = op({
   params: "R C",
   check: ({ C }) => (C % 4 ? `C ${C} is not a multiple of 4` : undefined),
   meaning: ({ x }, { R, C }) => sumRows(reshape(x, [R, 16 * C])),
+  gpu: [{ from: ["measure/ceiling.wgsl"] }],
   rows: ({ R }) => R,
   cost: ({ R, C }) => ({ bytes: 64 * R * C, flops: 16 * R * C }),
   cases: [
@@ -37,6 +38,7 @@ export const multiplyAdd = op({
       ? `Lanes ${Lanes} is a multiple of neither ${lanes.narrow} nor ${lanes.wide}`
       : undefined,
   meaning: ({ x }, { Count, Lanes }) => affine(x, Lanes * (2 - 2 ** -Count), 0),
+  gpu: [{ from: ["measure/ceiling.wgsl"] }],
   rows: ({ R }) => R,
   cost: ({ R, Count, Lanes }) => ({ bytes: 8 * R, flops: 2 * Lanes * R * Count }),
   cases: [

@@ -14,6 +14,13 @@ export const layerNorm = op({
     const rstd = rsqrt(affine(mean(mul(centred, centred)), 1, eps))
     return add(mul(mul(centred, rstd), w), b)
   },
+  gpu: [
+    {
+      from: ["norm/layernorm.wgsl"],
+      fours: ["x", "w", "b", "y"],
+      foursWhen: ({ D }) => D % 4 === 0,
+    },
+  ],
   rows: ({ N }) => N,
   cost: ({ N, D }) => ({ bytes: 4 * (2 * N * D + 2 * D), flops: 7 * N * D }),
   cases: [

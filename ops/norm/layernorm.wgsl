@@ -1,7 +1,6 @@
 // y = (x - mean) (var + eps)^-1/2 w + b. Parallel plan: a workgroup a row, a lane every 64th four.
 // Bytes: x from memory once, twice more from cache, y once.
 
-// fours: x w b y if D % 4 == 0
 @compute @workgroup_size(64)
 fn layerNorm(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let n = rowOf(group);

@@ -36,6 +36,7 @@ export const rmsNorm = op({
     const { dx, dwParts } = rmsNormGrad(x, w, rstd, d.y, { R: partsOf(N) })
     return { x: dx, w: total(dwParts) }
   },
+  gpu: [{ from: ["norm/rmsnorm.wgsl"], fours: ["x", "w", "y"], foursWhen: ({ D }) => D % 4 === 0 }],
   rows: ({ N }) => N,
   cost: ({ N, D }) => ({ bytes: 4 * (2 * N * D + D + N), flops: 4 * N * D }),
   cases: rowCases,
@@ -60,6 +61,13 @@ export const addRmsNorm = op({
       : rmsNormGrad(sum, w, rstd, d.y, { R })
     return { x: dx, d: dx, w: total(dwParts) }
   },
+  gpu: [
+    {
+      from: ["norm/rmsnorm.wgsl"],
+      fours: ["x", "d", "w", "sum", "y"],
+      foursWhen: ({ D }) => D % 4 === 0,
+    },
+  ],
   rows: ({ N }) => N,
   cost: ({ N, D }) => ({ bytes: 4 * (4 * N * D + D + N), flops: 5 * N * D }),
   cases: rowCases,
@@ -83,6 +91,13 @@ export const rmsNormGrad = op({
   params: "N D R",
   check: ({ N, R }) => wrongParts(N, R),
   meaning: ({ x, w, rstd, dy }) => normGrad(x, w, rstd, dy),
+  gpu: [
+    {
+      from: ["norm/rmsnorm_grad.wgsl"],
+      fours: ["x", "w", "dy", "dx", "dwParts"],
+      foursWhen: ({ D }) => D % 4 === 0,
+    },
+  ],
   rows: ({ R }) => R,
   cost: ({ N, D, R }) => ({ bytes: 4 * (3 * N * D + R * D), flops: 9 * N * D }),
   cases: gradCases,
@@ -100,6 +115,13 @@ export const addRmsNormGrad = op({
     const { dx, dwParts } = normGrad(sum, w, rstd, dy)
     return { dx: add(dx, dsum), dwParts }
   },
+  gpu: [
+    {
+      from: ["norm/rmsnorm_grad.wgsl"],
+      fours: ["sum", "w", "dy", "dsum", "dx", "dwParts"],
+      foursWhen: ({ D }) => D % 4 === 0,
+    },
+  ],
   rows: ({ R }) => R,
   cost: ({ N, D, R }) => ({ bytes: 4 * (4 * N * D + R * D), flops: 10 * N * D }),
   cases: gradCases,

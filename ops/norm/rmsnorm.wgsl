@@ -5,7 +5,6 @@ fn rstdOf(squares: f32) -> f32 {
   return 1.0 / sqrt(squares / f32(param.D) + param.eps);
 }
 
-// fours: x w y if D % 4 == 0
 @compute @workgroup_size(64)
 fn rmsNorm(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let n = rowOf(group);
@@ -24,7 +23,6 @@ fn rmsNorm(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
   if (lane == 0u) { rstd[n] = scale; }
 }
 
-// fours: x d w sum y if D % 4 == 0
 @compute @workgroup_size(64)
 fn addRmsNorm(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let n = rowOf(group);

@@ -17,7 +17,6 @@ fn meansOf(part: f32, r: u32, lane: u32) {
   workgroupBarrier();
 }
 
-// fours: x w dy dx dwParts if D % 4 == 0
 @compute @workgroup_size(256)
 fn rmsNormGrad(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let r = rowOf(group);
@@ -41,7 +40,6 @@ fn rmsNormGrad(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_in
   }
 }
 
-// fours: sum w dy dsum dx dwParts if D % 4 == 0
 @compute @workgroup_size(256)
 fn addRmsNormGrad(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let r = rowOf(group);

@@ -11,6 +11,8 @@ import {
 import { broadcast } from "./movement.ts"
 import { plain, refuse, size } from "./plain.ts"
 
+const gpu = [{ from: ["plain/elementwise.wgsl"] }]
+
 const apply = (op: Op, inputs: readonly Tensor[], attrs = {}): Tensor =>
   op.record(inputs, attrs).outputs[0] as Tensor
 
@@ -26,6 +28,7 @@ function unary(name: string, formula: string, f: (x: number) => number, vjp: Una
     compute: ({ x, y }, params) => each(params, y, (i) => f((x as Float64Array)[i] as number)),
     vjp: (d, [x], y) => [vjp(d, x as Tensor, y)],
     cases: [{ x: [1] }, { x: [3, 31] }, { x: [4099] }],
+    gpu,
   })
 }
 
@@ -55,6 +58,7 @@ function binary(
       { a: [3, 31], b: [3, 31] },
       { a: [4099], b: [4099] },
     ],
+    gpu,
   })
 }
 
@@ -126,6 +130,7 @@ const affineOp: Op = plain({
     ),
   vjp: (d, _x, _y, { scale }) => [affine(d, scale as number, 0)],
   cases: [{ x: [3, 33], scale: -0.5, shift: 2 }],
+  gpu,
 })
 
 const selectOp: Op = plain({
@@ -148,6 +153,7 @@ const selectOp: Op = plain({
     ),
   vjp: (d, [c]) => [undefined, select(c as Tensor, d, 0), select(c as Tensor, 0, d)],
   cases: [{ c: [3, 31], a: [3, 31], b: [3, 31] }],
+  gpu,
 })
 selectOp.sample = (name) => (name === "c" ? (i) => i % 2 : undefined)
 for (const op of [logOp, rsqrtOp]) op.sample = () => (i) => 0.5 + (i % 7)

@@ -29,6 +29,7 @@ export const take = op({
     }
   },
   vjp: ({ x }, { ids }, { V }): Gradients | undefined => x && { w: scatterAdd(x, ids, { V }) },
+  gpu: [{ from: ["plain/indexing.wgsl"] }],
   rows: ({ N }) => N,
   cost: ({ N, D }) => ({ bytes: 8 * N * D, flops: 0 }),
   cases: [
@@ -53,6 +54,7 @@ export const scatterAdd = op({
     }
   },
   vjp: ({ y }, { ids }): Gradients | undefined => y && { g: take(y, ids) },
+  gpu: [{ from: ["plain/indexing.wgsl"] }],
   rows: ({ V }) => V,
   cost: ({ N, D, V }) => ({ bytes: 4 * (N + V) * D, flops: N * D }),
   cases: [
@@ -84,6 +86,7 @@ export const writeRows = op({
       cache: writeRows(y, constant(new Float32Array(rows.size), rows.shape), position),
       rows: readRows(y, position, { T }),
     },
+  gpu: [{ from: ["plain/indexing.wgsl"] }],
   rows: ({ B, G }) => B * G,
   cost: ({ B, G, T, E }) => ({ bytes: 8 * B * G * T * E, flops: 0 }),
   cases: [
@@ -107,6 +110,7 @@ export const readRows = op({
   },
   vjp: ({ y }, { cache, position }): Gradients | undefined =>
     y && { cache: writeRows(constant(new Float32Array(cache.size), cache.shape), y, position) },
+  gpu: [{ from: ["plain/indexing.wgsl"] }],
   rows: ({ B, G }) => B * G,
   cost: ({ B, G, T, E }) => ({ bytes: 8 * B * G * T * E, flops: 0 }),
   cases: [
@@ -148,6 +152,8 @@ const castOp: Op = plain({
     { x: [33], dtype: "f32", xType: "i32" },
     { x: [33], dtype: "i32" },
   ],
+  // WGSL reserves the word "cast".
+  gpu: [{ entry: "castKernel", from: ["plain/indexing.wgsl"] }],
 })
 
 /** x in another dtype; x itself if it has that dtype already. */

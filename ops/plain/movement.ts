@@ -13,6 +13,8 @@ import {
 } from "../../engine/index.ts"
 import { plain, refuse, size } from "./plain.ts"
 
+const from = ["plain/movement.wgsl"]
+
 const apply = (op: Op, inputs: readonly Tensor[], attrs: Attrs = {}): Tensor =>
   op.record(inputs, attrs).outputs[0] as Tensor
 
@@ -42,6 +44,7 @@ const copyOp: Op = plain({
   compute: ({ x, y }) => (y as Float64Array).set((x as Float64Array).subarray(0, y?.length)),
   vjp: (d) => [d],
   cases: [{ x: [3, 31] }],
+  gpu: [{ from }],
   rows: (p) => Math.ceil(size(p, "Bytes") / 4096),
 })
 setCopyOp(copyOp)
@@ -85,6 +88,7 @@ const restrideOp: Op = plain({
     { x: [33], shape: [5, 33], strides: [0, 1], offset: 0 },
     { x: [2, 8], shape: [2, 2, 4], strides: [8, -4, 1], offset: 4 },
   ],
+  gpu: [{ from }],
 })
 
 const restrideAddOp: Op = plain({
@@ -111,6 +115,7 @@ const restrideAddOp: Op = plain({
     { x: [5, 33], shape: [5, 33], strides: [0, 1], offset: 0, target: [33] },
     { x: [4, 3], shape: [4, 3], strides: [3, 1], offset: 6, target: [7, 3] },
   ],
+  gpu: [{ from, groups: (p) => Math.ceil(size(p, "Target") / 256) }],
   rows: () => 1,
 })
 

@@ -125,7 +125,6 @@ fn gathered(at: u32, axes: Axes) -> f32 {
   return total + part;
 }
 
-// groups: ceil(Target / 256)
 @compute @workgroup_size(256)
 fn restrideAdd(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let axes = axesOf();

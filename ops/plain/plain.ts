@@ -6,6 +6,7 @@ import {
   type Case,
   type DType,
   dtypeCode,
+  type KernelVariant,
   type Maybe,
   newCall,
   type Op,
@@ -31,6 +32,7 @@ export interface PlainSpec {
   readonly compute?: (arrays: Arrays, params: Sizes) => void
   readonly vjp: (d: Tensor, inputs: readonly Tensor[], y: Tensor, attrs: Attrs) => readonly Maybe[]
   readonly cases: readonly Case[]
+  readonly gpu?: readonly KernelVariant[]
   readonly rows?: (params: Sizes) => number
 }
 
@@ -55,6 +57,7 @@ export function plain(spec: PlainSpec): Op {
     view: spec.view ?? false,
     alias: {},
     cases: spec.cases,
+    gpu: spec.gpu ?? [],
     signature: undefined,
     record(inputs, attrs) {
       if (inputs.length !== spec.inputs.length) {

@@ -15,6 +15,7 @@ export const advance = op({
     }
   },
   vjp: () => ({}),
+  gpu: [{ from: ["plain/position.wgsl"] }],
   rows: () => 1,
   cost: ({ B }) => ({ bytes: 16 * B, flops: B }),
   cases: [{ B: 1 }, { B: 3 }],

@@ -15,6 +15,7 @@ export const randomUniform = op({
     }
   },
   vjp: () => ({}),
+  gpu: [{ from: ["plain/random.wgsl"] }],
   rows: ({ N }) => N,
   cost: ({ N, K }) => ({ bytes: 4 * N * K, flops: 0 }),
   cases: [
@@ -35,6 +36,7 @@ export const randomNormal = op({
     }
   },
   vjp: () => ({}),
+  gpu: [{ from: ["plain/random.wgsl"] }],
   rows: ({ N }) => N,
   cost: ({ N, K }) => ({ bytes: 4 * N * K, flops: 0 }),
   cases: [

@@ -26,6 +26,7 @@ export const sumRows = op({
   },
   vjp: ({ y }, _tensors, { N, D }): Gradients | undefined =>
     y && { x: broadcast(reshape(y, [N, 1]), [N, D]) },
+  gpu: [{ from: ["plain/reduce.wgsl"] }],
   rows: ({ N }) => N,
   cost: rowCost,
   cases: rowCases,
@@ -45,6 +46,7 @@ export const maxRows = op({
   },
   vjp: (d, { x, y }, { N }): Gradients | undefined =>
     d.y && { x: mul(equal(x, reshape(y, [N, 1])), reshape(d.y, [N, 1])) },
+  gpu: [{ from: ["plain/reduce.wgsl"] }],
   rows: ({ N }) => N,
   cost: rowCost,
   cases: rowCases,
@@ -65,6 +67,7 @@ export const argmax = op({
     }
   },
   vjp: () => ({}),
+  gpu: [{ from: ["plain/reduce.wgsl"] }],
   rows: ({ N }) => N,
   cost: rowCost,
   cases: rowCases,
@@ -86,6 +89,7 @@ export const cumsum = op({
   },
   vjp: ({ y }, _tensors, { N, D }): Gradients | undefined =>
     y && { x: add(broadcast(reshape(sumRows(y), [N, 1]), [N, D]), sub(y, cumsum(y))) },
+  gpu: [{ from: ["plain/reduce.wgsl"] }],
   rows: ({ N }) => N,
   cost: rowCost,
   cases: rowCases,
@@ -108,6 +112,7 @@ export const sort = op({
     }
   },
   vjp: () => ({}),
+  gpu: [{ from: ["plain/reduce.wgsl"] }],
   rows: ({ N }) => N,
   cost: rowCost,
   cases: rowCases,
@@ -132,6 +137,7 @@ export const dot = op({
   },
   vjp: ({ y }, { a, b }): Gradients | undefined =>
     y && { a: dot(y, swapLast(b)), b: dot(swapLast(y), swapLast(a)) },
+  gpu: [{ from: ["plain/reduce.wgsl"] }],
   rows: ({ B, M }) => B * M,
   cost: ({ B, M, N, K }) => ({ bytes: 4 * B * (M * K + N * K + M * N), flops: 2 * B * M * N * K }),
   cases: [

@@ -22,6 +22,7 @@ export const embed = op({
     const none = broadcast(constant([0], [1]), w.shape) // (P, D, 16)
     return { w: embedGrad(ids, x, none, { Padding }) }
   },
+  gpu: [{ from: ["product/embed.wgsl"] }],
   rows: ({ N }) => N,
   cost: ({ N, D, wType }) => ({ bytes: N * D * (4 + (wType === 0 ? 4 : 2)), flops: 0 }),
   cases: (["f32", "f16", "bf16"] as const).flatMap((wType) => [
@@ -43,6 +44,7 @@ export const embedGrad = op({
     const rows = (w: Tensor) => [take(unpanel(w, P * panelWidth), without(ids, Padding))]
     return add(sum, vjpOf(rows, [sum], [dx])[0] as Tensor)
   },
+  gpu: [{ from: ["product/embed_grad.wgsl"], groups: ({ D }) => Math.ceil(D / 64) }],
   rows: ({ D }) => D,
   cost: ({ N, D }) => ({ bytes: N * D * 12, flops: N * D }),
   cases: [

@@ -1,7 +1,6 @@
 // sum + the rows of dx at their ids, in the order of the ids. Parallel plan: a lane a column, which
 // goes through all ids, so that equal ids are added one after the other. Bytes: dx once, 8 per sum.
 
-// groups: ceil(D / 64)
 @compute @workgroup_size(64)
 fn embedGrad(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let d = rowOf(group) * 64u + lane;

@@ -4,8 +4,10 @@
 // activation or the residual add after it are part of it where they stand beside it in the model.
 // Kernels: matmul.as.ts.
 import { op } from "../../engine/index.ts"
+
 import { normalise } from "../norm/rmsnorm.ts"
 import { add } from "../plain/elementwise.ts"
+import { floatKernels } from "./kernels.ts"
 import { matmulGradW, matmulGradX } from "./matmul_grad.ts"
 import { panelsOf, panelWidth, product, unpanel } from "./panels.ts"
 import { gated } from "./swiglu.ts"
@@ -50,6 +52,7 @@ export const matmul = op({
   meaning: ({ x, w }, { N }) => product(x, unpanel(w, N)),
   vjp: ({ y: dy }, { x, w }, { P }) =>
     dy ? { x: matmulGradX(dy, w), w: matmulGradW(dy, x, { P }) } : undefined,
+  gpu: floatKernels({ op: "matmul" }),
   rows: ({ P }) => P,
   cost,
   cases,
@@ -62,6 +65,7 @@ export const normMatmul = op({
   params: "M K P N eps wType",
   check: fits,
   meaning: ({ x, n, w }, { N, eps }) => product(normalise(x, n, eps), unpanel(w, N)),
+  gpu: floatKernels({ op: "normMatmul", isNormed: true }),
   rows: ({ P }) => P,
   cost,
   cases: cases.map((test) => ({ ...test, eps })),
@@ -76,6 +80,7 @@ export const matmulAdd = op({
   alias: { y: "r" },
   check: fits,
   meaning: ({ x, w, r }, { N }) => add(r, product(x, unpanel(w, N))),
+  gpu: floatKernels({ op: "matmulAdd" }),
   rows: ({ P }) => P,
   cost,
   cases,
@@ -89,6 +94,7 @@ export const matmulSwiglu = op({
   params: "M K P F wType",
   check: gatedFits,
   meaning: ({ x, w }, { F }) => gated(product(x, unpanel(w, 2 * F, 2))),
+  gpu: floatKernels({ op: "matmulSwiglu", isGated: true }),
   rows: ({ P }) => P,
   cost: (p) => cost({ ...p, P: 2 * p.P }),
   cases: gatedCases,
@@ -102,6 +108,7 @@ export const normMatmulSwiglu = op({
   params: "M K P F eps wType",
   check: gatedFits,
   meaning: ({ x, n, w }, { F, eps }) => gated(product(normalise(x, n, eps), unpanel(w, 2 * F, 2))),
+  gpu: floatKernels({ op: "normMatmulSwiglu", isNormed: true, isGated: true }),
   rows: ({ P }) => P,
   cost: (p) => cost({ ...p, P: 2 * p.P }),
   cases: gatedCases.map((test) => ({ ...test, eps })),

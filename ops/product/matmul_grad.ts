@@ -3,6 +3,7 @@
 import { op, type Tensor } from "../../engine/index.ts"
 import { add } from "../plain/elementwise.ts"
 import { permute } from "../plain/movement.ts"
+import { tallFor, tileGroups, tileSizes } from "./kernels.ts"
 import { packedPanels, panelsOf, panelWidth, product, unpanel } from "./panels.ts"
 
 const dtypes = ["f32", "f16", "bf16"] as const
@@ -23,6 +24,16 @@ const cost = ({ M, K, P }: { M: number; K: number; P: number }) => ({
   flops: 2 * M * K * P * panelWidth,
 })
 
+const tileX = ({ M, K }: { M: number; K: number }) => tileSizes(tallFor(M * K, 2097152))
+const tileW = ({ K, P }: { K: number; P: number }) => tileSizes(tallFor(P * K, 131072))
+const tilesW = [
+  {
+    from: ["product/matmul_grad_w.wgsl", "product/matmul_tile.wgsl"],
+    constants: tileW,
+    groups: ({ K, P }: { K: number; P: number }) => tileGroups(tileW({ K, P }), K, P),
+  },
+]
+
 /** dx = dy·W, the cotangent of x in y = x·Wᵀ.  dy (M, N), w (P, K, 16) → dx (M, K) */
 export const matmulGradX = op({
   name: "matmulGradX",
@@ -30,6 +41,14 @@ export const matmulGradX = op({
   params: "M K P N wType",
   check: fits,
   meaning: ({ dy, w }, { N }) => product(dy, permute(unpanel(w, N), [1, 0])),
+  gpu: [
+    {
+      from: ["product/matmul_grad_x.wgsl", "product/matmul_tile.wgsl"],
+      constants: tileX,
+      groups: ({ M, K }) => tileGroups(tileX({ M, K }), M, K / panelWidth),
+      scalars: ["w"],
+    },
+  ],
   rows: ({ K }) => Math.ceil(K / panelWidth),
   cost,
   cases: dtypes.flatMap((wType) => shapes.map((shape) => ({ ...shape, wType }))),
@@ -47,6 +66,7 @@ export const matmulGradW = op({
   params: "M N K P",
   check: fits,
   meaning: ({ dy, x }) => panelsOfProduct(dy, x),
+  gpu: tilesW,
   rows: ({ P }) => P,
   cost,
   cases: shapes,
@@ -61,6 +81,7 @@ export const matmulGradWAdd = op({
   alias: { dw: "sum" },
   check: fits,
   meaning: ({ dy, x, sum }) => add(sum, panelsOfProduct(dy, x)),
+  gpu: tilesW,
   rows: ({ P }) => P,
   cost,
   cases: shapes,

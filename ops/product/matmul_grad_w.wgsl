@@ -44,9 +44,6 @@ fn placeInPanels(corner: vec2u, i: u32, q: u32, lane: u32) -> u32 {
   return (panel * param.K + k) * 4u + quad % 4u;
 }
 
-// using: matmul_grad_w matmul_tile
-// const tall: P * K >= 131072 ? 8 : 4
-// groups: ceil(P / quads / 4) * ceil(K / tall / 16)
 @compute @workgroup_size(256)
 fn matmulGradW(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let corner = cornerOf(group, param.P);
@@ -57,9 +54,6 @@ fn matmulGradW(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_in
   }
 }
 
-// using: matmul_grad_w matmul_tile
-// const tall: P * K >= 131072 ? 8 : 4
-// groups: ceil(P / quads / 4) * ceil(K / tall / 16)
 @compute @workgroup_size(256)
 fn matmulGradWAdd(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let corner = cornerOf(group, param.P);

@@ -31,10 +31,6 @@ fn tileWeights(sixteen: u32, count: u32, n: u32, quarter: u32) -> vec4f {
   return vec4f(weightAt(n, k), weightAt(n, k + 1u), weightAt(n, k + 2u), weightAt(n, k + 3u));
 }
 
-// scalars: w
-// using: matmul_grad_x matmul_tile
-// const tall: M * K >= 2097152 ? 8 : 4
-// groups: ceil(K / quads / 64) * ceil(M / tall / 16)
 @compute @workgroup_size(256)
 fn matmulGradX(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let count = (param.K + 15u) / 16u;

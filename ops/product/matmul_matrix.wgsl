@@ -91,25 +91,11 @@ fn tileProduct(m: u32, p: u32, count: u32, lane: u32) {
   scaleTile(lane);
 }
 
-// instead of matmul: M > 8 && wType === 1
-// with: shader-f16 subgroups subgroup-matrix
-// using: matmul_matrix matmul_tile
-// const tall: 2
-// const quads: 2
-// const depth: 16
-// groups: ceil(P / 8) * ceil(M / 32)
 @compute @workgroup_size(256)
 fn matmulMatrix(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   tileRowsProduct(group, lane);
 }
 
-// instead of normMatmul: M > 8 && wType === 1
-// with: shader-f16 subgroups subgroup-matrix
-// using: matmul_matrix matmul_norm matmul_tile
-// const tall: 2
-// const quads: 2
-// const depth: 16
-// groups: ceil(P / 8) * ceil(M / 32)
 @compute @workgroup_size(256)
 fn normMatmulMatrix(
   @builtin(workgroup_id) group: vec3u,
@@ -118,13 +104,6 @@ fn normMatmulMatrix(
   tileRowsProduct(group, lane);
 }
 
-// instead of matmulAdd: M > 8 && wType === 1
-// with: shader-f16 subgroups subgroup-matrix
-// using: matmul_matrix matmul_tile
-// const tall: 2
-// const quads: 2
-// const depth: 16
-// groups: ceil(P / 8) * ceil(M / 32)
 @compute @workgroup_size(256)
 fn matmulAddMatrix(
   @builtin(workgroup_id) group: vec3u,
@@ -133,14 +112,6 @@ fn matmulAddMatrix(
   tileRowsProductAdd(group, lane);
 }
 
-// instead of matmulSwiglu: M > 8 && wType === 1
-// with: shader-f16 subgroups subgroup-matrix
-// using: matmul_matrix matmul_tile
-// const gated: 1
-// const tall: 2
-// const quads: 2
-// const depth: 16
-// groups: ceil(P / 4) * ceil(M / 32)
 @compute @workgroup_size(256)
 fn matmulSwigluMatrix(
   @builtin(workgroup_id) group: vec3u,
@@ -149,14 +120,6 @@ fn matmulSwigluMatrix(
   tileRowsProductGated(group, lane);
 }
 
-// instead of normMatmulSwiglu: M > 8 && wType === 1
-// with: shader-f16 subgroups subgroup-matrix
-// using: matmul_matrix matmul_norm matmul_tile
-// const gated: 1
-// const tall: 2
-// const quads: 2
-// const depth: 16
-// groups: ceil(P / 4) * ceil(M / 32)
 @compute @workgroup_size(256)
 fn normMatmulSwigluMatrix(
   @builtin(workgroup_id) group: vec3u,

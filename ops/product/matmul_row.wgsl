@@ -3,11 +3,9 @@
 // to it, so that neighbours read neighbouring 16 bytes (32 in f32), four k's in flight at a time. Where
 // panels are few the workgroup is large. Bytes: the weights once or twice, the rows for each workgroup.
 
+// Constants (kernels.ts): `rows` by `panels` are a workgroup's, which has `width` lanes.
+
 // Sums of half a panel: of row m of panel i at i · rows + m.
-// const gated: 0
-// const rows: ceil(M / ceil(M / 4))
-// const panels: gated ? 2 : P < 512 || M > 2 ? 1 : 2
-// const width: P >= 512 || rows * panels > 4 ? 64 : rows * panels > 1 ? 128 : 256
 var<private> sums: array<mat2x4f, panels * rows>;
 
 // Sums of squares of up to four rows.
@@ -18,9 +16,6 @@ const slots = 4u * panels * rows + select(0u, 4u, isNormed);
 
 // Whether subgroups add up, of four lanes at the least; else sixteen parts, through memory.
 const bySubgroups = false;
-
-// with: subgroups
-const bySubgroups = panels * rows <= 2u;
 
 // What parts of the workgroup have summed up, `slots` for each.
 var<workgroup> partial: array<vec4f, select(16u, width / 4u, bySubgroups) * slots>;
@@ -105,39 +100,6 @@ fn gather(lane: u32) -> u32 {
   for (var a = 0u; a < panels * rows; a++) { leave(sums[a], a, lane); }
   if (isNormed) { leave(mat2x4f(squares, vec4f()), panels * rows, lane); }
   return 16u;
-}
-
-// Leaves the sums over a subgroup in its place, of lanes of either half apart.
-fn leaveSubgroup(halves: mat2x4f, a: u32, lane: u32, place: u32) {
-  let isOdd = (lane & 1u) == 1u;
-  let even = mat2x4f(select(halves[0], vec4f(), isOdd), select(halves[1], vec4f(), isOdd));
-  let odd = halves - even;
-  let quarters = mat4x4f(
-    subgroupAdd(even[0]),
-    subgroupAdd(even[1]),
-    subgroupAdd(odd[0]),
-    subgroupAdd(odd[1]),
-  );
-  if (lane == subgroupMin(lane)) {
-    for (var q = 0u; q < 4u; q++) { partial[place * slots + 4u * a + q] = quarters[q]; }
-  }
-}
-
-// The same by subgroups for one or two sums; for more of them memory is as quick.
-// with: subgroups
-fn gather(lane: u32) -> u32 {
-  if (!bySubgroups) {
-    for (var a = 0u; a < panels * rows; a++) { leave(sums[a], a, lane); }
-    if (isNormed) { leave(mat2x4f(squares, vec4f()), panels * rows, lane); }
-    return 16u;
-  }
-  let place = placeOfSubgroup(lane);
-  for (var a = 0u; a < panels * rows; a++) { leaveSubgroup(sums[a], a, lane, place.x); }
-  if (isNormed) {
-    leaveSubgroup(mat2x4f(squares, vec4f()), panels * rows, lane, place.x);
-  }
-  workgroupBarrier();
-  return place.y;
 }
 
 // Result number o of sum a, over the parts.

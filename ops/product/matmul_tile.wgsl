@@ -3,11 +3,10 @@
 // workgroup memory and the next part on its way in registers; a lane has 4 by 4 or 8 by 8 results in
 // registers. Bytes: the weights once for a tile's rows, the rows once for a tile's panels.
 
+// Constants (kernels.ts): `tall` rows by `quads` fours of outputs are a lane's, `depth` of K is in
+// memory at a time, `gated` is 1 where panels are gates and values in turns.
+
 // Results of a lane: row i, four outputs q at i · quads + q.
-// const gated: 0
-// const tall: M * P >= 131072 ? 8 : 4
-// const quads: gated ? 2 : tall / 4
-// const depth: 16 / quads
 var<private> tile: array<vec4f, tall * quads>;
 
 // Fours of rows of the tile: those of one k after the other, with a place between.
@@ -158,40 +157,26 @@ fn tileRowsProductGated(group: vec3u, lane: u32) {
   }
 }
 
-// instead of matmul: M > 8
-// groups: ceil(P / quads / 4) * ceil(M / tall / 16)
 @compute @workgroup_size(256)
 fn matmulTile(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   tileRowsProduct(group, lane);
 }
 
-// instead of normMatmul: M > 8
-// using: matmul_norm matmul_tile
-// groups: ceil(P / quads / 4) * ceil(M / tall / 16)
 @compute @workgroup_size(256)
 fn normMatmulTile(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   tileRowsProduct(group, lane);
 }
 
-// instead of matmulAdd: M > 8
-// groups: ceil(P / quads / 4) * ceil(M / tall / 16)
 @compute @workgroup_size(256)
 fn matmulAddTile(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   tileRowsProductAdd(group, lane);
 }
 
-// instead of matmulSwiglu: M > 8
-// const gated: 1
-// groups: ceil(P / 4) * ceil(M / tall / 16)
 @compute @workgroup_size(256)
 fn matmulSwigluTile(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   tileRowsProductGated(group, lane);
 }
 
-// instead of normMatmulSwiglu: M > 8
-// using: matmul_norm matmul_tile
-// const gated: 1
-// groups: ceil(P / 4) * ceil(M / tall / 16)
 @compute @workgroup_size(256)
 fn normMatmulSwigluTile(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   tileRowsProductGated(group, lane);

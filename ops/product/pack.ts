@@ -30,6 +30,7 @@ export const pack = op({
     return { w, bad: affine(sumRows(finite), -1, w.size / P) }
   },
   vjp: () => ({}),
+  gpu: [{ from: ["product/pack.wgsl"] }],
   rows: ({ P }) => P,
   cost: ({ N, K, xType, wType }) => ({
     bytes: N * K * (bytesOf(xType) + bytesOf(wType)),
@@ -52,6 +53,7 @@ export const unpack = op({
   check: ({ N, P, Halves }) => fits(N, P, Halves),
   meaning: ({ w }, { N, Halves }, { dtype }) => cast(unpanel(w, N, Halves), dtype as DType),
   vjp: () => ({}),
+  gpu: [{ from: ["product/pack.wgsl"], groups: ({ N, K }) => Math.ceil((N * K) / 2048) }],
   rows: ({ P }) => P,
   cost: ({ N, K, xType, wType }) => ({
     bytes: N * K * (bytesOf(xType) + bytesOf(wType)),
@@ -75,6 +77,7 @@ export const randomPanels = op({
   meaning: (_none, { N, K, Halves, Seed, Stream, std }, { dtype }) =>
     cast(packedPanels(randomNormal({ N, K, Seed, Stream, std }), Halves), dtype as DType),
   vjp: () => ({}),
+  gpu: [{ from: ["product/pack.wgsl", "plain/random.wgsl"] }],
   rows: ({ P }) => P,
   cost: ({ N, K, wType }) => ({ bytes: N * K * bytesOf(wType), flops: 100 * N * K }),
   cases: dtypeNames.flatMap((dtype) => [

@@ -45,7 +45,6 @@ fn unpacked(i: u32) -> f32 {
   return w_get((p * param.K + k) * 4u + n / 4u)[n & 3u];
 }
 
-// groups: ceil(N * K / 2048)
 @compute @workgroup_size(256)
 fn unpack(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let count = param.N * param.K;

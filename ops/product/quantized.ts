@@ -6,6 +6,7 @@ import { op, type Tensor } from "../../engine/index.ts"
 import { normalise } from "../norm/rmsnorm.ts"
 import { add } from "../plain/elementwise.ts"
 import { take } from "../plain/indexing.ts"
+import { quantizedKernels } from "./kernels.ts"
 import { panelsOf, panelWidth, product } from "./panels.ts"
 import { blockBytes, blocksOf, dequantize, misfit, quantizedSample } from "./quantized_pack.ts"
 import { gated } from "./swiglu.ts"
@@ -61,6 +62,7 @@ export const matmulQuantized = op({
   params: "M K P C Z N",
   check: fits,
   meaning: ({ x, w }, { N, K }) => product(x, matrix(w, N, K)),
+  gpu: quantizedKernels({ op: "matmulQuantized" }),
   rows: ({ P }) => P,
   cost,
   cases,
@@ -74,6 +76,7 @@ export const normMatmulQuantized = op({
   params: "M K P C Z N eps",
   check: fits,
   meaning: ({ x, n, w }, { N, K, eps }) => product(normalise(x, n, eps), matrix(w, N, K)),
+  gpu: quantizedKernels({ op: "normMatmulQuantized", isNormed: true }),
   rows: ({ P }) => P,
   cost,
   cases: cases.map((test) => ({ ...test, eps })),
@@ -88,6 +91,7 @@ export const matmulAddQuantized = op({
   alias: { y: "r" },
   check: fits,
   meaning: ({ x, w, r }, { N, K }) => add(r, product(x, matrix(w, N, K))),
+  gpu: quantizedKernels({ op: "matmulAddQuantized" }),
   rows: ({ P }) => P,
   cost,
   cases,
@@ -102,6 +106,7 @@ export const matmulSwigluQuantized = op({
   params: "M K P C Z F",
   check: gatedFits,
   meaning: ({ x, w }, { F, K }) => gated(product(x, gatedMatrix(w, F, K))),
+  gpu: quantizedKernels({ op: "matmulSwigluQuantized", isGated: true }),
   rows: ({ P }) => P,
   cost: (p) => cost({ ...p, P: 2 * p.P }),
   cases: gatedCases,
@@ -117,6 +122,11 @@ export const normMatmulSwigluQuantized = op({
   check: gatedFits,
   meaning: ({ x, n, w }, { F, K, eps }) =>
     gated(product(normalise(x, n, eps), gatedMatrix(w, F, K))),
+  gpu: quantizedKernels({
+    op: "normMatmulSwigluQuantized",
+    isNormed: true,
+    isGated: true,
+  }),
   rows: ({ P }) => P,
   cost: (p) => cost({ ...p, P: 2 * p.P }),
   cases: gatedCases.map((test) => ({ ...test, eps })),
@@ -131,6 +141,13 @@ export const embedQuantized = op({
   params: "N P C Z D",
   check: ({ P, C, Z, D }) => misfit({ N: P * panelWidth, K: D, P, C, Z, Halves: 1 }),
   meaning: ({ ids, w }, { P, D }) => take(matrix(w, P * panelWidth, D), ids),
+  gpu: [
+    {
+      from: ["product/quantized_tile.wgsl", "product/quantized_row.wgsl"],
+      constants: ({ Z }) => ({ vectors: Z / 16 }),
+      wide: ["w"],
+    },
+  ],
   rows: ({ N }) => N,
   cost: ({ N, D, Z }) => ({ bytes: N * D * (4 + Z / 512), flops: N * D }),
   cases: Object.values(blockBytes).flatMap((Z) => [

@@ -2,10 +2,6 @@
 // over a rounded row where the GPU multiplies bytes four at a time. How: quantized_row.wgsl,
 // quantized_dot.wgsl and quantized_tile.wgsl.
 
-// wide: w
-// using: quantized_row matmul_row
-// const width: P < 512 ? 128 : 64
-// groups: ceil(P / panels) * ceil(M / rows)
 @compute @workgroup_size(width)
 fn matmulQuantized(
   @builtin(workgroup_id) group: vec3u,
@@ -14,12 +10,6 @@ fn matmulQuantized(
   rowProduct(group, lane);
 }
 
-// instead of matmulQuantized: M === 1
-// with: packed-dot
-// wide: w
-// using: quantized_dot quantized_row matmul_row
-// const width: P < 512 ? 128 : 64
-// groups: ceil(P / panels) * ceil(M / rows)
 @compute @workgroup_size(width)
 fn matmulQuantizedDot(
   @builtin(workgroup_id) group: vec3u,
@@ -28,10 +18,6 @@ fn matmulQuantizedDot(
   rowProduct(group, lane);
 }
 
-// instead of matmulQuantized: M > 8
-// wide: w
-// using: quantized_tile matmul_tile
-// groups: ceil(P / quads / 4) * ceil(M / tall / 16)
 @compute @workgroup_size(256)
 fn matmulQuantizedTile(
   @builtin(workgroup_id) group: vec3u,
@@ -40,10 +26,6 @@ fn matmulQuantizedTile(
   tileRowsProduct(group, lane);
 }
 
-// wide: w
-// using: quantized_row matmul_norm matmul_row
-// const width: P < 512 ? 128 : 64
-// groups: ceil(P / panels) * ceil(M / rows)
 @compute @workgroup_size(width)
 fn normMatmulQuantized(
   @builtin(workgroup_id) group: vec3u,
@@ -52,12 +34,6 @@ fn normMatmulQuantized(
   rowProduct(group, lane);
 }
 
-// instead of normMatmulQuantized: M === 1
-// with: packed-dot
-// wide: w
-// using: quantized_dot quantized_row matmul_norm matmul_row
-// const width: P < 512 ? 128 : 64
-// groups: ceil(P / panels) * ceil(M / rows)
 @compute @workgroup_size(width)
 fn normMatmulQuantizedDot(
   @builtin(workgroup_id) group: vec3u,
@@ -66,10 +42,6 @@ fn normMatmulQuantizedDot(
   rowProduct(group, lane);
 }
 
-// instead of normMatmulQuantized: M > 8
-// wide: w
-// using: quantized_tile matmul_norm matmul_tile
-// groups: ceil(P / quads / 4) * ceil(M / tall / 16)
 @compute @workgroup_size(256)
 fn normMatmulQuantizedTile(
   @builtin(workgroup_id) group: vec3u,
@@ -78,10 +50,6 @@ fn normMatmulQuantizedTile(
   tileRowsProduct(group, lane);
 }
 
-// wide: w
-// using: quantized_row matmul_row
-// const width: P < 512 ? 128 : 64
-// groups: ceil(P / panels) * ceil(M / rows)
 @compute @workgroup_size(width)
 fn matmulAddQuantized(
   @builtin(workgroup_id) group: vec3u,
@@ -90,12 +58,6 @@ fn matmulAddQuantized(
   rowProductAdd(group, lane);
 }
 
-// instead of matmulAddQuantized: M === 1
-// with: packed-dot
-// wide: w
-// using: quantized_dot quantized_row matmul_row
-// const width: P < 512 ? 128 : 64
-// groups: ceil(P / panels) * ceil(M / rows)
 @compute @workgroup_size(width)
 fn matmulAddQuantizedDot(
   @builtin(workgroup_id) group: vec3u,
@@ -104,10 +66,6 @@ fn matmulAddQuantizedDot(
   rowProductAdd(group, lane);
 }
 
-// instead of matmulAddQuantized: M > 8
-// wide: w
-// using: quantized_tile matmul_tile
-// groups: ceil(P / quads / 4) * ceil(M / tall / 16)
 @compute @workgroup_size(256)
 fn matmulAddQuantizedTile(
   @builtin(workgroup_id) group: vec3u,
@@ -116,11 +74,6 @@ fn matmulAddQuantizedTile(
   tileRowsProductAdd(group, lane);
 }
 
-// wide: w
-// using: quantized_row matmul_row
-// const width: P < 512 ? 128 : 64
-// const gated: 1
-// groups: P * ceil(M / rows)
 @compute @workgroup_size(width)
 fn matmulSwigluQuantized(
   @builtin(workgroup_id) group: vec3u,
@@ -129,13 +82,6 @@ fn matmulSwigluQuantized(
   rowProductGated(group, lane);
 }
 
-// instead of matmulSwigluQuantized: M === 1
-// with: packed-dot
-// wide: w
-// using: quantized_dot quantized_row matmul_row
-// const width: P < 512 ? 128 : 64
-// const gated: 1
-// groups: P * ceil(M / rows)
 @compute @workgroup_size(width)
 fn matmulSwigluQuantizedDot(
   @builtin(workgroup_id) group: vec3u,
@@ -144,11 +90,6 @@ fn matmulSwigluQuantizedDot(
   rowProductGated(group, lane);
 }
 
-// instead of matmulSwigluQuantized: M > 8
-// wide: w
-// using: quantized_tile matmul_tile
-// const gated: 1
-// groups: ceil(P / 4) * ceil(M / tall / 16)
 @compute @workgroup_size(256)
 fn matmulSwigluQuantizedTile(
   @builtin(workgroup_id) group: vec3u,
@@ -157,11 +98,6 @@ fn matmulSwigluQuantizedTile(
   tileRowsProductGated(group, lane);
 }
 
-// wide: w
-// using: quantized_row matmul_norm matmul_row
-// const width: P < 512 ? 128 : 64
-// const gated: 1
-// groups: P * ceil(M / rows)
 @compute @workgroup_size(width)
 fn normMatmulSwigluQuantized(
   @builtin(workgroup_id) group: vec3u,
@@ -170,13 +106,6 @@ fn normMatmulSwigluQuantized(
   rowProductGated(group, lane);
 }
 
-// instead of normMatmulSwigluQuantized: M === 1
-// with: packed-dot
-// wide: w
-// using: quantized_dot quantized_row matmul_norm matmul_row
-// const width: P < 512 ? 128 : 64
-// const gated: 1
-// groups: P * ceil(M / rows)
 @compute @workgroup_size(width)
 fn normMatmulSwigluQuantizedDot(
   @builtin(workgroup_id) group: vec3u,
@@ -185,11 +114,6 @@ fn normMatmulSwigluQuantizedDot(
   rowProductGated(group, lane);
 }
 
-// instead of normMatmulSwigluQuantized: M > 8
-// wide: w
-// using: quantized_tile matmul_norm matmul_tile
-// const gated: 1
-// groups: ceil(P / 4) * ceil(M / tall / 16)
 @compute @workgroup_size(256)
 fn normMatmulSwigluQuantizedTile(
   @builtin(workgroup_id) group: vec3u,

@@ -136,6 +136,7 @@ export const quantize = op({
     }
   },
   vjp: () => ({}),
+  gpu: [{ from: ["product/quantized_pack.wgsl"] }],
   rows: ({ P }) => P,
   cost: ({ N, K, P, C, Z, xType }) => ({
     bytes: N * K * (xType === 0 ? 4 : 2) + P * C * Z,
@@ -193,6 +194,7 @@ export const dequantize = op({
     })
   },
   vjp: () => ({}),
+  gpu: [{ from: ["product/quantized_pack.wgsl"] }],
   rows: ({ P }) => P,
   cost: ({ N, K, P, C, Z }) => ({ bytes: N * K * 4 + P * C * Z, flops: N * K }),
   cases: Object.values(blockBytes).flatMap((Z) => [

@@ -2,8 +2,7 @@
 // weights widened to f32. Parallel plan: that of matmul_row.wgsl, with a quarter of a block for one k:
 // eight numbers of eight outputs, 16 bytes at a time. Bytes: the blocks once.
 
-// Vectors of 16 bytes in a block; q8 has 34, q4 has 18.
-// const vectors: Z / 16
+// A block has `vectors` of 16 bytes (kernels.ts): 34 in q8, 18 in q4.
 const scalesAt = vectors - 2u;
 
 // Place among the row's numbers of number j of quarter u.

@@ -22,7 +22,6 @@ fn tileWeights(panel: u32, count: u32, k: u32, quarter: u32) -> vec4f {
   return widened((panel * param.C + k / 32u) * vectors, k % 32u, quarter);
 }
 
-// wide: w
 @compute @workgroup_size(256)
 fn embedQuantized(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let n = rowOf(group);

@@ -25,6 +25,7 @@ export const swiglu = op({
     const slope = mul(s, affine(mul(gate, affine(s, -1, 1)), 1, 1))
     return { u: join(mul(mul(d.y, value), slope), mul(d.y, mul(gate, s))) }
   },
+  gpu: [{ from: ["product/swiglu.wgsl"], groups: ({ N, F }) => N * Math.ceil(F / 1024) }],
   rows: ({ N }) => N,
   cost: ({ N, F }) => ({ bytes: 12 * N * F, flops: 20 * N * F }),
   cases: [
@@ -65,6 +66,7 @@ export const swigluPanels = op({
   check: fits,
   meaning: ({ u }, { F }) => gatedPanels(u, F),
   vjp: (d, { u }) => (d.y ? { u: swigluPanelsGrad(u, d.y) } : undefined),
+  gpu: [{ from: ["product/swiglu_panels.wgsl"] }],
   rows: ({ N }) => N,
   cost: ({ N, F }) => ({ bytes: 12 * N * F, flops: 20 * N * F }),
   cases: panelCases,
@@ -78,6 +80,7 @@ export const swigluPanelsGrad = op({
   params: "N P F",
   check: fits,
   meaning: ({ u, dy }, { F }) => vjpOf((x) => [gatedPanels(x, F)], [u], [dy])[0] as Tensor,
+  gpu: [{ from: ["product/swiglu_panels.wgsl"] }],
   rows: ({ N }) => N,
   cost: ({ N, F }) => ({ bytes: 20 * N * F, flops: 30 * N * F }),
   cases: panelCases,

@@ -1,6 +1,5 @@
 // y = silu(g) v. Parallel plan: a workgroup 1024 numbers of a row. Bytes: u and y once.
 
-// groups: N * ceil(F / 1024)
 @compute @workgroup_size(256)
 fn swiglu(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let across = (param.F + 1023u) / 1024u;

@@ -35,6 +35,7 @@ export const sumParts = op({
     reshape(sumRows(reshape(permute(x, [0, 2, 1]), [N * D, R])), [N, D]),
   vjp: ({ y }, _tensors, { N, R, D }): Gradients | undefined =>
     y && { x: broadcast(reshape(y, [N, 1, D]), [N, R, D]) },
+  gpu: [{ from: ["shared/parts.wgsl"], groups: ({ N, D }) => N * Math.ceil(D / 256) }],
   rows: ({ N, D }) => N * Math.ceil(D / columnsPerItem),
   cost: ({ N, R, D }) => ({ bytes: 4 * N * (R + 1) * D, flops: N * R * D }),
   cases: [

@@ -1,7 +1,6 @@
 // The sum of the parts of a gradient, one after the other. Parallel plan: a workgroup takes 256
 // columns, a lane each. Bytes: the parts once.
 
-// groups: N * ceil(D / 256)
 @compute @workgroup_size(256)
 fn sumParts(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let item = rowOf(group);

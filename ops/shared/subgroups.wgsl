@@ -1,12 +1,12 @@
 // Sums and maxima over the lanes of a workgroup of 256 with subgroups, of any size and in any order:
-// every subgroup leaves its result where its first lane is, and then reduces all of them.
+// every subgroup leaves its result where its first lane is, and then reduces all of them. groupSum and
+// groupMax stand for those of math.wgsl where subgroups are in use (ops/shared/features.ts).
 
 // Lanes of this subgroup.
 fn laneCount() -> u32 {
   return subgroupAdd(1u);
 }
 
-// with: subgroups
 fn groupSum(value: f32, lane: u32) -> f32 {
   let sum = subgroupAdd(value);
   lanes[lane] = select(0.0, sum, lane == subgroupMin(lane));
@@ -19,7 +19,6 @@ fn groupSum(value: f32, lane: u32) -> f32 {
   return total;
 }
 
-// with: subgroups
 fn groupMax(value: f32, lane: u32) -> f32 {
   let most = subgroupMax(value);
   lanes[lane] = select(lowest, most, lane == subgroupMin(lane));

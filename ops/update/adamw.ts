@@ -22,6 +22,7 @@ export const squareSums = op({
     const padded = spreadInto(x, [R * squaresPerPart], [1])
     return sumRows(mul(reshape(padded, [R, squaresPerPart]), reshape(padded, [R, squaresPerPart])))
   },
+  gpu: [{ from: ["update/adamw.wgsl"], fours: ["x"], foursWhen: ({ N }) => N % 4 === 0 }],
   rows: ({ R }) => R,
   cost: ({ N }) => ({ bytes: 4 * N, flops: 2 * N }),
   cases: numbers.map(({ N }) => ({ N, R: Math.ceil(N / squaresPerPart) })),
@@ -53,6 +54,9 @@ export const adamW = op({
     }
   },
   vjp: () => ({}),
+  gpu: [
+    { from: ["update/adamw.wgsl"], fours: ["p", "m", "v", "g"], foursWhen: ({ N }) => N % 4 === 0 },
+  ],
   rows: ({ N }) => Math.ceil(N / numbersPerItem),
   cost: ({ N }) => ({ bytes: 28 * N, flops: 14 * N }),
   cases: numbers.flatMap(({ N }) =>
@@ -80,6 +84,7 @@ export const accumulate = op({
   params: "N",
   alias: { y: "a" },
   meaning: ({ a, b }) => add(a, b),
+  gpu: [{ from: ["update/adamw.wgsl"], fours: ["a", "b"], foursWhen: ({ N }) => N % 4 === 0 }],
   rows: ({ N }) => Math.ceil(N / numbersPerItem),
   cost: ({ N }) => ({ bytes: 12 * N, flops: N }),
   cases: numbers,

@@ -2,7 +2,6 @@
 // sum of micro-batches. Parallel plan: a workgroup takes 4,096 numbers side by side (squares: 65,536,
 // summed in a fixed tree). Bytes: four numbers read, three written (squares: one read).
 
-// fours: x if N % 4 == 0
 @compute @workgroup_size(256)
 fn squareSums(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let r = rowOf(group);
@@ -17,7 +16,6 @@ fn squareSums(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_ind
   if (lane == 0u) { parts[r] = total; }
 }
 
-// fours: p m v g if N % 4 == 0
 @compute @workgroup_size(256)
 fn adamW(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let factor = scale[0];
@@ -35,7 +33,6 @@ fn adamW(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l
   }
 }
 
-// fours: a b if N % 4 == 0
 @compute @workgroup_size(256)
 fn accumulate(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let first = min(param.N, rowOf(group) * 4096u);

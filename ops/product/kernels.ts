@@ -1,0 +1,156 @@
+// Which kernels of a GPU serve products with weights in panels: by the number of rows, the format of
+// the weights, what comes before (a norm) and what comes after (an add, an activation). Named
+// parameters as in matmul.ts: M rows, P panels, of gates only where values follow them.
+import { dtypeCode, type KernelVariant } from "../../engine/index.ts"
+
+interface Form {
+  /** The op, whose name those of its entry points begin with. */
+  readonly op: string
+  /** Whether a norm comes before the product. */
+  readonly isNormed?: boolean
+  /** Whether panels are gates and values in turns, one to be multiplied by the other. */
+  readonly isGated?: boolean
+}
+
+interface Rows {
+  readonly M: number
+  readonly P: number
+}
+type Float = Rows & { readonly wType: number }
+type Blocks = Rows & { readonly Z: number }
+type Variant<P> = KernelVariant<"w", P>
+
+const { ceil } = Math
+/** Most rows that matmul_row.wgsl serves. */
+const fewRows = 8
+
+const norm = ({ isNormed }: Form): readonly string[] =>
+  isNormed ? ["product/matmul_norm.wgsl"] : []
+const rowFiles = ["product/matmul_row.wgsl", "product/matmul_row_subgroups.wgsl"]
+const tileFile = "product/matmul_tile.wgsl"
+
+/** Rows and panels of a workgroup of matmul_row.wgsl. */
+function rowSizes({ isGated }: Form, { M, P }: Rows) {
+  const rows = ceil(M / ceil(M / 4))
+  return { gated: Number(isGated ?? false), rows, panels: isGated || (P >= 512 && M <= 2) ? 2 : 1 }
+}
+
+/** Lanes of its workgroup: many where panels are few. */
+function lanesOf({ rows, panels }: ReturnType<typeof rowSizes>, { P }: Rows): number {
+  if (P >= 512 || rows * panels > 4) return 64
+  return rows * panels > 1 ? 128 : 256
+}
+
+const rowGroups =
+  (form: Form) =>
+  (sizes: Rows): number => {
+    const { rows, panels } = rowSizes(form, sizes)
+    return ceil(((form.isGated ? 2 : 1) * sizes.P) / panels) * ceil(sizes.M / rows)
+  }
+
+/** Rows, and fours of outputs, of a lane of matmul_tile.wgsl, and how much of K a tile has. */
+export function tileSizes(
+  tall: number,
+  isGated = false,
+  quads = isGated ? 2 : tall / 4,
+  depth = 16 / quads,
+) {
+  return { gated: Number(isGated), tall, quads, depth }
+}
+
+/** Workgroups for `rows` by `panels`. */
+export const tileGroups = ({ tall, quads }: Tile, rows: number, panels: number): number =>
+  ceil(panels / quads / 4) * ceil(rows / tall / 16)
+
+type Tile = Pick<ReturnType<typeof tileSizes>, "tall" | "quads">
+
+/** Taller tiles where there are many. */
+export const tallFor = (items: number, least: number): number => (items >= least ? 8 : 4)
+
+const productTile = ({ isGated }: Form, { M, P }: Rows) =>
+  tileSizes(tallFor(M * P, 131072), isGated)
+
+const productGroups =
+  (form: Form, tileOf: (sizes: Rows) => Tile = (sizes) => productTile(form, sizes)) =>
+  (sizes: Rows): number =>
+    tileGroups(tileOf(sizes), sizes.M, (form.isGated ? 2 : 1) * sizes.P)
+
+/** Kernels for weights in f32, f16 and bf16. */
+export function floatKernels(form: Form): readonly Variant<Float>[] {
+  const halves = ({ M, wType }: Float): boolean => M > fewRows && wType === dtypeCode("f16")
+  const matrix = () => tileSizes(2, form.isGated, 2, 16)
+  return [
+    {
+      entry: `${form.op}Matrix`,
+      from: ["product/matmul_matrix.wgsl", ...norm(form), tileFile],
+      when: halves,
+      needs: ["shader-f16", "subgroups", "subgroup-matrix"],
+      constants: matrix,
+      groups: productGroups(form, matrix),
+    },
+    {
+      entry: `${form.op}Halves`,
+      from: ["product/matmul_half.wgsl", ...norm(form), tileFile],
+      when: halves,
+      needs: ["shader-f16"],
+      constants: (sizes) => productTile(form, sizes),
+      groups: productGroups(form),
+    },
+    {
+      entry: `${form.op}Tile`,
+      from: [...norm(form), tileFile],
+      when: ({ M }) => M > fewRows,
+      constants: (sizes) => productTile(form, sizes),
+      groups: productGroups(form),
+    },
+    {
+      from: ["product/matmul.wgsl", ...norm(form), ...rowFiles],
+      constants: (sizes) => {
+        const own = rowSizes(form, sizes)
+        return { ...own, width: lanesOf(own, sizes) }
+      },
+      groups: rowGroups(form),
+      wide: ["w"],
+    },
+  ]
+}
+
+/** Kernels for weights in blocks of whole numbers (quantized_pack.ts). */
+export function quantizedKernels(form: Form): readonly Variant<Blocks>[] {
+  const vectors = ({ Z }: Blocks): number => Z / 16
+  const ofRows = (sizes: Blocks) => ({
+    width: sizes.P < 512 ? 128 : 64,
+    ...rowSizes(form, sizes),
+    vectors: vectors(sizes),
+  })
+  const row = ["product/quantized_row.wgsl", ...norm(form), ...rowFiles]
+  return [
+    {
+      entry: `${form.op}Dot`,
+      from: ["product/quantized.wgsl", "product/quantized_dot.wgsl", ...row],
+      when: ({ M }) => M === 1,
+      needs: ["packed-dot"],
+      constants: ofRows,
+      groups: rowGroups(form),
+      wide: ["w"],
+    },
+    {
+      entry: `${form.op}Tile`,
+      from: [
+        ...["product/quantized.wgsl", "product/quantized_tile.wgsl", ...norm(form), tileFile],
+        // For the places of numbers in a block.
+        "product/quantized_row.wgsl",
+      ],
+      when: ({ M }) => M > fewRows,
+      constants: (sizes) => ({ ...productTile(form, sizes), vectors: vectors(sizes) }),
+      groups: productGroups(form),
+      wide: ["w"],
+    },
+    {
+      from: ["product/quantized.wgsl", ...row],
+      constants: ofRows,
+      groups: rowGroups(form),
+      wide: ["w"],
+    },
+  ]
+}
