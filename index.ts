@@ -96,9 +96,11 @@ export {
 } from "./model/index.ts"
 export * as ops from "./ops/index.ts"
 export {
+  type AdamWOptions,
   type Batch,
   type BatchSizes,
   type CheckedSource,
+  type CrossEntropyOptions,
   createTrainStep,
   type DataConfig,
   type DataOptions,
@@ -134,6 +136,7 @@ export {
   type SampleMetrics,
   type Schedule,
   type Settings,
+  type SgdOptions,
   type Source,
   type StepMetrics,
   type StepOptions,

@@ -6,7 +6,9 @@ import type { Feature, WebgpuOptions } from "./webgpu/device.ts"
 export type { WasmFeature, WasmOptions } from "./wasm/index.ts"
 export { type Feature, features, type WebgpuOptions } from "./webgpu/device.ts"
 
+/** All of them. */
 export const backendNames = ["wasm", "webgpu", "js"] as const
+/** Names that `open` takes. */
 export type BackendName = (typeof backendNames)[number]
 
 /** What every backend that is open has. `await using` closes it. */

@@ -9,15 +9,19 @@ export interface Buffer {
   readonly dtype: DType
   /** Whether its memory has been given back: then it is refused wherever it is used. */
   readonly freed: boolean
+  /** Gives the memory back. */
   free(): void
 }
 
 /** A plan made ready to run. `run` does no shape work and no allocation. */
 export interface Prepared {
+  /** Runs all steps: at once, or until the promise is settled. */
   run(): void | Promise<void>
+  /** Frees its memory. */
   close(): void
 }
 
+/** Memory and the replay of plans, on one device. */
 export interface Backend {
   readonly name: string
   /** Bytes at whose multiples values lie in a plan's arena; default 64. */
@@ -31,7 +35,9 @@ export interface Backend {
   write(buffer: Buffer, data: ArrayBufferView, offset?: number): void
   /** Copies raw elements out. The only place that waits. */
   read(buffer: Buffer, bytes?: number, offset?: number): Promise<ArrayBuffer>
+  /** Makes a plan ready. Throws RangeError where its memory does not fit. */
   prepare(plan: Plan): Prepared
+  /** Frees everything. */
   close(): void
   /** Runs that may wait in line behind the one whose result is read next; default 0. A run has then
    *  been put in line when `run` returns, and a read is of what the runs before it leave. */

@@ -1,7 +1,9 @@
 // Element types and their conversion to and from plain numbers. Storage is little-endian; what the
 // numbers mean is left to the ops.
 
+/** Types of elements; u8 are bytes of quantized blocks. */
 export type DType = "f32" | "f16" | "bf16" | "i32" | "u8"
+/** What holds elements: half words for f16 and bf16. */
 export type TypedArray = Float32Array | Float64Array | Int32Array | Uint16Array | Uint8Array
 
 const items: Record<DType, { bytes: number; code: number }> = {

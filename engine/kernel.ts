@@ -4,6 +4,7 @@ import type { Sizes } from "./signature.ts"
 
 /** Optional features of a GPU that kernels are written for. */
 export const kernelFeatures = ["shader-f16", "subgroups", "subgroup-matrix", "packed-dot"] as const
+/** Parts of WebGPU that a kernel may need. */
 export type KernelFeature = (typeof kernelFeatures)[number]
 
 /** One way to run an op on a GPU; of several, the first that serves is taken. `T` are the names of the

@@ -5,17 +5,21 @@ import type { KernelVariant } from "./kernel.ts"
 import { type Operand, parseSignature, type Sizes, type Slot, unify } from "./signature.ts"
 import { Tensor } from "./tensor.ts"
 
+/** What a call is given beside its tensors: sizes, numbers, dtypes, lists of sizes, by name. */
 export type Attrs = Readonly<Record<string, number | DType | readonly number[]>>
+/** Values of inputs and outputs by name, flat, as plain loops take them. */
 export type Arrays = Readonly<Record<string, Float64Array>>
 
 /** Sizes and attributes of one test case; `xType` sets the dtype of input x. */
 export type Case = Readonly<Record<string, number | DType | readonly number[]>>
 
+/** What a call moves and computes: bytes read and written, floating-point operations. */
 export interface Cost {
   readonly bytes: number
   readonly flops: number
 }
 
+/** One recorded use of an op. */
 export interface Call {
   /** Position in recording order, which is a topological order. */
   readonly id: number
@@ -44,12 +48,17 @@ export interface Op {
   /** Ways to run it on a GPU, of which the first that serves is taken; none, where it has no kernel. */
   readonly gpu: readonly KernelVariant[]
   readonly signature: readonly Slot[] | undefined
+  /** Checks operands, and adds a call to the graph. Throws RangeError or TypeError naming the op. */
   record(inputs: readonly Tensor[], attrs: Attrs): Call
+  /** Outputs of a call in other ops; undefined for plain ones. */
   meaning: ((call: Call) => readonly Tensor[]) | undefined
   /** Cotangents of the inputs, or undefined where this op leaves them to its meaning. */
   vjp: ((call: Call, cotangents: readonly Maybe[]) => readonly Maybe[] | undefined) | undefined
+  /** The plain loop, which fills the outputs; undefined for ops with a meaning. */
   compute: ((arrays: Arrays, params: Sizes) => void) | undefined
+  /** Work items of a call, which threads share. */
   rows(params: Sizes): number
+  /** Bytes and operations of a call. */
   cost(params: Sizes): Cost
   /** Values of one input of a case that ordinary random numbers would not serve. */
   sample(name: string, params: Sizes): ((index: number) => number) | undefined
@@ -61,6 +70,7 @@ export const isWord = (param: string): boolean => /^[A-Z]/.test(param) || param.
 /** Whether an output has memory of its own rather than that of an input. */
 export const isOwn = (op: Op, output: string): boolean => op.alias[output] === undefined
 
+/** A cotangent, or none where nothing flows. */
 export type Maybe = Tensor | undefined
 
 /** Cotangents by input name; an input left out gets none. */
@@ -68,17 +78,25 @@ export type Gradients = Readonly<Record<string, Tensor>>
 
 // ---- Names read from the signature's type -------------------------------------------------------
 
+/** Words of a text. */
 export type Split<S extends string> = S extends `${infer Head}${" " | "\n"}${infer Tail}`
   ? [...(Head extends "" ? [] : [Head]), ...Split<Tail>]
   : S extends ""
     ? []
     : [S]
+/** The name in `name:shape`. */
 export type NameOf<S> = S extends `${infer N}:${string}` ? N : never
+/** The names of a list of slots. */
 export type NamesOf<L extends readonly string[]> = { [I in keyof L]: NameOf<L[I]> }
+/** Names of the inputs in a signature. */
 export type In<S extends string> = S extends `${infer I}->${string}` ? NamesOf<Split<I>> : never
+/** Names of the outputs in a signature. */
 export type Out<S extends string> = S extends `${string}->${infer O}` ? NamesOf<Split<O>> : never
+/** An object with a value for each name. */
 export type Named<L extends readonly string[], T> = { readonly [N in L[number]]: T }
+/** A tuple with a value for each of a list. */
 export type Each<L extends readonly string[], T> = { [I in keyof L]: T }
+/** What a call returns: its one output, or its outputs by name. */
 export type Result<L extends readonly string[]> = L extends readonly [string]
   ? Tensor
   : Named<L, Tensor>
@@ -112,6 +130,7 @@ export interface OpSpec<S extends string, P extends string> {
   readonly check?: (params: Params<P>) => string | undefined
 }
 
+/** An op as it is called: its tensors in order, then attributes. */
 export type OpFunction<S extends string> = ((
   ...operands: [...inputs: Each<In<S>, Tensor>, attrs?: Attrs]
 ) => Result<Out<S>>) & { readonly op: Op }

@@ -19,6 +19,7 @@ export interface Storage {
   arenaOffset: number
 }
 
+/** Where a tensor lies while a plan runs. */
 export interface Place {
   readonly tensor: Tensor
   readonly storage: Storage

@@ -12,6 +12,7 @@ import type { Tensor } from "./tensor.ts"
 /** [bound tensor, the value it holds after the run]. */
 export type Update = readonly [target: Tensor, value: Tensor]
 
+/** One kernel of a plan, and where its operands lie. */
 export interface Step {
   readonly op: Op
   readonly call: Call
@@ -19,6 +20,7 @@ export interface Step {
   readonly outputs: readonly Place[]
 }
 
+/** What a list of updates takes, in the order in which it runs. */
 export interface Plan {
   readonly steps: readonly Step[]
   /** Bytes of the one arena that holds every intermediate value. */

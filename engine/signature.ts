@@ -2,8 +2,10 @@
 // A dimension is a linear form in at most one unknown size: N, 16, 2*F, B*T, (H+2*G)*E.
 import { type DType, isDType } from "./dtype.ts"
 
+/** Sizes and numbers by name. */
 export type Sizes = Record<string, number>
 
+/** One input or output of a signature. */
 export interface Slot {
   readonly name: string
   /** Accepted dtypes; "dtype" in a signature stands for the call's dtype attribute. */
@@ -11,12 +13,15 @@ export interface Slot {
   readonly dims: readonly Dim[]
 }
 
+/** A dimension in a signature, such as (H+2*G)*E. */
 export interface Dim {
   readonly text: string
   readonly symbols: readonly string[]
+  /** Its size, where those of its symbols are known. */
   value(sizes: Sizes): number
 }
 
+/** A parsed signature. */
 export interface Signature {
   readonly text: string
   readonly inputs: readonly Slot[]

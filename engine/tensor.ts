@@ -7,13 +7,16 @@ import { checkFreed } from "./lifetime.ts"
 import type { Call } from "./op.ts"
 import { readTensor } from "./run.ts"
 
+/** Sizes of all axes, the last one contiguous. */
 export type Shape = readonly number[]
 
+/** Where values come from: a call, memory of a backend, or numbers. */
 export type Origin =
   | { readonly kind: "call"; readonly call: Call; readonly output: number }
   | { readonly kind: "bound"; readonly buffer: Buffer; readonly offset: number }
   | { readonly kind: "constant"; readonly data: TypedArray }
 
+/** Values to be: a shape and a dtype, and what they come from. Recording moves none. */
 export class Tensor {
   readonly shape: Shape
   readonly dtype: DType
@@ -30,6 +33,7 @@ export class Tensor {
     return sizeOf(this.shape)
   }
 
+  /** Bytes of its elements. */
   get bytes(): number {
     return this.size * itemBytes(this.dtype)
   }
@@ -39,6 +43,7 @@ export class Tensor {
     return readTensor(this, backend)
   }
 
+  /** Dtype and shape, such as f32(3, 5). */
   toString(): string {
     return `${this.dtype}(${this.shape.join(", ")})`
   }

@@ -38,6 +38,7 @@ let create: (
 
 export const internals = (model: LanguageModel): Internals => internalsOf(model)
 
+/** A decoder of any family with its weights on a backend: logits, generation, saving. */
 export class LanguageModel {
   readonly config: DecoderConfig
   readonly backend: Backend
@@ -102,6 +103,7 @@ export class LanguageModel {
     return this.#loaded.tensors
   }
 
+  /** Numbers in all weights; what is shared counts once. */
   get parameters(): number {
     return parameterCount(this.config)
   }
@@ -176,6 +178,7 @@ export class LanguageModel {
     return closed
   }
 
+  /** As `close`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
   }

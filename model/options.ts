@@ -6,6 +6,7 @@ import type { TokenizerOption } from "./generate/text.ts"
 import type { WeightDType } from "./weights/layout.ts"
 import type { Progress } from "./weights/weights.ts"
 
+/** What a model is made with. */
 export interface ModelOptions {
   readonly backend: Backend
   /** How the weight matrices are kept in memory: f32 (default), f16, bf16, q8 or q4.
@@ -25,11 +26,13 @@ export interface ModelOptions {
  *  for longer than the time limit. */
 export interface LoadOptions extends ModelOptions, Waiting {}
 
+/** The same for seeded weights. */
 export interface RandomOptions extends ModelOptions {
   /** Seed of the weights; default 0. */
   readonly seed?: number
 }
 
+/** How weights are written. */
 export interface SaveOptions {
   /** How the weights are written; default as they are kept in memory. */
   readonly dtype?: "f32" | "f16" | "bf16"

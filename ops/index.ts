@@ -149,4 +149,5 @@ export const fusedOps: readonly Op[] = [
 /** Fused ops of which only GPUs have kernels: elsewhere those that they stand for serve better. */
 export const gpuOps: readonly Op[] = [ropeAttentionParts.op, mergeParts.op]
 
+/** Every op. */
 export const allOps: readonly Op[] = [...plainOps, ...fusedOps]

@@ -21,6 +21,7 @@ import { raceTiles, switchOnRevectorise, type TileRates, wideTilesPay } from "./
 import { availableThreads, isolated, memoryLimit } from "./system.ts"
 import { scratchBytes } from "./thread.ts"
 
+/** How the CPU backend is opened. */
 export interface WasmOptions {
   /** Threads that run a plan, the caller's included. Default: the cores available to the process; 1
    *  in a page that is not cross-origin isolated. */
@@ -37,6 +38,7 @@ export interface WasmOptions {
   readonly memoryBytes?: number
 }
 
+/** Parts of WebAssembly that may be there. */
 export type WasmFeature = "simd" | "relaxed-simd" | "threads" | "256-bit-tiles"
 
 /** Opens the backend. Throws RangeError for a bad option, Error where the runtime lacks SIMD. */

@@ -5,6 +5,7 @@ import { isNode } from "../../engine/node.ts"
 import { mayFindDriver } from "./vulkan.ts"
 
 export const features = [...kernelFeatures, "timestamp-query"] as const
+/** Parts of WebGPU that kernels use where they are there. */
 export type Feature = (typeof features)[number]
 
 /** Where the GPU calls a feature by another name. */
@@ -17,6 +18,7 @@ const ofLanguage: Readonly<Partial<Record<Feature, string>>> = {
   "packed-dot": "packed_4x8_integer_dot_product",
 }
 
+/** How a GPU is opened. */
 export interface WebgpuOptions {
   /** Optional features to leave off although the GPU has them. */
   readonly without?: readonly Feature[]

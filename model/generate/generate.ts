@@ -6,6 +6,7 @@ import type { Tokenizer } from "../tokenizer/index.ts"
 import { samplingOf } from "./generation.ts"
 import type { Session } from "./session.ts"
 
+/** How a generation goes on, and where it ends. */
 export interface GenerateOptions {
   /** Most tokens to generate; default: as many as the cache holds. */
   readonly maxNewTokens?: number
@@ -26,6 +27,7 @@ export interface GenerateOptions {
   readonly signal?: AbortSignal
 }
 
+/** One token of a generation. */
 export interface Token {
   readonly id: number
   /** The text that this token completes, in whole characters; empty without a tokenizer. */

@@ -11,6 +11,7 @@ import { checkNumber, isObject, show } from "../json.ts"
 
 export const generationFile = "generation_config.json"
 
+/** What a generation_config.json says. */
 export interface GenerationDefaults {
   readonly eosIds?: readonly number[]
   readonly doSample?: boolean

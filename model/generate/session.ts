@@ -27,6 +27,7 @@ export interface Sampling {
 
 /** How keys and values are kept. In f16, a value beyond ±65504 is kept as that. */
 export const cacheDTypes = ["f32", "f16"] as const
+/** Types of numbers in a key-value cache. */
 export type CacheDType = (typeof cacheDTypes)[number]
 
 /** Sizes of a key-value cache: positions in each layer, and what one number takes. */

@@ -4,7 +4,9 @@ import { byteOf, normalized, space, type Vocabulary } from "./vocabulary.ts"
 
 /** Decodes token by token; see the Tokenizer interface. */
 export interface TextStream {
+  /** The text that this token completes, in whole characters. */
   push(id: number): string
+  /** What is left incomplete. */
   end(): string
 }
 

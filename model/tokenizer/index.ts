@@ -14,6 +14,7 @@ import type { Vocabulary } from "./vocabulary.ts"
 
 export type { TextStream } from "./decode.ts"
 
+/** How a text becomes ids. */
 export interface EncodeOptions {
   /** Begins with the token of that name; default false. */
   readonly bos?: boolean
@@ -24,6 +25,7 @@ export interface EncodeOptions {
   readonly special?: boolean
 }
 
+/** Turns text into ids of a vocabulary, and back. */
 export interface Tokenizer {
   readonly vocabSize: number
   /** -1 where the vocabulary has none, as for `eosId`. */

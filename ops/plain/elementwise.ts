@@ -173,9 +173,13 @@ function spread(op: Op, a: Tensor, b: Tensor): Tensor {
   return apply(op, [broadcast(a, shape), broadcast(b, shape)])
 }
 
+/** a + b, spread to a common shape, as are all of two tensors. */
 export const add = (a: Tensor, b: Tensor): Tensor => spread(addOp, a, b)
+/** a − b. */
 export const sub = (a: Tensor, b: Tensor): Tensor => spread(subOp, a, b)
+/** a·b. */
 export const mul = (a: Tensor, b: Tensor): Tensor => spread(mulOp, a, b)
+/** a / b. */
 export const div = (a: Tensor, b: Tensor): Tensor => spread(divOp, a, b)
 /** 1 where a < b, else 0. No gradient flows. */
 export const less = (a: Tensor, b: Tensor): Tensor => spread(lessOp, a, b)
@@ -184,8 +188,11 @@ export const equal = (a: Tensor, b: Tensor): Tensor => spread(equalOp, a, b)
 /** scale·x + shift with numbers fixed when the graph is recorded. */
 export const affine = (x: Tensor, scale: number, shift: number): Tensor =>
   apply(affineOp, [x], { scale, shift })
+/** eˣ. */
 export const exp = (x: Tensor): Tensor => apply(expOp, [x])
+/** ln x. */
 export const log = (x: Tensor): Tensor => apply(logOp, [x])
+/** 1/√x. */
 export const rsqrt = (x: Tensor): Tensor => apply(rsqrtOp, [x])
 /** a where c ≠ 0, else b; numbers and smaller shapes spread to c's shape. */
 export function select(c: Tensor, a: Tensor | number, b: Tensor | number): Tensor {
@@ -193,6 +200,7 @@ export function select(c: Tensor, a: Tensor | number, b: Tensor | number): Tenso
     broadcast(typeof x === "number" ? constant([x], [1]) : x, c.shape)
   return apply(selectOp, [c, full(a), full(b)])
 }
+/** 1 / (1 + e⁻ˣ). */
 export const sigmoid = (x: Tensor): Tensor =>
   div(constant([1], [1]), affine(exp(affine(x, -1, 0)), 1, 1))
 

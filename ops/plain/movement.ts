@@ -23,6 +23,7 @@ export const maxRank = 6
 const dims = [0, 1, 2, 3, 4, 5] as const
 const stridedParams = `N ${dims.map((i) => `D${i}`).join(" ")} ${dims.map((i) => `S${i}`).join(" ")} Offset`
 
+/** A view of memory: a shape, and how far apart its elements lie. */
 export interface Strides {
   readonly shape: Shape
   /** Elements of the input from one index to the next, per axis of the output; 0 repeats. */
@@ -170,8 +171,10 @@ export function stridesOf(shape: Shape): number[] {
   return strides
 }
 
+/** The same values in memory of their own. */
 export const copy = (x: Tensor): Tensor => apply(copyOp, [x])
 
+/** The same elements in another shape of the same size. */
 export const reshape = (x: Tensor, shape: Shape): Tensor => apply(reshapeOp, [x], { shape })
 
 /** y[i] = x[offset + Σ i·strides]; strides may be 0 (repeat) or negative (flip). */

@@ -67,6 +67,7 @@ export type DataConfig = Required<Omit<DataOptions, "sources" | "validation" | "
   readonly tokenizer: string | undefined
 }
 
+/** A source with its defaults. */
 export type CheckedSource = Required<Omit<Source, "file_id_range">> & Pick<Source, "file_id_range">
 
 /**

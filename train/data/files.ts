@@ -40,6 +40,7 @@ export async function filesOf(config: DataConfig, split: Split): Promise<DataFil
   return files
 }
 
+/** Which sources: those to train on, or those held out. */
 export type Split = "train" | "validation"
 
 /** Files of a configuration at the most: the release's data has some 6,000. */

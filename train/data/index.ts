@@ -20,6 +20,7 @@ export type { PipelineState } from "./pipeline.ts"
 export type { Place as PipelinePlace, Sample } from "./samples.ts"
 export type { Position as PipelinePosition } from "./walk.ts"
 
+/** How a pipeline runs, beside what its data is. */
 export interface PipelineOptions {
   /** Which of several processes this is. Default 0 of 1. */
   readonly rank?: number
@@ -40,6 +41,7 @@ export interface PipelineOptions {
   readonly onSkip?: (message: string) => void
 }
 
+/** Samples of a text, one after another, and the place to go on from. */
 export interface TextPipeline extends AsyncIterableIterator<Sample, undefined> {
   /** Where it is behind the last sample handed out; undefined before a first was asked for. */
   state(): PipelineState | undefined
@@ -47,7 +49,9 @@ export interface TextPipeline extends AsyncIterableIterator<Sample, undefined> {
   readonly skipped: number
   /** Ends the workers, as `break` in a `for await` does. */
   return(): Promise<IteratorReturnResult<undefined>>
+  /** Itself: samples come one after another. */
   [Symbol.asyncIterator](): TextPipeline
+  /** Ends it, and the thread that it reads in. */
   [Symbol.asyncDispose](): Promise<void>
 }
 

@@ -4,6 +4,7 @@ import { namedCharacter } from "./entities.ts"
 import { repairReading, replaceC1 } from "./mojibake.ts"
 
 export const normalisations = ["none", "nfc", "ftfy"] as const
+/** What is done to a text before it is tokenised. */
 export type Normalisation = (typeof normalisations)[number]
 
 /** The function that brings text into a form. */

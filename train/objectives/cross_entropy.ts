@@ -4,6 +4,7 @@ import { add, affine, div, mul, sum } from "../../ops/index.ts"
 import { checkNumberOf, isBelow1, isNotNegative } from "../checks.ts"
 import type { Objective } from "./objective.ts"
 
+/** What cross-entropy is made with. */
 export interface CrossEntropyOptions {
   /** Weight of the z-loss; default 1e-4, 0 leaves it out. */
   readonly zLoss?: number

@@ -14,6 +14,7 @@ export interface RowLosses {
   readonly count: Tensor
 }
 
+/** What training minimises. */
 export interface Objective {
   readonly name: string
   /** Names of the terms whose sum is minimised; the first is what a validation reports. */
@@ -27,6 +28,7 @@ export interface Objective {
   loss(rows: RowLosses, sizes: BatchSizes): Readonly<Record<string, Tensor>>
 }
 
+/** Sizes of a micro-batch. */
 export interface BatchSizes {
   /** Sequences and positions of the micro-batch. */
   readonly B: number

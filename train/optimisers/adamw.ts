@@ -5,6 +5,7 @@ import { adamW as step } from "../../ops/index.ts"
 import { checkNumberOf, isBelow1, isPositive } from "../checks.ts"
 import { type Optimiser, surelyHeld } from "./optimiser.ts"
 
+/** What AdamW is made with. */
 export interface AdamWOptions {
   /** Decay rates of the moments; default [0.9, 0.95]. */
   readonly betas?: readonly [number, number]

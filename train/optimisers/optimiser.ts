@@ -8,6 +8,7 @@ export interface Magnitudes {
   readonly moment: number
 }
 
+/** How gradients move parameters. */
 export interface Optimiser {
   readonly name: string
   /** What is kept beside each parameter, f32 of its shape and at first zeros, by the names that
@@ -31,6 +32,7 @@ export interface Optimiser {
   ): Magnitudes | undefined
 }
 
+/** One parameter, its gradient and state, and the numbers of the step. */
 export interface UpdateOf {
   readonly p: Tensor // (N)
   readonly g: Tensor // (N)

@@ -5,6 +5,7 @@ import { add, affine, broadcast, less, mul, select, sub } from "../../ops/index.
 import { checkNumberOf, isBelow1 } from "../checks.ts"
 import { type Optimiser, surelyHeld } from "./optimiser.ts"
 
+/** What SGD is made with. */
 export interface SgdOptions {
   /** μ; default 0.9. */
   readonly momentum?: number

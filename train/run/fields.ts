@@ -213,4 +213,5 @@ const schemas = Object.fromEntries(
 
 export const schema = v.strictObject(schemas, "an object of settings")
 
+/** Settings of a run, with their defaults. */
 export type Settings = v.InferOutput<typeof schema>

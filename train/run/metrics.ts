@@ -16,6 +16,7 @@ export interface StepMetrics {
   readonly mul_add_fraction?: number
 }
 
+/** A validation: mean cross-entropy in nats, and its perplexity. */
 export interface EvaluationMetrics {
   readonly step: number
   readonly validation_loss: number
@@ -23,9 +24,11 @@ export interface EvaluationMetrics {
   readonly validation_tokens: number
 }
 
+/** A sample of text. */
 export interface SampleMetrics {
   readonly step: number
   readonly sample: string
 }
 
+/** Any line of metrics.jsonl. */
 export type Metrics = StepMetrics | EvaluationMetrics | SampleMetrics

@@ -3,6 +3,7 @@ import type { Backend } from "../../engine/index.ts"
 import type { DecoderConfig, Tokenizer } from "../../model/index.ts"
 import type { EvaluationMetrics, Metrics } from "./metrics.ts"
 
+/** What a run is given beside its settings: where it runs, and whom it tells. */
 export interface RunOptions {
   readonly backend: Backend
   /** A checkpoint, or the folder of a run, to go on from. */
@@ -11,10 +12,13 @@ export interface RunOptions {
   readonly signal?: AbortSignal
   /** Measures the floating-point operations per second that the machine could do now. */
   readonly measureFlops?: () => Promise<number>
+  /** Called before the first update, and again on another device. */
   readonly onStart?: (run: RunInfo) => void | Promise<void>
   /** Called behind the first update, when the plan's memory is known. */
   readonly onMemory?: (memory: RunMemory) => void
+  /** Called with every line of metrics; awaited. */
   readonly onMetrics?: (metrics: Metrics) => void | Promise<void>
+  /** Called with the path of each checkpoint. */
   readonly onCheckpoint?: (path: string) => void
   /** Is told when a run goes on with another device; `onStart` follows. */
   readonly onDeviceLost?: (message: string) => void
@@ -22,6 +26,7 @@ export interface RunOptions {
   readonly onSkip?: (message: string) => void
 }
 
+/** What is known of a run at its start. */
 export interface RunInfo {
   readonly config: DecoderConfig
   readonly parameters: number
@@ -34,6 +39,7 @@ export interface RunInfo {
   readonly ignoreIndex: number
 }
 
+/** Memory of a run, in bytes. */
 export interface RunMemory {
   /** Weights, masters, moments and gradients. */
   readonly stateBytes: number
@@ -43,6 +49,7 @@ export interface RunMemory {
   readonly otherActivationBytes: number
 }
 
+/** What a run ends with. */
 export interface RunResult {
   readonly step: number
   readonly tokens: number

@@ -4,6 +4,7 @@ import { checkObject, kindOf } from "../../engine/index.ts"
 
 import { show } from "../../model/json.ts"
 
+/** Linear warm-up, then a cosine; rates and counts of updates. */
 export interface Schedule {
   readonly maxLr: number
   readonly minLr: number

@@ -15,6 +15,7 @@ import { recordStep } from "./graph.ts"
 import { checkTrainOptions, type TrainOptions, type TrainSettings } from "./options.ts"
 import { type StepOptions, type StepResult, TrainStep } from "./step.ts"
 
+/** Which loss, and of what. */
 export interface LossOptions
   extends Pick<
     TrainOptions,
@@ -24,6 +25,7 @@ export interface LossOptions
   readonly starts?: Batch
 }
 
+/** A loss with its terms and gradients. */
 export interface LossAndGradients {
   /** ce + z, or what else the objective gives. */
   readonly loss: number

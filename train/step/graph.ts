@@ -14,6 +14,7 @@ export interface BatchTensors {
   readonly count: Tensor // (1): targets that count, here and in the other parts of one mean
 }
 
+/** How a step is recorded. */
 export interface GraphSettings extends LossSettings {
   /** Runs each block again in the backward pass instead of keeping what is inside it. */
   readonly checkpointActivations: boolean

@@ -12,6 +12,7 @@ import {
 import type { GraphSettings } from "./graph.ts"
 import type { UpdateSettings } from "./update.ts"
 
+/** How a model is trained. */
 export interface TrainOptions {
   /** What moves the weights: a name, or what `optimisers` makes; default "adamw", with `betas` and `eps`. */
   readonly optimiser?: OptimiserName | Optimiser
@@ -45,6 +46,7 @@ export interface TrainOptions {
   readonly checkpointActivations?: boolean
 }
 
+/** The same with defaults. */
 export interface TrainSettings extends UpdateSettings, GraphSettings {
   readonly accumulation: number
   readonly accumulate: "sum" | "mean"

@@ -20,6 +20,7 @@ import { checkTrainOptions, type TrainOptions, type TrainSettings } from "./opti
 import { evaluationOf, type Form, freeReady, type Ready, recordPlans, upload } from "./ready.ts"
 import { failureOf, type Parameter, parametersOf, reportHead, termPlace } from "./update.ts"
 
+/** What a step tells, all of it from before the update. */
 export interface StepResult {
   /** The sum of its terms: of the whole batch, with `accumulate` "sum" the mean of those of its parts. */
   readonly loss: number
@@ -32,11 +33,13 @@ export interface StepResult {
   readonly gradNorm: number
 }
 
+/** Mean loss in nats, and over how many targets. */
 export interface Evaluation {
   readonly ce: number
   readonly count: number
 }
 
+/** What may differ from step to step. */
 export interface StepOptions {
   readonly lr: number
   /** First position that each position attends to, (B, T); default 0 everywhere. */

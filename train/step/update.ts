@@ -20,6 +20,7 @@ import {
 } from "../../ops/index.ts"
 import type { Optimiser } from "../optimisers/index.ts"
 
+/** What moves which weights, and how far. */
 export interface UpdateSettings {
   readonly optimiser: Optimiser
   /** Decay of everything that is not a vector, per unit of learning rate. */

@@ -1,6 +1,7 @@
 // The released sizes; the rest of each is the scaling rule's (config.ts).
 import type { ConfigSpec } from "./config.ts"
 
+/** Names of the released sizes. */
 export type ModelName = "270M" | "450M" | "1.1B" | "3B"
 
 /** A name of a released size, also in another spelling. */
