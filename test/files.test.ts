@@ -145,6 +145,12 @@ for (const [label, make] of trees) {
   })
 }
 
+t.test("a name that a server would take for a way out stays in its folder", async (t) => {
+  const { url, log } = await serveFolder(t, someFolder(t))
+  t.equal(await treeOf(url).has("%2e%2e/small.json"), false)
+  t.same(log, ["%252e%252e/small.json bytes=0-8388607"])
+})
+
 t.test("the path of a file is that file, with those beside it", async (t) => {
   const path = join(someFolder(t), names[0])
   const { url } = await serveFolder(t, join(path, ".."))

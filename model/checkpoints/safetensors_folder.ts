@@ -63,9 +63,13 @@ async function openFiles(
   if (tree.file === undefined) return openWeights(tree, limit)
   const file = await tree.openIfThere(tree.file, limit)
   if (!file) return undefined
-  if (await beginsLikeHeader(file)) return [await safetensorsOf(file)]
-  await file.close()
-  return undefined
+  let isOwn = false
+  try {
+    isOwn = await beginsLikeHeader(file)
+  } finally {
+    if (!isOwn) await file.close()
+  }
+  return isOwn ? [await safetensorsOf(file)] : undefined
 }
 
 /** A file says itself which format its panels have, and config.json must say the same. */
