@@ -18,7 +18,7 @@ export {
   toF16,
   viewOf,
 } from "./dtype.ts"
-export { derivedVjp, grad, setCotangentSum, type Tensors, vjp, vjpFrom, vjpOf } from "./grad.ts"
+export { derivedVjp, grad, type Tensors, vjp, vjpFrom, vjpOf } from "./grad.ts"
 export { type KernelFeature, type KernelVariant, kernelFeatures } from "./kernel.ts"
 export { Binding, checkFreed, Lifetime, type LivingBuffer } from "./lifetime.ts"
 export {
@@ -46,7 +46,17 @@ export {
   type Result,
   type Split,
 } from "./op.ts"
-export { type Place, type Storage, setCopyOp } from "./place.ts"
+export type { Place, Storage } from "./place.ts"
+export {
+  addOp,
+  binary,
+  copyOp,
+  each,
+  elementKernels,
+  plain,
+  refuse,
+  size,
+} from "./plain.ts"
 export { type Plan, plan, type Step, type Update } from "./plan.ts"
 export { normalAt, threefry, toUnit, uniformAt } from "./random.ts"
 export { readBound, readTensor, readTensors, runOnce } from "./run.ts"

@@ -4,7 +4,8 @@
 import type { Buffer } from "./backend.ts"
 import type { DType, TypedArray } from "./dtype.ts"
 import { checkFreed } from "./lifetime.ts"
-import { type Call, newCall, type Op } from "./op.ts"
+import { type Call, newCall } from "./op.ts"
+import { copyOp } from "./plain.ts"
 import type { Step, Update } from "./plan.ts"
 import type { Tensor } from "./tensor.ts"
 
@@ -25,13 +26,6 @@ export interface Place {
   readonly storage: Storage
   /** Byte offset inside a bound buffer; 0 elsewhere. */
   readonly offset: number
-}
-
-let copyOp: Op | undefined
-
-/** The op that copies a tensor; the op table provides it. */
-export function setCopyOp(op: Op): void {
-  copyOp = op
 }
 
 export class Placer {
@@ -147,7 +141,6 @@ export class Placer {
   }
 
   #copy(from: Place, to: Place): Place {
-    if (!copyOp) throw new Error("plan: import the op table before planning")
     const { inputs, outputs, params } = copyOp.record([from.tensor], {})
     const call = newCall(copyOp, inputs, outputs, {}, params)
     this.#steps.push({ op: copyOp, call, inputs: [from], outputs: [to] })

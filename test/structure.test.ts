@@ -236,6 +236,16 @@ t.test(
   },
 )
 
+t.test("the engine is whole by itself: no other folder gives it something as it is loaded", (t) => {
+  for (const file of files("engine")) {
+    t.notMatch(text(file), /^export (function|const) set[A-Z]/m, file)
+  }
+  const { sideEffects } = JSON.parse(text("package.json")) as { sideEffects: string[] }
+  const others = sideEffects.filter((name) => !/(worker|elm)\.js$/.test(name))
+  t.same(others, [], "a bundler may leave out what is not used")
+  t.end()
+})
+
 t.test("no file is longer than 300 lines", (t) => {
   for (const folder of allFolders) {
     for (const file of files(folder)) {

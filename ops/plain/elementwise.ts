@@ -1,17 +1,19 @@
 // Plain ops that act on each element alone. The binary ones broadcast as NumPy does.
 import {
+  addOp,
+  binary,
   constant,
+  each,
+  elementKernels,
   type Maybe,
   type Op,
+  plain,
+  refuse,
   type Shape,
-  type Sizes,
-  setCotangentSum,
+  size,
   type Tensor,
 } from "../../engine/index.ts"
 import { broadcast } from "./movement.ts"
-import { plain, refuse, size } from "./plain.ts"
-
-const gpu = [{ from: ["plain/elementwise.wgsl"] }]
 
 const apply = (op: Op, inputs: readonly Tensor[], attrs = {}): Tensor =>
   op.record(inputs, attrs).outputs[0] as Tensor
@@ -28,52 +30,10 @@ function unary(name: string, formula: string, f: (x: number) => number, vjp: Una
     compute: ({ x, y }, params) => each(params, y, (i) => f((x as Float64Array)[i] as number)),
     vjp: (d, [x], y) => [vjp(d, x as Tensor, y)],
     cases: [{ x: [1] }, { x: [3, 31] }, { x: [4099] }],
-    gpu,
+    gpu: elementKernels,
   })
 }
 
-type BinaryVjp = (d: Tensor, a: Tensor, b: Tensor, y: Tensor) => readonly Maybe[]
-
-function binary(
-  name: string,
-  formula: string,
-  f: (a: number, b: number) => number,
-  vjp: BinaryVjp,
-): Op {
-  return plain({
-    name,
-    text: `a:(...) b:(...) -> y:(...), y = ${formula}`,
-    inputs: ["a", "b"],
-    params: "N",
-    infer(inputs) {
-      const [a, b] = inputs as [Tensor, Tensor]
-      if (a.shape.join() !== b.shape.join()) refuse(this, "shapes differ", inputs)
-      return { shape: a.shape, params: { N: a.size } }
-    },
-    compute: ({ a, b, y }, params) =>
-      each(params, y, (i) => f((a as Float64Array)[i] as number, (b as Float64Array)[i] as number)),
-    vjp: (d, [a, b], y) => vjp(d, a as Tensor, b as Tensor, y),
-    cases: [
-      { a: [1], b: [1] },
-      { a: [3, 31], b: [3, 31] },
-      { a: [4099], b: [4099] },
-    ],
-    gpu,
-  })
-}
-
-function each(params: Sizes, y: Float64Array | undefined, f: (i: number) => number): void {
-  const out = y as Float64Array
-  const count = size(params, "N")
-  for (let i = 0; i < count; i++) out[i] = f(i)
-}
-
-const addOp = binary(
-  "add",
-  "a + b",
-  (a, b) => a + b,
-  (d) => [d, d],
-)
 const subOp = binary(
   "sub",
   "a − b",
@@ -130,7 +90,7 @@ const affineOp: Op = plain({
     ),
   vjp: (d, _x, _y, { scale }) => [affine(d, scale as number, 0)],
   cases: [{ x: [3, 33], scale: -0.5, shift: 2 }],
-  gpu,
+  gpu: elementKernels,
 })
 
 const selectOp: Op = plain({
@@ -153,7 +113,7 @@ const selectOp: Op = plain({
     ),
   vjp: (d, [c]) => [undefined, select(c as Tensor, d, 0), select(c as Tensor, 0, d)],
   cases: [{ c: [3, 31], a: [3, 31], b: [3, 31] }],
-  gpu,
+  gpu: elementKernels,
 })
 selectOp.sample = (name) => (name === "c" ? (i) => i % 2 : undefined)
 for (const op of [logOp, rsqrtOp]) op.sample = () => (i) => 0.5 + (i % 7)
@@ -203,8 +163,6 @@ export function select(c: Tensor, a: Tensor | number, b: Tensor | number): Tenso
 /** 1 / (1 + e⁻ˣ). */
 export const sigmoid = (x: Tensor): Tensor =>
   div(constant([1], [1]), affine(exp(affine(x, -1, 0)), 1, 1))
-
-setCotangentSum(add)
 
 export const elementwiseOps: readonly Op[] = [
   addOp,

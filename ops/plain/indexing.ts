@@ -7,10 +7,10 @@ import {
   type Gradients,
   type Op,
   op,
+  plain,
   type Tensor,
 } from "../../engine/index.ts"
 import { less, select } from "./elementwise.ts"
-import { plain } from "./plain.ts"
 
 const largestF16 = 65504
 

@@ -2,16 +2,17 @@
 // for permute, broadcast, slice and their gradients.
 import {
   type Attrs,
-  itemBytes,
+  copyOp,
   type Maybe,
   type Op,
+  plain,
+  refuse,
   type Shape,
   type Sizes,
-  setCopyOp,
+  size,
   sizeOf,
   type Tensor,
 } from "../../engine/index.ts"
-import { plain, refuse, size } from "./plain.ts"
 
 const from = ["plain/movement.wgsl"]
 
@@ -30,25 +31,6 @@ export interface Strides {
   readonly strides: readonly number[]
   readonly offset: number
 }
-
-const copyOp: Op = plain({
-  name: "copy",
-  anyDType: true,
-  text: "x:(...) -> y:(...)",
-  inputs: ["x"],
-  params: "Bytes",
-  infer: ([x]) => ({
-    shape: (x as Tensor).shape,
-    dtype: (x as Tensor).dtype,
-    params: { N: (x as Tensor).size, Bytes: (x as Tensor).size * itemBytes((x as Tensor).dtype) },
-  }),
-  compute: ({ x, y }) => (y as Float64Array).set((x as Float64Array).subarray(0, y?.length)),
-  vjp: (d) => [d],
-  cases: [{ x: [3, 31] }],
-  gpu: [{ from }],
-  rows: (p) => Math.ceil(size(p, "Bytes") / 4096),
-})
-setCopyOp(copyOp)
 
 const reshapeOp: Op = plain({
   name: "reshape",

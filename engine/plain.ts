@@ -1,18 +1,11 @@
-// Declares the plain ops: those that everything else means, of any rank, each with its own plain
-// loop. A backend that has these kernels runs every model.
-import {
-  type Arrays,
-  type Attrs,
-  type Case,
-  type DType,
-  dtypeCode,
-  type KernelVariant,
-  type Maybe,
-  newCall,
-  type Op,
-  type Sizes,
-  type Tensor,
-} from "../../engine/index.ts"
+// Declares plain ops: those that everything else means, of any rank, each with its own plain loop. A
+// backend that has these kernels runs every model. The engine itself needs two: copy, where a value is
+// wanted in two places, and add, where two cotangents meet. Their kernels lie with the others'.
+import { type DType, dtypeCode, itemBytes } from "./dtype.ts"
+import type { KernelVariant } from "./kernel.ts"
+import { type Arrays, type Attrs, type Case, type Maybe, newCall, type Op } from "./op.ts"
+import type { Sizes } from "./signature.ts"
+import type { Tensor } from "./tensor.ts"
 
 export interface Inferred {
   readonly shape: readonly number[]
@@ -99,3 +92,69 @@ export function refuse(
 ): never {
   throw new RangeError(`${op.name}: ${reason}\n  takes ${op.text}\n  got   ${inputs.join(" ")}`)
 }
+
+/** The kernels of ops that act on each element alone. */
+export const elementKernels: readonly KernelVariant[] = [{ from: ["plain/elementwise.wgsl"] }]
+
+type BinaryVjp = (d: Tensor, a: Tensor, b: Tensor, y: Tensor) => readonly Maybe[]
+
+/** y = f(a, b) for each element of two tensors of one shape. */
+export function binary(
+  name: string,
+  formula: string,
+  f: (a: number, b: number) => number,
+  vjp: BinaryVjp,
+): Op {
+  return plain({
+    name,
+    text: `a:(...) b:(...) -> y:(...), y = ${formula}`,
+    inputs: ["a", "b"],
+    params: "N",
+    infer(inputs) {
+      const [a, b] = inputs as [Tensor, Tensor]
+      if (a.shape.join() !== b.shape.join()) refuse(this, "shapes differ", inputs)
+      return { shape: a.shape, params: { N: a.size } }
+    },
+    compute: ({ a, b, y }, params) =>
+      each(params, y, (i) => f((a as Float64Array)[i] as number, (b as Float64Array)[i] as number)),
+    vjp: (d, [a, b], y) => vjp(d, a as Tensor, b as Tensor, y),
+    cases: [
+      { a: [1], b: [1] },
+      { a: [3, 31], b: [3, 31] },
+      { a: [4099], b: [4099] },
+    ],
+    gpu: elementKernels,
+  })
+}
+
+/** y[i] = f(i) for as many elements as the params say. */
+export function each(params: Sizes, y: Float64Array | undefined, f: (i: number) => number): void {
+  const out = y as Float64Array
+  const count = size(params, "N")
+  for (let i = 0; i < count; i++) out[i] = f(i)
+}
+
+export const addOp = binary(
+  "add",
+  "a + b",
+  (a, b) => a + b,
+  (d) => [d, d],
+)
+
+export const copyOp: Op = plain({
+  name: "copy",
+  anyDType: true,
+  text: "x:(...) -> y:(...)",
+  inputs: ["x"],
+  params: "Bytes",
+  infer: ([x]) => ({
+    shape: (x as Tensor).shape,
+    dtype: (x as Tensor).dtype,
+    params: { N: (x as Tensor).size, Bytes: (x as Tensor).size * itemBytes((x as Tensor).dtype) },
+  }),
+  compute: ({ x, y }) => (y as Float64Array).set((x as Float64Array).subarray(0, y?.length)),
+  vjp: (d) => [d],
+  cases: [{ x: [3, 31] }],
+  gpu: [{ from: ["plain/movement.wgsl"] }],
+  rows: (p) => Math.ceil(size(p, "Bytes") / 4096),
+})
