@@ -61,6 +61,7 @@ t.test("files of a page make the model of the folder", async (t) => {
   t.same(await logits(chosen(modelFiles)), want, "a list")
   t.same(await logits(chosen(modelFiles, "made")), want, "a chosen folder")
   t.same(await logits(handleOf(folder)), want, "a folder's handle")
+  t.same(await logits(join(folder, "model.safetensors")), want, "a file, what is beside it with it")
   await using model = await OpenELM.load(chosen(modelFiles), { backend, tokenizer: null })
   t.equal(model.tokenizer, undefined)
   const [tokenizer] = chosen(["tokenizer.json"])
