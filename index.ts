@@ -14,6 +14,7 @@ export {
   type WebgpuOptions,
 } from "./backends/index.ts"
 export {
+  type Alternative,
   type Arrays,
   type Attrs,
   allocate,

@@ -22,6 +22,7 @@ export { derivedVjp, grad, type Tensors, vjp, vjpFrom, vjpOf } from "./grad.ts"
 export { type KernelFeature, type KernelVariant, kernelFeatures } from "./kernel.ts"
 export { Binding, checkFreed, Lifetime, type LivingBuffer } from "./lifetime.ts"
 export {
+  type Alternative,
   type Arrays,
   type Attrs,
   type Call,

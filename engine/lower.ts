@@ -1,5 +1,5 @@
-// Chooses, call by call, between a backend's kernel and the op's meaning, and drops what nothing
-// needs. The result uses only kernels that the backend has.
+// Chooses, call by call, between a backend's kernel and the op's meaning, or another one that the
+// backend has all kernels for, and drops what nothing needs. The result uses only kernels that the backend has.
 import type { Backend } from "./backend.ts"
 import { type Call, newCall } from "./op.ts"
 import type { Tensor } from "./tensor.ts"
@@ -41,7 +41,12 @@ function lowerInto(
 }
 
 function meaningOf(call: Call, backend: Kernels): readonly Tensor[] {
-  if (call.op.meaning) return call.op.meaning(call)
+  const { alternatives, meaning } = call.op
+  const other = alternatives.find(
+    ({ ops, when }) => ops.every(({ name }) => backend.has(name)) && when(call.params),
+  )
+  if (other) return other.meaning(call)
+  if (meaning) return meaning(call)
   throw new Error(
     `${backend.name} has no kernel ${call.op.name}, and a plain op has no other meaning. ` +
       "Give the backend this kernel",

@@ -31,6 +31,14 @@ export interface Call {
   readonly params: Readonly<Sizes>
 }
 
+/** Another meaning of an op, in ops that not every backend has kernels for. */
+export interface Alternative {
+  /** Ops that the backend has to have kernels for. */
+  readonly ops: readonly Op[]
+  when(params: Sizes): boolean
+  meaning(call: Call): readonly Tensor[]
+}
+
 /** An op as the engine sees it. */
 export interface Op {
   readonly name: string
@@ -45,6 +53,12 @@ export interface Op {
   /** Output name → the input whose memory it takes over, and whose dtype it has. */
   readonly alias: Readonly<Record<string, string>>
   readonly cases: readonly Case[]
+  /** Other meanings, of which the first that a backend has the kernels for goes before `meaning`. */
+  readonly alternatives: readonly Alternative[]
+  /** Norms that one call computes; one in steps of its own is counted by its mean. */
+  readonly norms: number
+  /** Whether its multiply-adds are a model's work: products with weights, and attention. */
+  readonly isProduct: boolean
   /** Ways to run it on a GPU, of which the first that serves is taken; none, where it has no kernel. */
   readonly gpu: readonly KernelVariant[]
   readonly signature: readonly Slot[] | undefined
@@ -111,6 +125,17 @@ export interface OpSpec<S extends string, P extends string> {
     params: Params<P>,
     attrs: Attrs,
   ) => Result<Out<S>>
+  readonly alternatives?: readonly {
+    readonly ops: readonly Op[]
+    readonly when: (params: Params<P>) => boolean
+    readonly meaning: (
+      inputs: Named<In<S>, Tensor>,
+      params: Params<P>,
+      attrs: Attrs,
+    ) => Result<Out<S>>
+  }[]
+  readonly norms?: number
+  readonly isProduct?: boolean
   readonly vjp?: (
     cotangents: Named<Out<S>, Maybe>,
     tensors: Named<In<S>, Tensor> & Named<Out<S>, Tensor>,
@@ -151,6 +176,13 @@ export function op<const S extends string, const P extends string>(
     view: false,
     alias: (spec.alias ?? {}) as Record<string, string>,
     cases: spec.cases,
+    alternatives: (spec.alternatives ?? []).map(({ ops, when, meaning }) => ({
+      ops,
+      when: (p) => when(p as Params<P>),
+      meaning: (call) => meaningOf(meaning as never, call),
+    })),
+    norms: spec.norms ?? 0,
+    isProduct: spec.isProduct ?? false,
     gpu: (spec.gpu ?? []) as readonly unknown[] as readonly KernelVariant[],
     signature: inputs,
     record(operands, attrs) {

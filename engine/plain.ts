@@ -50,6 +50,9 @@ export function plain(spec: PlainSpec): Op {
     view: spec.view ?? false,
     alias: {},
     cases: spec.cases,
+    alternatives: [],
+    norms: 0,
+    isProduct: false,
     gpu: spec.gpu ?? [],
     signature: undefined,
     record(inputs, attrs) {

@@ -3,7 +3,7 @@ import type { Op } from "../engine/index.ts"
 import { attention } from "./attention/attention.ts"
 import { causalAttention, causalAttentionGrad } from "./attention/causal_attention.ts"
 import { qkNormRope, ropeWrite } from "./attention/rope.ts"
-import { mergeParts, ropeAttentionParts } from "./attention/rope_attention.ts"
+import { mergeParts, ropeAttention, ropeAttentionParts } from "./attention/rope_attention.ts"
 import { qkNormRopeTrain, qkNormRopeTrainGrad } from "./attention/rope_train.ts"
 import { crossEntropy, crossEntropyGrad } from "./logits/crossentropy.ts"
 import { sample } from "./logits/sample.ts"
@@ -34,6 +34,7 @@ export { qkNormRope, ropeAngles, ropeFrequencies, ropeWrite, rotate } from "./at
 export {
   isSliceable,
   mergeParts,
+  ropeAttention,
   ropeAttentionParts,
   slicesOf,
 } from "./attention/rope_attention.ts"
@@ -130,6 +131,7 @@ export const fusedOps: readonly Op[] = [
   attention.op,
   ropeAttentionParts.op,
   mergeParts.op,
+  ropeAttention.op,
   causalAttention.op,
   causalAttentionGrad.op,
   swiglu.op,
@@ -146,8 +148,4 @@ export const fusedOps: readonly Op[] = [
   multiplyAdd.op,
 ]
 
-/** Fused ops of which only GPUs have kernels: elsewhere those that they stand for serve better. */
-export const gpuOps: readonly Op[] = [ropeAttentionParts.op, mergeParts.op]
-
-/** Every op. */
 export const allOps: readonly Op[] = [...plainOps, ...fusedOps]

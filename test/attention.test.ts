@@ -1,15 +1,24 @@
 // Attention over slices of the cache is attention: at the first position, in the middle of a slice,
 // at the end, with more slices than positions, in either dtype of the cache.
 import t from "tap"
+import { JsBackend } from "../backends/js/index.ts"
 import {
+  allocate,
   type Backend,
   constant,
   type DType,
   encode,
   normalAt,
+  plan,
   type Tensor,
 } from "../engine/index.ts"
-import { attention, mergeParts, qkNormRope, ropeAttentionParts } from "../ops/index.ts"
+import {
+  attention,
+  mergeParts,
+  qkNormRope,
+  ropeAttention,
+  ropeAttentionParts,
+} from "../ops/index.ts"
 import { allBackends, relativeError, tolerance } from "./backends.ts"
 
 const [H, G, S, E] = [8, 2, 100, 16]
@@ -60,3 +69,32 @@ for (const { label, open } of allBackends) {
     backend.close()
   })
 }
+
+t.test("one op from qkv to attention is lowered to what a backend has kernels for", (t) => {
+  const js = new JsBackend()
+  t.teardown(() => js.close())
+  const stepsWith = (
+    missing: readonly string[],
+    position: readonly number[],
+    T: number,
+  ): string => {
+    const [, qNorm, kNorm, angles, keys, values, at] = inputsOf(position, "f32")
+    const qkv = normal(1, [position.length * T, (H + 2 * G) * E])
+    const call = ropeAttention(qkv, qNorm, kNorm, angles, keys, values, at, attrs)
+    const backend = {
+      name: "some",
+      alignment: 16,
+      has: (kernel: string) => kernel !== "ropeAttention" && !missing.includes(kernel),
+    }
+    const { steps } = plan([[allocate(js, call.y.shape), call.y]], backend)
+    const names = steps.map(({ op }) => op.name)
+    return names.filter((name) => name !== "copy").join()
+  }
+  t.equal(stepsWith([], [7], 1), "ropeAttentionParts,mergeParts")
+  t.equal(stepsWith([], [7, 5], 1), "ropeAttentionParts,mergeParts")
+  t.equal(stepsWith([], [7], 2), "qkNormRope,attention", "slices serve one position")
+  for (const missing of ["ropeAttentionParts", "mergeParts"]) {
+    t.equal(stepsWith([missing], [7], 1), "qkNormRope,attention", `without ${missing}`)
+  }
+  t.end()
+})

@@ -69,6 +69,7 @@ function shaderOf(call: Call, used: ReadonlySet<Feature>): string {
 /** Whether a call has a kernel of its own where features are left off: not that with all of them,
  *  nor, where one is left off, that without any. */
 function isOwn(call: Call, left: readonly Feature[]): boolean {
+  if (call.op.gpu.length === 0) return false
   const here = shaderOf(call, new Set([...present].filter((name) => !left.includes(name))))
   if (here === shaderOf(call, present)) return false
   return left.length > 1 || here !== shaderOf(call, new Set())
@@ -94,6 +95,7 @@ export const webgpuVariants: readonly Opened[] =
 function ofEachFamily(): Opened {
   const seen = new Set<string>()
   const takes = (call: Call): boolean => {
+    if (call.op.gpu.length === 0) return false
     const { code, entry } = choose({ op: call.op, call }, new Set())
     const before = code.slice(0, code.search(new RegExp(`\\bfn ${entry}\\(`)))
     const family = before.split("//# ").at(-1)?.split(":")[0] ?? ""

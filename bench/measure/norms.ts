@@ -43,20 +43,7 @@ export interface NormRow {
   readonly normMicroseconds: number
 }
 
-/** Norms that one step of an op computes; a naive one is counted by its rsqrt. */
-const normsOfStep: Readonly<Record<string, number>> = {
-  rmsNorm: 1,
-  addRmsNorm: 1,
-  layerNorm: 1,
-  rsqrt: 1,
-  normMatmul: 1,
-  normMatmulSwiglu: 1,
-  qkNormRope: 2,
-  ropeAttentionParts: 2,
-}
-
-const normsIn = ({ steps }: Plan): number =>
-  steps.reduce((sum, { op }) => sum + (normsOfStep[op.name.replace("Quantized", "")] ?? 0), 0)
+const normsIn = ({ steps }: Plan): number => steps.reduce((sum, { op }) => sum + op.norms, 0)
 
 /** OLMo-1B (Groeneveld et al. 2024, arXiv 2402.00838), which has no norm of queries and keys. */
 const olmo = (): DecoderConfig =>

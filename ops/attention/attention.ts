@@ -19,7 +19,8 @@ const f16 = { keysType: "f16", valuesType: "f16" } as const
 
 type Checked = Readonly<Record<"H" | "G" | "E" | "keysType", number> & { valuesType?: number }>
 
-const refusal = ({ H, G, E, keysType, valuesType }: Checked): string | undefined => {
+/** What is wrong with the sizes, if anything. */
+export const refusal = ({ H, G, E, keysType, valuesType }: Checked): string | undefined => {
   if (H % G) return `${H} query heads do not share ${G} key heads evenly`
   if (E > mostE) return `head size E ${E} is more than ${mostE}`
   return keysType === valuesType ? undefined : "keys and values are of two dtypes"
@@ -65,6 +66,7 @@ export const attention = op({
     },
     { from: ["attention/attention.wgsl"], groups: ({ B, T, H }) => B * T * H },
   ],
+  isProduct: true,
   rows: ({ B, H, T }) => B * H * T,
   cost: ({ B, T, H, G, S, E, keysType }) => ({
     bytes: B * (8 * T * H * E + (keysType ? 4 : 8) * G * S * E),

@@ -107,6 +107,7 @@ export const causalAttention = op({
     },
     { from: ["attention/causal_attention.wgsl"], groups: ({ B, T, H }) => B * T * H },
   ],
+  isProduct: true,
   rows: ({ B, T, H }) => B * H * Math.ceil(T / blockQueries),
   cost: ({ B, T, H, G, E }) => ({
     bytes: 4 * B * T * (2 * H * E + 2 * G * E + H),
@@ -170,6 +171,7 @@ export const causalAttentionGrad = op({
       groups: ({ B, T, H, G, R }) => B * T * H + B * G * R * T,
     },
   ],
+  isProduct: true,
   rows: ({ B, G, R }) => B * G * R,
   cost: ({ B, T, H, G, E, R }) => ({
     bytes: 4 * B * T * (4 * H * E + (2 + 2 * R) * G * E + H),

@@ -61,7 +61,8 @@ const positionOf = (name: string, { S, T }: { S: number; T: number }) =>
 
 type Checked = Readonly<Record<"E" | "T" | "S" | "keysType", number> & { valuesType?: number }>
 
-const refusal = ({ E, T, S, keysType, valuesType }: Checked): string | undefined => {
+/** What is wrong with the sizes, if anything. */
+export const refusal = ({ E, T, S, keysType, valuesType }: Checked): string | undefined => {
   if (E % 2) return `head size E ${E} is odd`
   if (keysType !== valuesType) return "keys and values are of two dtypes"
   return T > S ? `${T} positions do not fit a cache of ${S}` : undefined
@@ -129,6 +130,7 @@ export const qkNormRope = op({
     },
     { from: ["attention/rope.wgsl"] },
   ],
+  norms: 2,
   rows: ({ B, T, H, G }) => B * T * (H + 2 * G),
   cost: ropeCost,
   cases: ropeCases.map((test) => ({ ...test, eps: 1e-6 })),

@@ -1,11 +1,13 @@
-// Decoding on a GPU: the head norms, RoPE, the cache write and attention of one position in one
-// step, over slices of the cache side by side, and the step that puts the slices together.
+// Between the qkv product and the output product: head norms, RoPE, the cache write and attention, as
+// one op. It means qkNormRope and attention; of one position, where a backend has kernels for it, a
+// step over slices of the cache side by side, as keeps a GPU busy, and one that puts them together.
 import { constant, op, type Tensor } from "../../engine/index.ts"
 import { add, affine, div, equal, exp, less, select, sub } from "../plain/elementwise.ts"
 import { cast } from "../plain/indexing.ts"
 import { broadcast, permute, reshape, slice, spreadInto, stridesOf } from "../plain/movement.ts"
 import { dot, max, sum } from "../plain/reduce.ts"
-import { foursSizes, qkNormRope } from "./rope.ts"
+import { attention, refusal as attentionRefusal } from "./attention.ts"
+import { foursSizes, qkNormRope, refusal as ropeRefusal } from "./rope.ts"
 
 /** Positions that lie together in a slice; slice r has every R-th run of them, the r-th first. */
 const run = 32
@@ -101,6 +103,8 @@ export const ropeAttentionParts = op({
       fours: ["qkv", "qNorm", "kNorm", "angles", "keys", "values"],
     },
   ],
+  norms: 2,
+  isProduct: true,
   rows: ({ B, G, R }) => B * G * R,
   cost: ({ B, H, G, S, E, R, keysType }) => ({
     bytes: B * (4 * (H + 2 * G + H * R) * E + (keysType ? 4 : 8) * G * S * E),
@@ -151,4 +155,47 @@ export const mergeParts = op({
       const column = i % (E + 2)
       return column > E ? 1 + (i % 7) : Math.sin(3 * i) * (column === E ? 4 : 1)
     },
+})
+
+/** qkNormRope, then attention over the caches that it gives. It has no kernel of its own.
+ *  qkv (B·T, (H+2G)·E), qNorm, kNorm (E), angles (C, E), keys, values (B, G, S, E), updated in place,
+ *  position (B) → y (B·T, H·E) */
+export const ropeAttention = op({
+  name: "ropeAttention",
+  sig: `qkv:(B*T,(H+2*G)*E) qNorm:(E) kNorm:(E) angles:(C,E) \
+    keys:f32|f16(B,G,S,E) values:f32|f16(B,G,S,E) position:i32(B) \
+    -> y:(B*T,H*E) newKeys:f32|f16(B,G,S,E) newValues:f32|f16(B,G,S,E)`,
+  params: "B T H G S E eps scale keysType",
+  alias: { newKeys: "keys", newValues: "values" },
+  check: (sizes) => ropeRefusal(sizes) ?? attentionRefusal(sizes),
+  meaning: ({ qkv, qNorm, kNorm, angles, keys, values, position }, { eps, scale }) => {
+    const here = qkNormRope(qkv, qNorm, kNorm, angles, keys, values, position, { eps })
+    const { q, newKeys, newValues } = here
+    return { y: attention(q, newKeys, newValues, position, { scale }), newKeys, newValues }
+  },
+  alternatives: [
+    {
+      ops: [ropeAttentionParts.op, mergeParts.op],
+      when: ({ T, E }) => T === 1 && isSliceable(E),
+      meaning: ({ qkv, qNorm, kNorm, angles, keys, values, position }, { S, eps, scale }) => {
+        const attrs = { R: slicesOf(S), eps, scale }
+        const now = ropeAttentionParts(qkv, qNorm, kNorm, angles, keys, values, position, attrs)
+        return { y: mergeParts(now.parts), newKeys: now.newKeys, newValues: now.newValues }
+      },
+    },
+  ],
+  norms: 2,
+  isProduct: true,
+  rows: ({ B, T, G }) => B * T * G,
+  cost: ({ B, T, H, G, S, E, keysType }) => ({
+    bytes: B * (8 * T * (H + G) * E + (keysType ? 4 : 8) * G * S * E),
+    flops: 4 * B * T * H * S * E,
+  }),
+  cases: [
+    { B: 1, T: 1, H: 12, G: 3, S: 300, E: 64, C: 300, position: [299] },
+    { B: 3, T: 1, H: 6, G: 2, S: 70, E: 16, C: 80, position: [0, 33, 69] },
+    { B: 1, T: 1, H: 4, G: 2, S: 40, E: 6, C: 40, position: [39] },
+    { B: 2, T: 5, H: 4, G: 2, S: 9, E: 16, C: 9, position: [0, 4] },
+    { B: 2, T: 1, H: 8, G: 2, S: 75, E: 24, C: 75, position: [74, 32], ...f16 },
+  ].map((test) => ({ ...test, ...attrs })),
 })

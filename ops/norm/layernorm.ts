@@ -21,6 +21,7 @@ export const layerNorm = op({
       foursWhen: ({ D }) => D % 4 === 0,
     },
   ],
+  norms: 1,
   rows: ({ N }) => N,
   cost: ({ N, D }) => ({ bytes: 4 * (2 * N * D + 2 * D), flops: 7 * N * D }),
   cases: [

@@ -37,6 +37,7 @@ export const rmsNorm = op({
     return { x: dx, w: total(dwParts) }
   },
   gpu: [{ from: ["norm/rmsnorm.wgsl"], fours: ["x", "w", "y"], foursWhen: ({ D }) => D % 4 === 0 }],
+  norms: 1,
   rows: ({ N }) => N,
   cost: ({ N, D }) => ({ bytes: 4 * (2 * N * D + D + N), flops: 4 * N * D }),
   cases: rowCases,
@@ -68,6 +69,7 @@ export const addRmsNorm = op({
       foursWhen: ({ D }) => D % 4 === 0,
     },
   ],
+  norms: 1,
   rows: ({ N }) => N,
   cost: ({ N, D }) => ({ bytes: 4 * (4 * N * D + D + N), flops: 5 * N * D }),
   cases: rowCases,

@@ -19,6 +19,7 @@ export const meanRows = op({
   params: "N D",
   meaning: ({ x }, { N }) => reshape(mean(x), [N]),
   gpu: [{ from: ["norm/rows.wgsl"] }],
+  norms: 1,
   rows: ({ N }) => N,
   cost,
   cases,

@@ -27,10 +27,5 @@ export function compile<K extends string>(
   return { arenaBytes, ...counts, ...(Object.fromEntries(prepared) as Record<K, Prepared>) }
 }
 
-const heavy = /^(matmul|causalAttention)/
-
 const flopsOf = ({ steps }: Plan): number =>
-  steps.reduce(
-    (sum, { op, call }) => sum + (heavy.test(op.name) ? op.cost(call.params).flops : 0),
-    0,
-  )
+  steps.reduce((sum, { op, call }) => sum + (op.isProduct ? op.cost(call.params).flops : 0), 0)
