@@ -72,6 +72,24 @@ test("a model is saved as it was, not as memory that was lost", async (t, backen
   await model.close()
 })
 
+test("a model that was loaded reads its files once more", async (t, backend) => {
+  const folder = mkdtempSync(join(tmpdir(), "openelm-reopened-"))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  const made = await OpenELM.random(config, { backend, seed: 3 })
+  await made.save(folder)
+  await made.close()
+  const model = await OpenELM.load(folder, { backend })
+  const want = await model.logits([prompt])
+  backend.device.destroy()
+  await backend.device.lost
+  t.same(await model.logits([prompt]), want)
+  rmSync(folder, { recursive: true })
+  backend.device.destroy()
+  await backend.device.lost
+  await t.rejects(model.logits([prompt]), { message: /Cannot open .*config\.json: no such file/ })
+  await model.close()
+})
+
 test("a model closed while its first plan compiles leaves others alone", async (t, backend) => {
   const [model, other] = [
     await OpenELM.random(config, { backend, seed: 3 }),
