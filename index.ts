@@ -85,6 +85,8 @@ export {
   type QuantizedFormat,
   type RandomOptions,
   type SaveOptions,
+  type Scored,
+  type Scores,
   type SizeName,
   scaledConfig,
   shippedModel,

@@ -1,7 +1,7 @@
 // The forward pass of a decoder of any family: the stream at its start, its blocks, its logits. What a
 // block is is the family's (architectures/), which steps it takes the recorder's (recorder.ts).
 import type { Tensor } from "../engine/index.ts"
-import { reshape, slice } from "../ops/index.ts"
+import { take } from "../ops/index.ts"
 import type { DecoderConfig, DecoderWeights } from "./architecture.ts"
 import { architectureOf } from "./architectures/index.ts"
 import type { Inputs, LayerCache, Recorder, RecorderOf, Stream, Trace } from "./recorder.ts"
@@ -50,14 +50,9 @@ export function logitsOf(
   return y
 }
 
-/** The rows of each sequence's last token.  (B·T, D) → (B, D) */
-export function lastRows({ x, d }: Stream, B: number): Stream {
-  const last = (rows: Tensor): Tensor => {
-    const [N, D] = rows.shape as [number, number]
-    if (N === B) return rows
-    return reshape(slice(reshape(rows, [B, N / B, D]), 1, N / B - 1, 1), [B, D])
-  }
-  return d ? { x: last(x), d: last(d) } : { x: last(x) }
+/** Rows of the stream by their numbers.  (N, D), rows i32 (R) → (R, D) */
+export function rowsAt({ x, d }: Stream, rows: Tensor): Stream {
+  return d ? { x: take(x, rows), d: take(d, rows) } : { x: take(x, rows) }
 }
 
 /** The recorder of one block, which names what passes: the stream before each half, and what the

@@ -9,16 +9,17 @@ import { type Checked, checkModelOptions, dtypeFor, explained } from "./checks.t
 import { checkConfig, parameterCount } from "./config.ts"
 import { type FileSource, pathToWrite } from "./files/source.ts"
 import type { Decoder } from "./forward.ts"
-import { evaluate } from "./generate/evaluate.ts"
-import { checkOptions, type GenerateOptions, type Token } from "./generate/generate.ts"
+import { evaluate, evaluateTraced } from "./generate/evaluate.ts"
+import { checkOptions, checkScored, type GenerateOptions, type Token } from "./generate/generate.ts"
 import { SessionPool } from "./generate/pool.ts"
+import { type Scores, scoresOf } from "./generate/sequence.ts"
 import { type CacheDType, Session } from "./generate/session.ts"
 import { type Source, stream } from "./generate/stream.ts"
 import { continuation, promptIds, tokenizerFor } from "./generate/text.ts"
 import type { Internals, Placement } from "./internals.ts"
 import { openModel } from "./opened.ts"
 import type { LoadOptions, ModelOptions, RandomOptions, SaveOptions } from "./options.ts"
-import { inference, type RecorderOf, type Trace } from "./recorder.ts"
+import { inference, type RecorderOf } from "./recorder.ts"
 import type { Tokenizer } from "./tokenizer/index.ts"
 import { Usage } from "./usage.ts"
 import type { WeightDType } from "./weights/layout.ts"
@@ -113,23 +114,15 @@ export class LanguageModel {
    * Throws RangeError for ids outside the vocabulary, rows of unequal length, or T beyond the context.
    */
   async logits(ids: readonly (readonly number[])[]): Promise<Float32Array> {
-    const [values] = await this.#evaluate(ids)
-    return values as Float32Array
+    const { backend, cache } = this
+    const values = await this.#reading(() => evaluate(this.#decoder, backend, cache, ids))
+    return values[0] as Float32Array
   }
 
   /** Logits, and every intermediate value of the forward pass by name (model/forward.ts). */
   async activations(ids: readonly (readonly number[])[]): Promise<Map<string, Float32Array>> {
-    const names: string[] = []
-    const values: Tensor[] = []
-    const trace: Trace = (name, value) => {
-      names.push(name)
-      values.push(value)
-    }
-    const [logits, ...rest] = await this.#evaluate(ids, () => values, trace)
-    return new Map([
-      ["logits", logits as Float32Array],
-      ...rest.map((v, i) => [names[i], v] as [string, Float32Array]),
-    ])
+    const { backend, cache } = this
+    return this.#reading(() => evaluateTraced(this.#decoder, backend, cache, ids))
   }
 
   /**
@@ -149,6 +142,17 @@ export class LanguageModel {
       const checked = checkOptions(ids, options, config, capacity, tokenizer)
       return { prompt: ids, options: checked, textOf: continuation(ids, tokenizer) }
     })
+  }
+
+  /**
+   * Of every token but the first, the logarithm of its probability after those before it, and the
+   * likeliest token in its place. Throws TypeError for a text without a tokenizer, RangeError for ids
+   * outside the vocabulary and for more tokens than the cache holds.
+   */
+  async score(text: string | readonly number[]): Promise<Scores> {
+    const ids = promptIds(text, this.tokenizer, "score")
+    checkScored(ids, this.config, this.capacity)
+    return this.#reading(() => scoresOf(ids, this.#source.sessions))
   }
 
   /** Writes config.json, model.safetensors and the tokenizer's file, if there is one, into a folder
@@ -191,15 +195,6 @@ export class LanguageModel {
   #reading<T>(work: (check: Check) => Promise<T>): Promise<T> {
     const { usage, residence } = this.#source
     return usage.reading(() => residence.during(work))
-  }
-
-  #evaluate(
-    ids: readonly (readonly number[])[],
-    more?: () => readonly Tensor[],
-    trace?: Trace,
-  ): Promise<Float32Array[]> {
-    const { backend, cache } = this
-    return this.#reading(() => evaluate(this.#decoder, backend, cache, ids, more, trace))
   }
 
   #internals(): Internals {

@@ -50,7 +50,7 @@ async function drive(
   const config = configOf(name)
   const options = { dtype, cache, capacity }
   const { session, close } = outlineSession(config, backend, options, sharingMemory(backend))
-  await session.prefill([1], 0, true)
+  await session.prefill([1], 0, "next")
   await session.decode()
   const processor: number[] = []
   const caller: number[] = []

@@ -67,7 +67,7 @@ export async function predict(options: RooflineOptions): Promise<Prediction[]> {
     const { dtype, cache, context: capacity } = options
     const config = configOf(name)
     const { session, close } = outlineSession(config, backend, { dtype, cache, capacity })
-    await session.prefill(Array<number>(paperPromptTokens).fill(1), 0, true)
+    await session.prefill(Array<number>(paperPromptTokens).fill(1), 0, "next")
     const prompt = backend.plans.at(-1) as Plan
     for (const gpu of gpus) {
       const [token, read] = [costOf(session.decodePlan, gpu), costOf(prompt, gpu)]

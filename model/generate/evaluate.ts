@@ -32,3 +32,22 @@ export async function evaluate(
     held.free()
   }
 }
+
+/** Logits, and every intermediate value of the forward pass by name (forward.ts). */
+export async function evaluateTraced(
+  decoder: Decoder,
+  backend: Backend,
+  cache: CacheDType,
+  ids: readonly (readonly number[])[],
+): Promise<Map<string, Float32Array>> {
+  const seen: [name: string, value: Tensor][] = []
+  const more = () => seen.map(([, value]) => value)
+  const trace: Trace = (name, value) => {
+    seen.push([name, value])
+  }
+  const [logits, ...rest] = await evaluate(decoder, backend, cache, ids, more, trace)
+  return new Map([
+    ["logits", logits as Float32Array],
+    ...rest.map((values, i) => [seen[i]?.[0], values] as [string, Float32Array]),
+  ])
+}

@@ -4,7 +4,9 @@ import type { DecoderConfig } from "../architecture.ts"
 import { show } from "../json.ts"
 import type { Tokenizer } from "../tokenizer/index.ts"
 import { samplingOf } from "./generation.ts"
+import { Sequence } from "./sequence.ts"
 import type { Session } from "./session.ts"
+import { nextTurn } from "./turn.ts"
 
 /** How a generation goes on, and where it ends. */
 export interface GenerateOptions {
@@ -33,9 +35,6 @@ export interface Token {
   /** The text that this token completes, in whole characters; empty without a tokenizer. */
   readonly text: string
 }
-
-/** Positions that one prefill step reads. */
-export const prefillChunk = 512
 
 export type Checked = Required<Omit<GenerateOptions, "signal" | "stop">> & {
   readonly signal: AbortSignal | undefined
@@ -171,6 +170,16 @@ function checkPrompt(prompt: readonly number[], config: DecoderConfig, capacity:
   for (const id of prompt) checkToken(id, config)
 }
 
+/** Tokens that `score` can take. Throws RangeError. */
+export function checkScored(ids: readonly number[], config: DecoderConfig, capacity: number): void {
+  if (ids.length > capacity) {
+    throw new RangeError(
+      `score: ${ids.length} tokens exceed the cache of ${capacity}${orMore(capacity, config)}`,
+    )
+  }
+  for (const id of ids) checkToken(id, config, "score: ")
+}
+
 export function checkToken(id: number, { vocabSize }: DecoderConfig, where = ""): void {
   if (Number.isInteger(id) && id >= 0 && id < vocabSize) return
   throw new RangeError(`${where}token ids lie in 0 … ${vocabSize - 1}, got ${id}`)
@@ -187,52 +196,30 @@ export async function* run(
   const { maxNewTokens, stop, signal } = options
   signal?.throwIfAborted()
   if (maxNewTokens === 0) return
-  session.begin(options, options.lost)
-  await prefill(session, prompt, signal)
+  const sequence = new Sequence(session, signal)
+  sequence.sampleBy(options, options.lost)
   const inFlight: Promise<number>[] = []
   const begin = (step: Promise<number>): void => {
     // Whoever ends early does not wait for it.
     step.catch(() => undefined)
     inFlight.push(step)
   }
-  begin(session.token())
+  begin(sequence.append(prompt, "next") as Promise<number>)
   for (let begun = 1, n = 1; ; n++) {
     const id = (await inFlight.shift()) as number
     const isLast = n === maxNewTokens || stop.includes(id)
     // The first step prepares what the others need.
-    const most = n === 1 ? 0 : session.ahead
+    const most = n === 1 ? 0 : sequence.ahead
     for (; !isLast && begun < maxNewTokens && inFlight.length < most; begun++) {
-      begin(session.decode())
+      begin(sequence.next())
     }
     yield { id, text: textOf(id, isLast) }
     if (isLast) return
     await nextTurn()
     signal?.throwIfAborted()
     if (inFlight.length === 0) {
-      begin(session.decode())
+      begin(sequence.next())
       begun++
     }
   }
-}
-
-async function prefill(session: Session, prompt: readonly number[], signal?: AbortSignal) {
-  for (let start = 0; start < prompt.length; start += prefillChunk) {
-    const chunk = prompt.slice(start, start + prefillChunk)
-    await session.prefill(chunk, start, start + chunk.length === prompt.length)
-    await nextTurn()
-    signal?.throwIfAborted()
-  }
-}
-
-/** Lets timers, signals and input have their turn: steps run without one. */
-export function nextTurn(): Promise<void> {
-  if (typeof setImmediate === "function") return new Promise((resolve) => setImmediate(resolve))
-  const { port1, port2 } = new MessageChannel()
-  return new Promise((resolve) => {
-    port1.onmessage = () => {
-      port1.close()
-      resolve()
-    }
-    port2.postMessage(undefined)
-  })
 }

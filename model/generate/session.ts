@@ -1,7 +1,6 @@
 // One sequence in progress: its key-value cache of fixed capacity, its token, and the recorded plans
 // that prefill and decode it. A session serves one generation at a time and is then used again.
 import {
-  allocate,
   type Backend,
   bufferOf,
   type Plan,
@@ -11,10 +10,10 @@ import {
   type Tensor,
   type Update,
 } from "../../engine/index.ts"
-import { advance, sample } from "../../ops/index.ts"
+import { advance, argmax, crossEntropy, sample } from "../../ops/index.ts"
 import type { LayerWeights } from "../architecture.ts"
-import { type Decoder, hidden, lastRows, logitsOf } from "../forward.ts"
-import type { LayerCache } from "../recorder.ts"
+import { type Decoder, hidden, logitsOf, rowsAt } from "../forward.ts"
+import type { LayerCache, Recorder, Stream } from "../recorder.ts"
 import { Holder } from "../weights/holder.ts"
 import { checkLost } from "../weights/restore.ts"
 
@@ -60,26 +59,53 @@ export const cacheUpdates = (caches: readonly LayerCache[], now: readonly LayerC
     [values, now[i]?.values as Tensor],
   ])
 
-/** Prefill plans that a session keeps ready, one for each length of a chunk. */
-const keptPlans = 3
+/** What is wanted of a call: the cache filled; the token that follows; or, of every token but the first,
+ *  how likely it was after those before it, and which would have been the likeliest. */
+export type Want = "nothing" | "next" | "all"
 
+/** Positions that one step reads. Logits of all of them are held only for fewer. */
+export const chunkOf: Readonly<Record<Want, number>> = { nothing: 512, next: 512, all: 128 }
+
+/** Plans that a session keeps ready, and positions of all of them: their memory goes by these. */
+const keptPlans = 8
+const keptPositions = 1536
+
+/** Lengths that plans are recorded for, so that they recur: all up to 16, then eight to each doubling. */
+export function recurring(count: number): number {
+  const step = 2 ** Math.max(0, Math.ceil(Math.log2(count)) - 4)
+  return Math.ceil(count / step) * step
+}
+
+/** A plan for calls of a length, and what is written before it runs and read after. */
 interface Ready {
-  readonly tokens: Tensor
+  readonly tokens: Tensor // i32 (T)
+  readonly row: Tensor // i32 (1): the last that is no padding
+  readonly targets: Tensor // i32 (T)
+  readonly nll: Tensor // (T)
+  readonly best: Tensor // i32 (T)
+  readonly held: Holder
   readonly prepared: Prepared
+}
+
+/** Of each target, the logarithm of its probability, and the likeliest token in its place. */
+export interface Scored {
+  readonly logProbabilities: Float32Array
+  readonly likeliest: Int32Array
 }
 
 export class Session {
   readonly #decoder: Decoder
   readonly #backend: Backend
+  readonly #capacity: number
   readonly #held: Holder
   readonly #caches: readonly LayerCache[]
   readonly #token: Tensor // i32 (1): the last token chosen, the next to be read
-  // Both move on by themselves behind every run that chooses a token.
+  // Both are advanced on the device after every run that chooses a token.
   readonly #position: Tensor // i32 (1): of the first token that a run reads
   readonly #next: Tensor // i32 (1): of the token that a run chooses
   readonly #controls: Tensor // (3)
   readonly #seed: Tensor // i32 (1)
-  readonly #decode: Ready
+  readonly #decode: Prepared
   /** Prefill plans, the most recently used last. */
   readonly #plans = new Map<string, Ready>()
   #stopped = false
@@ -91,6 +117,7 @@ export class Session {
   constructor(decoder: Decoder, backend: Backend, options: CacheOptions) {
     this.#decoder = decoder
     this.#backend = backend
+    this.#capacity = options.capacity
     const held = new Holder(backend)
     this.#held = held
     try {
@@ -100,8 +127,8 @@ export class Session {
       this.#next = held.allocate([1], "i32")
       this.#controls = held.allocate([3])
       this.#seed = held.allocate([1], "i32")
-      this.decodePlan = plan(this.#record(this.#token, true), backend)
-      this.#decode = { tokens: this.#token, prepared: backend.prepare(this.decodePlan) }
+      this.decodePlan = plan(this.#recordDecode(), backend)
+      this.#decode = backend.prepare(this.decodePlan)
     } catch (error) {
       held.free()
       throw error
@@ -115,21 +142,48 @@ export class Session {
     this.#backend.write(bufferOf(this.#seed), Int32Array.of(seed))
   }
 
-  /** Reads tokens into the cache from `position` on; with `choose`, chooses the one that follows. */
-  async prefill(tokens: readonly number[], position: number, choose: boolean): Promise<void> {
+  /** Reads tokens into the cache from `position` on, and with "next" chooses the one that follows. What
+   *  lies in the cache beyond them is not seen: the next call's tokens take its place. */
+  async prefill(tokens: readonly number[], position: number, want: "nothing" | "next") {
+    await this.#read(tokens, position, want)
+  }
+
+  /** Reads tokens into the cache from `position` on. targets (T): the token after each. */
+  async score(tokens: readonly number[], position: number, targets: readonly number[]) {
+    const ready = await this.#read(tokens, position, "all", targets)
+    const read = async (x: Tensor) => (await readBound(x, this.#backend)).slice(0, tokens.length)
+    const nll = (await read(ready.nll)) as Float32Array
+    const likeliest = (await read(ready.best)) as Int32Array
+    await checkLost(this.#backend, this.#lost)
+    return { logProbabilities: nll.map((x) => -x), likeliest } as Scored
+  }
+
+  async #read(
+    tokens: readonly number[],
+    position: number,
+    want: Want,
+    targets: readonly number[] = [],
+  ): Promise<Ready> {
     this.check()
-    const ready = this.#readyFor(tokens.length, choose)
-    this.#backend.write(bufferOf(ready.tokens), Int32Array.from(tokens))
-    this.#backend.write(bufferOf(this.#position), Int32Array.of(position))
-    this.#backend.write(bufferOf(this.#next), Int32Array.of(position + tokens.length))
+    const count = tokens.length
+    const length = recurring(count)
+    const ready = this.#readyFor(position + length > this.#capacity ? count : length, want)
+    const write = (to: Tensor, values: readonly number[]) =>
+      this.#backend.write(bufferOf(to), Int32Array.from(values))
+    write(ready.tokens, tokens)
+    write(ready.row, [count - 1])
+    if (want === "all") write(ready.targets, targets)
+    write(this.#position, [position])
+    write(this.#next, [position + count])
     await ready.prepared.run()?.finally(() => this.check())
+    return ready
   }
 
   /** Reads the chosen token into the cache and chooses the next, whose id is the result. Once a first
    *  step is done, further ones may begin before it is known: nothing but the device orders them. */
   async decode(): Promise<number> {
     this.check()
-    const running = this.#decode.prepared.run()
+    const running = this.#decode.run()
     if (running) await running.finally(() => this.check())
     return this.token()
   }
@@ -160,7 +214,7 @@ export class Session {
   close(): void {
     this.stop()
     for (const key of this.#plans.keys()) this.#drop(key)
-    this.#decode.prepared.close()
+    this.#decode.close()
     this.#held.free()
   }
 
@@ -169,43 +223,74 @@ export class Session {
     if (this.#stopped) throw new Error("the model was closed during this generation")
   }
 
-  #readyFor(count: number, choose: boolean): Ready {
-    const key = `${count} ${choose}`
+  #readyFor(length: number, want: Want): Ready {
+    const key = `${length} ${want}`
     const known = this.#plans.get(key)
     if (known) {
       this.#plans.delete(key)
       this.#plans.set(key, known)
       return known
     }
-    const [oldest] = this.#plans.keys()
-    if (this.#plans.size === keptPlans) this.#drop(oldest as string)
-    const tokens = allocate(this.#backend, [count], "i32")
+    const kept = () => [...this.#plans.values()].reduce((sum, { tokens }) => sum + tokens.size, 0)
+    while (
+      this.#plans.size >= keptPlans ||
+      (this.#plans.size > 0 && kept() + length > keptPositions)
+    ) {
+      this.#drop([...this.#plans.keys()][0] as string)
+    }
+    const held = new Holder(this.#backend)
     try {
-      const recorded = plan(this.#record(tokens, choose), this.#backend)
-      const ready = { tokens, prepared: this.#backend.prepare(recorded) }
+      const [tokens, targets, best] = [0, 1, 2].map(() => held.allocate([length], "i32")) as Three
+      const row = held.allocate([1], "i32")
+      const parts = { tokens, targets, best, row, nll: held.allocate([length]) }
+      const recorded = plan(this.#record(parts, want), this.#backend)
+      const ready = { ...parts, held, prepared: this.#backend.prepare(recorded) }
       this.#plans.set(key, ready)
       return ready
     } catch (error) {
-      bufferOf(tokens).free()
+      held.free()
       throw error
     }
   }
 
   #drop(key: string): void {
-    const { tokens, prepared } = this.#plans.get(key) as Ready
+    const { held, prepared } = this.#plans.get(key) as Ready
     prepared.close()
-    bufferOf(tokens).free()
+    held.free()
     this.#plans.delete(key)
   }
 
-  #record(tokens: Tensor, choose: boolean): Update[] {
-    const inputs = { tokens, position: this.#position, caches: this.#caches }
-    const { stream, caches, recorder } = hidden(this.#decoder, inputs)
+  #recordDecode(): Update[] {
+    const { stream, caches, recorder } = this.#hidden(this.#token)
+    return [...cacheUpdates(this.#caches, caches), ...this.#choose(recorder, stream)]
+  }
+
+  #record({ tokens, row, targets, nll, best }: Omit<Ready, "held" | "prepared">, want: Want) {
+    const { stream, caches, recorder } = this.#hidden(tokens)
     const updates = cacheUpdates(this.#caches, caches)
-    if (!choose) return updates
-    const logits = logitsOf(this.#decoder, recorder, lastRows(stream, 1)) // (1, V)
+    if (want === "nothing") return updates
+    if (want === "next") return [...updates, ...this.#choose(recorder, rowsAt(stream, row))]
+    const logits = logitsOf(this.#decoder, recorder, stream) // (T, V)
+    const losses = crossEntropy(logits, targets, { smoothing: 0 }) // (T) each
+    return [...updates, [nll, losses.nll], [best, argmax(logits)]] as Update[]
+  }
+
+  #hidden(tokens: Tensor) {
+    const inputs = { tokens, position: this.#position, caches: this.#caches }
+    return hidden(this.#decoder, inputs)
+  }
+
+  /** The token after one row of the stream, and its place. */
+  #choose(recorder: Recorder, last: Stream): Update[] {
+    const logits = logitsOf(this.#decoder, recorder, last) // (1, V)
     const token = sample(logits, this.#controls, this.#seed, this.#next) // i32 (1)
-    const { last, after } = advance(this.#position, this.#next) // i32 (1), i32 (1)
-    return [...updates, [this.#token, token], [this.#position, last], [this.#next, after]]
+    const { last: position, after } = advance(this.#position, this.#next) // i32 (1), i32 (1)
+    return [
+      [this.#token, token],
+      [this.#position, position],
+      [this.#next, after],
+    ]
   }
 }
+
+type Three = [Tensor, Tensor, Tensor]

@@ -40,15 +40,16 @@ function isTokenizer(given: Tokenizer | FileSource): given is Tokenizer {
 export function promptIds(
   prompt: string | readonly number[],
   tokenizer: Tokenizer | undefined,
+  name = "generate",
 ): readonly number[] {
   if (typeof prompt !== "string") {
     if (isList(prompt)) return [...prompt]
     const expected = "the prompt must be a text or an array of token ids"
-    throw new TypeError(`generate: ${expected}, got ${prompt === null ? "null" : typeof prompt}`)
+    throw new TypeError(`${name}: ${expected}, got ${prompt === null ? "null" : typeof prompt}`)
   }
   if (tokenizer) return tokenizer.encode(prompt, { bos: tokenizer.bosId >= 0 })
   throw new TypeError(
-    "generate: this model has no tokenizer for a text. Load it with " +
+    `${name}: this model has no tokenizer for a text. Load it with ` +
       '{ tokenizer: "path/to/tokenizer.model" }, or give an array of token ids',
   )
 }

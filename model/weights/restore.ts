@@ -1,7 +1,7 @@
 // What a model does when the device under it is lost: its weights are put into the memory of another
 // one. Generations go on by themselves (stream.ts).
 import { type Backend, DeviceLostError } from "../../engine/index.ts"
-import { nextTurn } from "../generate/generate.ts"
+import { nextTurn } from "../generate/turn.ts"
 
 /** Weights that live in a backend's memory, and how they come back into it. */
 export class Residence {

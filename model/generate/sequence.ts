@@ -1,0 +1,98 @@
+// A sequence of tokens over a model's cache: it is appended to, scored, and rewound. What chooses its
+// tokens, plainly or in some cleverer way, has nothing but this of the model.
+import type { SessionPool } from "./pool.ts"
+import { chunkOf, type Sampling, type Scored, type Session } from "./session.ts"
+import { nextTurn } from "./turn.ts"
+
+export class Sequence {
+  readonly #session: Session
+  readonly #signal: AbortSignal | undefined
+  #length = 0
+
+  /** On a session that no one else uses meanwhile, and empty. */
+  constructor(session: Session, signal?: AbortSignal) {
+    this.#session = session
+    this.#signal = signal
+  }
+
+  /** Tokens in the cache; with one that was chosen and is still to be read, that one more. */
+  get length(): number {
+    return this.#length
+  }
+
+  /** Steps of `next` that may begin before the result of the first of them is known. */
+  get ahead(): number {
+    return this.#session.ahead
+  }
+
+  /** What tokens are chosen by from here on, and how many devices were lost before. */
+  sampleBy(sampling: Sampling, lost: number): void {
+    this.#session.begin(sampling, lost)
+  }
+
+  /** Reads tokens; with "next", the result is the one that follows, chosen on the device. Throws the
+   *  signal's reason on abort. */
+  async append(ids: readonly number[], want: "nothing" | "next"): Promise<number | undefined> {
+    for (let start = 0; start < ids.length; start += chunkOf.next) {
+      const chunk = ids.slice(start, start + chunkOf.next)
+      const isLast = start + chunk.length === ids.length
+      await this.#session.prefill(chunk, this.#length, isLast ? want : "nothing")
+      this.#length += chunk.length
+      await this.#pause()
+    }
+    return want === "next" ? this.#session.token() : undefined
+  }
+
+  /** Reads the token chosen last and chooses the next. */
+  next(): Promise<number> {
+    this.#length++
+    return this.#session.decode()
+  }
+
+  /** Reads tokens and says of each but the first how likely it was after those before it. */
+  async score(ids: readonly number[]): Promise<Scored> {
+    const logProbabilities = new Float32Array(Math.max(0, ids.length - 1))
+    const likeliest = new Int32Array(logProbabilities.length)
+    for (let start = 0; start < logProbabilities.length; start += chunkOf.all) {
+      const count = Math.min(chunkOf.all, logProbabilities.length - start)
+      const chunk = ids.slice(start, start + count)
+      const targets = ids.slice(start + 1, start + 1 + count)
+      const found = await this.#session.score(chunk, this.#length, targets)
+      logProbabilities.set(found.logProbabilities, start)
+      likeliest.set(found.likeliest, start)
+      this.#length += count
+      await this.#pause()
+    }
+    await this.append(ids.slice(-1), "nothing")
+    return { logProbabilities, likeliest }
+  }
+
+  /** Forgets all but the first tokens. Throws RangeError for more than there are. */
+  rewind(length: number): void {
+    if (!Number.isInteger(length) || length < 0 || length > this.#length) {
+      throw new RangeError(`rewind: ${length} is none of the lengths from 0 to ${this.#length}`)
+    }
+    this.#length = length
+  }
+
+  async #pause(): Promise<void> {
+    await nextTurn()
+    this.#signal?.throwIfAborted()
+  }
+}
+
+/** How likely each token of a text is. */
+export interface Scores extends Scored {
+  /** The text's tokens: the other lists begin with the second. */
+  readonly ids: readonly number[]
+}
+
+/** The scores of a text, on a session of its own. */
+export async function scoresOf(ids: readonly number[], sessions: SessionPool): Promise<Scores> {
+  const session = sessions.acquire()
+  try {
+    return { ids, ...(await new Sequence(session).score(ids)) }
+  } finally {
+    sessions.release(session)
+  }
+}
