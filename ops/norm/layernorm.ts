@@ -1,4 +1,4 @@
-// LayerNorm, which OpenELM does not use: the paper compares with it.
+// LayerNorm: OLMo's norm, with ones and zeros for a weight and a bias, and what the paper compares with.
 import { op } from "../../engine/index.ts"
 import { add, affine, mul, rsqrt, sub } from "../plain/elementwise.ts"
 import { mean } from "../plain/reduce.ts"
