@@ -68,7 +68,6 @@ export {
   embed,
   type Heads,
   headsApart,
-  headsFused,
   type Inputs,
   inference,
   type LayerCache,

@@ -237,12 +237,11 @@ async function build(
 ): Promise<LanguageModel> {
   const checked = checkModelOptions(config, options)
   const { backend } = checked
-  const sliced = backend.has("ropeAttentionParts") && backend.has("mergeParts")
   try {
     const lost = await lostDevices(backend)
     const loaded = await load(checked)
     const residence = new Residence(backend, loaded.refill, lost)
-    return create(config, checked, inference(sliced), loaded, tokenizer, residence)
+    return create(config, checked, inference, loaded, tokenizer, residence)
   } catch (error) {
     throw explained(error, config, checked.dtype)
   }

@@ -5,16 +5,13 @@ import { constant, type Tensor } from "../engine/index.ts"
 import {
   attention,
   cast,
-  isSliceable,
   layerNorm,
-  mergeParts,
   qkNormRope,
   reshape,
   rmsNorm,
-  ropeAttentionParts,
+  ropeAttention,
   ropeWrite,
   slice,
-  slicesOf,
 } from "../ops/index.ts"
 import {
   addProduct,
@@ -97,15 +94,13 @@ export interface CachedRecorder extends Recorder {
 /** Makes the recorder of a call. */
 export type RecorderOf = (inputs: Inputs) => CachedRecorder
 
-/** `sliced` where the backend has kernels for attention over slices of the cache. */
-export const inference =
-  (sliced: boolean): RecorderOf =>
-  (inputs) => ({
-    embed,
-    normLinear: ({ x }, n, w, then) => ({ x: { x }, y: normThenProduct(x, n, w, then) }),
-    addLinear: ({ x }, o, w) => ({ x: addProduct(o, w.weight, x) }),
-    ...cachedAttention(inputs, headsFused, sliced),
-  })
+/** Norms, activations and adds in the products beside them, attention in one op. */
+export const inference: RecorderOf = (inputs) => ({
+  embed,
+  normLinear: ({ x }, n, w, then) => ({ x: { x }, y: normThenProduct(x, n, w, then) }),
+  addLinear: ({ x }, o, w) => ({ x: addProduct(o, w.weight, x) }),
+  ...cachedAttention(inputs),
+})
 
 function normThenProduct(x: Tensor, n: Norm | undefined, w: Linear, then?: "swiglu"): Tensor {
   const { weight, outputs } = w
@@ -144,21 +139,20 @@ export type Heads = (
   position: Tensor,
 ) => Attended
 
+/** Attention after `heads`, a step or more of their own; without them, one op for both. */
 export function cachedAttention(
   { position, caches }: Inputs,
-  heads: Heads,
-  sliced: boolean,
+  heads?: Heads,
 ): Pick<CachedRecorder, "attend" | "caches"> {
   const now: LayerCache[] = []
   const attend = (qkv: Tensor, how: AttentionSpec, see?: Trace): Tensor => {
     const cache = caches[how.layer] as LayerCache
-    const single = qkv.shape[0] === position.size && isSliceable(how.headDim)
-    if (sliced && single && how.headNorms && !see) {
-      const { y, ...after } = attendInSlices(qkv, how, cache, position)
+    if (!heads && how.headNorms && !see) {
+      const { y, ...after } = attendAtOnce(qkv, how, cache, position)
       now[how.layer] = after
-      return y // (B, H·E)
+      return y // (B·T, H·E)
     }
-    const { q, keys, values } = heads(qkv, how, cache, position)
+    const { q, keys, values } = (heads ?? headsFused)(qkv, how, cache, position)
     now[how.layer] = { keys, values }
     for (const [name, x] of Object.entries({ q, keys, values })) see?.(name, cast(x, "f32"))
     return attention(q, keys, values, position, { scale: how.scale }) // (B·T, H·E)
@@ -166,14 +160,13 @@ export function cachedAttention(
   return { caches: now, attend }
 }
 
-/** Attention of one position of each sequence, its cache cut into slices that a GPU reads at once. */
-function attendInSlices(qkv: Tensor, how: AttentionSpec, cache: LayerCache, position: Tensor) {
+/** Head norms, RoPE, cache write and attention; how a backend runs them, the engine chooses. */
+function attendAtOnce(qkv: Tensor, how: AttentionSpec, cache: LayerCache, position: Tensor) {
   const { angles, scale } = how
   const { q, k, eps } = normsOfHeads(how)
   const { keys, values } = cache
-  const attrs = { R: slicesOf(keys.shape[2] as number), eps, scale }
-  const now = ropeAttentionParts(qkv, q, k, angles, keys, values, position, attrs)
-  return { y: mergeParts(now.parts), keys: now.newKeys, values: now.newValues }
+  const now = ropeAttention(qkv, q, k, angles, keys, values, position, { eps, scale })
+  return { y: now.y, keys: now.newKeys, values: now.newValues }
 }
 
 /** The weights of both norms of heads, which the fused steps take as RMSNorm with one eps. */
@@ -186,7 +179,7 @@ export function normsOfHeads({ headNorms }: AttentionSpec): { q: Tensor; k: Tens
 }
 
 /** All of it in one step, where heads are normalised. */
-export const headsFused: Heads = (qkv, how, cache, position) => {
+const headsFused: Heads = (qkv, how, cache, position) => {
   if (!how.headNorms) return headsApart()(qkv, how, cache, position)
   const { q, k, eps } = normsOfHeads(how)
   const { keys, values } = cache

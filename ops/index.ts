@@ -31,13 +31,7 @@ import { adamWOps } from "./update/adamw.ts"
 export { attention } from "./attention/attention.ts"
 export { causalAttention } from "./attention/causal_attention.ts"
 export { qkNormRope, ropeAngles, ropeFrequencies, ropeWrite, rotate } from "./attention/rope.ts"
-export {
-  isSliceable,
-  mergeParts,
-  ropeAttention,
-  ropeAttentionParts,
-  slicesOf,
-} from "./attention/rope_attention.ts"
+export { mergeParts, ropeAttention, ropeAttentionParts } from "./attention/rope_attention.ts"
 export { qkNormRopeTrain } from "./attention/rope_train.ts"
 export { crossEntropy, crossEntropyGrad } from "./logits/crossentropy.ts"
 export { sample } from "./logits/sample.ts"

@@ -31,7 +31,7 @@ for (const { label, open } of allBackends) {
     t.ok(kept > 0 && kept < 1e-3, `keys are off by ${kept.toExponential(1)}`)
     const { prompt, new_tokens: tokens } = expected.generation
     t.same(await collect(model, prompt, { maxNewTokens: 16 }), tokens, "16 greedy tokens")
-    t.equal(internals(model).variant(inference(false)).cache, "f16")
+    t.equal(internals(model).variant(inference).cache, "f16")
   })
 }
 

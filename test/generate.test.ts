@@ -100,5 +100,5 @@ t.test("a folder's tokenizer is loaded with it, unless another or none is asked 
   )
   await using random = await OpenELM.random(config, { backend, tokenizer: folder.path })
   t.equal(random.tokenizer?.vocabSize, 420)
-  t.equal(internals(random).variant(inference(false)).tokenizer, random.tokenizer)
+  t.equal(internals(random).variant(inference).tokenizer, random.tokenizer)
 })

@@ -35,7 +35,7 @@ const targets = [
   [6, 7, 8, 9],
 ]
 const lr = 0.05
-const naiveNorms = recorderWith("naive", false)
+const naiveNorms = recorderWith("naive")
 const accumulation = 2
 
 const dir = mkdtempSync(join(tmpdir(), "openelm-lifetime-"))

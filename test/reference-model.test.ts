@@ -37,7 +37,7 @@ const grads = await golden("model/grads.safetensors")
 const generation = await golden("model/generation.safetensors")
 const ids: number[][] = expected.input_ids
 const [B, T] = [2, 24]
-const recorderOf = inference(false)
+const recorderOf = inference
 
 const absolute = (got: ArrayLike<number>, want: ArrayLike<number>): number => {
   if (got.length !== want.length) return Number.POSITIVE_INFINITY

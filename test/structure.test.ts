@@ -246,6 +246,13 @@ t.test("the engine is whole by itself: no other folder gives it something as it 
   t.end()
 })
 
+t.test("model/ and train/ ask no backend for a kernel by its name", (t) => {
+  for (const file of [...files("model"), ...files("train"), ...files("bench")]) {
+    t.notMatch(text(file), /\.has\("[a-z]+[A-Z]\w*"\)/, file)
+  }
+  t.end()
+})
+
 t.test("no file is longer than 300 lines", (t) => {
   for (const folder of allFolders) {
     for (const file of files(folder)) {

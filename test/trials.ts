@@ -97,8 +97,7 @@ async function modelOn(backend: Backend, trial: Trial, from?: OpenELM): Promise<
 
 /** The model with its norms in the steps of the trial. */
 function recorded(model: OpenELM, { norms }: Trial): OpenELM {
-  const sliced = model.backend.has("ropeAttentionParts")
-  return internals(model).variant(recorderWith(norms, sliced))
+  return internals(model).variant(recorderWith(norms))
 }
 
 /** What is compared, by name. */

@@ -7,7 +7,6 @@ import {
   gatedProduct,
   type Heads,
   headsApart,
-  headsFused,
   type Inputs,
   inference,
   type Linear,
@@ -36,13 +35,12 @@ import {
 export const normKinds = ["folded", "added", "fused", "naive", "layerNorm", "none"] as const
 export type NormKind = (typeof normKinds)[number]
 
-/** The recorder of a kind; `sliced` where the backend has kernels for attention over slices. */
-export function recorderWith(kind: NormKind, sliced: boolean): RecorderOf {
-  if (kind === "folded") return inference(sliced)
+/** The recorder of a kind. */
+export function recorderWith(kind: NormKind): RecorderOf {
+  if (kind === "folded") return inference
   const isFused = kind === "added" || kind === "fused"
-  const heads = isFused ? headsFused : headsApart(normalizers[kind])
-  return (inputs) =>
-    separately(inputs, kind === "added" ? settleAdded : settleWith(kind), heads, isFused && sliced)
+  const heads = isFused ? undefined : headsApart(normalizers[kind])
+  return (inputs) => separately(inputs, kind === "added" ? settleAdded : settleWith(kind), heads)
 }
 
 /** The stream with its pending branch, and its norm. */
@@ -75,7 +73,7 @@ export const normalizers = {
 } as const
 
 /** Products without a norm in them, after a step that settles the stream. */
-function separately(inputs: Inputs, settle: Settle, heads: Heads, sliced: boolean) {
+function separately(inputs: Inputs, settle: Settle, heads?: Heads) {
   return {
     embed,
     normLinear(before: Stream, n: Norm | undefined, { weight, outputs }: Linear, then?: "swiglu") {
@@ -86,6 +84,6 @@ function separately(inputs: Inputs, settle: Settle, heads: Heads, sliced: boolea
       x,
       d: product(o, weight, outputs),
     }),
-    ...cachedAttention(inputs, heads, sliced),
+    ...cachedAttention(inputs, heads),
   }
 }

@@ -87,8 +87,7 @@ async function compare(
   report(`loading ${config.name}`)
   const capacity = prompt + generate
   await using model = await LanguageModel.random(config, { backend, dtype, capacity })
-  const sliced = backend.has("ropeAttentionParts")
-  const variants = kinds.map((kind) => internals(model).variant(recorderWith(kind, sliced)))
+  const variants = kinds.map((kind) => internals(model).variant(recorderWith(kind)))
   const ids = promptOf(prompt, config)
   const timings = variants.map((): { prompt: number; token: number; total: number }[] => [])
   for (const variant of variants) await time(variant, ids, generate)

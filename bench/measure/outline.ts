@@ -24,8 +24,7 @@ export function outlineSession(
   memory = backend,
 ): { session: Session; close(): void } {
   const { weights, free } = outlineWeights(config, memory, dtype)
-  const recorderOf = inference(backend.has("ropeAttentionParts"))
-  const session = new Session({ config, weights, recorderOf }, backend, options)
+  const session = new Session({ config, weights, recorderOf: inference }, backend, options)
   const close = (): void => {
     session.close()
     free()

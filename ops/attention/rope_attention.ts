@@ -16,10 +16,10 @@ const mostSlices = 32
 const mostE = 256
 
 /** Slices for a cache of S positions. */
-export const slicesOf = (S: number): number => Math.min(mostSlices, Math.ceil(S / run))
+const slicesOf = (S: number): number => Math.min(mostSlices, Math.ceil(S / run))
 
 /** Whether slices serve heads of this size. */
-export const isSliceable = (E: number): boolean => E % 8 === 0 && E <= mostE
+const isSliceable = (E: number): boolean => E % 8 === 0 && E <= mostE
 
 const range = (n: number, of: (i: number) => number = (i) => i): Tensor =>
   constant(
