@@ -4,7 +4,7 @@ import type { Storage } from "./place.ts"
 import type { Step } from "./plan.ts"
 
 /** Vector loads of every backend stay inside aligned storage. */
-export const alignment = 64
+const alignment = 64
 
 export const alignUp = (bytes: number, to: number = alignment): number => Math.ceil(bytes / to) * to
 

@@ -39,7 +39,7 @@ export function fromBf16(bits: number): number {
 }
 
 /** Bits of the IEEE half nearest to x, ties to even; overflow gives infinity. */
-export function toF16(x: number): number {
+function toF16(x: number): number {
   single[0] = x
   const bits = word[0] as number
   const sign = (bits >>> 16) & 0x8000
@@ -51,7 +51,7 @@ export function toF16(x: number): number {
   return sign | ((rounded - 0x38000000) >>> 13)
 }
 
-export function fromF16(bits: number): number {
+function fromF16(bits: number): number {
   const sign = bits & 0x8000 ? -1 : 1
   const exponent = (bits >>> 10) & 31
   const fraction = bits & 1023
@@ -68,7 +68,7 @@ export function isSingle(x: number): boolean {
 }
 
 /** The smallest number above 0 that f32 holds in full. */
-export const leastSingle = 2 ** -126
+const leastSingle = 2 ** -126
 
 /** The nearest whole number, ties to even. */
 export function roundEven(x: number): number {

@@ -1,21 +1,19 @@
 // The engine: tensors, the call graph, gradients, plans, and what a backend must offer.
-export { alignment, alignUp } from "./arena.ts"
+export { alignUp } from "./arena.ts"
 export { type Backend, type Buffer, DeviceLostError, type Prepared } from "./backend.ts"
-export { checkArray, checkObject, checkWhole, kindOf } from "./check.ts"
+export { checkObject, checkWhole, kindOf } from "./check.ts"
 export {
   type DType,
   decode,
   dtypeCode,
   encode,
   fromBf16,
-  fromF16,
   isDType,
   isSingle,
   itemBytes,
   roundEven,
   type TypedArray,
   toBf16,
-  toF16,
   viewOf,
 } from "./dtype.ts"
 export { derivedVjp, grad, type Tensors, vjp, vjpFrom, vjpOf } from "./grad.ts"
@@ -28,7 +26,6 @@ export {
   type Call,
   type Case,
   type Cost,
-  callable,
   type Each,
   type Gradients,
   type In,
@@ -38,10 +35,8 @@ export {
   type Named,
   type NameOf,
   type NamesOf,
-  newCall,
   type Op,
   type OpFunction,
-  type OpSpec,
   type Out,
   op,
   type Result,
@@ -59,9 +54,9 @@ export {
   size,
 } from "./plain.ts"
 export { type Plan, plan, type Step, type Update } from "./plan.ts"
-export { normalAt, threefry, toUnit, uniformAt } from "./random.ts"
-export { readBound, readTensor, readTensors, runOnce } from "./run.ts"
-export { type Dim, parseSignature, type Signature, type Sizes, type Slot } from "./signature.ts"
+export { normalAt, threefry, uniformAt } from "./random.ts"
+export { readBound, readTensors, runOnce } from "./run.ts"
+export type { Dim, Signature, Sizes, Slot } from "./signature.ts"
 export {
   allocate,
   bound,

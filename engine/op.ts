@@ -116,7 +116,7 @@ export type Result<L extends readonly string[]> = L extends readonly [string]
   : Named<L, Tensor>
 type Params<P extends string> = { readonly [N in Split<P>[number]]: number }
 
-export interface OpSpec<S extends string, P extends string> {
+interface OpSpec<S extends string, P extends string> {
   readonly name: string
   readonly sig: S
   readonly params: P
@@ -210,7 +210,7 @@ export function op<const S extends string, const P extends string>(
 }
 
 /** A function that records a call of the op and returns its output, or its outputs by name. */
-export function callable(self: Op): ((...operands: (Tensor | Attrs)[]) => unknown) & { op: Op } {
+function callable(self: Op): ((...operands: (Tensor | Attrs)[]) => unknown) & { op: Op } {
   const call = (...operands: (Tensor | Attrs)[]) => {
     const last = operands.at(-1)
     const attrs = last instanceof Tensor || last === undefined ? {} : (operands.pop() as Attrs)

@@ -7,13 +7,13 @@ import { type Arrays, type Attrs, type Case, type Maybe, newCall, type Op } from
 import type { Sizes } from "./signature.ts"
 import type { Tensor } from "./tensor.ts"
 
-export interface Inferred {
+interface Inferred {
   readonly shape: readonly number[]
   readonly dtype?: DType
   readonly params: Sizes
 }
 
-export interface PlainSpec {
+interface PlainSpec {
   readonly name: string
   readonly text: string
   readonly inputs: readonly string[]
@@ -30,7 +30,7 @@ export interface PlainSpec {
 }
 
 /** Elements per work item of the kernels that walk memory front to back. */
-export const chunk = 1024
+const chunk = 1024
 
 /** Any sizes and attributes; the caller's `infer` has put in what `compute` reads. */
 export const size = (params: Sizes, name: string): number => {

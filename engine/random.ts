@@ -24,7 +24,7 @@ export function threefry(k0: number, k1: number, c0: number, c1: number): [numbe
 }
 
 /** A word as a number in the open interval (0, 1), exact in float32. */
-export const toUnit = (word: number): number => ((word >>> 9) + 0.5) * 2 ** -23
+const toUnit = (word: number): number => ((word >>> 9) + 0.5) * 2 ** -23
 
 /** u[n, k] of the stream (seed, stream). */
 export const uniformAt = (seed: number, stream: number, n: number, k: number): number =>

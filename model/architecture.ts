@@ -62,7 +62,7 @@ export interface Strays {
 }
 
 /** A tensor that follows from the config, such as the angles of rotary positions. */
-export interface Table {
+interface Table {
   readonly shape: readonly number[]
   /** Its numbers, row by row, in f32. */
   values(): Float32Array
@@ -85,7 +85,7 @@ export interface Parts {
 }
 
 /** The last norm, if there is one, and the product that gives the logits. */
-export interface Head {
+interface Head {
   readonly x: Stream // (rows, D)
   readonly norm: Norm | undefined
   readonly linear: Linear // (V, D)

@@ -34,7 +34,7 @@ export function checkConfig(name: string, config: DecoderConfig): void {
   throw new TypeError(`${name} must be a config as scaledConfig or configOf give it`)
 }
 
-export interface TensorShape {
+interface TensorShape {
   readonly shape: readonly number[]
   readonly kind: WeightKind
 }

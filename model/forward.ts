@@ -13,7 +13,7 @@ export interface Decoder {
   readonly recorderOf: RecorderOf
 }
 
-export interface Hidden {
+interface Hidden {
   readonly stream: Stream
   /** The caches with this call's keys and values in them. */
   readonly caches: readonly LayerCache[]

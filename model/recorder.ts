@@ -70,7 +70,7 @@ export interface Recorder {
   attend(qkv: Tensor, how: AttentionSpec, see?: Trace): Tensor
 }
 
-export interface Normed {
+interface Normed {
   readonly x: Stream
   readonly y: Tensor
 }
@@ -125,7 +125,7 @@ export function normalized(x: Tensor, { kind, eps, weight }: Norm): Tensor {
 
 // ---- Attention over a cache ---------------------------------------------------------------------
 
-export interface Attended {
+interface Attended {
   readonly q: Tensor // (B·T, H·E)
   readonly keys: Tensor // (B, G, S, E)
   readonly values: Tensor // (B, G, S, E)

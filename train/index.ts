@@ -28,7 +28,6 @@ export {
   type Magnitudes,
   type Optimiser,
   type OptimiserName,
-  optimiserNames,
   optimisers,
   type SgdOptions,
   type UpdateOf,

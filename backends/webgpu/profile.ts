@@ -1,5 +1,6 @@
 // Times the dispatches of a plan on the device itself: each in a pass of its own between two
 // timestamps.
+import { median } from "../statistics.ts"
 import { usage } from "./buffer.ts"
 import { type Dispatch, encodeOne, type Replay } from "./replay.ts"
 
@@ -32,11 +33,6 @@ export async function profile(
     workgroups: groups,
     microseconds: timestamps ? median(runs.map((run) => run[i] as number)) / 1000 : undefined,
   }))
-}
-
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b)
-  return sorted[sorted.length >> 1] as number
 }
 
 /** Nanoseconds of each dispatch in one run. */

@@ -1,7 +1,7 @@
 // Made by build/shaders.ts.
 import type { KernelFeature } from "../../engine/index.ts"
 
-export interface Shader {
+interface Shader {
   /** Optional features beside those that the kernel needs, which it makes use of. */
   readonly features: readonly KernelFeature[]
   readonly code: string

@@ -1,4 +1,5 @@
-// Medians and spreads of repeated measurements.
+// Spreads of repeated measurements.
+import { median } from "../../backends/statistics.ts"
 
 export interface Spread {
   readonly median: number
@@ -8,9 +9,5 @@ export interface Spread {
 
 /** Median, smallest and largest of one or more numbers. */
 export function spreadOf(values: readonly number[]): Spread {
-  const sorted = [...values].sort((a, b) => a - b)
-  const at = (i: number): number => sorted[i] as number
-  const middle = sorted.length >> 1
-  const median = sorted.length % 2 ? at(middle) : (at(middle - 1) + at(middle)) / 2
-  return { median, min: at(0), max: at(sorted.length - 1) }
+  return { median: median(values), min: Math.min(...values), max: Math.max(...values) }
 }

@@ -5,7 +5,7 @@ import { show } from "../json.ts"
 import { olmo } from "./olmo.ts"
 import { openelm } from "./openelm.ts"
 
-export const architectures: readonly Architecture[] = [openelm, olmo]
+const architectures: readonly Architecture[] = [openelm, olmo]
 
 /** The family of a config. Throws TypeError for what is no config, RangeError for others' families. */
 export function architectureOf(config: Pick<DecoderConfig, "modelType">): Architecture {

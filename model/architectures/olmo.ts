@@ -9,7 +9,7 @@ import { checkEnds } from "../generate/generation.ts"
 import { checkNumber, show } from "../json.ts"
 import type { Linear, Norm } from "../recorder.ts"
 
-export interface OlmoConfig extends DecoderConfig {
+interface OlmoConfig extends DecoderConfig {
   /** Whose names its tensors and fields have. */
   readonly layout: "hf" | "native"
   readonly ropeBase: number

@@ -15,8 +15,6 @@ import {
   type TensorEntry,
 } from "./header.ts"
 
-export type { FileDType, TensorEntry } from "./header.ts"
-
 export interface SafetensorsFile {
   readonly path: string
   readonly tensors: ReadonlyMap<string, TensorEntry>

@@ -61,7 +61,7 @@ export const cacheUpdates = (caches: readonly LayerCache[], now: readonly LayerC
 
 /** What is wanted of a call: the cache filled; the token that follows; or, of every token but the first,
  *  how likely it was after those before it, and which would have been the likeliest. */
-export type Want = "nothing" | "next" | "all"
+type Want = "nothing" | "next" | "all"
 
 /** Positions that one step reads. Logits of all of them are held only for fewer. */
 export const chunkOf: Readonly<Record<Want, number>> = { nothing: 512, next: 512, all: 128 }

@@ -15,7 +15,7 @@ export interface Source {
 }
 
 /** What is asked of it. */
-export interface Request {
+interface Request {
   readonly prompt: readonly number[]
   readonly options: Checked
   readonly textOf: (id: number, isLast: boolean) => string

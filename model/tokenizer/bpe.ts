@@ -13,7 +13,7 @@ const longestCached = 32
 const spaceCode = space.codePointAt(0) as number
 
 /** Appends the ids of a text to `out`; `special` says whether its text makes control tokens. */
-export type Encode = (text: string, out: number[], special?: boolean) => void
+type Encode = (text: string, out: number[], special?: boolean) => void
 
 export function encoderOf(vocabulary: Vocabulary): Encode {
   const { settings } = vocabulary

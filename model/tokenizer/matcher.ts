@@ -5,7 +5,7 @@
 import { pairMap } from "./pairs.ts"
 
 /** Where one of the texts lies, and which. */
-export interface Match {
+interface Match {
   readonly start: number
   readonly end: number
   readonly index: number

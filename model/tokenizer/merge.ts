@@ -3,7 +3,7 @@
 import type { PairTable } from "./pairs.ts"
 
 /** Merges the first `count` of `symbols` in place and returns how many are left. */
-export type MergeWord = (symbols: Int32Array, count: number) => number
+type MergeWord = (symbols: Int32Array, count: number) => number
 
 export function mergerOf(table: PairTable): MergeWord {
   let state = stateOf(64)

@@ -3,7 +3,7 @@
 import { space, type Vocabulary } from "./vocabulary.ts"
 
 /** Whether some symbol holds the two UTF-16 units side by side; a space counts as ▁. */
-export type Joins = (left: number, right: number) => boolean
+type Joins = (left: number, right: number) => boolean
 
 const spaceUnit = space.charCodeAt(0)
 

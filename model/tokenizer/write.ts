@@ -11,7 +11,7 @@ import {
 } from "./sentencepiece.ts"
 import { bytePiece, type PieceKind } from "./vocabulary.ts"
 
-export interface ModelSettings {
+interface ModelSettings {
   readonly characterCoverage: number
   readonly maxPieceLength: number
 }

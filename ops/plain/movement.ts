@@ -20,7 +20,7 @@ const apply = (op: Op, inputs: readonly Tensor[], attrs: Attrs = {}): Tensor =>
   op.record(inputs, attrs).outputs[0] as Tensor
 
 /** Axes that a strided copy walks; lower ranks are padded with ones in front. */
-export const maxRank = 6
+const maxRank = 6
 const dims = [0, 1, 2, 3, 4, 5] as const
 const stridedParams = `N ${dims.map((i) => `D${i}`).join(" ")} ${dims.map((i) => `S${i}`).join(" ")} Offset`
 

@@ -11,7 +11,7 @@ import { fromBf16, op, toBf16 } from "../../engine/index.ts"
 import { panelsOf, panelWidth } from "./panels.ts"
 
 /** Numbers of an output that share a scale. */
-export const blockDepth = 32
+const blockDepth = 32
 
 /** Bytes of a block, Z, by the name of the format. */
 export const blockBytes = { q8: 544, q4: 288 } as const
@@ -85,7 +85,7 @@ const numbers4 = (values: readonly number[], factor: number): number[] =>
   values.map((w) => Math.min(Math.max(nearest(Math.fround(w * factor)), -8), 7))
 
 /** Factors tried: those that make the number farthest from 0 a value between −8.9 and −7.1. */
-export const candidates = Array.from({ length: 19 }, (_, i) => -8 + (i - 9) / 10)
+const candidates = Array.from({ length: 19 }, (_, i) => -8 + (i - 9) / 10)
 
 /** Bits of the scale of least Σ w²·(w − scale·number)²: for each candidate's numbers the best
  *  scale is Σ w²·w·number / Σ w²·number², and takes off the more the larger Σ²/Σ is. */

@@ -6,7 +6,7 @@ import { fromNode } from "../../engine/node.ts"
 import { faultText } from "../../model/files/faults.ts"
 import { Thrift, type ThriftStruct, type ThriftValue } from "./thrift.ts"
 
-export interface ParquetFile extends AsyncBuffer {
+interface ParquetFile extends AsyncBuffer {
   /** After what is being read. */
   close(): Promise<void>
 }

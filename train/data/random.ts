@@ -5,7 +5,7 @@ const length = 624
 const middle = 397
 
 /** State of a generator: 624 words, then the position in them; Python's getstate()[1]. */
-export type RandomState = readonly number[]
+type RandomState = readonly number[]
 
 export class PythonRandom {
   readonly #words = new Uint32Array(length)

@@ -34,7 +34,7 @@ export interface Share extends Sharing {
 export const beginning: Position = { epoch: 0, file: 0, record: 0, piece: 0, run: 0 }
 
 /** Pieces of a document that stay together where documents are shared out: a run. */
-export const runPieces = 64
+const runPieces = 64
 
 /** The pieces of a share in order; null where an epoch ends. */
 export async function* walk(

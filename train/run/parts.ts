@@ -60,7 +60,7 @@ export async function tokenizerOf(
 }
 
 /** The sizes of the model to be trained. Throws RangeError when the vocabulary is too small. */
-export function configFor(settings: Settings, tokenizer: Tokenizer): ModelConfig {
+function configFor(settings: Settings, tokenizer: Tokenizer): ModelConfig {
   const { model, layers, dim, head_dim, alpha, beta, ffn_divisor, queries_per_key } = settings
   const { vocab_size = tokenizer.vocabSize, sequence_length } = settings
   if (vocab_size < tokenizer.vocabSize) {

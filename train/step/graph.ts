@@ -20,7 +20,7 @@ export interface GraphSettings extends LossSettings {
   readonly checkpointActivations: boolean
 }
 
-export interface Recorded {
+interface Recorded {
   readonly loss: Tensor // (1)
   /** Terms of the loss by the objective's names, (1) each. */
   readonly terms: Readonly<Record<string, Tensor>>

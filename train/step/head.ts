@@ -24,7 +24,7 @@ export interface LossSettings {
   readonly objective: Objective
 }
 
-export interface HeadLoss {
+interface HeadLoss {
   readonly loss: Tensor // (1)
   /** By the objective's names, (1) each. */
   readonly terms: Readonly<Record<string, Tensor>>

@@ -90,7 +90,7 @@ export function checkTrainOptions(
 }
 
 /** The optimiser that the options mean. Throws RangeError for names that are none. */
-export function optimiserOf({ optimiser = "adamw", betas, eps }: TrainOptions): Optimiser {
+function optimiserOf({ optimiser = "adamw", betas, eps }: TrainOptions): Optimiser {
   if (typeof optimiser === "object" && typeof optimiser?.update === "function") return optimiser
   if (optimiser === "adamw") {
     return optimisers.adamw({

@@ -51,7 +51,7 @@ export interface Ready {
   readonly held: Holder
 }
 
-export interface Trained {
+interface Trained {
   readonly model: LanguageModel
   readonly settings: TrainSettings
   readonly parameters: readonly Parameter[]

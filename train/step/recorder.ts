@@ -34,7 +34,7 @@ export interface Lookup {
   readonly padding: number | undefined
 }
 
-export interface TrainingRecorder extends Recorder {
+interface TrainingRecorder extends Recorder {
   /** What was looked up, in the order of the calls. */
   readonly lookups: readonly Lookup[]
 }

@@ -7,7 +7,7 @@ export interface Word {
   readonly count: number
 }
 
-export interface MergeRow {
+interface MergeRow {
   /** Text of each symbol: characters first, then pieces as they are made. */
   readonly texts: readonly string[]
   /** Merges the best pair everywhere. Returns the new piece, "" where the merge makes a piece of

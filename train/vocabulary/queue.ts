@@ -15,7 +15,7 @@ export interface Candidate {
   grown: boolean
 }
 
-export interface CandidateQueue {
+interface CandidateQueue {
   /** What two symbols make together, undefined where that may not be a piece. */
   of(left: number, right: number): Candidate | undefined
   /** Counts a place where it occurs. */

@@ -6,7 +6,7 @@ import { reservedPieces, sentencePieceBytes } from "../../model/tokenizer/write.
 import { mergeRow, type Word } from "./merge.ts"
 import type { WordCounts } from "./words.ts"
 
-export interface VocabularyOptions {
+interface VocabularyOptions {
   /** Pieces in all: learned ones, characters, 256 bytes and 3 special ones. */
   readonly vocabSize: number
   /** The part of all characters that have a piece; the others become bytes. Default 0.9995. */
@@ -16,7 +16,7 @@ export interface VocabularyOptions {
   readonly onProgress?: (fraction: number) => void
 }
 
-export interface LearnedVocabulary {
+interface LearnedVocabulary {
   /** Pieces that merge, the first one first, then characters, the most frequent first. */
   readonly pieces: readonly string[]
   /** The bytes of a tokenizer.model that SentencePiece reads too. */

@@ -8,7 +8,6 @@ import { checkMultipliers, type Multipliers, makeDivisible, perLayer } from "./s
 import { type ModelName, modelNames, releasedSizes, type SizeName } from "./sizes.ts"
 
 export type { Multipliers } from "./scaling.ts"
-export { type ModelName, modelNames, type SizeName } from "./sizes.ts"
 
 /** What a config derives from; what is left out is as in the released models. */
 export interface ConfigSpec {
