@@ -5,7 +5,14 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import t from "tap"
 import { LanguageModel, open } from "../index.ts"
-import { olmoConfig, openSafetensors, type TensorData, writeSafetensors } from "../model/index.ts"
+import {
+  olmoConfig,
+  openModel,
+  openSafetensors,
+  type TensorData,
+  writeQuantized,
+  writeSafetensors,
+} from "../model/index.ts"
 
 const backend = await open("wasm", { threads: 1 })
 t.teardown(() => backend.close())
@@ -43,8 +50,8 @@ for (const [layout, { fields, shapes, copy }] of Object.entries(layouts)) {
     const config = olmoConfig({ ...fields, model_name: "made" }, "config.json")
     await using made = await LanguageModel.random(config, { backend, seed: 5 })
     const want = await made.logits([[1, 2, 3]])
-    const logits = async (): Promise<Float32Array> => {
-      await using model = await LanguageModel.load(dir, { backend })
+    const logits = async (path = dir, options = {}): Promise<Float32Array> => {
+      await using model = await LanguageModel.load(path, { backend, ...options })
       return model.logits([[1, 2, 3]])
     }
     await made.save(dir)
@@ -53,6 +60,12 @@ for (const [layout, { fields, shapes, copy }] of Object.entries(layouts)) {
       t.same(file.tensors.get(name)?.shape, shape, name)
     }
     t.same(await logits(), want)
+
+    // Panels are kept as this engine has them, each weight in one tensor.
+    const opened = await openModel(dir)
+    await writeQuantized(opened, join(dir, "q8"), backend, "q8")
+    await opened.close()
+    t.same(await logits(join(dir, "q8")), await logits(dir, { dtype: "q8" }), "quantized")
 
     // The output of a tied model may be in the file as well.
     const tensors = new Map<string, TensorData & { readonly data: Uint8Array }>()
