@@ -1,10 +1,10 @@
 // Opens a backend by name.
 import { type Backend, checkObject } from "../engine/index.ts"
 import type { WasmFeature, WasmOptions } from "./wasm/index.ts"
-import type { Feature, WebgpuOptions } from "./webgpu/device.ts"
+import type { Feature, WebgpuOptions } from "./webgpu/options.ts"
 
 export type { WasmFeature, WasmOptions } from "./wasm/index.ts"
-export { type Feature, features, type WebgpuOptions } from "./webgpu/device.ts"
+export { type Feature, features, type WebgpuOptions } from "./webgpu/options.ts"
 
 /** All of them. */
 export const backendNames = ["wasm", "webgpu", "js"] as const

@@ -68,6 +68,14 @@ t.test("every type that a public signature names is exported", (t) => {
   t.end()
 })
 
+t.test("no type of WebGPU is needed to use the package", (t) => {
+  const program = ts.createProgram([index], options)
+  const ours = program.getSourceFiles().filter(({ fileName }) => fileName.startsWith(dist))
+  t.ok(ours.length > 20, `${ours.length} files are reached`)
+  for (const { fileName, text } of ours) t.notMatch(text, /\bGPU[A-Z]\w+/, fileName)
+  t.end()
+})
+
 /** What the compiler says of a module that imports the package, line by line. */
 function complaintsOf(t: Test, code: string): string[] {
   const from = JSON.stringify(join(dist, "index.js"))

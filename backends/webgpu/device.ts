@@ -1,12 +1,8 @@
 // Opens a GPU: the browser's own, or Dawn's through the package `webgpu` in Node. Which optional
 // features are used is chosen here, once.
-import { kernelFeatures } from "../../engine/index.ts"
 import { isNode } from "../../engine/node.ts"
+import { type Feature, features, type WebgpuOptions } from "./options.ts"
 import { mayFindDriver } from "./vulkan.ts"
-
-export const features = [...kernelFeatures, "timestamp-query"] as const
-/** Parts of WebGPU that kernels use where they are there. */
-export type Feature = (typeof features)[number]
 
 /** Where the GPU calls a feature by another name. */
 const otherNames: Readonly<Partial<Record<Feature, string>>> = {
@@ -19,18 +15,6 @@ const ofLanguage: Readonly<Partial<Record<Feature, string>>> = {
 }
 
 /** How a GPU is opened. */
-export interface WebgpuOptions {
-  /** Optional features to leave off although the GPU has them. */
-  readonly without?: readonly Feature[]
-  /** Most bytes that a kernel gets in one piece; default what the GPU allows. Larger tensors are
-   *  bound in several. */
-  readonly bindingBytes?: number
-  /** Called as shaders are compiled, with how many are done and how many there are so far. */
-  readonly onCompile?: (done: number, all: number) => void
-  /** In Node: Dawn's driver that computes nothing, to compile shaders and to time the rest. */
-  readonly driver?: "null"
-}
-
 export interface OpenDevice {
   readonly device: GPUDevice
   /** The optional features in use. */

@@ -13,21 +13,16 @@ import {
 import { allOps } from "../../ops/index.ts"
 import { failureOf, roundUp, WebgpuBuffer, wordsOf } from "./buffer.ts"
 import { multipliesExactly } from "./check.ts"
-import {
-  type Feature,
-  features,
-  type OpenDevice,
-  openDevice,
-  type WebgpuOptions,
-} from "./device.ts"
+import { type OpenDevice, openDevice } from "./device.ts"
 import { type Counts, Line, noCounts } from "./line.ts"
+import { type Feature, features, type WebgpuOptions } from "./options.ts"
 import { Pipelines } from "./pipelines.ts"
 import { slotsOf } from "./prelude.ts"
 import { type Profile, profile } from "./profile.ts"
 import { bindingAlignment, Replay } from "./replay.ts"
 
-export { type Feature, features, type WebgpuOptions } from "./device.ts"
 export type { Counts } from "./line.ts"
+export { type Feature, features, type WebgpuOptions } from "./options.ts"
 export type { Profile } from "./profile.ts"
 
 const withKernel = allOps.filter(({ gpu }) => gpu.length > 0)

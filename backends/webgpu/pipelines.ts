@@ -2,7 +2,7 @@
 // plan at the same time. Errors of a shader name the file, the line and the generated source.
 import type { Op, Step } from "../../engine/index.ts"
 import { type Chosen, choose } from "./choose.ts"
-import type { Feature } from "./device.ts"
+import type { Feature } from "./options.ts"
 import { type Argument, preludeOf } from "./prelude.ts"
 import { throughFunctions } from "./windows.ts"
 

@@ -2,7 +2,7 @@
 // 16 bits are read and written. Kernels compute in f32; f16, bf16 and u8 are bound as 32-bit words.
 import { type DType, isOwn, isWord, type Op } from "../../engine/index.ts"
 import type { Chosen, Taken } from "./choose.ts"
-import type { Feature } from "./device.ts"
+import type { Feature } from "./options.ts"
 
 /** How a step uses one of its tensors. */
 export interface Argument {
