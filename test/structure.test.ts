@@ -3,7 +3,6 @@ import { readdirSync, readFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import t from "tap"
-import { allOps } from "../ops/index.ts"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
 
@@ -131,24 +130,6 @@ t.test("cli/: commands know the line, the line the terminal, the terminal neithe
   t.end()
 })
 
-t.test("ops/ holds its list and families, each op's files side by side", (t) => {
-  const names = readdirSync(join(root, "ops"), { recursive: true, encoding: "utf8" })
-  const sources = names.filter((name) => /\.(ts|wgsl)$/.test(name))
-  t.same(
-    sources.filter((name) => name.split("/").length !== 2),
-    ["index.ts"],
-  )
-  // One stem, one family: of two with a kernel each, a reader would find the wrong one.
-  const families = new Map<string, string>()
-  for (const name of sources) {
-    const [family = "", file = ""] = name.split("/")
-    const stem = file.replace(/\..*$/, "")
-    t.equal(families.get(stem) ?? family, family, name)
-    families.set(stem, family)
-  }
-  t.end()
-})
-
 t.test("the library and its measurements know no terminal and no command line", (t) => {
   const terminal = ["commander", "console-table-printer", "picocolors"]
   const seen = new Set(["index.ts", ...files("bench")])
@@ -230,19 +211,6 @@ t.test("what is exported is used in another file, or in the public interface", (
   t.end()
 })
 
-t.test(
-  "comments of .wgsl files do not steer: what a kernel takes is in its op's declaration",
-  (t) => {
-    const words =
-      /^\/\/ (groups|scalars|wide|using|fours|with|needs|from|when|const \w+|instead of \w+):/m
-    const names = readdirSync(join(root, "ops"), { recursive: true, encoding: "utf8" })
-    for (const name of names.filter((each) => each.endsWith(".wgsl"))) {
-      t.notMatch(text(join("ops", name)), words, name)
-    }
-    t.end()
-  },
-)
-
 t.test("the engine is whole by itself: no other folder gives it something as it is loaded", (t) => {
   for (const file of files("engine")) {
     t.notMatch(text(file), /^export (function|const) set[A-Z]/m, file)
@@ -268,16 +236,6 @@ t.test("no file is longer than 300 lines", (t) => {
     }
   }
   t.pass()
-  t.end()
-})
-
-t.test("the table of ops in docs/ops.md is the op table", (t) => {
-  const rows = [...text("docs/ops.md").matchAll(/^\| `(\w+)` +\| `([^`]+)` +\|/gm)]
-  const want = allOps.filter((op) => op.signature).map((op) => [op.name, op.text])
-  t.same(
-    rows.map(([, name, sig]) => [name, sig?.replaceAll("\\|", "|")]),
-    want,
-  )
   t.end()
 })
 
