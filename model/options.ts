@@ -1,7 +1,7 @@
 // What a model is asked for when it is made. Checked in checks.ts, but for files: http.ts.
 import type { Backend } from "../engine/index.ts"
 import type { Waiting } from "./files/http.ts"
-import type { CacheDType } from "./generate/session.ts"
+import type { CacheDType } from "./generate/state.ts"
 import type { TokenizerOption } from "./generate/text.ts"
 import type { WeightDType } from "./weights/layout.ts"
 import type { Progress } from "./weights/weights.ts"

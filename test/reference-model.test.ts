@@ -13,7 +13,7 @@ import {
   type Tensor,
 } from "../engine/index.ts"
 import { type Decoder, hidden, logitsOf } from "../model/forward.ts"
-import { allocateCaches, cacheUpdates } from "../model/generate/session.ts"
+import { allocateCaches, cacheUpdates } from "../model/generate/state.ts"
 import {
   type DecoderConfig,
   inference,

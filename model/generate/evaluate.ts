@@ -4,7 +4,7 @@ import { checkBatch } from "../checks.ts"
 import { type Decoder, hidden, logitsOf } from "../forward.ts"
 import type { Trace } from "../recorder.ts"
 import { Holder } from "../weights/holder.ts"
-import { allocateCaches, type CacheDType, cacheUpdates } from "./session.ts"
+import { allocateCaches, type CacheDType, cacheUpdates } from "./state.ts"
 
 /** Logits (B, T, V) of the ids, then the values of `more`, which is called when all is recorded. */
 export async function evaluate(

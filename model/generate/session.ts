@@ -2,7 +2,6 @@
 // that prefill and decode it. A session serves one generation at a time and is then used again.
 import {
   type Backend,
-  bufferOf,
   type Plan,
   type Prepared,
   plan,
@@ -10,12 +9,19 @@ import {
   type Tensor,
   type Update,
 } from "../../engine/index.ts"
-import { advance, argmax, crossEntropy, sample } from "../../ops/index.ts"
-import type { LayerWeights } from "../architecture.ts"
+import { argmax, crossEntropy } from "../../ops/index.ts"
 import { type Decoder, hidden, logitsOf, rowsAt } from "../forward.ts"
-import type { LayerCache, Recorder, Stream } from "../recorder.ts"
 import { Holder } from "../weights/holder.ts"
 import { checkLost } from "../weights/restore.ts"
+import {
+  allocateStates,
+  type CacheOptions,
+  cacheUpdates,
+  choose,
+  put,
+  recordDecode,
+  type SequenceState,
+} from "./state.ts"
 
 export interface Sampling {
   readonly temperature: number
@@ -23,41 +29,6 @@ export interface Sampling {
   readonly topP: number
   readonly seed: number
 }
-
-/** How keys and values are kept. In f16, a value beyond ±65504 is kept as that. */
-export const cacheDTypes = ["f32", "f16"] as const
-/** Types of numbers in a key-value cache. */
-export type CacheDType = (typeof cacheDTypes)[number]
-
-/** Sizes of a key-value cache: positions in each layer, and what one number takes. */
-export interface CacheOptions {
-  readonly capacity: number
-  readonly cache: CacheDType
-}
-
-/** Memory for keys and values of `capacity` positions in every layer, close to the layer's weights. */
-export function allocateCaches(
-  { config, weights }: Decoder,
-  holder: Holder,
-  { batch, capacity, cache }: CacheOptions & { readonly batch: number },
-): LayerCache[] {
-  return config.keyHeads.map((G, i) => {
-    const shape = [batch, G, capacity, config.headDim] // (B, G, S, E)
-    const near = firstMatrix(weights.layers[i])
-    const [keys, values] = [0, 1].map(() => holder.allocate(shape, cache, near))
-    return { keys: keys as Tensor, values: values as Tensor }
-  })
-}
-
-const firstMatrix = (layer: LayerWeights = {}): Tensor | undefined =>
-  Object.values(layer).find((part) => "outputs" in part)?.weight
-
-/** Updates that put a call's keys and values into the caches. */
-export const cacheUpdates = (caches: readonly LayerCache[], now: readonly LayerCache[]): Update[] =>
-  caches.flatMap(({ keys, values }, i): Update[] => [
-    [keys, now[i]?.keys as Tensor],
-    [values, now[i]?.values as Tensor],
-  ])
 
 /** What is wanted of a call: the cache filled; the token that follows; or, of every token but the first,
  *  how likely it was after those before it, and which would have been the likeliest. */
@@ -98,13 +69,7 @@ export class Session {
   readonly #backend: Backend
   readonly #capacity: number
   readonly #held: Holder
-  readonly #caches: readonly LayerCache[]
-  readonly #token: Tensor // i32 (1): the last token chosen, the next to be read
-  // Both are advanced on the device after every run that chooses a token.
-  readonly #position: Tensor // i32 (1): of the first token that a run reads
-  readonly #next: Tensor // i32 (1): of the token that a run chooses
-  readonly #controls: Tensor // (3)
-  readonly #seed: Tensor // i32 (1)
+  readonly #state: SequenceState
   readonly #decode: Prepared
   /** Prefill plans, the most recently used last. */
   readonly #plans = new Map<string, Ready>()
@@ -114,20 +79,16 @@ export class Session {
   /** The recorded plan of one decode step. */
   readonly decodePlan: Plan
 
-  constructor(decoder: Decoder, backend: Backend, options: CacheOptions) {
+  /** On memory of its own, or with a state among others. */
+  constructor(decoder: Decoder, backend: Backend, options: CacheOptions, state?: SequenceState) {
     this.#decoder = decoder
     this.#backend = backend
     this.#capacity = options.capacity
     const held = new Holder(backend)
     this.#held = held
     try {
-      this.#caches = allocateCaches(decoder, held, { batch: 1, ...options })
-      this.#token = held.allocate([1], "i32")
-      this.#position = held.allocate([1], "i32")
-      this.#next = held.allocate([1], "i32")
-      this.#controls = held.allocate([3])
-      this.#seed = held.allocate([1], "i32")
-      this.decodePlan = plan(this.#recordDecode(), backend)
+      this.#state = state ?? allocateStates(decoder, held, 1, options)
+      this.decodePlan = plan(recordDecode(decoder, this.#state), backend)
       this.#decode = backend.prepare(this.decodePlan)
     } catch (error) {
       held.free()
@@ -138,8 +99,8 @@ export class Session {
   /** Begins a generation: what it samples by, and how many devices were lost before. */
   begin({ temperature, topK, topP, seed }: Sampling, lost = 0): void {
     this.#lost = lost
-    this.#backend.write(bufferOf(this.#controls), Float32Array.of(temperature, topK, topP))
-    this.#backend.write(bufferOf(this.#seed), Int32Array.of(seed))
+    put(this.#backend, this.#state.controls, Float32Array.of(temperature, topK, topP))
+    put(this.#backend, this.#state.seed, Int32Array.of(seed))
   }
 
   /** Reads tokens into the cache from `position` on, and with "next" chooses the one that follows. What
@@ -169,12 +130,12 @@ export class Session {
     const length = recurring(count)
     const ready = this.#readyFor(position + length > this.#capacity ? count : length, want)
     const write = (to: Tensor, values: readonly number[]) =>
-      this.#backend.write(bufferOf(to), Int32Array.from(values))
+      put(this.#backend, to, Int32Array.from(values))
     write(ready.tokens, tokens)
     write(ready.row, [count - 1])
     if (want === "all") write(ready.targets, targets)
-    write(this.#position, [position])
-    write(this.#next, [position + count])
+    write(this.#state.position, [position])
+    write(this.#state.next, [position + count])
     await ready.prepared.run()?.finally(() => this.check())
     return ready
   }
@@ -192,7 +153,7 @@ export class Session {
    *  for logits that are not finite. */
   async token(): Promise<number> {
     this.check()
-    const [id] = await readBound(this.#token, this.#backend)
+    const [id] = await readBound(this.#state.token, this.#backend)
     await checkLost(this.#backend, this.#lost)
     if ((id as number) >= 0) return id as number
     throw new Error(
@@ -260,36 +221,17 @@ export class Session {
     this.#plans.delete(key)
   }
 
-  #recordDecode(): Update[] {
-    const { stream, caches, recorder } = this.#hidden(this.#token)
-    return [...cacheUpdates(this.#caches, caches), ...this.#choose(recorder, stream)]
-  }
-
   #record({ tokens, row, targets, nll, best }: Omit<Ready, "held" | "prepared">, want: Want) {
-    const { stream, caches, recorder } = this.#hidden(tokens)
-    const updates = cacheUpdates(this.#caches, caches)
+    const { caches: before, position } = this.#state
+    const { stream, caches, recorder } = hidden(this.#decoder, { tokens, position, caches: before })
+    const updates = cacheUpdates(before, caches)
     if (want === "nothing") return updates
-    if (want === "next") return [...updates, ...this.#choose(recorder, rowsAt(stream, row))]
+    if (want === "next") {
+      return [...updates, ...choose(this.#decoder, recorder, rowsAt(stream, row), this.#state)]
+    }
     const logits = logitsOf(this.#decoder, recorder, stream) // (T, V)
     const losses = crossEntropy(logits, targets, { smoothing: 0 }) // (T) each
     return [...updates, [nll, losses.nll], [best, argmax(logits)]] as Update[]
-  }
-
-  #hidden(tokens: Tensor) {
-    const inputs = { tokens, position: this.#position, caches: this.#caches }
-    return hidden(this.#decoder, inputs)
-  }
-
-  /** The token after one row of the stream, and its place. */
-  #choose(recorder: Recorder, last: Stream): Update[] {
-    const logits = logitsOf(this.#decoder, recorder, last) // (1, V)
-    const token = sample(logits, this.#controls, this.#seed, this.#next) // i32 (1)
-    const { last: position, after } = advance(this.#position, this.#next) // i32 (1), i32 (1)
-    return [
-      [this.#token, token],
-      [this.#position, position],
-      [this.#next, after],
-    ]
   }
 }
 

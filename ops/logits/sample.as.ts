@@ -135,9 +135,9 @@ const leastNoise: f32 = -2.9
 const mostNoise: f32 = 16.7
 
 /** argmax((x − top)/temperature + Gumbel noise) over x ≥ least; random words of key (seed, stream)
- *  and counter (k, row). */
+ *  and counter (k, 0). */
 function draw(
-  x: usize, V: u32, least: f32, top: f32, temperature: f32, seed: u32, stream: u32, row: u32,
+  x: usize, V: u32, least: f32, top: f32, temperature: f32, seed: u32, stream: u32,
 ): u32 {
   const words = scratch()
   const edge = f32x4.splat(least)
@@ -151,7 +151,7 @@ function draw(
     const kept = v128.and(f32x4.ge(value, edge), able)
     if (!v128.any_true(kept)) continue
     const here = i32x4.add(i32x4.splat(k), i32x4(0, 1, 2, 3))
-    threefry(here, i32x4.splat(row), words)
+    threefry(here, i32x4.splat(0), words)
     const noise = logVector(f32x4.neg(logVector(toUnit(v128.load(words)))))
     const total = f32x4.sub(warm, noise)
     const better = v128.and(kept, f32x4.gt(total, best))
@@ -181,11 +181,11 @@ export function sample(
   logits: usize, controls: usize, seed: usize, position: usize, token: usize,
   B: u32, V: u32, begin: u32, end: u32,
 ): void {
-  const temperature = load<f32>(controls)
-  const topK = load<f32>(controls, 4)
-  const topP = load<f32>(controls, 8)
   for (let b = begin; b < end; b++) {
     const at = (<usize>b) << 2
+    const temperature = load<f32>(controls + 3 * at)
+    const topK = load<f32>(controls + 3 * at, 4)
+    const topP = load<f32>(controls + 3 * at, 8)
     const x = logits + <usize>V * at
     if (temperature === 0) {
       const id = rowArgmax(x, V)
@@ -202,6 +202,6 @@ export function sample(
     if (topK > 0 && topK < <f32>V) least = thresholdByCount(x, V, topK)
     if (topP < 1) least = thresholdByMass(x, V, topP, least, top, temperature)
     const stream = load<u32>(position + at)
-    store<u32>(token + at, draw(x, V, least, top, temperature, load<u32>(seed), stream, b))
+    store<u32>(token + at, draw(x, V, least, top, temperature, load<u32>(seed + at), stream))
   }
 }

@@ -34,7 +34,7 @@ const endless = (sign: number): Tensor => constant([sign * Number.POSITIVE_INFIN
 const smallest = (x: Tensor, mask: Tensor): Tensor =>
   affine(max(select(mask, affine(x, -1, 0), -huge)), -1, 0)
 
-/** [temperature, topK, topP]. */
+/** temperature, topK, topP of a row. */
 const ways = [
   [0, 0, 1],
   [1, 0, 1],
@@ -42,6 +42,9 @@ const ways = [
   [1.3, 0, 0.9],
   [0.9, 20, 0.5],
 ]
+/** A way for each of B rows, from way i on. */
+const inRows = (all: readonly number[][], i: number, B: number): number[] =>
+  Array.from({ length: B }, (_, b) => all[(i + b) % all.length] ?? []).flat()
 /** The ends of what the controls may be in f32: all of these choose the largest, or any. */
 const least = 2 ** -126
 const edges = [
@@ -61,16 +64,15 @@ const oddRows = [
 
 /** token = argmax(logits) at temperature 0, else argmax(logits/temperature + Gumbel noise) among the
  *  logits that top-k (0 keeps all), then top-p (1 keeps all) leave; equals at the edge all stay.
- *  The noise of row b comes from (seed, position[b]) alone (ops/plain/random.ts). A row that holds NaN, or
+ *  The noise of row b comes from (seed[b], position[b]) alone (ops/plain/random.ts). A row that holds NaN, or
  *  whose largest logit is infinite, has no token: −1.
- *  logits (B, V), controls [temperature, topK, topP] (3), seed (1), position (B) → token (B) */
+ *  logits (B, V), controls (B, 3): temperature, topK, topP; seed (B), position (B) → token (B) */
 export const sample = op({
   name: "sample",
-  sig: "logits:(B,V) controls:(3) seed:i32(1) position:i32(B) -> token:i32(B)",
+  sig: "logits:(B,V) controls:(B,3) seed:i32(B) position:i32(B) -> token:i32(B)",
   params: "B V",
   meaning: ({ logits, controls, seed, position }, { B, V }) => {
-    const control = (i: number) => broadcast(slice(controls, 0, i, 1), [B, 1])
-    const [temperature, topK, topP] = [control(0), control(1), control(2)]
+    const [temperature, topK, topP] = [0, 1, 2].map((i) => slice(controls, 1, i, 1)) as Three // (B, 1)
     const greedy = equal(temperature, constant([0], [1])) // (B, 1)
     const top = max(logits) // (B, 1)
     const warm = div(sub(logits, top), select(greedy, 1, temperature)) // (B, V)
@@ -97,10 +99,14 @@ export const sample = op({
       { B: 3, V: 33 },
       { B: 2, V: 1283 },
       { B: 1, V: 1 },
-    ].flatMap((shape) => ways.map((controls) => ({ ...shape, controls }))),
-    ...oddRows.flatMap((logits) =>
-      [...ways, ...edges].map((controls) => ({ B: 2, V: 7, logits, controls })),
-    ),
+    ].flatMap((shape) => ways.map((_, i) => ({ ...shape, controls: inRows(ways, i, shape.B) }))),
+    ...oddRows.flatMap((logits) => {
+      const all = [...ways, ...edges]
+      return all.map((_, i) => ({ B: 2, V: 7, logits, controls: inRows(all, i, 2) }))
+    }),
   ],
-  sample: (name) => (name === "position" ? (i) => 11 + i : name === "seed" ? () => 42 : undefined),
+  sample: (name) =>
+    name === "position" ? (i) => 11 + i : name === "seed" ? (i) => 42 + i : undefined,
 })
+
+type Three = [Tensor, Tensor, Tensor]

@@ -13,7 +13,7 @@ fn imageOf(x: f32) -> u32 {
 
 // Not above 0, so that nothing overflows at the smallest temperatures.
 fn warmed(row: u32, i: u32, top: f32) -> vec4f {
-  return (logits_four(row * param.V + i) - top) / controls[0];
+  return (logits_four(row * param.V + i) - top) / controls[3u * row];
 }
 
 // What a lane has found for each of 16 digits.
@@ -134,7 +134,8 @@ fn sample(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) 
   let first = placeOfTop(row, lane);
   if (lane == 0u) {
     token[row] = i32(first);
-    asked = select(vec2f(controls[1], controls[2]), vec2f(0.0, -1.0), controls[0] == 0.0);
+    let way = vec3f(controls[3u * row], controls[3u * row + 1u], controls[3u * row + 2u]);
+    asked = select(way.yz, vec2f(0.0, -1.0), way.x == 0.0);
   }
   let wanted = workgroupUniformLoad(&asked);
   if (wanted.y < 0.0 || first == 0xffffffffu) { return; }
@@ -161,5 +162,5 @@ fn sample(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) 
 
 // Gumbel noise of the row's seed and position.
 fn noiseOf(row: u32, v: u32) -> f32 {
-  return -logOf(-logOf(toUnit(threefry(u32(seed[0]), u32(position[row]), v, row).x)));
+  return -logOf(-logOf(toUnit(threefry(u32(seed[row]), u32(position[row]), v, 0u).x)));
 }

@@ -131,18 +131,17 @@ export function normalPair(at: usize, std: v128): void {
   v128.store(at, v128.xor(sine, v128.and(i32x4.shl(quarter, 30), top)), 16)
 }
 
-/** seed (1), stream (N) → u (N, K) */
+/** seed (N), stream (N) → u (N, K) */
 export function randomUniform(
   seed: usize, stream: usize, u: usize, N: u32, K: u32, begin: u32, end: u32,
 ): void {
   const out = scratch()
-  const key = load<u32>(seed)
   for (let n = begin; n < end; n++) {
     const row = u + <usize>n * K * 4
-    schedule(key, load<u32>(stream + <usize>n * 4), out)
+    schedule(load<u32>(seed + <usize>n * 4), load<u32>(stream + <usize>n * 4), out)
     for (let k: u32 = 0; k < K; k += 4) {
       const columns = i32x4.add(i32x4.splat(k), i32x4(0, 1, 2, 3))
-      threefry(columns, i32x4.splat(n), out)
+      threefry(columns, i32x4.splat(0), out)
       v128.store(out, toUnit(v128.load(out)))
       put(out, row + <usize>k * 4, K - k, 4)
     }

@@ -2,15 +2,15 @@
 // backend and every number of threads draws the same (engine/random.ts).
 import { normalAt, op, uniformAt } from "../../engine/index.ts"
 
-/** u[n, k] uniform in (0, 1), from row n's stream.  seed (1), stream (N) → u (N, K) */
+/** u[n, k] uniform in (0, 1), from row n's seed and stream alone.  seed (N), stream (N) → u (N, K) */
 export const randomUniform = op({
   name: "randomUniform",
-  sig: "seed:i32(1) stream:i32(N) -> u:(N,K)",
+  sig: "seed:i32(N) stream:i32(N) -> u:(N,K)",
   params: "N K",
   compute({ seed, stream, u }, { N, K }) {
     for (let n = 0; n < N; n++) {
       for (let k = 0; k < K; k++) {
-        u[n * K + k] = uniformAt(seed[0] as number, stream[n] as number, n, k)
+        u[n * K + k] = uniformAt(seed[n] as number, stream[n] as number, 0, k)
       }
     }
   },

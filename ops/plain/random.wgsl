@@ -57,7 +57,7 @@ fn randomUniform(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_
   let n = rowOf(group);
   if (n >= param.N) { return; }
   for (var k = lane; k < param.K; k += 256u) {
-    u[n * param.K + k] = toUnit(threefry(u32(seed[0]), u32(stream[n]), k, n).x);
+    u[n * param.K + k] = toUnit(threefry(u32(seed[n]), u32(stream[n]), k, 0u).x);
   }
 }
 

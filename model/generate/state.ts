@@ -1,0 +1,123 @@
+// What a sequence is on the device: keys and values of its tokens, its last token and where it stands; for
+// one sequence, or several side by side. And the one plan that moves all of them on by a token.
+import {
+  type Backend,
+  bound,
+  bufferOf,
+  itemBytes,
+  type Tensor,
+  type Update,
+} from "../../engine/index.ts"
+import { advance, sample } from "../../ops/index.ts"
+import type { LayerWeights } from "../architecture.ts"
+import { type Decoder, hidden, logitsOf } from "../forward.ts"
+import type { LayerCache, Recorder, Stream } from "../recorder.ts"
+import type { Holder } from "../weights/holder.ts"
+
+/** How keys and values are kept. In f16, a value beyond ±65504 is kept as that. */
+export const cacheDTypes = ["f32", "f16"] as const
+/** Types of numbers in a key-value cache. */
+export type CacheDType = (typeof cacheDTypes)[number]
+
+/** Sizes of a key-value cache: positions in each layer, and what one number takes. */
+export interface CacheOptions {
+  readonly capacity: number
+  readonly cache: CacheDType
+}
+
+/** Memory for keys and values of `capacity` positions in every layer, close to the layer's weights. */
+export function allocateCaches(
+  { config, weights }: Decoder,
+  holder: Holder,
+  { batch, capacity, cache }: CacheOptions & { readonly batch: number },
+): LayerCache[] {
+  return config.keyHeads.map((G, i) => {
+    const shape = [batch, G, capacity, config.headDim] // (B, G, S, E)
+    const near = firstMatrix(weights.layers[i])
+    const [keys, values] = [0, 1].map(() => holder.allocate(shape, cache, near))
+    return { keys: keys as Tensor, values: values as Tensor }
+  })
+}
+
+const firstMatrix = (layer: LayerWeights = {}): Tensor | undefined =>
+  Object.values(layer).find((part) => "outputs" in part)?.weight
+
+/** Updates that put a call's keys and values into the caches. */
+export const cacheUpdates = (caches: readonly LayerCache[], now: readonly LayerCache[]): Update[] =>
+  caches.flatMap(({ keys, values }, i): Update[] => [
+    [keys, now[i]?.keys as Tensor],
+    [values, now[i]?.values as Tensor],
+  ])
+
+/** Where a sequence lies on the device. */
+export interface SequenceState {
+  readonly caches: readonly LayerCache[]
+  readonly token: Tensor // i32 (1): the last token chosen, the next to be read
+  // Both are advanced on the device after every run that chooses a token.
+  readonly position: Tensor // i32 (1): of the first token that a run reads
+  readonly next: Tensor // i32 (1): of the token that a run chooses
+  readonly controls: Tensor // (1, 3)
+  readonly seed: Tensor // i32 (1)
+}
+
+/** States of `batch` sequences, side by side: (B) for each (1). */
+export function allocateStates(
+  decoder: Decoder,
+  held: Holder,
+  batch: number,
+  options: CacheOptions,
+): SequenceState {
+  const numbers = () => held.allocate([batch], "i32")
+  return {
+    caches: allocateCaches(decoder, held, { batch, ...options }),
+    ...{ token: numbers(), position: numbers(), next: numbers(), seed: numbers() },
+    controls: held.allocate([batch, 3]),
+  }
+}
+
+/** Reads the chosen token of every sequence into its cache, and chooses the next ones. */
+export function recordDecode(decoder: Decoder, state: SequenceState): Update[] {
+  const { caches, token, position } = state
+  const now = hidden(decoder, { tokens: token, position, caches })
+  const choice = choose(decoder, now.recorder, now.stream, state)
+  return [...cacheUpdates(caches, now.caches), ...choice]
+}
+
+/** The token after a row of the stream for every sequence, and its place. */
+export function choose(
+  decoder: Decoder,
+  recorder: Recorder,
+  rows: Stream,
+  { token, position, next, controls, seed }: SequenceState,
+): Update[] {
+  const logits = logitsOf(decoder, recorder, rows) // (B, V)
+  const { last, after } = advance(position, next) // i32 (B), i32 (B)
+  return [
+    [token, sample(logits, controls, seed, next)], // i32 (B)
+    [position, last],
+    [next, after],
+  ]
+}
+
+/** Sequence i of several, in their memory. */
+export function stateOf({ caches, ...rest }: SequenceState, i: number): SequenceState {
+  const part = (x: Tensor): Tensor => rowOf(x, i)
+  const { token, position, next, controls, seed } = rest
+  return {
+    caches: caches.map(({ keys, values }) => ({ keys: part(keys), values: part(values) })),
+    ...{ token: part(token), position: part(position), next: part(next) },
+    ...{ controls: part(controls), seed: part(seed) },
+  }
+}
+
+/** Row i of a bound tensor.  (B, …) → (1, …) */
+function rowOf(x: Tensor, i: number): Tensor {
+  const bytes = (x.size / (x.shape[0] as number)) * itemBytes(x.dtype)
+  return bound(bufferOf(x), [1, ...x.shape.slice(1)], x.dtype, offsetOf(x) + i * bytes)
+}
+
+const offsetOf = ({ origin }: Tensor): number => (origin.kind === "bound" ? origin.offset : 0)
+
+/** Writes the values of a bound tensor, wherever in its buffer it lies. */
+export const put = (backend: Backend, x: Tensor, values: ArrayBufferView): void =>
+  backend.write(bufferOf(x), values, offsetOf(x))
