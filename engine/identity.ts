@@ -16,6 +16,7 @@ const identityOp: Op = {
   isProduct: false,
   gpu: [],
   signature: undefined,
+  results: undefined,
   record: ([x]) => newCall(identityOp, [x as Tensor], [x as Tensor], {}, {}),
   meaning: undefined,
   vjp: (_call, cotangents) => cotangents,

@@ -61,7 +61,9 @@ export interface Op {
   readonly isProduct: boolean
   /** Ways to run it on a GPU, of which the first that serves is taken; none, where it has no kernel. */
   readonly gpu: readonly KernelVariant[]
+  /** What its inputs have to be, and its outputs are; undefined where it takes any rank. */
   readonly signature: readonly Slot[] | undefined
+  readonly results: readonly Slot[] | undefined
   /** Checks operands, and adds a call to the graph. Throws RangeError or TypeError naming the op. */
   record(inputs: readonly Tensor[], attrs: Attrs): Call
   /** Outputs of a call in other ops; undefined for plain ones. */
@@ -185,6 +187,7 @@ export function op<const S extends string, const P extends string>(
     isProduct: spec.isProduct ?? false,
     gpu: (spec.gpu ?? []) as readonly unknown[] as readonly KernelVariant[],
     signature: inputs,
+    results: outputs,
     record(operands, attrs) {
       const numbers = Object.entries(attrs).filter(([, v]) => typeof v === "number")
       const sizes = unify(spec.name, signature, operands, Object.fromEntries(numbers) as Sizes)

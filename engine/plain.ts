@@ -55,6 +55,7 @@ export function plain(spec: PlainSpec): Op {
     isProduct: false,
     gpu: spec.gpu ?? [],
     signature: undefined,
+    results: undefined,
     record(inputs, attrs) {
       if (inputs.length !== spec.inputs.length) {
         throw new TypeError(

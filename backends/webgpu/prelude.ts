@@ -1,6 +1,6 @@
 // What stands in front of a kernel's text: its bindings and parameters by name, and how numbers of
 // 16 bits are read and written. Kernels compute in f32; f16, bf16 and u8 are bound as 32-bit words.
-import { type DType, isOwn, isWord, type Op } from "../../engine/index.ts"
+import { type Dim, type DType, isOwn, isWord, type Op } from "../../engine/index.ts"
 import type { Chosen, Taken } from "./choose.ts"
 import type { Feature } from "./options.ts"
 
@@ -27,12 +27,20 @@ export interface Shape {
 /** Names of WGSL's reserved words that parameters have. */
 const reserved: Readonly<Record<string, string>> = { std: "deviation" }
 
+/** Whether an axis is a multiple of 16 whatever the sizes are, as the last one of panels is. */
+const isWhole = ({ symbols, value }: Dim): boolean =>
+  [1, 2, 3].every((size) => {
+    const all = symbols.map((symbol, i) => [symbol, size + i])
+    return value(Object.fromEntries(all)) % 16 === 0
+  })
+
 /** The tensors that an op's kernel binds: inputs, then outputs with memory of their own. */
 export function slotsOf(op: Op, { scalars, fours, wide }: Taken = {}): Shape[] {
   const outputs = op.outputs.filter((name) => isOwn(op, name))
+  const slots = [...(op.signature ?? []), ...(op.results ?? [])]
   return [...op.inputs, ...outputs].map((name) => {
-    const dims = new RegExp(`(?:^| )${name}:[\\w|]*\\((.*?)\\)(?: |$)`).exec(op.text)?.[1] ?? ""
-    const panels = op.signature !== undefined && /(^|,)(16|32\*P)$/.test(dims)
+    const last = slots.find((slot) => slot.name === name)?.dims.at(-1)
+    const panels = last !== undefined && isWhole(last)
     const vectors = panels ? !scalars?.includes(name) : fours?.includes(name)
     return { name, vectors: vectors ?? false, wide: wide?.includes(name) ?? false }
   })

@@ -7,7 +7,7 @@ import { scratch } from "../../backends/wasm/thread.as"
 import {
   blockDepth, blockProduct, blockRows, clear, deliver, gate, keep, keptDepth, kept, sums,
 } from "./matmul.as"
-import { expandBlock } from "./quantized_block.as"
+import { expandBlock, q8Bytes } from "./quantized_block.as"
 import { roundedProduct, roundRow } from "./quantized_row.as"
 import { rstdOf, sumSquares } from "../norm/rmsnorm.as"
 import { lookUntil } from "../shared/stream.as"
@@ -173,7 +173,7 @@ export function embedQuantized(
 // @ts-ignore: decorator
 @inline
 function numberAt(block: usize, output: usize, k: usize, Z: u32): i32 {
-  if (Z === 544) return load<i8>(block + 32 * (k >> 1) + 2 * output + (k & 1))
+  if (Z === q8Bytes) return load<i8>(block + 32 * (k >> 1) + 2 * output + (k & 1))
   const byte = load<u8>(block + 64 * (k >> 3) + 4 * output + (k & 3))
   return <i32>(k & 4 ? byte >> 4 : byte & 15) - 8
 }

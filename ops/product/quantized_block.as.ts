@@ -1,11 +1,19 @@
 // A block of quantized weights, 32 numbers by 16 outputs (quantized_pack.ts), widened to f32.
 
+/** Bytes of a block of 32 numbers by 16 outputs, as blockBytes in quantized_pack.ts. */
+// @ts-ignore: decorator
+@inline
+export const q8Bytes: u32 = 544
+// @ts-ignore: decorator
+@inline
+export const q4Bytes: u32 = 288
+
 /** In memory, not in the code: V8 makes constants anew in every round, and does not pair them. */
 const constants = memory.data<u32>([0x0f, 8, 1, 0x10000])
 
 /** One block into f32 at `to`, (32, 16). */
 export function expandBlock(w: usize, Z: u32, to: usize): void {
-  if (Z === 544) expand8(w, to)
+  if (Z === q8Bytes) expand8(w, to)
   else expand4(w, to)
 }
 

@@ -6,7 +6,7 @@ import { firstRow, panelRows } from "./pack.as"
 import { scratch } from "../../backends/wasm/thread.as"
 import { itemBytes, loadFour, loadOne } from "../shared/half.as"
 import { maxLanes, sumLanes } from "../shared/math.as"
-import { expandBlock } from "./quantized_block.as"
+import { expandBlock, q8Bytes } from "./quantized_block.as"
 
 // Scratch: 32 numbers of one output, then as many whole numbers; a block in f32 further on.
 // @ts-ignore: decorator
@@ -98,7 +98,7 @@ function searched(most: f32): u32 {
 /** Bits of the scale of the 32 numbers. */
 function scaleBits(Z: u32, Search: u32): u32 {
   // Rounded up for q8, so that nothing is cut off.
-  if (Z === 544) return (reinterpret<u32>(largest() / 127) + 0xffff) >> 16
+  if (Z === q8Bytes) return (reinterpret<u32>(largest() / 127) + 0xffff) >> 16
   const most = farthest()
   if (most === 0) return 0
   return Search ? searched(most) : bitsOf(most / -8)
@@ -107,8 +107,8 @@ function scaleBits(Z: u32, Search: u32): u32 {
 /** Numbers over their scale, rounded, within bounds. */
 function round(bits: u32, Z: u32): void {
   const scale = f32x4.splat(reinterpret<f32>(bits ? bits << 16 : 0x3f800000))
-  const bound: f32 = Z === 544 ? 127 : 7
-  const low = f32x4.splat(Z === 544 ? -127 : -8), high = f32x4.splat(bound)
+  const bound: f32 = Z === q8Bytes ? 127 : 7
+  const low = f32x4.splat(Z === q8Bytes ? -127 : -8), high = f32x4.splat(bound)
   for (let at: usize = 0; at < 128; at += 16) {
     const quotient = f32x4.nearest(f32x4.div(v128.load(numbers() + at), scale))
     const within = f32x4.max(f32x4.min(quotient, high), low)
@@ -119,7 +119,7 @@ function round(bits: u32, Z: u32): void {
 /** Puts the whole numbers of output n in their places in a block. */
 function place(w: usize, n: usize, Z: u32): void {
   let from = wholes()
-  if (Z === 544) {
+  if (Z === q8Bytes) {
     for (let to = w + 2 * n, end = to + 512; to < end; to += 32, from += 8) {
       store<u8>(to, <u8>load<i32>(from))
       store<u8>(to, <u8>load<i32>(from, 4), 1)

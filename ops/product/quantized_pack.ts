@@ -30,7 +30,9 @@ interface Matrix {
 
 /** What is wrong with the sizes of a quantized matrix, if anything. */
 export function misfit({ N, K, P, C, Z, Halves }: Matrix): string | undefined {
-  if (Z !== blockBytes.q8 && Z !== blockBytes.q4) return `blocks have 544 or 288 bytes, not ${Z}`
+  if (Z !== blockBytes.q8 && Z !== blockBytes.q4) {
+    return `blocks have ${Object.values(blockBytes).join(" or ")} bytes, not ${Z}`
+  }
   if (blocksOf(K) !== C) return `K ${K} takes ${blocksOf(K)} blocks, C is ${C}`
   if (N % Halves === 0 && panelsOf(N, Halves) === P) return undefined
   return `N ${N} in ${Halves} parts takes ${panelsOf(N, Halves)} panels, P is ${P}`

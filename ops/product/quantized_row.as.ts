@@ -4,6 +4,7 @@
 // over the blocks come from memory and go back to it in adjacent pairs: V8 can fuse those.
 // q4 uses the dot product of 8-bit numbers by 7-bit ones where the build has it: the half bytes 0 …
 // 15 are the 7-bit numbers, the sum starts at −8·Σx. Elsewhere 16-bit ones give the same integers.
+import { q4Bytes, q8Bytes } from "./quantized_block.as"
 import { madd } from "../shared/simd.as"
 import { isFirstInPage, lookAhead } from "../shared/stream.as"
 
@@ -28,7 +29,7 @@ function relaxedDot(): bool {
 // @ts-ignore: decorator
 @inline
 function recordBytes(Z: u32): usize {
-  return Z === 288 && relaxedDot() ? 40 : 72
+  return Z === q4Bytes && relaxedDot() ? 40 : 72
 }
 
 /** Rounds 32 numbers at x into a record, in the order in which the format's product takes them. */
@@ -41,7 +42,7 @@ function roundBlock(x: usize, to: usize, Z: u32): void {
   let sum = i32x4.splat(0)
   for (let i: usize = 0; i < 128; i += 32) {
     let a = wholes(v128.load(x + i), factor), b = wholes(v128.load(x + i, 16), factor)
-    if (Z === 288) {
+    if (Z === q4Bytes) {
       sum = i32x4.add(sum, i32x4.add(a, b))
       if (relaxedDot()) {
         const short = i16x8.narrow_i32x4_s(a, b)
@@ -110,7 +111,7 @@ export function roundRow(
 export function roundedProduct(
   a: usize, w: usize, until: usize, c: usize, blocks: u32, Z: u32,
 ): void {
-  if (Z === 544) row8(a, w, until, c, blocks)
+  if (Z === q8Bytes) row8(a, w, until, c, blocks)
   else if (relaxedDot()) row4(a, w, until, c, blocks)
   else row4Exact(a, w, until, c, blocks)
 }
@@ -130,10 +131,10 @@ function dot(sum: v128, w: v128, x: v128): v128 {
 }
 
 function row8(a: usize, w: usize, until: usize, c: usize, blocks: u32): void {
-  const end = w + <usize>blocks * 544
+  const end = w + <usize>blocks * q8Bytes
   let s0 = v128.load(c), s1 = v128.load(c, 16), s2 = v128.load(c, 32), s3 = v128.load(c, 48)
   while (w < end) {
-    if (isFirstInPage(w, 544)) lookAhead(w, until, c + 128)
+    if (isFirstInPage(w, q8Bytes)) lookAhead(w, until, c + 128)
     let x = v128.load32_splat(a)
     let i0 = i32x4.dot_i16x8_s(v128.load8x8_s(w), x)
     let i1 = i32x4.dot_i16x8_s(v128.load8x8_s(w, 8), x)
@@ -190,7 +191,7 @@ function row8(a: usize, w: usize, until: usize, c: usize, blocks: u32): void {
     s2 = scaled(i2, v128.load16x4_u(w, 528), scale, s2)
     s3 = scaled(i3, v128.load16x4_u(w, 536), scale, s3)
     a += 72
-    w += 544
+    w += q8Bytes
   }
   v128.store(c, s0); v128.store(c, s1, 16); v128.store(c, s2, 32); v128.store(c, s3, 48)
 }
@@ -208,11 +209,11 @@ function upper(u: v128, mask: v128): v128 {
 }
 
 function row4(a: usize, w: usize, until: usize, c: usize, blocks: u32): void {
-  const end = w + <usize>blocks * 288
+  const end = w + <usize>blocks * q4Bytes
   const mask = v128.load32_splat(masks)
   let s0 = v128.load(c), s1 = v128.load(c, 16), s2 = v128.load(c, 32), s3 = v128.load(c, 48)
   while (w < end) {
-    if (isFirstInPage(w, 288)) lookAhead(w, until, c + 128)
+    if (isFirstInPage(w, q4Bytes)) lookAhead(w, until, c + 128)
     const start = v128.load32_splat(a, 36)
     let i0 = start, i1 = start, i2 = start, i3 = start
     let x = v128.load32_splat(a), y = v128.load32_splat(a, 4)
@@ -245,18 +246,18 @@ function row4(a: usize, w: usize, until: usize, c: usize, blocks: u32): void {
     s2 = scaled(i2, v128.load16x4_u(w, 272), scale, s2)
     s3 = scaled(i3, v128.load16x4_u(w, 280), scale, s3)
     a += 40
-    w += 288
+    w += q4Bytes
   }
   v128.store(c, s0); v128.store(c, s1, 16); v128.store(c, s2, 32); v128.store(c, s3, 48)
 }
 
 // Lanes of 16 bits hold numbers k, k + 4, k + 1, k + 5 of an output, or as many from k + 2 on.
 function row4Exact(a: usize, w: usize, until: usize, c: usize, blocks: u32): void {
-  const end = w + <usize>blocks * 288
+  const end = w + <usize>blocks * q4Bytes
   const mask = v128.load32_splat(masks, 4)
   let s0 = v128.load(c), s1 = v128.load(c, 16), s2 = v128.load(c, 32), s3 = v128.load(c, 48)
   while (w < end) {
-    if (isFirstInPage(w, 288)) lookAhead(w, until, c + 128)
+    if (isFirstInPage(w, q4Bytes)) lookAhead(w, until, c + 128)
     const start = v128.load32_splat(a, 68)
     let i0 = start, i1 = start, i2 = start, i3 = start
     for (const last = w + 256; w < last; w += 64, a += 16) {
