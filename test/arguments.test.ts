@@ -32,8 +32,8 @@ const x = openelm.constant([1, 2], [2])
 const buffer = backend.alloc(8)
 const update = [openelm.bound(buffer, [2]), x] as const
 const settings = await openelm.trainingSettings({
-  ...{ layers: 1, dim: 32, head_dim: 16, data: dataFile, out: join(dir, "run") },
-  ...{ tokenizer: "byte", steps: 1, warmup_steps: 0 },
+  ...{ layers: 1, dim: 32, headDim: 16, data: dataFile, out: join(dir, "run") },
+  ...{ tokenizer: "byte", steps: 1, warmupSteps: 0 },
 })
 
 interface Called {

@@ -19,28 +19,28 @@ function write(name: string, text: string): string {
 
 t.test("defaults are the original's, and others where documents are packed", async (t) => {
   const { sources, root, tokenizer, ...rest } = await loadDataConfig({ sources: ["a.txt"] })
-  t.same(sources, [{ file_name: "a.txt", text_key: "text", documents: "file" }])
+  t.same(sources, [{ fileName: "a.txt", textKey: "text", documents: "file" }])
   t.same([root, tokenizer], [process.cwd(), undefined])
   t.same(rest, {
     validation: [],
-    hold_out: 0,
-    sequence_length: 2048,
-    words_per_piece: 2048,
-    min_characters: 200,
-    min_tokens: 256,
-    reader_chunk_size: 1024,
-    shuffle_data: true,
+    holdOut: 0,
+    sequenceLength: 2048,
+    wordsPerPiece: 2048,
+    minCharacters: 200,
+    minTokens: 256,
+    readerChunkSize: 1024,
+    shuffleData: true,
     seed: 0,
     normalisation: "ftfy",
     pack: false,
-    shuffle_windows: 1024,
-    on_error: "stop",
+    shuffleWindows: 1024,
+    onError: "stop",
     workers: 1,
     interleave: 1,
-    shard_by: "files",
+    shardBy: "files",
   })
-  const packed = await loadDataConfig({ sources: ["a.txt"], pack: true, min_tokens: 5 })
-  t.match(packed, { min_characters: 0, min_tokens: 5, shard_by: "documents" })
+  const packed = await loadDataConfig({ sources: ["a.txt"], pack: true, minTokens: 5 })
+  t.match(packed, { minCharacters: 0, minTokens: 5, shardBy: "documents" })
 })
 
 t.test("YAML: merge keys, paths from the file's folder, a section of a larger file", async (t) => {
@@ -58,7 +58,7 @@ data:
   )
   const config = await loadDataConfig(path)
   t.same([config.root, config.tokenizer], [join(dir, "books"), join(dir, "own.model")])
-  t.match(config.sources[0], { text_key: "content", documents: "lines" })
+  t.match(config.sources[0], { textKey: "content", documents: "lines" })
   mkdirSync(join(dir, "books"))
   for (const name of ["b-008.txt", "b-009.txt", "b-010.txt", "c.jsonl", ".d.txt", "e.png"]) {
     writeFileSync(join(dir, "books", name), "text")
@@ -88,11 +88,11 @@ optim: { name: adamw }
 `,
   )
   t.match(await loadDataConfig(path), {
-    sequence_length: 512,
-    min_tokens: 128,
-    min_characters: 100,
+    sequenceLength: 512,
+    minTokens: 128,
+    minCharacters: 100,
     tokenizer: join(dir, "llama.model"),
-    sources: [{ text_key: "content", file_id_range: [0, 3] }],
+    sources: [{ textKey: "content", fileIdRange: [0, 3] }],
   })
 })
 
@@ -101,10 +101,10 @@ t.test("the published sources", async (t) => {
   const counts: Record<string, number> = {}
   for (const name of readdirSync(folder)) {
     const config = await loadDataConfig(join(folder, name))
-    t.match(config, { sequence_length: 2048, min_tokens: 256, min_characters: 200, pack: false })
-    const files = await filesOf({ ...config, on_error: "skip" }, "train")
+    t.match(config, { sequenceLength: 2048, minTokens: 256, minCharacters: 200, pack: false })
+    const files = await filesOf({ ...config, onError: "skip" }, "train")
     counts[name] = files.length
-    const [, width] = /file_id:0(\d)d/.exec(config.sources[0]?.file_name ?? "") ?? []
+    const [, width] = /file_id:0(\d)d/.exec(config.sources[0]?.fileName ?? "") ?? []
     t.match(basename(files[0]?.path ?? ""), "0".repeat(Number(width)), name)
   }
   const [pile, refinedweb, redpajama, dolma] = [1650, 5534, 100 + 1 + 98 + 1 + 1 + 1024, 258]
@@ -124,10 +124,10 @@ t.test("what is wrong is said by name", async (t) => {
     [{}, /^data: sources is missing. Add it$/, "TypeError"],
     [{ sources: [] }, /^data: sources is \[\], expected a list with at least one/, "RangeError"],
     [{ sources: [7] }, /^data: sources\[0\] is 7, expected a path, or an object/, "TypeError"],
-    [{ sources: [{}] }, /^data: sources\[0\]\.file_name is missing/, "TypeError"],
+    [{ sources: [{}] }, /^data: sources\[0\]\.fileName is missing/, "TypeError"],
     [
-      { sources: [{ file_name: "a{file_id}.txt", file_id_range: [3, 3] }] },
-      /sources\[0\]\.file_id_range is \[3, 3\], expected two whole numbers \[a, b\), a below b/,
+      { sources: [{ fileName: "a{file_id}.txt", fileIdRange: [3, 3] }] },
+      /sources\[0\]\.fileIdRange is \[3, 3\], expected two whole numbers \[a, b\), a below b/,
       "RangeError",
     ],
     [{ sources: ["a.txt"], min_token: 3 }, /^data: there is no field min_token/, "RangeError"],
@@ -150,6 +150,21 @@ t.test("what is wrong is said by name", async (t) => {
   for (const [options, message, name] of wrong) {
     await t.rejects(loadDataConfig(options as DataOptions), { message, name })
   }
+  await t.rejects(loadDataConfig({ sources: ["a.txt"], on_error: "skip" } as never), {
+    message: "data: there is no field on_error. It is onError",
+  })
+  const spelled = async (text: string, message: RegExp) =>
+    t.rejects(loadDataConfig(write("spelled.yaml", text)), { name: "RangeError", message })
+  await spelled(
+    "sources: [a]\nonError: skip\n",
+    /yaml: there is no field onError\. .* it is on_error$/,
+  )
+  await spelled("sources: [a]\nhold_out: 2\n", /spelled\.yaml: hold_out is 2, expected a number/)
+  await spelled("sources: [a]\non_errors: skip\n", /no field on_errors\. Check its name/)
+  await spelled(
+    "sources: [{ file_name: 'a{file_id}' }]\n",
+    /spelled\.yaml: file_name is "a\{file_id\}", expected a file_id_range beside it/,
+  )
   const yaml = write("bad.yaml", "sources:\n  - a.txt\n  b: [\n")
   await t.rejects(loadDataConfig(yaml), {
     name: "SyntaxError",
@@ -161,12 +176,15 @@ t.test("what is wrong is said by name", async (t) => {
 t.test("files that are not there, and options that make no sense", async (t) => {
   const next = (source: object | string, options = {}): Promise<unknown> =>
     textPipeline({ sources: [source], root: dir, tokenizer: "byte" } as DataOptions, options).next()
-  await t.rejects(next("none.txt"), /Cannot read .*none\.txt: no such file. Check file_name/)
+  await t.rejects(
+    next("none.txt"),
+    /Cannot read .*none\.txt: no such file. Check the names and the root/,
+  )
   await t.rejects(next("a.doc"), /Cannot read .*a\.doc: no such file/)
   const binary = Uint8Array.from([0x4d, 0x5a, 0xff, 0xfe])
   await t.rejects(next(write("a.doc", binary as never)), /a\.doc line 1 is not UTF-8 text/)
-  await t.rejects(next({ file_name: "{file_id}.txt" }), /expected a file_id_range beside it/)
-  await t.rejects(next({ file_name: "{id}.txt" }), /expected no braces but \{file_id\}/)
+  await t.rejects(next({ fileName: "{file_id}.txt" }), /expected a fileIdRange beside it/)
+  await t.rejects(next({ fileName: "{id}.txt" }), /expected no braces but \{file_id\}/)
   await t.rejects(next("x.txt", { split: "validation" }), /names no validation sources/)
   await t.rejects(next("x.txt", { rank: 2, worldSize: 2 }), /rank is 2, expected an integer from 0/)
   const path = write("x.txt", "some text")
@@ -181,10 +199,10 @@ t.test("validation is read once, in order, by nobody twice", async (t) => {
     validation: paths,
     root: dir,
     tokenizer: "byte",
-    sequence_length: 40,
-    min_tokens: 0,
-    min_characters: 0,
-    words_per_piece: 20,
+    sequenceLength: 40,
+    minTokens: 0,
+    minCharacters: 0,
+    wordsPerPiece: 20,
   }
   for (const pack of [false, true]) {
     for (const workers of [0, 2]) {

@@ -28,8 +28,8 @@ const itemsOf = async (path: string, key = "text"): Promise<Item[]> => {
 const textsOf = async (path: string, key = "text"): Promise<string[]> =>
   (await itemsOf(path, key)).map((item) => ("text" in item ? item.text : item.error.message))
 
-const names = async (sources: DataOptions["sources"], on_error: "stop" | "skip" = "stop") => {
-  const config = await loadDataConfig({ sources, root: dir, on_error })
+const names = async (sources: DataOptions["sources"], onError: "stop" | "skip" = "stop") => {
+  const config = await loadDataConfig({ sources, root: dir, onError })
   return (await filesOf(config, "train")).map(({ path }) => path.slice(dir.length + 1))
 }
 
@@ -106,15 +106,15 @@ t.test("a pipe is no source of data", { skip: process.platform === "win32" }, as
 })
 
 t.test("numbers of files are bounded, and nothing is made of those beyond", async (t) => {
-  const numbered = (file_name: string, to: number) => [
-    { file_name, file_id_range: [0, to] as [number, number] },
+  const numbered = (fileName: string, to: number) => [
+    { fileName, fileIdRange: [0, to] as [number, number] },
   ]
-  for (const on_error of ["stop", "skip"] as const) {
-    await t.rejects(names(numbered("{file_id}.txt", 1e9), on_error), {
+  for (const onError of ["stop", "skip"] as const) {
+    await t.rejects(names(numbered("{file_id}.txt", 1e9), onError), {
       message:
-        /^data: file_id_range is \[0, 1000000000\] of "\{file_id\}\.txt", expected at most 131072/,
+        /^data: fileIdRange is \[0, 1000000000\] of "\{file_id\}\.txt", expected at most 131072/,
     })
-    await t.rejects(names(numbered("{file_id:0400000000d}.txt", 2), on_error), {
+    await t.rejects(names(numbered("{file_id:0400000000d}.txt", 2), onError), {
       message: /expected at most 20 digits in "\{file_id:0400000000d\}"/,
     })
   }

@@ -14,7 +14,7 @@ t.teardown(() => rmSync(dir, { recursive: true }))
 
 const T = 32
 const model = fixture("data/tiny.model")
-const base = { tokenizer: model, sequence_length: T, pack: true, workers: 0, normalisation: "none" }
+const base = { tokenizer: model, sequenceLength: T, pack: true, workers: 0, normalisation: "none" }
 
 /** Text of so many words, some of them empty, some with line breaks. */
 function textOf(words: number, seed: number): string {
@@ -61,26 +61,26 @@ t.test("each token of each document is there once an epoch, in order", async (t)
   const want = documents
     .filter((text) => text !== "")
     .flatMap((text) => tokenizer.encode(text, { bos: true, eos: true }))
-  const samples = await all({ shuffle_windows: 1 })
+  const samples = await all({ shuffleWindows: 1 })
   const stream = streamOf(samples, tokenizer.padId)
   t.same(
     stream.map(({ id }) => id),
     want,
   )
-  const shuffled = await all({ shuffle_windows: 5 })
+  const shuffled = await all({ shuffleWindows: 5 })
   const row = ({ inputs }: Sample): string => inputs.join()
   t.not(shuffled.map(row).join(), samples.map(row).join())
   t.same(shuffled.map(row).sort(), samples.map(row).sort())
   const blocks = [shuffled, samples].map((list) => list.slice(0, 5).map(row).sort())
   t.same(blocks[0], blocks[1], "windows stay in their block")
-  const twice = await all({ shuffle_windows: 1 }, { epochs: 2 })
+  const twice = await all({ shuffleWindows: 1 }, { epochs: 2 })
   const two = streamOf(twice, tokenizer.padId).map(({ id }) => id)
   t.same(two, [...want, ...want])
 })
 
 t.test("documents are kept apart", async (t) => {
   const { padId, bosId, eosId } = await loadTokenizer(model)
-  const samples = await all({ shuffle_windows: 3 })
+  const samples = await all({ shuffleWindows: 3 })
   for (const [n, { inputs, targets, starts = [] }] of samples.entries()) {
     const end = inputs.includes(padId) ? inputs.indexOf(padId) : T
     const isRight = Array.from(inputs, (id, i) => {
@@ -100,13 +100,13 @@ t.test("short documents are left out where limits say so", async (t) => {
   const lengths = documents.map((text) => tokenizer.encode(text, { bos: true, eos: true }).length)
   const kept = documents.filter((_, i) => (lengths[i] as number) >= 60)
   // Pieces of three words: a document is judged whole all the same.
-  const samples = await all({ min_tokens: 60, shuffle_windows: 1, words_per_piece: 3 })
+  const samples = await all({ minTokens: 60, shuffleWindows: 1, wordsPerPiece: 3 })
   const starts = streamOf(samples, tokenizer.padId).filter(({ isStart }) => isStart)
   t.equal(starts.length, kept.length)
   t.same(new Set(starts.map(({ id }) => id)), new Set([tokenizer.bosId]))
   await t.rejects(
-    all({ min_characters: 5000 }),
-    /no sample: .* min_characters 5000 or min_tokens 0/,
+    all({ minCharacters: 5000 }),
+    /no sample: .* 5000 characters or 0 tokens, the least/,
   )
   const empty = join(dir, "empty.txt")
   writeFileSync(empty, "")
@@ -119,7 +119,7 @@ t.test("a book is one text, in one share or in several", async (t) => {
   writeFileSync(book, text)
   for (const name of [model, "byte"]) {
     const tokenizer = await loadTokenizer(name)
-    const changed = { sources: [book], tokenizer: name, words_per_piece: 10, shuffle_windows: 1 }
+    const changed = { sources: [book], tokenizer: name, wordsPerPiece: 10, shuffleWindows: 1 }
     const whole = streamOf(await all(changed), tokenizer.padId).map(({ id }) => id)
     t.same([whole[0], whole.at(-1)], [tokenizer.bosId, tokenizer.eosId])
     t.equal(tokenizer.decode(whole), text, name)
@@ -144,7 +144,7 @@ t.test("files can be shared out instead", async (t) => {
     writeFileSync(path, textOf(50, 20 + i))
     return path
   })
-  const changed = { sources: files, shard_by: "files", shuffle_windows: 1, shuffle_data: false }
+  const changed = { sources: files, shardBy: "files", shuffleWindows: 1, shuffleData: false }
   const whole = await all(changed)
   const { padId, bosId } = await loadTokenizer(model)
   const beginnings = (samples: readonly Sample[]): number =>

@@ -15,6 +15,7 @@ import {
   type Sample,
   textPipeline,
 } from "../train/data/index.ts"
+import { fromFile } from "../train/spelling.ts"
 import { fixture, fixtureJson } from "./fixtures.ts"
 
 interface Expected {
@@ -29,14 +30,14 @@ const golden = fixtureJson("data/pipeline.json")
 const { settings, pad_token_id: padId } = golden
 
 const config: DataOptions = {
-  sources: golden.datasets,
+  sources: fromFile({ sources: golden.datasets }, "golden").sources as DataOptions["sources"],
   root: fixture("data/files"),
   tokenizer: fixture("data/tiny.model"),
-  sequence_length: settings.sequence_length,
-  min_tokens: settings.min_tokens_per_text,
-  min_characters: settings.min_characters_per_text,
-  words_per_piece: settings.document_split_size,
-  reader_chunk_size: settings.reader_chunk_size,
+  sequenceLength: settings.sequence_length,
+  minTokens: settings.min_tokens_per_text,
+  minCharacters: settings.min_characters_per_text,
+  wordsPerPiece: settings.document_split_size,
+  readerChunkSize: settings.reader_chunk_size,
   seed: settings.random_seed,
   workers: 0,
 }
@@ -85,7 +86,7 @@ t.test("files are opened in the original's order", async (t) => {
   const nameOf = ({ path }: { path: string }): string => path.replace(/.*\//, "")
   for (const [name, run] of Object.entries(golden.runs)) {
     const { shuffled_file_list, files_opened_in_order } = run as Record<string, string[]>
-    const whole = { ...checked, shard_by: "documents" as const }
+    const whole = { ...checked, shardBy: "documents" as const }
     const all = fileOrder(files, whole, { rank: 0, world: 1, split: "train" })
     t.same(all(0).map(nameOf), shuffled_file_list)
     const [, rank = 0, world = 1] = (/(\d+)_of_(\d+)/.exec(name) ?? []).map(Number)
@@ -105,7 +106,7 @@ t.test("two workers take turns with what ranks 0 and 1 of 2 have", async (t) => 
 
 const modes: readonly (readonly [string, Partial<DataOptions>])[] = [
   ["piece by piece", {}],
-  ["packed", { pack: true, shuffle_windows: 7, min_tokens: 30, min_characters: 100 }],
+  ["packed", { pack: true, shuffleWindows: 7, minTokens: 30, minCharacters: 100 }],
 ]
 
 for (const [mode, changed] of modes) {
@@ -139,7 +140,7 @@ t.test("a state of other settings is refused", async (t) => {
   await whole.next()
   const state = whole.state()
   await t.rejects(
-    first(1, { state }, { sequence_length: 50 }),
+    first(1, { state }, { sequenceLength: 50 }),
     /of 48 tokens .*, now .* of 50 tokens/,
   )
   await t.rejects(first(1, { state, workers: 2 }), /state is of another pipeline: 1 workers, now 2/)
@@ -186,10 +187,10 @@ t.test("damage that is skipped is counted once, wherever a run goes on", async (
   const shared = {
     sources: [dir],
     tokenizer: "byte",
-    sequence_length: 40,
-    on_error: "skip",
+    sequenceLength: 40,
+    onError: "skip",
   } as const
-  const small = { words_per_piece: 6, min_tokens: 0, min_characters: 0, shuffle_windows: 3 }
+  const small = { wordsPerPiece: 6, minTokens: 0, minCharacters: 0, shuffleWindows: 3 }
   for (const pack of [false, true]) {
     const run = async (state?: PipelineState): Promise<[Sample[], PipelineState[], number]> => {
       const given = { ...shared, ...small, pack, workers: 0 }

@@ -147,7 +147,12 @@ t.test("text as one document, paragraphs or lines", async (t) => {
 const damage: readonly (readonly [string, string | Uint8Array, RegExp, number])[] = [
   ["l.jsonl", `${json}{"text": "cut`, /l\.jsonl line 51 is not JSON: Unterminated string/, 50],
   ["m.jsonl", `[1]\n${json}`, /m\.jsonl line 1 is \[1\], expected an object/, 50],
-  ["n.jsonl", `${json}{"txt": ""}\n`, /line 51 has no "text", only \["txt"\]\. Set text_key/, 50],
+  [
+    "n.jsonl",
+    `${json}{"txt": ""}\n`,
+    /line 51 has no "text", only \["txt"\]\. Set the text key/,
+    50,
+  ],
   ["o.jsonl", `{"text": 5}\n${json}`, /o\.jsonl line 1: "text" is 5, expected a text/, 50],
   [
     "p.jsonl",
@@ -173,9 +178,9 @@ for (const [name, content, message, left] of damage) {
     const config: DataOptions = {
       sources: [write(name, content)],
       tokenizer: "byte",
-      sequence_length: 64,
-      min_characters: 0,
-      min_tokens: 0,
+      sequenceLength: 64,
+      minCharacters: 0,
+      minTokens: 0,
       workers: 0,
     }
     const read = async (changed: Partial<DataOptions>): Promise<unknown[]> => {
@@ -189,10 +194,10 @@ for (const [name, content, message, left] of damage) {
     await t.rejects(read({}), message)
     await t.rejects(read({ workers: 1 }), message, "from a thread")
     if (left === 0) {
-      await t.rejects(read({ on_error: "skip" }), /an epoch of the data has no sample/)
+      await t.rejects(read({ onError: "skip" }), /an epoch of the data has no sample/)
     } else {
-      t.same(await read({ on_error: "skip" }), [true, 1, 1, true])
-      t.same(await read({ on_error: "skip", workers: 1 }), [true, 1, 1, true])
+      t.same(await read({ onError: "skip" }), [true, 1, 1, true])
+      t.same(await read({ onError: "skip", workers: 1 }), [true, 1, 1, true])
     }
   })
 }

@@ -26,7 +26,7 @@ async function wordsOf(data: DataOptions, split: "train" | "validation"): Promis
     tokenizer: "byte",
     workers: 0,
     normalisation: "none",
-    sequence_length: 64,
+    sequenceLength: 64,
   } as const
   for await (const { inputs } of textPipeline({ ...options, ...data }, { split, epochs: 1 })) {
     bytes.push(...[...inputs].map((id) => (id < 256 ? id : 32)))
@@ -40,13 +40,13 @@ for (const [name, file] of Object.entries({ "one long document": long, "many sho
       const data = {
         sources: [file],
         pack,
-        words_per_piece: 8,
-        min_tokens: 0,
-        min_characters: 0,
-        shuffle_windows: 1,
-        hold_out: 0.1,
+        wordsPerPiece: 8,
+        minTokens: 0,
+        minCharacters: 0,
+        shuffleWindows: 1,
+        holdOut: 0.1,
       }
-      const whole = new Set(await wordsOf({ ...data, hold_out: 0 }, "train"))
+      const whole = new Set(await wordsOf({ ...data, holdOut: 0 }, "train"))
       // Words at the cuts of windows are in two parts; whole ones are told by what there is.
       const [train, held] = [
         (await wordsOf(data, "train")).filter((w) => whole.has(w)),
@@ -62,7 +62,7 @@ for (const [name, file] of Object.entries({ "one long document": long, "many sho
 }
 
 t.test("sources of their own come before what is held out", async (t) => {
-  const data = { sources: [long], validation: [short], hold_out: 0.5, pack: true }
+  const data = { sources: [long], validation: [short], holdOut: 0.5, pack: true }
   const whole = await wordsOf({ sources: [long], pack: true }, "train")
   t.same(await wordsOf(data, "train"), whole)
 })
@@ -76,8 +76,8 @@ t.test("a run validates on a file, a part, or not at all", async (t) => {
       ),
     )
   t.match(await settings(short), { validation: [short], sources: [long] })
-  t.match(await settings(0.1), { hold_out: 0.1 })
-  t.notOk((await settings(0)).hold_out)
+  t.match(await settings(0.1), { holdOut: 0.1 })
+  t.notOk((await settings(0)).holdOut)
   const both = { model: "270M", data: { sources: [long] }, validation: short }
   t.throws(() => checkSettings(both, "x"), /validation is a path, and data names its own/)
   t.throws(

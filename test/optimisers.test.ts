@@ -135,13 +135,13 @@ t.test("a run by sgd resumes to the bit", async (t) => {
       ...{
         layers: 1,
         dim: 32,
-        head_dim: 16,
-        sequence_length: 16,
-        batch_size: 2,
+        headDim: 16,
+        sequenceLength: 16,
+        batchSize: 2,
         tokenizer: "byte",
       },
-      ...{ data: join(dir, "a.txt"), validation: 0, steps, save_every: 2, optimiser: "sgd" },
-      ...{ lr: 0.01, min_lr: 0.01, warmup_steps: 0, sample_every: 0, out: join(dir, out) },
+      ...{ data: join(dir, "a.txt"), validation: 0, steps, saveEvery: 2, optimiser: "sgd" },
+      ...{ lr: 0.01, minLr: 0.01, warmupSteps: 0, sampleEvery: 0, out: join(dir, out) },
     })
     const { checkpoint } = await train(settings, { backend, ...(resume && { resume }) })
     const files = ["model.safetensors", "optimizer.safetensors"]

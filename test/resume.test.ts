@@ -28,23 +28,23 @@ const documents = join(dir, "documents.jsonl")
 const texts = Array.from({ length: 90 }, (_, n) => JSON.stringify({ text: documentOf(n) }))
 writeFileSync(documents, texts.join("\n"))
 
-const packed = { sources: [documents], pack: true, shuffle_windows: 16, normalisation: "none" }
+const packed = { sources: [documents], pack: true, shuffleWindows: 16, normalisation: "none" }
 const tiny = {
   layers: 2,
   dim: 32,
-  head_dim: 16,
-  queries_per_key: 1,
-  ffn_divisor: 16,
+  headDim: 16,
+  queriesPerKey: 1,
+  ffnDivisor: 16,
   tokenizer: "byte",
   data: packed,
-  sequence_length: 32,
-  batch_size: 4,
+  sequenceLength: 32,
+  batchSize: 4,
   steps: 12,
-  warmup_steps: 3,
+  warmupSteps: 3,
   lr: 0.01,
-  eval_every: 0,
-  sample_every: 0,
-  save_every: 4,
+  evalEvery: 0,
+  sampleEvery: 0,
+  saveEvery: 4,
   keep: 100,
   prompt: "the ",
 }
@@ -57,7 +57,7 @@ async function run(out: string, changes: object, more: Partial<RunOptions> = {},
   const control = new AbortController()
   await using backend = await open("wasm", { threads: 1 })
   let left = stopAfter
-  return await train(settingsOf(out, { log_every: 1, ...changes }), {
+  return await train(settingsOf(out, { logEvery: 1, ...changes }), {
     backend,
     signal: control.signal,
     onMetrics: () => {
@@ -72,10 +72,10 @@ const filesOf = (checkpoint: string | undefined) =>
     readFileSync(join(checkpoint as string, name)),
   )
 
-const unpacked = { sources: [documents], min_tokens: 60, min_characters: 40, workers: 2 }
+const unpacked = { sources: [documents], minTokens: 60, minCharacters: 40, workers: 2 }
 const kinds: Record<string, object> = {
   bf16: { dtype: "bf16" },
-  "bf16-parts": { dtype: "bf16", accumulation: 2, accumulate: "sum", checkpoint_activations: true },
+  "bf16-parts": { dtype: "bf16", accumulation: 2, accumulate: "sum", checkpointActivations: true },
   unpacked: { accumulation: 4, data: unpacked },
 }
 
@@ -98,11 +98,11 @@ for (const [kind, changes] of Object.entries(kinds)) {
 }
 
 t.test("samples of text never end a run", async (t) => {
-  const samples = { steps: 4, sample_every: 1, sample_tokens: 20, save_every: 0 }
+  const samples = { steps: 4, sampleEvery: 1, sampleTokens: 20, saveEvery: 0 }
   const kinds = {
     "last seed": { seed: 2 ** 32 - 1 },
-    "rows without a piece": { vocab_size: 400 },
-    "no room": { sequence_length: 1, batch_size: 64 },
+    "rows without a piece": { vocabSize: 400 },
+    "no room": { sequenceLength: 1, batchSize: 64 },
     "empty prompt": { prompt: "" },
   }
   for (const [kind, changes] of Object.entries(kinds)) {

@@ -125,7 +125,7 @@ t.test("every field of a state is checked before anything goes on with it", asyn
   t.match(odd.stderr, /state\.json: state: places\[0\]\.block is "x", expected a whole number/)
   writeFileSync(path, JSON.stringify(sound))
   const tokenizer = await loadTokenizer("byte")
-  const options = { sources: [text], pack: true, sequence_length: 32, interleave: 2, seed: 0 }
+  const options = { sources: [text], pack: true, sequenceLength: 32, interleave: 2, seed: 0 }
   const goOn = async (data: object) => {
     const pipeline = textPipeline({ ...options, workers: 0 }, { tokenizer, state: data as never })
     await pipeline.next()

@@ -139,9 +139,9 @@ t.test("options and rates that f32 does not hold are refused", async (t) => {
 })
 
 t.test("settings of a run that f32 does not hold are refused before it begins", (t) => {
-  const whole = { layers: 1, dim: 16, steps: 1, warmup_steps: 0 }
-  const wrong = { lr: [1e39, 1e-46, 4e-9], min_lr: [1e39], warmup_init_lr: [1e39], eps: [1e-46] }
-  const more = { weight_decay: [1e39], clip: [1e-46], z_loss: [1e39], label_smoothing: [1 - 1e-9] }
+  const whole = { layers: 1, dim: 16, steps: 1, warmupSteps: 0 }
+  const wrong = { lr: [1e39, 1e-46, 4e-9], minLr: [1e39], warmupInitLr: [1e39], eps: [1e-46] }
+  const more = { weightDecay: [1e39], clip: [1e-46], zLoss: [1e39], labelSmoothing: [1 - 1e-9] }
   for (const [field, values] of Object.entries({ ...wrong, ...more, betas: [[0.9, 1 - 1e-9]] })) {
     for (const value of values) {
       const message = new RegExp(`these: ${field}[.\\d]* is .*, expected a number`)
@@ -151,7 +151,7 @@ t.test("settings of a run that f32 does not hold are refused before it begins", 
       })
     }
   }
-  t.doesNotThrow(() => checkSettings({ ...whole, lr: 1e-8, min_lr: 0, z_loss: 0 }, "these"))
+  t.doesNotThrow(() => checkSettings({ ...whole, lr: 1e-8, minLr: 0, zLoss: 0 }, "these"))
   t.end()
 })
 
@@ -161,7 +161,7 @@ t.test("no file holds a number that is not finite, and a good one stays", async 
   const step = await createTrainStep(model)
   await step(inputs, targets, { lr: 1e-3 })
   const [run, saved] = [join(dir, "run"), join(dir, "saved")]
-  const state = { tokens: 5, settings: {}, data: null }
+  const state = { tokens: 5, settings: {} as never, data: null }
   const folder = await RunFolder.open(run)
   const good = await writeCheckpoint(folder, step.state, state, { keep: 1 })
   await model.save(saved)

@@ -5,13 +5,22 @@ import { fileURLToPath } from "node:url"
 import t from "tap"
 import { parseYaml } from "../train/data/yaml.ts"
 import { learningRate, type Schedule } from "../train/run/schedule.ts"
-import { checkSettings, parseValue, shortened, withFlags } from "../train/run/settings.ts"
+import {
+  checkSettings,
+  fieldsOfFile,
+  parseValue,
+  shortened,
+  withFlags,
+} from "../train/run/settings.ts"
 import { scheduleOf } from "../train/run/trainer.ts"
+import { codeName, inFile, toFile } from "../train/spelling.ts"
 import { fixtureJson } from "./fixtures.ts"
 
 const folder = fileURLToPath(new URL("../../train/configs", import.meta.url))
-const settingsIn = async (name: string) =>
-  checkSettings(await parseYaml(readFileSync(join(folder, name), "utf8"), name), name)
+const settingsIn = async (name: string) => {
+  const fields = await parseYaml(readFileSync(join(folder, name), "utf8"), name)
+  return checkSettings(fieldsOfFile(fields as Record<string, unknown>, name), name, inFile)
+}
 
 t.test("every configuration of the package is one", async (t) => {
   const names = readdirSync(folder).filter((name) => name.endsWith(".yaml"))
@@ -33,6 +42,41 @@ t.test("the release's configurations have the release's schedules", async (t) =>
   }
 })
 
+t.test("a field is camelCase in code and as the release's in files, and errors say it so", (t) => {
+  const data = { sources: [{ file_name: "a.txt", text_key: "x" }], hold_out: 0.1 }
+  const file = { model: "270M", batch_size: 4, z_loss: 0, data }
+  const settings = checkSettings(fieldsOfFile(file, "a.yaml"), "a.yaml", inFile)
+  t.match(settings, { batchSize: 4, zLoss: 0 })
+  t.same(settings.data, { sources: [{ fileName: "a.txt", textKey: "x" }], holdOut: 0.1 })
+  t.match(toFile(settings), file, "and back")
+  const release = { dataset: { language_modeling: {} }, text_tokenizer: {} }
+  t.same(toFile({ data: release }), { data: release }, "the release's layout of data stays")
+  const wrong = (fields: Record<string, unknown>, inText: string, inSource: string) => {
+    const named = Object.fromEntries(
+      Object.entries(fields).map(([name, value]) => [codeName(name), value]),
+    )
+    const read = () => checkSettings(fieldsOfFile(fields, "f"), "f", inFile)
+    t.throws(read, { message: new RegExp(`^f: ${inText}`) })
+    t.throws(() => checkSettings(named, "f"), { message: new RegExp(`^f: ${inSource}`) })
+  }
+  wrong({ batch_size: 0 }, "batch_size is 0", "batchSize is 0")
+  const batch = { model: "270M", batch_size: 4, accumulation: 3 }
+  wrong(batch, "batch_size 4 does not", "batchSize 4 does not")
+  wrong({ model: "270M", steps: 1, warmup_steps: 2 }, "warmup_steps 2 exc", "warmupSteps 2 exc")
+  wrong({ init: "x", head_dim: 2 }, "init .* Leave head_dim out", "init .* Leave headDim out")
+  const typo = { model: "270M", data: { sources: ["a"], on_err: "skip" } }
+  t.throws(() => fieldsOfFile(typo, "f"), {
+    message: "f: data: there is no field on_err. Check its name",
+  })
+  t.throws(() => fieldsOfFile({ batchSize: 1 }, "f"), {
+    message: /no field batchSize\. .* batch_size$/,
+  })
+  t.throws(() => checkSettings({ batch_size: 1 }, "f"), {
+    message: /no field batch_size\. It is batchSize$/,
+  })
+  t.end()
+})
+
 t.test("flags are read by their fields", (t) => {
   t.equal(parseValue("prompt", "5"), "5")
   t.equal(parseValue("out", "1,2"), "1,2")
@@ -43,14 +87,14 @@ t.test("flags are read by their fields", (t) => {
 })
 
 t.test("a named size or first weights stand for a configuration's sizes", (t) => {
-  const base = { layers: 4, dim: 32, vocab_size: 300, lr: 0.01 }
+  const base = { layers: 4, dim: 32, vocabSize: 300, lr: 0.01 }
   const seen = (flags: object) => withFlags(base, { ...flags })
   t.same(seen({ layers: 2 }), { ...base, layers: 2 })
-  t.same(seen({ model: "270M", dim: 64 }), { model: "270M", dim: 64, vocab_size: 300, lr: 0.01 })
+  t.same(seen({ model: "270M", dim: 64 }), { model: "270M", dim: 64, vocabSize: 300, lr: 0.01 })
   t.same(seen({ init: "folder" }), { init: "folder", lr: 0.01 })
   const refused = (changes: object, message: RegExp) =>
     t.throws(() => checkSettings({ ...base, ...changes }, "these"), message)
-  refused({ min_lr: 0.1 }, /min_lr 0\.1 exceeds the lr of 0\.01/)
+  refused({ minLr: 0.1 }, /minLr 0\.1 exceeds the lr of 0\.01/)
   refused({ init: "folder" }, /init brings its own sizes. Leave layers out/)
   t.end()
 })
@@ -70,11 +114,11 @@ t.test("a schedule that lacks a field is refused, not a rate of NaN", (t) => {
 })
 
 t.test("a shorter run warms up in proportion, unless it says how long", (t) => {
-  const base = { model: "270M", steps: 1000, warmup_steps: 100 }
-  t.equal(shortened(base, { steps: 40 }, "a").warmup_steps, 4)
-  t.equal(shortened(base, { steps: 3 }, "a").warmup_steps, 0)
-  t.equal(shortened(base, { steps: 2000 }, "a").warmup_steps, 100)
-  t.equal(shortened(base, { steps: 40, warmup_steps: 7 }, "a").warmup_steps, 100, "a flag's stays")
+  const base = { model: "270M", steps: 1000, warmupSteps: 100 }
+  t.equal(shortened(base, { steps: 40 }, "a").warmupSteps, 4)
+  t.equal(shortened(base, { steps: 3 }, "a").warmupSteps, 0)
+  t.equal(shortened(base, { steps: 2000 }, "a").warmupSteps, 100)
+  t.equal(shortened(base, { steps: 40, warmupSteps: 7 }, "a").warmupSteps, 100, "a flag's stays")
   t.throws(() => shortened({ typo: 1 }, {}, "a.yaml"), {
     message: /^a\.yaml: there is no field typo/,
   })

@@ -51,7 +51,8 @@ export type { TrainOptions, TrainSettings } from "./step/options.ts"
 export { type Evaluation, type StepOptions, type StepResult, TrainStep } from "./step/step.ts"
 export type { Parameter, UpdateSettings } from "./step/update.ts"
 
-/** Settings of a run with their defaults, as `train` takes them. Throws naming the field. */
+/** Settings of a run with their defaults, as `train` takes them; a configuration file has the same fields,
+ *  `batchSize` as `batch_size`. Throws naming the field. */
 export async function trainingSettings(fields: object) {
   const { checkSettings } = await import("./run/settings.ts")
   return checkSettings(fields, "settings")

@@ -19,10 +19,12 @@ import {
 import {
   checkSettings,
   fieldProblem,
+  fieldsOfFile,
   parseValue,
   shortened,
   withFlags,
 } from "../../train/run/settings.ts"
+import { inFile } from "../../train/spelling.ts"
 import { asUsage, path, suggestion, usageError } from "./arguments.ts"
 import { type Flag, type Flags, flagName, under, valued } from "./flags.ts"
 import { headings } from "./options.ts"
@@ -41,8 +43,7 @@ const configNames = readdirSync(configFolder)
   .map((name) => name.slice(0, -".yaml".length))
 /** The part of a text that is held out for validation. */
 const defaultHeldOut = 0.05
-const camel = (field: string): string => field.replace(/_(\w)/g, (_, c: string) => c.toUpperCase())
-const typed = (field: Field): string => `--${flagName(camel(field))}`
+const typed = (field: Field): string => `--${flagName(field)}`
 
 /** A flag for each field, and for where the others come from. */
 export const settingFlags = {
@@ -55,7 +56,7 @@ export const settingFlags = {
     ),
     resume: valued("<folder>", "go on from a run's last checkpoint, or from a checkpoint", path),
   }),
-  ...(Object.fromEntries(fieldNames.map((field) => [camel(field), flagOf(field)])) as Flags),
+  ...(Object.fromEntries(fieldNames.map((field) => [field, flagOf(field)])) as Flags),
 }
 
 function flagOf(field: Field): Flag<unknown> {
@@ -92,14 +93,14 @@ function usual(field: Field): string | undefined {
 function defaults(): Settings {
   const { parse } = createRequire(import.meta.url)("yaml") as typeof import("yaml")
   const file = resolve(configFolder, `${defaultConfig}.yaml`)
-  return checkSettings(parse(readFileSync(file, "utf8")), file)
+  return checkSettings(fieldsOfFile(parse(readFileSync(file, "utf8")), file), file, inFile)
 }
 
 /** Settings from the configuration or the checkpoint, with the flags' values in their places. */
 export async function settingsOf(flags: SettingsFlags, hasConfig: boolean): Promise<Settings> {
   const given = Object.fromEntries(
     fieldNames.flatMap((field) => {
-      const value = flags[camel(field)]
+      const value = flags[field]
       return value === undefined ? [] : [[field, value]]
     }),
   )
@@ -122,8 +123,11 @@ async function started({ config }: SettingsFlags, given: Given): Promise<Setting
   const whole = (): Settings => {
     const all = withFlags(shortened(base, given, from), given)
     const isText = typeof all.data === "string" && !/\.ya?ml$/i.test(all.data)
-    const held = isText && all.eval_every !== 0 ? { validation: defaultHeldOut } : {}
-    return refuseIdle(checkSettings({ ...held, ...all }, isAlone ? from : "settings"), given)
+    const held = isText && all.evalEvery !== 0 ? { validation: defaultHeldOut } : {}
+    return refuseIdle(
+      checkSettings({ ...held, ...all }, isAlone ? from : "settings", inFile),
+      given,
+    )
   }
   // What is wrong with the file is so without flags too.
   shortened(base, {}, from)
@@ -139,7 +143,7 @@ async function resumed(resume: string, given: Given): Promise<Settings> {
     throw usageError(`--steps is ${given.steps}, and the run has made ${step} updates. Give more`)
   }
   // A run that was moved goes on where it is now.
-  const before: Record<string, unknown> = moved(settings as Settings, dirname(checkpoint))
+  const before: Record<string, unknown> = moved(settings, dirname(checkpoint))
   for (const [field, value] of Object.entries(given)) {
     if (fields[field as Field].isFree) continue
     if (JSON.stringify(before[field]) === JSON.stringify(value)) continue
@@ -148,7 +152,7 @@ async function resumed(resume: string, given: Given): Promise<Settings> {
         `${show(before[field])}. Leave it out, or start a new run from --init`,
     )
   }
-  return asUsage(() => refuseIdle(checkSettings({ ...before, ...given }, resume), given))
+  return asUsage(() => refuseIdle(checkSettings({ ...before, ...given }, resume, inFile), given))
 }
 
 /** Throws for a flag that would change nothing. */
@@ -194,5 +198,5 @@ async function readConfig(name: string): Promise<[string, Record<string, unknown
     if (isObject(value)) own[field] = { ...value, root: from(value.root ?? ".") }
     else if (value !== undefined) own[field] = from(value)
   }
-  return [file, own]
+  return [file, { ...fieldsOfFile(own, file) }]
 }

@@ -19,7 +19,7 @@ function headline(info: RunInfo, settings: Settings): string {
   const sizes =
     `${layers} layers, D ${modelDim}, heads ${queryHeads.join(" ")}, ` +
     `feed-forward ${ffnDims.join(" ")}, V ${vocabSize}`
-  const { batch_size: B, sequence_length: T, steps, dtype } = settings
+  const { batchSize: B, sequenceLength: T, steps, dtype } = settings
   const { cpu, runtime } = machine()
   const from = step > 0 ? `from update ${step}, ` : ""
   return (
@@ -32,7 +32,7 @@ function headline(info: RunInfo, settings: Settings): string {
 
 /** What validation reads, where a part of the data is held out for it. */
 function validationLine({ validation: samples }: RunInfo, settings: Settings): string {
-  const { validation, sequence_length: T } = settings
+  const { validation, sequenceLength: T } = settings
   if (typeof validation !== "number" || validation === 0) return ""
   const part = `${Number((100 * validation).toPrecision(3))} % of the data`
   if (samples === 0) {
@@ -45,7 +45,7 @@ function validationLine({ validation: samples }: RunInfo, settings: Settings): s
 
 /** How a run with another number of updates than it was begun with goes on; "" for others. */
 async function scheduleLine(step: number, settings: Settings, from: string | undefined) {
-  const before = from === undefined ? settings : ((await readRunState(from)).settings as Settings)
+  const before = from === undefined ? settings : (await readRunState(from)).settings
   if (before.steps === settings.steps) return ""
   const [was, is] = [before, settings].map((each) =>
     learningRate(scheduleOf(each), Math.min(step, each.steps - 1)).toExponential(2),
@@ -64,7 +64,7 @@ function ignoredLine({ config, ignoreIndex }: RunInfo): string {
   return dim(`${what}; row ${paddingIndex} of the embedding learns from the outputs alone`)
 }
 
-function memoryLine(memory: RunMemory, { checkpoint_activations: on }: Settings): string {
+function memoryLine(memory: RunMemory, { checkpointActivations: on }: Settings): string {
   const { stateBytes, activationBytes, otherActivationBytes } = memory
   return dim(
     `weights, moments and gradients ${bytesText(stateBytes)}, activations ${bytesText(activationBytes)} ` +

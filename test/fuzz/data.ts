@@ -13,10 +13,10 @@ function i32(id: number): number {
 }
 
 async function useData(path: string): Promise<void> {
-  for (const on_error of ["skip", "stop"] as const) {
-    const source = { file_name: path, text_key: path.includes("struct") ? "doc.text" : "text" }
-    const limits = { sequence_length: 64, min_characters: 0, min_tokens: 0, workers: 0 }
-    const data = { sources: [source], tokenizer: "byte", on_error, pack: true, ...limits }
+  for (const onError of ["skip", "stop"] as const) {
+    const source = { fileName: path, textKey: path.includes("struct") ? "doc.text" : "text" }
+    const limits = { sequenceLength: 64, minCharacters: 0, minTokens: 0, workers: 0 }
+    const data = { sources: [source], tokenizer: "byte", onError, pack: true, ...limits }
     let count = 0
     for await (const _ of textPipeline(data, { epochs: 1 })) if (++count === 200) break
   }
@@ -74,7 +74,7 @@ export const dataKinds: readonly Kind[] = [
     files: ["data.yaml"],
     make(folder) {
       writeFileSync(join(folder, "b-01.jsonl"), json)
-      const source = "{file_name: 'b-{file_id:02d}.jsonl', file_id_range: [1, 2], text_key: text}"
+      const source = "{fileName: 'b-{file_id:02d}.jsonl', fileIdRange: [1, 2], textKey: text}"
       const sources = `sources:\n  - &a ${source}\nvalidation: [*a]\n`
       const rest =
         "tokenizer: byte\nsequence_length: 64\nmin_tokens: 0\nmin_characters: 0\nworkers: 0\n"

@@ -8,7 +8,8 @@ import { readYaml } from "../../train/data/yaml.ts"
 import { restoreStep, writeCheckpoint } from "../../train/run/checkpoint.ts"
 import { RunFolder } from "../../train/run/folder.ts"
 import { readMetrics } from "../../train/run/log.ts"
-import { checkSettings } from "../../train/run/settings.ts"
+import { checkSettings, fieldsOfFile } from "../../train/run/settings.ts"
+import { inFile } from "../../train/spelling.ts"
 import { goldenFolder } from "../fixtures.ts"
 import { jsonBytes, modelBytes, withSpecials } from "../tokenizers.ts"
 import { dataKinds } from "./data.ts"
@@ -199,7 +200,11 @@ const settings: Kind = {
   },
   async use(folder) {
     const path = join(folder, "run.yaml")
-    checkSettings(await readYaml(path), path)
+    checkSettings(
+      fieldsOfFile((await readYaml(path)) as Record<string, unknown>, path),
+      path,
+      inFile,
+    )
   },
 }
 

@@ -5,6 +5,7 @@ import { faultText } from "../../model/files/faults.ts"
 import { show } from "../../model/json.ts"
 import { printable } from "../../model/printable.ts"
 import { isRun } from "../run/names.ts"
+import type { Spelling } from "../spelling.ts"
 import type { CheckedSource, DataConfig } from "./config.ts"
 import { PythonRandom } from "./random.ts"
 import { formatOf, formats } from "./readers.ts"
@@ -19,13 +20,13 @@ export interface DataFile {
 export async function filesOf(config: DataConfig, split: Split): Promise<DataFile[]> {
   const { resolve } = fromNode("node:path")
   const fs = fromNode("node:fs/promises")
-  const mayMiss = config.on_error === "skip"
-  const isHeldOut = config.hold_out > 0 && config.validation.length === 0
+  const mayMiss = config.onError === "skip"
+  const isHeldOut = config.holdOut > 0 && config.validation.length === 0
   const sources = split === "train" || isHeldOut ? config.sources : config.validation
   if (sources.length === 0) throw new RangeError("the configuration names no validation sources")
   const files: DataFile[] = []
   for (const source of sources) {
-    const { text_key: key, documents } = source
+    const { textKey: key, documents } = source
     for (const name of expand(source)) {
       for (const path of await pathsOf(fs, resolve(config.root, name), mayMiss)) {
         files.push({ path, key, documents })
@@ -51,26 +52,30 @@ const mostDigits = 20
 const field = /\{file_id(?::(0?)(\d*)d)?\}/g
 
 /** Throws RangeError that begins with `where` for a template or a range that stand for no files. */
-export function checkNames({ file_name, file_id_range }: CheckedSource, where: string): void {
-  const fail = (expected: string, name = "file_name", value = show(file_name)): never => {
-    throw new RangeError(`${where}${name} is ${value}, expected ${expected}`)
+export function checkNames(
+  { fileName, fileIdRange }: CheckedSource,
+  where: string,
+  spelled: Spelling,
+): void {
+  const fail = (expected: string, name = "fileName", value = show(fileName)): never => {
+    throw new RangeError(`${where}${spelled(name)} is ${value}, expected ${spelled(expected)}`)
   }
-  const rest = file_name.replace(field, "")
+  const rest = fileName.replace(field, "")
   if (/[{}]/.test(rest)) fail("no braces but {file_id} or, say, {file_id:05d}")
-  if (rest === file_name) return
-  const [a, b] = file_id_range ?? fail("a file_id_range beside it")
-  for (const [whole, , width] of file_name.matchAll(field)) {
+  if (rest === fileName) return
+  const [a, b] = fileIdRange ?? fail("a fileIdRange beside it")
+  for (const [whole, , width] of fileName.matchAll(field)) {
     if (Number(width ?? 0) > mostDigits) fail(`at most ${mostDigits} digits in ${show(whole)}`)
   }
   if (b - a <= mostFiles) return
-  fail(`at most ${mostFiles} files`, "file_id_range", `[${a}, ${b}] of ${show(file_name)}`)
+  fail(`at most ${mostFiles} files`, "fileIdRange", `[${a}, ${b}] of ${show(fileName)}`)
 }
 
 /** The file names that a template and a range stand for. */
-function* expand({ file_name, file_id_range }: CheckedSource): Generator<string> {
-  const [a, b] = file_name.replace(field, "") === file_name ? [0, 1] : (file_id_range ?? [0, 0])
+function* expand({ fileName, fileIdRange }: CheckedSource): Generator<string> {
+  const [a, b] = fileName.replace(field, "") === fileName ? [0, 1] : (fileIdRange ?? [0, 0])
   for (let id = a; id < b; id++) {
-    yield file_name.replace(field, (_, zero, width) =>
+    yield fileName.replace(field, (_, zero, width) =>
       String(id).padStart(Number(width ?? 0), zero ? "0" : " "),
     )
   }
@@ -100,8 +105,8 @@ async function pathsOf(fs: Files, path: string, mayMiss: boolean): Promise<strin
   }
   if (there || mayMiss) return [path]
   throw new Error(
-    `Cannot read ${printable(path, "line")}: no such file. Check file_name, file_id_range and root, ` +
-      'or set on_error to "skip"',
+    `Cannot read ${printable(path, "line")}: no such file. Check the names and the root of the ` +
+      "sources, or have the data skip what it cannot read",
   )
 }
 
@@ -154,8 +159,8 @@ export function fileOrder(all: readonly DataFile[], config: DataConfig, share: S
   const random = new PythonRandom(config.seed)
   let files = [...all]
   const isTraining = split === "train"
-  if (isTraining && config.shuffle_data) random.shuffle(files)
-  if (config.shard_by === "files") {
+  if (isTraining && config.shuffleData) random.shuffle(files)
+  if (config.shardBy === "files") {
     const missing = isTraining ? (world - (files.length % world)) % world : 0
     if (missing > 0) files.push(...random.choices(files, missing))
     files = files.filter((_, i) => i % world === rank)

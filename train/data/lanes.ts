@@ -41,8 +41,8 @@ export const batchesAhead = 3
 /** Token ids of a batch: enough that messages cost little, little enough to wait for. */
 const batchTokens = 1 << 14
 
-export const batchSize = ({ sequence_length }: DataConfig): number =>
-  Math.max(1, Math.min(64, Math.floor(batchTokens / sequence_length)))
+export const batchSize = ({ sequenceLength }: DataConfig): number =>
+  Math.max(1, Math.min(64, Math.floor(batchTokens / sequenceLength)))
 
 /** The samples of a share, in this thread. */
 export function stream({ config, tokenizer, share, from }: LaneOptions): AsyncGenerator<Placed> {

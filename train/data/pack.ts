@@ -45,7 +45,7 @@ export async function* packedSamples(
   share: Share,
   from: Place,
 ): AsyncGenerator<Placed> {
-  const size = config.shuffle_windows
+  const size = config.shuffleWindows
   const all = windowsOf(config, tokenizer, share, from)
   let block = await take(all, size)
   let before = from.taken ?? 0
@@ -78,7 +78,7 @@ async function take(all: AsyncGenerator<Window>, count: number): Promise<Window[
 /** The order of a block: its own for every seed, worker and block. */
 function shuffled(config: DataConfig, share: Share, number: number, length: number): number[] {
   const order = Array.from({ length }, (_, i) => i)
-  if (share.split === "validation" || config.shuffle_windows === 1) return order
+  if (share.split === "validation" || config.shuffleWindows === 1) return order
   const seed = Math.abs(config.seed)
   const key = [seed % 2 ** 32, Math.floor(seed / 2 ** 32), share.rank, number]
   new PythonRandom(key).shuffle(order)
@@ -94,7 +94,7 @@ async function* windowsOf(
   share: Share,
   from: Place,
 ): AsyncGenerator<Window> {
-  const { sequence_length: T } = config
+  const { sequenceLength: T } = config
   const ids = new Int32Array(T + 1)
   const starts = new Int32Array(T + 1)
   let filled = 0
@@ -138,7 +138,7 @@ async function* runsOf(
   share: Share,
   from: Place,
 ): AsyncGenerator<Run> {
-  const { min_characters, min_tokens } = config
+  const { minCharacters, minTokens } = config
   const tokensOf = tokensOfPiece(config, tokenizer)
   let { skipped } = from
   let drop = from.offset ?? 0
@@ -174,10 +174,10 @@ async function* runsOf(
     }
     drop = 0
     if (!isLong) {
-      characters += cleanedLength(step.text, min_characters)
+      characters += cleanedLength(step.text, minCharacters)
       tokens += ids.length
       held.push(run)
-      if (characters < min_characters || tokens < min_tokens) continue
+      if (characters < minCharacters || tokens < minTokens) continue
       isLong = true
       yield* held
     } else {

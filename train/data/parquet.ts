@@ -60,7 +60,7 @@ function pathOf(
   const found = paths.find((p) => p.join(".") === key)
   if (found) return found
   if (paths.length === 0 && names.includes(key)) return [key]
-  throw new RangeError(`${path} has no column ${show(key)}, only ${show(names)}. Set text_key`)
+  throw new RangeError(`${path} has no column ${show(key)}, only ${show(names)}. Set the text key`)
 }
 
 /** The part of a schema that leads to one column. What lies beside it is not decoded: its damage is no

@@ -105,17 +105,17 @@ function laneOf(parts: PipelineParts, worker: number, count: number, from: Place
 /** What decides which samples come in which order. */
 function settingsOf(parts: PipelineParts, contents: string): string {
   const { config, files, tokenizer, rank, worldSize, workers, split } = parts
-  const { sequence_length, words_per_piece, min_characters, min_tokens, seed } = config
-  const { pack, shuffle_windows, shuffle_data, normalisation, interleave, shard_by } = config
-  const heldOut = config.hold_out > 0 ? `, ${config.hold_out} held out` : ""
-  const order = pack ? `packed by ${shuffle_windows}` : "piece by piece"
+  const { sequenceLength, wordsPerPiece, minCharacters, minTokens, seed } = config
+  const { pack, shuffleWindows, shuffleData, normalisation, interleave, shardBy } = config
+  const heldOut = config.holdOut > 0 ? `, ${config.holdOut} held out` : ""
+  const order = pack ? `packed by ${shuffleWindows}` : "piece by piece"
   return [
     `${split} of ${files.length} files that hold ${contents}${heldOut}`,
     `rank ${rank} of ${worldSize}`,
     `${Math.max(1, workers)} workers`,
-    `${order} of ${sequence_length} tokens and ${words_per_piece} words`,
-    `at least ${min_characters} characters and ${min_tokens} tokens`,
+    `${order} of ${sequenceLength} tokens and ${wordsPerPiece} words`,
+    `at least ${minCharacters} characters and ${minTokens} tokens`,
     `${normalisation}, vocabulary of ${tokenizer.vocabSize}`,
-    `seed ${seed}${shuffle_data ? "" : " unshuffled"}, shared by ${shard_by}, turns of ${interleave}`,
+    `seed ${seed}${shuffleData ? "" : " unshuffled"}, shared by ${shardBy}, turns of ${interleave}`,
   ].join("; ")
 }

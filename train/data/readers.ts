@@ -126,7 +126,7 @@ export function textItem(
   if (typeof value === "string") return { record, text: value, last: true }
   const error =
     value === undefined
-      ? new RangeError(`${at} has no ${show(key)}, only ${show(keys())}. Set text_key`)
+      ? new RangeError(`${at} has no ${show(key)}, only ${show(keys())}. Set the text key`)
       : new TypeError(`${at}: ${show(key)} is ${show(value)}, expected a text`)
   return { record, error }
 }

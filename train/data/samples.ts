@@ -42,7 +42,7 @@ export async function* samples(
   share: Share,
   from: Place,
 ): AsyncGenerator<Placed> {
-  const { min_characters, min_tokens, sequence_length } = config
+  const { minCharacters, minTokens, sequenceLength } = config
   const normalise = normaliserOf(config.normalisation)
   let { skipped } = from
   const counting = countSkips(share, () => skipped++)
@@ -53,12 +53,12 @@ export async function* samples(
       isEmpty = true
       continue
     }
-    if (cleanedLength(step.text, min_characters) < min_characters) continue
+    if (cleanedLength(step.text, minCharacters) < minCharacters) continue
     const ids = tokenizer.encode(normalise(step.text), { bos: true, eos: true })
-    if (ids.length < min_tokens) continue
+    if (ids.length < minTokens) continue
     isEmpty = false
     const position = { ...step.at, piece: step.at.piece + 1 }
-    yield [padded(ids, sequence_length, tokenizer.padId), { position, skipped }]
+    yield [padded(ids, sequenceLength, tokenizer.padId), { position, skipped }]
   }
 }
 
@@ -86,15 +86,15 @@ export const isFirst = ({ file, record, piece }: Position): boolean =>
  * worker have none.
  */
 export function refuseEmpty(config: DataConfig, { files, world, rank, split }: Share): void {
-  const { min_characters, min_tokens, shard_by } = config
+  const { minCharacters, minTokens, shardBy } = config
   if (split === "validation" && world > 1) return
   const who = world === 1 ? "" : ` for worker ${rank} of ${world}`
   const rest = files.length > 1 ? `, first of ${files.length} files,` : ""
-  const fewer = world === 1 ? "" : `, or use fewer workers (they share ${shard_by})`
+  const fewer = world === 1 ? "" : `, or use fewer workers (they share ${shardBy})`
   throw new RangeError(
     `an epoch of the data has no sample${who}: every document of ` +
       `${printable(files[0]?.path ?? "no file", "line")}${rest} is shorter than ` +
-      `min_characters ${min_characters} or min_tokens ${min_tokens}, or was skipped. ` +
+      `${minCharacters} characters or ${minTokens} tokens, the least, or was skipped. ` +
       `Lower the limits${fewer}`,
   )
 }

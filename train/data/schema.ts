@@ -1,6 +1,7 @@
 // The checks of a configuration's fields, and the release's layout of the same.
 import * as v from "valibot"
 import { brief, isObject, show } from "../../model/json.ts"
+import { codeName, fromFile, inFile, isRelease, type Spelling } from "../spelling.ts"
 import { normalisations } from "./normalise.ts"
 
 const whole = (from: number, to: number) => {
@@ -20,9 +21,9 @@ const range = "two whole numbers [a, b), a below b"
 
 const sourceSchema = v.strictObject(
   {
-    file_name: text,
-    text_key: v.optional(text, "text"),
-    file_id_range: v.optional(
+    fileName: text,
+    textKey: v.optional(text, "text"),
+    fileIdRange: v.optional(
       v.pipe(
         v.strictTuple([v.number(range), v.number(range)], range),
         v.check(([a, b]) => Number.isInteger(a) && Number.isInteger(b) && 0 <= a && a < b, range),
@@ -30,7 +31,7 @@ const sourceSchema = v.strictObject(
     ),
     documents: v.optional(choice("file", "paragraphs", "lines"), "file"),
   },
-  "a path, or an object with file_name",
+  "a path, or an object with fileName",
 )
 
 const schema = v.strictObject(
@@ -40,7 +41,7 @@ const schema = v.strictObject(
       v.check((list) => list.length > 0, "a list with at least one source"),
     ),
     validation: v.optional(v.array(sourceSchema, "a list of sources"), []),
-    hold_out: v.optional(
+    holdOut: v.optional(
       v.pipe(
         v.number("a number from 0 to 0.5"),
         v.check((x) => x >= 0 && x <= 0.5, "a number from 0 to 0.5"),
@@ -49,54 +50,63 @@ const schema = v.strictObject(
     ),
     root: v.optional(text, "."),
     tokenizer: v.optional(text),
-    sequence_length: v.optional(whole(1, 1 << 20), 2048),
-    words_per_piece: v.optional(whole(1, 1 << 24), 2048),
-    min_characters: v.optional(whole(0, large)),
-    min_tokens: v.optional(whole(0, large)),
-    reader_chunk_size: v.optional(whole(1, 1 << 20), 1024),
-    shuffle_data: v.optional(flag, true),
+    sequenceLength: v.optional(whole(1, 1 << 20), 2048),
+    wordsPerPiece: v.optional(whole(1, 1 << 24), 2048),
+    minCharacters: v.optional(whole(0, large)),
+    minTokens: v.optional(whole(0, large)),
+    readerChunkSize: v.optional(whole(1, 1 << 20), 1024),
+    shuffleData: v.optional(flag, true),
     seed: v.optional(whole(-Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER), 0),
     normalisation: v.optional(choice(...normalisations), "ftfy"),
     pack: v.optional(flag, false),
-    shuffle_windows: v.optional(whole(1, 1 << 20), 1024),
-    on_error: v.optional(choice("stop", "skip"), "stop"),
+    shuffleWindows: v.optional(whole(1, 1 << 20), 1024),
+    onError: v.optional(choice("stop", "skip"), "stop"),
     workers: v.optional(whole(0, 64), 1),
     interleave: v.optional(whole(1, large), 1),
-    shard_by: v.optional(choice("files", "documents")),
+    shardBy: v.optional(choice("files", "documents")),
   },
   "an object with sources",
 )
 
 export type Fields = v.InferOutput<typeof schema>
 
-/** The fields of a configuration that came from `from`. Throws TypeError or RangeError. */
-export function checkFields(json: unknown, from: string): Fields {
+/** The fields of a configuration that came from `from`, where they are so `spelled`. Throws TypeError or
+ *  RangeError that names a field as it is there. */
+export function checkFields(json: unknown, from: string, spelled: Spelling): Fields {
   const own = isObject(json) && isObject(json.data) ? json.data : json
-  const fields = isObject(own) && isObject(own.dataset) ? releaseFields(own) : own
+  if (!isObject(own)) return checkNamed(own, from, spelled)
+  if (isRelease(own)) return checkNamed(fromFile(releaseFields(own), from), from, inFile)
+  return checkNamed(spelled === inFile ? fromFile(own, from) : own, from, spelled)
+}
+
+function checkNamed(fields: unknown, from: string, spelled: Spelling): Fields {
   const named = isObject(fields)
     ? { ...fields, ...sourceLists(fields, "sources"), ...sourceLists(fields, "validation") }
     : fields
   const result = v.safeParse(schema, named)
   if (result.success) return result.output
-  throw explain(result.issues[0], from)
+  throw explain(result.issues[0], from, spelled)
 }
 
 /** Plain paths in a list of sources as sources. */
 function sourceLists(fields: Readonly<Record<string, unknown>>, name: string) {
   const list = fields[name]
   if (!Array.isArray(list)) return {}
-  return { [name]: list.map((x) => (typeof x === "string" ? { file_name: x } : x)) }
+  return { [name]: list.map((x) => (typeof x === "string" ? { fileName: x } : x)) }
 }
 
-function explain(issue: v.BaseIssue<unknown>, from: string): Error {
-  const at = brief(v.getDotPath(issue)?.replace(/\.(\d+)/g, "[$1]") ?? "")
+function explain(issue: v.BaseIssue<unknown>, from: string, spelled: Spelling): Error {
+  const path = v.getDotPath(issue)?.replace(/\.(\d+)/g, "[$1]") ?? ""
+  const at = brief(spelled(path))
   if (issue.type === "strict_object" && issue.expected === "never") {
-    return new RangeError(`${from}: there is no field ${at}. Check its name`)
+    const known = codeName(path)
+    const next = known in schema.entries ? `It is ${spelled(known)}` : "Check its name"
+    return new RangeError(`${from}: there is no field ${at}. ${next}`)
   }
   const isMissing = issue.received === "undefined" && issue.type === "strict_object"
   const message = isMissing
     ? `${from}: ${at} is missing. Add it`
-    : `${from}: ${at || "the configuration"} is ${show(issue.input)}, expected ${issue.message}`
+    : `${from}: ${at || "the configuration"} is ${show(issue.input)}, expected ${spelled(issue.message)}`
   const isKind = issue.kind === "schema" && issue.type !== "picklist"
   return isKind ? new TypeError(message) : new RangeError(message)
 }

@@ -51,7 +51,7 @@ function checkPlace(name: string, place: unknown, parts: PipelineParts): void {
   if (!config.pack) return
   whole(`${name}.offset`, place.offset)
   whole(`${name}.block`, place.block)
-  whole(`${name}.taken`, place.taken, config.shuffle_windows)
+  whole(`${name}.taken`, place.taken, config.shuffleWindows)
 }
 
 function whole(name: string, value: unknown, most = Number.MAX_SAFE_INTEGER): void {

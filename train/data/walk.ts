@@ -63,8 +63,8 @@ async function* walkFile(
   file: DataFile,
   from: Position,
 ): AsyncGenerator<Step, number> {
-  const byDocuments = config.shard_by === "documents"
-  const pieces = splitter(config.words_per_piece)
+  const byDocuments = config.shardBy === "documents"
+  const pieces = splitter(config.wordsPerPiece)
   const isCut = byDocuments && share.world > 1
   const isMine = (run: number): boolean => !byDocuments || run % share.world === share.rank
   let { run } = from
@@ -104,9 +104,9 @@ async function* walkFile(
  * Which pieces a share reads where some are held out: of every document pieces at equal distances,
  * begun with one that depends on its number, so that of many short documents some are held out whole.
  */
-function wantedOf({ hold_out, validation }: DataConfig, { split }: Share) {
-  if (hold_out === 0 || validation.length > 0) return () => true
-  const period = Math.round(1 / hold_out)
+function wantedOf({ holdOut, validation }: DataConfig, { split }: Share) {
+  if (holdOut === 0 || validation.length > 0) return () => true
+  const period = Math.round(1 / holdOut)
   return (record: number, piece: number): boolean => {
     const isHeldOut = ((Math.imul(record, 0x9e3779b1) >>> 8) + piece) % period === period >> 1
     return isHeldOut === (split === "validation")
@@ -132,13 +132,13 @@ async function* itemsOf(
   problem: (error: Error) => void,
 ): AsyncGenerator<Item> {
   try {
-    for await (const items of readItems(file, from.record, config.reader_chunk_size)) yield* items
+    for await (const items of readItems(file, from.record, config.readerChunkSize)) yield* items
   } catch (error) {
     problem(error as Error)
   }
 }
 
-function skipOrThrow({ on_error }: DataConfig, { skip }: Share, error: Error): void {
-  if (on_error === "stop") throw error
+function skipOrThrow({ onError }: DataConfig, { skip }: Share, error: Error): void {
+  if (onError === "stop") throw error
   skip(error.message)
 }

@@ -24,6 +24,7 @@ import {
   writeSafetensors,
 } from "../../model/index.ts"
 import { show } from "../../model/json.ts"
+import { toFile } from "../spelling.ts"
 import type { TrainStep } from "../step/step.ts"
 import type { RunFolder } from "./folder.ts"
 import { folderName, stepNamed } from "./names.ts"
@@ -122,7 +123,7 @@ async function writeParts(
 ): Promise<void> {
   const { join } = fromNode("node:path")
   await writeSafetensors(join(folder, "optimizer.safetensors"), onlyFinite(optimiserTensors(step)))
-  const text = `${JSON.stringify(state, null, 1)}\n`
+  const text = `${JSON.stringify({ ...state, settings: toFile(state.settings) }, null, 1)}\n`
   await writeFileWhole(join(folder, "state.json"), new TextEncoder().encode(text))
   const { config, tensors, backend, dtype } = step.model
   const weights = publishedTensors(config, tensors, backend, dtype === "bf16" ? "bf16" : "f32")

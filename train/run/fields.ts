@@ -88,16 +88,16 @@ const list = {
   ),
   layers: model(optional(whole(1)), "transformer layers", { isSize }),
   dim: model(optional(whole(1)), "model width", { isSize }),
-  head_dim: model(optional(whole(2)), "width of a head", { isSize }),
+  headDim: model(optional(whole(2)), "width of a head", { isSize }),
   alpha: model(optional(pair), "query width over model width, first and last layer", { isSize }),
   beta: model(optional(pair), "feed-forward width over model width, first and last layer", {
     isSize,
   }),
-  ffn_divisor: model(optional(whole(1)), "feed-forward widths are multiples of this", { isSize }),
-  queries_per_key: model(optional(whole(1)), "query heads that share a key/value head", {
+  ffnDivisor: model(optional(whole(1)), "feed-forward widths are multiples of this", { isSize }),
+  queriesPerKey: model(optional(whole(1)), "query heads that share a key/value head", {
     isSize,
   }),
-  vocab_size: model(optional(whole(1)), "rows of the embedding; default what the tokenizer has", {
+  vocabSize: model(optional(whole(1)), "rows of the embedding; default what the tokenizer has", {
     isSize,
   }),
   dtype: model(
@@ -114,14 +114,14 @@ const list = {
   validation: data(
     optional(v.union([part, path], "a path, or a number from 0 to 0.5")),
     "file to validate on, or the part of data that is held out for it; default 0.05",
-    { isPath, idle: ["eval_every", 0] },
+    { isPath, idle: ["evalEvery", 0] },
   ),
   tokenizer: data(optional(text), 'tokenizer.model, tokenizer.json, their folder, or "byte"', {
     isPath,
     isText,
   }),
-  sequence_length: data(optional(whole(1), 2048), "positions of a sample"),
-  batch_size: data(optional(whole(1), 8), "samples of one update"),
+  sequenceLength: data(optional(whole(1), 2048), "positions of a sample"),
+  batchSize: data(optional(whole(1), 8), "samples of one update"),
 
   steps: optimisation(optional(whole(1), 1000), "updates", { isFree }),
   accumulation: optimisation(optional(whole(1), 1), "micro-batches of one update"),
@@ -131,13 +131,13 @@ const list = {
     { idle: ["accumulation", 1] },
   ),
   lr: optimisation(optional(rate, 3e-3), "largest learning rate"),
-  min_lr: optimisation(
+  minLr: optimisation(
     optional(notNegative),
     "smallest learning rate, at the end; default a tenth of lr",
   ),
-  warmup_steps: optimisation(optional(whole(0), 100), "updates until the largest learning rate"),
-  warmup_init_lr: optimisation(optional(notNegative, 1e-6), "learning rate of the first update", {
-    idle: ["warmup_steps", 0],
+  warmupSteps: optimisation(optional(whole(0), 100), "updates until the largest learning rate"),
+  warmupInitLr: optimisation(optional(notNegative, 1e-6), "learning rate of the first update", {
+    idle: ["warmupSteps", 0],
   }),
   optimiser: optimisation(
     optional(choice(...optimiserNames), "adamw"),
@@ -148,44 +148,41 @@ const list = {
     "AdamW's decay rates of the moments",
   ),
   eps: optimisation(optional(positive, 1e-8), "AdamW's epsilon"),
-  weight_decay: optimisation(
-    optional(notNegative, 0.1),
-    "weight decay of everything but the norms",
-  ),
+  weightDecay: optimisation(optional(notNegative, 0.1), "weight decay of everything but the norms"),
   clip: optimisation(optional(positive, 1), "largest global norm of the gradients"),
-  z_loss: optimisation(optional(notNegative, 1e-4), "weight of the z-loss"),
-  label_smoothing: optimisation(
+  zLoss: optimisation(optional(notNegative, 1e-4), "weight of the z-loss"),
+  labelSmoothing: optimisation(
     optional(below1, 0),
     "part of the wanted probability that is spread over the vocabulary",
   ),
-  checkpoint_activations: optimisation(
+  checkpointActivations: optimisation(
     optional(flag, false),
     "run each block again in the backward pass: less memory",
   ),
 
-  eval_every: evaluation(optional(whole(0), 250), "updates between validations; 0 for none", {
+  evalEvery: evaluation(optional(whole(0), 250), "updates between validations; 0 for none", {
     isFree,
   }),
-  eval_batches: evaluation(optional(whole(1), 16), "batches of a validation", {
+  evalBatches: evaluation(optional(whole(1), 16), "batches of a validation", {
     isFree,
-    idle: ["eval_every", 0],
+    idle: ["evalEvery", 0],
   }),
-  sample_every: evaluation(optional(whole(0), 250), "updates between samples of text; 0 for none", {
+  sampleEvery: evaluation(optional(whole(0), 250), "updates between samples of text; 0 for none", {
     isFree,
   }),
   prompt: evaluation(optional(text, "It is a truth"), "what the samples begin with", {
     isText,
     isFree,
-    idle: ["sample_every", 0],
+    idle: ["sampleEvery", 0],
   }),
-  sample_tokens: evaluation(optional(whole(1), 60), "tokens of a sample", {
+  sampleTokens: evaluation(optional(whole(1), 60), "tokens of a sample", {
     isFree,
-    idle: ["sample_every", 0],
+    idle: ["sampleEvery", 0],
   }),
 
   out: output(optional(path, "elm-run"), "folder of the run", { isText, isFree }),
-  log_every: output(optional(whole(1), 10), "updates between lines of metrics", { isFree }),
-  save_every: output(optional(whole(0), 250), "updates between checkpoints; 0 for one at the end", {
+  logEvery: output(optional(whole(1), 10), "updates between lines of metrics", { isFree }),
+  saveEvery: output(optional(whole(0), 250), "updates between checkpoints; 0 for one at the end", {
     isFree,
   }),
   keep: output(optional(whole(1), 2), "checkpoints that are kept", { isFree }),

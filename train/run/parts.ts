@@ -22,9 +22,9 @@ const heldOutWords = 256
 export async function dataSection({
   data,
   validation,
-  sequence_length,
+  sequenceLength,
   seed,
-  batch_size,
+  batchSize,
 }: Settings): Promise<DataOptions> {
   if (data === undefined) {
     throw new RangeError("give data: a text file, a folder, or a YAML file of sources")
@@ -35,15 +35,15 @@ export async function dataSection({
     typeof validation === "string"
       ? { validation: [validation] }
       : validation
-        ? { hold_out: validation, words_per_piece: heldOutWords }
+        ? { holdOut: validation, wordsPerPiece: heldOutWords }
         : {}
   if (typeof data === "string" && /\.ya?ml$/i.test(data)) {
     // A file of data has an order of its own, which the run's seed moves on.
     const file = await loadDataConfig(data)
-    const interleave = file.interleave === 1 ? batch_size : file.interleave
-    return { ...file, ...held, sequence_length, seed: file.seed + seed, interleave }
+    const interleave = file.interleave === 1 ? batchSize : file.interleave
+    return { ...file, ...held, sequenceLength, seed: file.seed + seed, interleave }
   }
-  return { interleave: batch_size, seed, ...held, ...own, sequence_length } as DataOptions
+  return { interleave: batchSize, seed, ...held, ...own, sequenceLength } as DataOptions
 }
 
 /** A checkpoint's tokenizer; else that of the settings, of the data, of the first weights' folder. */
@@ -61,31 +61,31 @@ export async function tokenizerOf(
 
 /** The sizes of the model to be trained. Throws RangeError when the vocabulary is too small. */
 function configFor(settings: Settings, tokenizer: Tokenizer): ModelConfig {
-  const { model, layers, dim, head_dim, alpha, beta, ffn_divisor, queries_per_key } = settings
-  const { vocab_size = tokenizer.vocabSize, sequence_length } = settings
-  if (vocab_size < tokenizer.vocabSize) {
+  const { model, layers, dim, headDim, alpha, beta, ffnDivisor, queriesPerKey } = settings
+  const { vocabSize = tokenizer.vocabSize, sequenceLength } = settings
+  if (vocabSize < tokenizer.vocabSize) {
     throw new RangeError(
-      `vocab_size ${vocab_size} is less than the ${tokenizer.vocabSize} pieces of the tokenizer`,
+      `a vocabulary of ${vocabSize} is less than the ${tokenizer.vocabSize} pieces of the tokenizer`,
     )
   }
   const given = {
     layers,
     modelDim: dim,
-    headDim: head_dim,
+    headDim,
     qkvMultipliers: alpha,
     ffnMultipliers: beta,
-    ffnDivisor: ffn_divisor,
-    queryHeadsPerKeyHead: queries_per_key,
+    ffnDivisor,
+    queryHeadsPerKeyHead: queriesPerKey,
   }
   const changes = {
     ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
-    vocabSize: vocab_size,
+    vocabSize: vocabSize,
     ...(tokenizer.bosId >= 0 ? { bosId: tokenizer.bosId } : {}),
     ...(tokenizer.eosId >= 0 ? { eosId: tokenizer.eosId } : {}),
-    ...(tokenizer.padId < vocab_size ? { paddingIndex: tokenizer.padId } : {}),
+    ...(tokenizer.padId < vocabSize ? { paddingIndex: tokenizer.padId } : {}),
   }
   if (model !== undefined) return configOf(model, changes)
-  const own = { name: "OpenELM", headDim: 64, maxContext: sequence_length }
+  const own = { name: "OpenELM", headDim: 64, maxContext: sequenceLength }
   return scaledConfig({ ...own, layers: layers as number, modelDim: dim as number, ...changes })
 }
 
@@ -96,7 +96,7 @@ export async function modelOf(
   backend: Backend,
   checkpoint: string | undefined,
 ): Promise<LanguageModel> {
-  const { dtype, init, seed, sequence_length } = settings
+  const { dtype, init, seed, sequenceLength } = settings
   // The optimiser's state and a gradient lie beside each weight, and a master where it is of fewer bits.
   const { state } = optimisers[settings.optimiser]()
   const placement = { room: state.length + (dtype === "f32" ? 1 : 2) }
@@ -107,10 +107,10 @@ export async function modelOf(
   }
   const model = await loadModel(folder, options, placement)
   const { maxContext } = model.config
-  if (sequence_length <= maxContext) return model
+  if (sequenceLength <= maxContext) return model
   await model.close()
   throw new RangeError(
-    `${folder} has a context of ${maxContext}, less than the sequence_length ${sequence_length}`,
+    `${folder} has a context of ${maxContext}, less than the sequence length ${sequenceLength}`,
   )
 }
 
@@ -118,43 +118,43 @@ export const stepOptions = (settings: Settings, tokenizer: Tokenizer): TrainOpti
   optimiser: settings.optimiser,
   betas: settings.betas,
   eps: settings.eps,
-  weightDecay: settings.weight_decay,
+  weightDecay: settings.weightDecay,
   clip: settings.clip,
-  zLoss: settings.z_loss,
-  labelSmoothing: settings.label_smoothing,
+  zLoss: settings.zLoss,
+  labelSmoothing: settings.labelSmoothing,
   ignoreIndex: tokenizer.padId,
   accumulation: settings.accumulation,
   accumulate: settings.accumulate,
-  checkpointActivations: settings.checkpoint_activations,
+  checkpointActivations: settings.checkpointActivations,
 })
 
 /** The samples that every validation of a run is made of; none without sources of its own, or of a
  *  text that is too short to hold a batch out. */
 export async function validationSamples(
-  { eval_batches, batch_size, eval_every }: Settings,
+  { evalBatches, batchSize, evalEvery }: Settings,
   data: DataOptions,
   tokenizer: Tokenizer,
 ): Promise<Sample[]> {
   const samples: Sample[] = []
   const isHeldOut = (data.validation ?? []).length === 0
-  if (eval_every === 0 || (isHeldOut && !data.hold_out)) return samples
+  if (evalEvery === 0 || (isHeldOut && !data.holdOut)) return samples
   const pipeline = textPipeline(data, { tokenizer, split: "validation", workers: 0 })
   for await (const sample of pipeline) {
     samples.push(sample)
-    if (samples.length === eval_batches * batch_size) break
+    if (samples.length === evalBatches * batchSize) break
   }
-  if (samples.length < batch_size && isHeldOut) return []
-  if (samples.length >= batch_size)
-    return samples.slice(0, samples.length - (samples.length % batch_size))
+  if (samples.length < batchSize && isHeldOut) return []
+  if (samples.length >= batchSize)
+    return samples.slice(0, samples.length - (samples.length % batchSize))
   throw new RangeError(
-    `the validation sources give ${samples.length} samples, fewer than one batch of ${batch_size}`,
+    `the validation sources give ${samples.length} samples, fewer than one batch of ${batchSize}`,
   )
 }
 
 /** The prompt and what follows it, with the same seed at the same step; undefined where the context
  *  or an empty prompt leaves nothing to begin with. */
 export async function sampleOf(
-  { prompt, sample_tokens, seed }: Settings,
+  { prompt, sampleTokens, seed }: Settings,
   model: LanguageModel,
   tokenizer: Tokenizer,
   step: number,
@@ -162,7 +162,7 @@ export async function sampleOf(
   const { capacity } = model
   const ids = tokenizer.encode(prompt, { bos: tokenizer.bosId >= 0 }).slice(0, capacity - 1)
   if (ids.length === 0) return undefined
-  const maxNewTokens = Math.min(sample_tokens, capacity - ids.length)
+  const maxNewTokens = Math.min(sampleTokens, capacity - ids.length)
   const sampling = { maxNewTokens, temperature: 0.8, topP: 0.95, seed: (seed + step) % 2 ** 32 }
   let sample = tokenizer.decode(ids)
   for await (const { text } of model.generate(ids, sampling)) sample += text

@@ -3,7 +3,9 @@
 import * as v from "valibot"
 import { pathToWrite } from "../../model/files/source.ts"
 import { decimal } from "../../model/index.ts"
-import { brief, show } from "../../model/json.ts"
+import { brief, isObject, show } from "../../model/json.ts"
+import { checkFields } from "../data/schema.ts"
+import { codeName, fromFile, inCode, inFile, type Spelling } from "../spelling.ts"
 import { type Field, fields, namesWhere, type Settings, schema } from "./fields.ts"
 
 export type { Settings } from "./fields.ts"
@@ -17,14 +19,21 @@ export function fieldProblem(field: Field, value: unknown): string | undefined {
   return v.safeParse(schema.entries[field], value).issues?.[0].message
 }
 
-/** A configuration for fewer steps than it is made for: where `given` says nothing of the warm-up, that
+/** The fields of a file by their names in code, its data checked. Throws TypeError or RangeError that
+ *  names one as the file has it. */
+export function fieldsOfFile(json: Fields, from: string): Fields {
+  if (isObject(json.data)) checkFields(json.data, `${from}: data`, inFile)
+  return fromFile(json, from)
+}
+
+/** A configuration file for fewer steps than it is made for: where `given` says nothing of the warm-up, that
  *  is shorter in proportion. Throws as `checkSettings` does, naming `from`. */
 export function shortened(base: Fields, given: Fields, from: string): Fields {
   const sizes = base.init === undefined ? { model: "270M" } : {}
-  const { steps, warmup_steps: warmup } = checkSettings({ ...sizes, ...base }, from)
-  if (given.warmup_steps !== undefined || typeof given.steps !== "number") return base
+  const { steps, warmupSteps: warmup } = checkSettings({ ...sizes, ...base }, from, inFile)
+  if (given.warmupSteps !== undefined || typeof given.steps !== "number") return base
   if (!(given.steps < steps)) return base
-  return { ...base, warmup_steps: Math.round((warmup * given.steps) / steps) }
+  return { ...base, warmupSteps: Math.round((warmup * given.steps) / steps) }
 }
 
 /** A configuration's fields with flags in their places. A named size stands for all sizes of the
@@ -32,21 +41,25 @@ export function shortened(base: Fields, given: Fields, from: string): Fields {
 export function withFlags(base: Fields, flags: Fields): Fields {
   if (flags.init === undefined && flags.model === undefined) return { ...base, ...flags }
   const isKept = (field: string): boolean =>
-    !sizeFields.includes(field as Field) || (field === "vocab_size" && flags.init === undefined)
+    !sizeFields.includes(field as Field) || (field === "vocabSize" && flags.init === undefined)
   return { ...Object.fromEntries(Object.entries(base).filter(([f]) => isKept(f))), ...flags }
 }
 
-/** Settings with defaults. Throws TypeError or RangeError that names the field and `from`. */
-export function checkSettings(json: unknown, from: string): Settings {
+/** Settings with defaults. Throws TypeError or RangeError that names `from`, and the field as it is
+ *  `spelled` there. */
+export function checkSettings(json: unknown, from: string, spelled: Spelling = inCode): Settings {
   const result = v.safeParse(schema, json)
   if (result.success) {
     const out = pathToWrite(result.output.out, `${from}: out`)
-    return checkTogether({ ...result.output, out }, from)
+    return checkTogether({ ...result.output, out }, from, spelled)
   }
   const [issue] = result.issues
-  const at = brief(v.getDotPath(issue) ?? "it")
+  const path = v.getDotPath(issue) ?? "it"
+  const at = brief(spelled(path))
   if (issue.type === "strict_object" && issue.expected === "never") {
-    throw new RangeError(`${from}: there is no field ${at}. elm train --help lists them`)
+    const known = codeName(path)
+    const next = known in fields ? `It is ${spelled(known)}` : "elm train --help lists them"
+    throw new RangeError(`${from}: there is no field ${at}. ${next}`)
   }
   const message = `${from}: ${at} is ${show(issue.input)}, expected ${issue.message}`
   throw issue.kind === "schema" && issue.type !== "picklist"
@@ -56,32 +69,36 @@ export function checkSettings(json: unknown, from: string): Settings {
 
 /** Settings as a run has written them: with every field that has a default. Throws as `checkSettings`
  *  does: a default in place of what the run had would be another run. */
-export function checkWritten(json: Fields, from: string): Settings {
+export function checkWritten(written: Fields, from: string): Settings {
+  const json = fieldsOfFile(written, from)
   for (const [field, { default: usual }] of Object.entries(schema.entries)) {
     if (usual === undefined || json[field] !== undefined) continue
-    throw new TypeError(`${from}: ${field} is missing, expected what the run had`)
+    throw new TypeError(`${from}: ${inFile(field)} is missing, expected what the run had`)
   }
-  return checkSettings(json, from)
+  return checkSettings(json, from, inFile)
 }
 
-function checkTogether(settings: Settings, from: string): Settings {
-  const { batch_size, accumulation, steps, warmup_steps, lr, min_lr = 0 } = settings
+function checkTogether(settings: Settings, from: string, spelled: Spelling): Settings {
+  const { batchSize, accumulation, steps, warmupSteps, lr, minLr = 0 } = settings
   const { model, layers, dim, init, data, validation } = settings
   if (typeof validation === "string" && typeof data !== "string") {
     throw new RangeError(`${from}: validation is a path, and data names its own. Leave it out`)
   }
-  if (batch_size % accumulation !== 0) {
+  if (batchSize % accumulation !== 0) {
     throw new RangeError(
-      `${from}: batch_size ${batch_size} does not make ${accumulation} equal micro-batches`,
+      `${from}: ${spelled("batchSize")} ${batchSize} does not make ${accumulation} equal micro-batches`,
     )
   }
-  if (warmup_steps > steps) {
-    throw new RangeError(`${from}: warmup_steps ${warmup_steps} exceed the ${steps} steps`)
+  if (warmupSteps > steps) {
+    const name = spelled("warmupSteps")
+    throw new RangeError(`${from}: ${name} ${warmupSteps} exceed the ${steps} steps`)
   }
-  if (min_lr > lr) throw new RangeError(`${from}: min_lr ${min_lr} exceeds the lr of ${lr}`)
+  if (minLr > lr) {
+    throw new RangeError(`${from}: ${spelled("minLr")} ${minLr} exceeds the lr of ${lr}`)
+  }
   const size = sizeFields.find((field) => settings[field] !== undefined)
   if (init !== undefined && size !== undefined) {
-    throw new RangeError(`${from}: init brings its own sizes. Leave ${size} out`)
+    throw new RangeError(`${from}: init brings its own sizes. Leave ${spelled(size)} out`)
   }
   if (model === undefined && init === undefined && (layers === undefined || dim === undefined)) {
     throw new RangeError(`${from}: give model, or init, or layers and dim`)

@@ -3,6 +3,7 @@ import { fromNode } from "../../engine/node.ts"
 import { faultText } from "../../model/files/faults.ts"
 import { isObject, parseJson, show } from "../../model/json.ts"
 import { stepNamed } from "./names.ts"
+import type { Settings } from "./settings.ts"
 
 /** What is not a tensor; JSON can hold it. */
 export interface RunState {
@@ -11,8 +12,8 @@ export interface RunState {
   readonly step: number
   /** Tokens whose loss has been taken. */
   readonly tokens: number
-  /** The run's settings, as they were checked. */
-  readonly settings: unknown
+  /** The run's settings, as they were checked; spelled in the file as in a configuration. */
+  readonly settings: Settings
   /** Where the data is behind the last batch; null for data of the caller's own. */
   readonly data: unknown
 }
@@ -37,14 +38,14 @@ export async function readRunState(checkpoint: string): Promise<RunState> {
   if (!isObject(settings)) return fail("settings", settings, "the settings of the run")
   // Not above: a page that loads the package has no need of what checks settings.
   const { checkWritten } = await import("./settings.ts")
-  checkWritten(settings, `${path}: settings`)
+  const checked = checkWritten(settings, `${path}: settings`)
   const named = stepNamed(checkpoint)
   if (named !== undefined && named !== step) fail("step", step, `${named}, as its folder is named`)
   // What the place in the data is made of, the pipeline checks: it may be of a caller's own.
   if (data === undefined || (data !== null && !isObject(data))) {
     fail("data", data, "a place in the data, or null")
   }
-  return state as unknown as RunState
+  return { ...state, settings: checked } as unknown as RunState
 }
 
 const isCount = (x: unknown): x is number => Number.isSafeInteger(x) && (x as number) >= 0

@@ -129,7 +129,7 @@ class Run {
   }
 
   async train(): Promise<RunResult> {
-    const { steps, eval_every, sample_every, save_every } = this.#settings
+    const { steps, evalEvery, sampleEvery, saveEvery } = this.#settings
     const { signal, onStart } = this.#options
     const { config, parameters } = this.#model
     const { steps: begin, settings } = this.#step
@@ -143,15 +143,15 @@ class Run {
       const step = this.#step.steps
       if (step === begin + 1) this.#options.onMemory?.(this.#memory())
       const last = step === steps
-      if (due(eval_every, step) || last) await this.#evaluate()
-      if (due(sample_every, step) || (last && sample_every > 0)) await this.#sample()
-      if (due(save_every, step) || last) await this.#save()
+      if (due(evalEvery, step) || last) await this.#evaluate()
+      if (due(sampleEvery, step) || (last && sampleEvery > 0)) await this.#sample()
+      if (due(saveEvery, step) || last) await this.#save()
       // Lets signals and the data's threads be heard.
       await nextTurn()
     }
     const step = this.#step.steps
     const stopped = step < steps
-    if (stopped && step > begin && !due(save_every, step)) await this.#save()
+    if (stopped && step > begin && !due(saveEvery, step)) await this.#save()
     const { checkpoint } = this
     const lastEvaluation = this.#lastEvaluation
     return { step, tokens: this.#tokens, stopped, checkpoint, lastEvaluation }
@@ -178,9 +178,9 @@ class Run {
   }
 
   async #update(): Promise<void> {
-    const { batch_size, sequence_length, log_every } = this.#settings
+    const { batchSize, sequenceLength, logEvery } = this.#settings
     const samples: Sample[] = []
-    while (samples.length < batch_size) {
+    while (samples.length < batchSize) {
       const { value, done } = await this.#data.next()
       if (done) throw new Error(`the data ended after update ${this.#step.steps}`)
       samples.push(value)
@@ -191,12 +191,12 @@ class Run {
     const result = await this.#step.run(inputs, targets, starts ? { lr, starts } : { lr })
     const since = this.#since
     since.ms += performance.now() - start
-    since.positions += batch_size * sequence_length
+    since.positions += batchSize * sequenceLength
     since.steps++
     const { ignoreIndex } = this.#step.settings
     for (const row of targets) for (const id of row) if (id !== ignoreIndex) this.#tokens++
     const step = this.#step.steps
-    if (step % log_every !== 0 && step !== this.#settings.steps) return
+    if (step % logEvery !== 0 && step !== this.#settings.steps) return
     const flops = (this.#step.flops * since.steps * 1000) / since.ms
     const measured = await this.#options.measureFlops?.()
     // The machine can do what it did at any time, whatever else ran on it when it was measured.
@@ -217,10 +217,10 @@ class Run {
   }
 
   async #evaluate(): Promise<void> {
-    const { batch_size } = this.#settings
+    const { batchSize } = this.#settings
     let [sum, count] = [0, 0]
-    for (let at = 0; at + batch_size <= this.#validation.length; at += batch_size) {
-      const { inputs, targets, starts } = batchOf(this.#validation.slice(at, at + batch_size))
+    for (let at = 0; at + batchSize <= this.#validation.length; at += batchSize) {
+      const { inputs, targets, starts } = batchOf(this.#validation.slice(at, at + batchSize))
       const found = await this.#step.evaluate(inputs, targets, starts)
       if (found.count === 0) continue
       sum += found.ce * found.count
@@ -291,10 +291,10 @@ function batchOf(samples: readonly Sample[]) {
 }
 
 /** The run's schedule: the last step's index is one below the number of steps. */
-export const scheduleOf = ({ lr, min_lr, warmup_steps, warmup_init_lr, steps }: Settings) => ({
+export const scheduleOf = ({ lr, minLr, warmupSteps, warmupInitLr, steps }: Settings) => ({
   maxLr: lr,
-  minLr: min_lr ?? lr / 10,
-  warmupInitLr: warmup_init_lr,
-  warmupSteps: warmup_steps,
-  maxSteps: Math.max(warmup_steps, steps - 1),
+  minLr: minLr ?? lr / 10,
+  warmupInitLr: warmupInitLr,
+  warmupSteps: warmupSteps,
+  maxSteps: Math.max(warmupSteps, steps - 1),
 })

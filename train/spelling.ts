@@ -1,0 +1,40 @@
+// How fields are spelled: in code `batchSize`; in files, as the release's have them, `batch_size`.
+// Nothing else translates between the two.
+import { brief, isObject } from "../model/json.ts"
+
+/** A field's name, or a text with such names, as whoever gave the fields writes it. */
+export type Spelling = (text: string) => string
+
+export const inCode: Spelling = (text) => text
+
+export const inFile: Spelling = (text) =>
+  text.replace(/([a-z])([A-Z])/g, (_, a: string, b: string) => `${a}_${b.toLowerCase()}`)
+
+/** What a field of a file is called in code. */
+export const codeName = (name: string): string =>
+  name.replace(/([a-z])_([a-z])/g, (_, a: string, b: string) => a + b.toUpperCase())
+
+type Fields = Readonly<Record<string, unknown>>
+
+/** A file's fields, those of their objects and lists too, by their names in code. The release's layout
+ *  of data stays as it is. Throws RangeError for one that is spelled as in code. */
+export function fromFile(fields: Fields, from: string): Fields {
+  const name = (field: string): string => {
+    const own = inFile(field)
+    if (own === field) return codeName(field)
+    throw new RangeError(`${from}: there is no field ${brief(field)}. In files it is ${brief(own)}`)
+  }
+  return renamed(fields, name) as Fields
+}
+
+/** The same fields as a file has them. */
+export const toFile = (fields: Fields): Fields => renamed(fields, inFile) as Fields
+
+function renamed(value: unknown, name: Spelling): unknown {
+  if (Array.isArray(value)) return value.map((each) => renamed(each, name))
+  if (!isObject(value) || isRelease(value)) return value
+  return Object.fromEntries(Object.entries(value).map(([key, x]) => [name(key), renamed(x, name)]))
+}
+
+/** Whether data is described as in the release's configurations. */
+export const isRelease = (fields: Fields): boolean => isObject(fields.dataset)
