@@ -39,8 +39,8 @@ export interface Backend {
   prepare(plan: Plan): Prepared
   /** Frees everything. */
   close(): void
-  /** Runs that may wait in line behind the one whose result is read next; default 0. A run has then
-   *  been put in line when `run` returns, and a read is of what the runs before it leave. */
+  /** Runs that may be queued after the one whose result is read next; default 0. A run has then
+   *  been queued when `run` returns, and a read is of what the runs before it leave. */
   readonly ahead?: number
   /** Puts another device in the place of one that was lost, with the same buffers, zeroed, and the
    *  same plans; nothing where none was lost. Returns how many were lost so far.

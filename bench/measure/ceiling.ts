@@ -27,7 +27,7 @@ interface Load {
   readonly lanes: readonly number[]
   /** Multiply-adds in a row that the first measurement begins with. */
   readonly rounds: number
-  /** A run that takes less is made longer, or put in line several times. */
+  /** A run that takes less is made longer, or queued several times. */
   readonly leastMs: number
 }
 
@@ -168,7 +168,7 @@ export class CeilingMeter {
   }
 
   /** Median time of a run, until a result is there, after `leastMs` of warming up; of several runs
-   *  in line where one is over too soon. */
+   *  queued where one is over too soon. */
   async #seconds(prepared: Prepared, leastMs: number, result: Tensor): Promise<number> {
     const times: number[] = []
     const begin = performance.now()

@@ -88,7 +88,7 @@ async function warm(backend: Backend, variant: Variant, y: Tensor): Promise<void
   }
 }
 
-/** Seconds of one run of the plan, of several in line, up to the result's arrival. */
+/** Seconds of one run of the plan, of several queued, up to the result's arrival. */
 async function seconds(backend: Backend, { prepared, runs }: Variant, y: Tensor): Promise<number> {
   const start = performance.now()
   for (let i = 0; i < runs; i++) {

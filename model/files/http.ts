@@ -212,8 +212,8 @@ export async function bodyOf(
   isLike?: Judge,
 ): Promise<Body> {
   const { headers } = response
-  const told = headers.has("content-encoding") ? null : headers.get("content-length")
-  const length = told === null ? undefined : Number(told)
+  const declared = headers.has("content-encoding") ? null : headers.get("content-length")
+  const length = declared === null ? undefined : Number(declared)
   const check = (bytes: number | undefined): void => {
     if (bytes === undefined || bytes <= limit) return
     const has = bytes === length ? length : "more"
@@ -252,10 +252,10 @@ export async function bodyOf(
 const endedEarly = (url: string, what: string, cause?: unknown): Error =>
   new Error(`${url} ended early: ${what}. Load it again`, { cause })
 
-/** What is believed of a told length before anything has come. */
+/** What is believed of a declared length before anything has come. */
 const firstBytes = 64 << 20
 
-/** Bytes that come in pieces, in an array that grows; by what is told, once some of it came. */
+/** Bytes that come in pieces, in an array that grows; by what is declared, once some of it came. */
 function growing(length = 0) {
   const sizeFor = (least: number): number => (least <= length ? length : 2 * least)
   let bytes = new Uint8Array(Math.min(length, firstBytes))

@@ -48,7 +48,7 @@ export function randomWeights(
       : randomPanels({ ...draw, ...sizes, dtype })
     await runOnce(backend, [[target, w]])
   }
-  const fillAll = (told?: Progress) => fillWeights(config, backend, outline, told, fill)
+  const fillAll = (progress?: Progress) => fillWeights(config, backend, outline, progress, fill)
   return filled(outline, fillAll(progress), fillAll)
 }
 
@@ -61,8 +61,8 @@ export function loadWeights(
   { room, progress }: Filling = {},
 ): Promise<LoadedWeights> {
   const outline = outlineWeights(folder.config, backend, dtype, room)
-  const fillFrom = (open: OpenedModel, told?: Progress): Promise<void> =>
-    fillWeights(open.config, backend, outline, told, async (spec, target) => {
+  const fillFrom = (open: OpenedModel, progress?: Progress): Promise<void> =>
+    fillWeights(open.config, backend, outline, progress, async (spec, target) => {
       const source = open.source(spec.name)
       if (!spec.matrix) return loadVector(source, spec, target, backend)
       if (open.format) return loadPanels(source, spec, target, backend)

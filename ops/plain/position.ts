@@ -1,7 +1,7 @@
 // Where a sequence stands, kept on the device: no run has to be told by its caller.
 import { op } from "../../engine/index.ts"
 
-/** After a run: the next run reads the token that this one chose, and chooses the one behind it.
+/** After a run: the next run reads the token that this one chose, and chooses the one after it.
  *  last' = next, next' = next + 1, in place.  position (B), next (B) → last (B), after (B) */
 export const advance = op({
   name: "advance",

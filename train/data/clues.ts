@@ -33,7 +33,7 @@ const members: readonly (readonly [number, string])[] = [
 
 const signs = bad | upperAccented | lowerAccented | box | start | end | currency | numeric
 
-/** Which classes a class may not have directly behind it. */
+/** Which classes a class may not have directly after it. */
 const forbiddenAfter: readonly (readonly [number, number])[] = [
   [bad, signs],
   [upperAccented, bad | box | numeric],

@@ -43,7 +43,7 @@ export interface DataOptions {
   readonly seed?: number
   /** "none", "nfc" or "ftfy", the original's. Default "ftfy". */
   readonly normalisation?: Normalisation
-  /** Documents one behind the other in full windows, instead of one piece and padding. */
+  /** Documents one after the other in full windows, instead of one piece and padding. */
   readonly pack?: boolean
   /** With `pack`: so many windows at a time are shuffled; 1 keeps their order. Default 1024. */
   readonly shuffleWindows?: number

@@ -1,4 +1,4 @@
-// Text into training samples: `textPipeline`, and the checked configuration behind it. Nothing of
+// Text into training samples: `textPipeline`, and the checked configuration of it. Nothing of
 // Node is loaded before the first sample is asked for.
 import { checkObject } from "../../engine/index.ts"
 import type { Tokenizer } from "../../model/index.ts"
@@ -33,17 +33,17 @@ export interface PipelineOptions {
   readonly split?: Split
   /** How often the data is read. Default for ever, validation once. */
   readonly epochs?: number
-  /** Where another pipeline of the same settings was: goes on with the sample behind it. */
+  /** Where another pipeline of the same settings was: goes on with the sample after it. */
   readonly state?: PipelineState
   /** What errors call it; default "state". */
   readonly stateName?: string
-  /** Is told of each record or file that is skipped. */
+  /** Called with each record or file that is skipped. */
   readonly onSkip?: (message: string) => void
 }
 
 /** Samples of a text, one after another, and the place to go on from. */
 export interface TextPipeline extends AsyncIterableIterator<Sample, undefined> {
-  /** Where it is behind the last sample handed out; undefined before a first was asked for. */
+  /** Where it is after the last sample handed out; undefined before a first was asked for. */
   state(): PipelineState | undefined
   /** Records and files skipped so far, by workers that may be ahead of the samples. */
   readonly skipped: number

@@ -8,7 +8,7 @@ import { type Place, type Placed, type Sample, samples } from "./samples.ts"
 import type { Share } from "./walk.ts"
 
 export interface Lane {
-  /** The next sample, undefined behind the last. Throws what stopped the worker. */
+  /** The next sample, undefined after the last. Throws what stopped the worker. */
   next(): Promise<Placed | undefined>
   close(): Promise<void>
 }

@@ -72,7 +72,7 @@ const spaced = new RegExp(
 
 /**
  * Programs that take the hard space A0 for a space break the UTF-8 it is part of. A lone à keeps
- * the space behind it, except in Portuguese words that begin with it.
+ * the space after it, except in Portuguese words that begin with it.
  */
 function restoreHardSpaces(bytes: string): string {
   if (bytes.search(spaced) < 0) return bytes

@@ -1,4 +1,4 @@
-// Packed samples: the tokens of all documents, each between BOS and EOS, one behind the other in
+// Packed samples: the tokens of all documents, each between BOS and EOS, one after the other in
 // full windows, so that none is padding. Every token is an input once and, but for the first of each
 // document, a target once; documents do not see each other (`starts`), and the step from an EOS to
 // the next BOS carries no loss. Windows are shuffled some at a time. A document that is cut, at a
@@ -18,7 +18,7 @@ import {
 } from "./samples.ts"
 import { type Position, type Share, type Step, walk } from "./walk.ts"
 
-/** A place between two tokens: so many behind the beginning of a piece's. */
+/** A place between two tokens: so many after the beginning of a piece's. */
 interface Cursor {
   readonly position: Position
   readonly offset: number

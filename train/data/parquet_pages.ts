@@ -1,5 +1,5 @@
 // The chain of pages in a column of a Parquet file, checked before anything is decoded: each page lies
-// in its column and behind the one before, with no more values than rows. So a damaged header can send
+// in its column and after the one before, with no more values than rows. So a damaged header can send
 // no decoder back to where it was, nor ask for memory that the file has no use for.
 // Thrift's compact protocol: github.com/apache/thrift, doc/specs/thrift-compact-protocol.md; headers:
 // github.com/apache/parquet-format, PageHeader in parquet.thrift.

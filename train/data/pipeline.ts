@@ -23,7 +23,7 @@ export interface PipelineParts {
 }
 
 /**
- * Where a pipeline is behind the last sample that it handed out; small, and JSON can hold it. The
+ * Where a pipeline is after the last sample that it handed out; small, and JSON can hold it. The
  * random generators are found again from the seed.
  */
 export interface PipelineState {

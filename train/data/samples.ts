@@ -15,7 +15,7 @@ export interface Sample {
   readonly starts?: Int32Array
 }
 
-/** Where a worker is: all it takes to go on with the sample behind the last one. */
+/** Where a worker is: all it takes to go on with the sample after the last one. */
 export interface Place {
   readonly position: Position
   /** Records and files skipped before it. */
@@ -33,7 +33,7 @@ export const firstPlace = ({ pack }: DataConfig): Place => ({
   ...(pack && { offset: 0, block: 0, taken: 0 }),
 })
 
-export type Placed = readonly [sample: Sample, behind: Place]
+export type Placed = readonly [sample: Sample, after: Place]
 
 /** The samples of a share from a place on. Throws where an epoch has none. */
 export async function* samples(

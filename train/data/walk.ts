@@ -27,7 +27,7 @@ export interface Step extends Piece {
 export interface Share extends Sharing {
   readonly files: readonly DataFile[]
   readonly epochs: number
-  /** Is told of what is skipped. */
+  /** Called with what is skipped. */
   readonly skip: (message: string) => void
 }
 

@@ -14,15 +14,15 @@ export interface RunOptions {
   readonly measureFlops?: () => Promise<number>
   /** Called before the first update, and again on another device. */
   readonly onStart?: (run: RunInfo) => void | Promise<void>
-  /** Called behind the first update, when the plan's memory is known. */
+  /** Called after the first update, when the plan's memory is known. */
   readonly onMemory?: (memory: RunMemory) => void
   /** Called with every line of metrics; awaited. */
   readonly onMetrics?: (metrics: Metrics) => void | Promise<void>
   /** Called with the path of each checkpoint. */
   readonly onCheckpoint?: (path: string) => void
-  /** Is told when a run goes on with another device; `onStart` follows. */
+  /** Called when a run goes on with another device; `onStart` follows. */
   readonly onDeviceLost?: (message: string) => void
-  /** Is told of each record or file that the data skips. */
+  /** Called with each record or file that the data skips. */
   readonly onSkip?: (message: string) => void
 }
 

@@ -14,7 +14,7 @@ export interface RunState {
   readonly tokens: number
   /** The run's settings, as they were checked; spelled in the file as in a configuration. */
   readonly settings: Settings
-  /** Where the data is behind the last batch; null for data of the caller's own. */
+  /** Where the data is after the last batch; null for data of the caller's own. */
   readonly data: unknown
 }
 

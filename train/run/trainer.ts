@@ -106,8 +106,8 @@ class Run {
       step = await TrainStep.create(model, stepOptions(settings, tokenizer))
       if (from !== undefined) await restoreStep(from, step)
       const resumed = from === undefined || !state ? {} : placeOf(from, state)
-      const told = onSkip ? { onSkip } : {}
-      const data = textPipeline(dataOptions, { tokenizer, ...resumed, ...told })
+      const skips = onSkip ? { onSkip } : {}
+      const data = textPipeline(dataOptions, { tokenizer, ...resumed, ...skips })
       const validation = await validationSamples(settings, dataOptions, tokenizer)
       const tokens = state?.tokens ?? 0
       return new Run({

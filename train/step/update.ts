@@ -68,7 +68,7 @@ export function parametersOf(
   })
 }
 
-/** Places in the report of a step before the squared norms of the parameters' gradients, and behind
+/** Places in the report of a step before the squared norms of the parameters' gradients, and after
  *  those the terms of the loss; `outside` counts the numbers that an update which was tried would have
  *  put beyond f32. */
 export const reportHead = { loss: 0, outside: 1, norm: 2 } as const
