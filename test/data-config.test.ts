@@ -154,7 +154,7 @@ t.test("what is wrong is said by name", async (t) => {
     message: "data: there is no field on_error. It is onError",
   })
   const spelled = async (text: string, message: RegExp) =>
-    t.rejects(loadDataConfig(write("spelled.yaml", text)), { name: "RangeError", message })
+    t.rejects(loadDataConfig(write("spelled.yaml", text)), { message })
   await spelled(
     "sources: [a]\nonError: skip\n",
     /yaml: there is no field onError\. .* it is on_error$/,
@@ -165,6 +165,7 @@ t.test("what is wrong is said by name", async (t) => {
     "sources: [{ file_name: 'a{file_id}' }]\n",
     /spelled\.yaml: file_name is "a\{file_id\}", expected a file_id_range beside it/,
   )
+  await spelled("sources: &a { file_name: *a }\n", /spelled\.yaml: sources is /)
   const yaml = write("bad.yaml", "sources:\n  - a.txt\n  b: [\n")
   await t.rejects(loadDataConfig(yaml), {
     name: "SyntaxError",

@@ -19,7 +19,7 @@ import { fixtureJson } from "./fixtures.ts"
 const folder = fileURLToPath(new URL("../../train/configs", import.meta.url))
 const settingsIn = async (name: string) => {
   const fields = await parseYaml(readFileSync(join(folder, name), "utf8"), name)
-  return checkSettings(fieldsOfFile(fields as Record<string, unknown>, name), name, inFile)
+  return checkSettings(fieldsOfFile(fields, name), name, inFile)
 }
 
 t.test("every configuration of the package is one", async (t) => {

@@ -30,10 +30,13 @@ export function fromFile(fields: Fields, from: string): Fields {
 /** The same fields as a file has them. */
 export const toFile = (fields: Fields): Fields => renamed(fields, inFile) as Fields
 
-function renamed(value: unknown, name: Spelling): unknown {
-  if (Array.isArray(value)) return value.map((each) => renamed(each, name))
+function renamed(value: unknown, name: Spelling, above: readonly unknown[] = []): unknown {
+  // An alias of YAML may stand for what it lies in: no field expects it, and the checks refuse it.
+  if (above.includes(value)) return value
+  const inside = (x: unknown): unknown => renamed(x, name, [...above, value])
+  if (Array.isArray(value)) return value.map(inside)
   if (!isObject(value) || isRelease(value)) return value
-  return Object.fromEntries(Object.entries(value).map(([key, x]) => [name(key), renamed(x, name)]))
+  return Object.fromEntries(Object.entries(value).map(([key, x]) => [name(key), inside(x)]))
 }
 
 /** Whether data is described as in the release's configurations. */

@@ -74,7 +74,7 @@ export const dataKinds: readonly Kind[] = [
     files: ["data.yaml"],
     make(folder) {
       writeFileSync(join(folder, "b-01.jsonl"), json)
-      const source = "{fileName: 'b-{file_id:02d}.jsonl', fileIdRange: [1, 2], textKey: text}"
+      const source = "{file_name: 'b-{file_id:02d}.jsonl', file_id_range: [1, 2], text_key: text}"
       const sources = `sources:\n  - &a ${source}\nvalidation: [*a]\n`
       const rest =
         "tokenizer: byte\nsequence_length: 64\nmin_tokens: 0\nmin_characters: 0\nworkers: 0\n"

@@ -200,11 +200,7 @@ const settings: Kind = {
   },
   async use(folder) {
     const path = join(folder, "run.yaml")
-    checkSettings(
-      fieldsOfFile((await readYaml(path)) as Record<string, unknown>, path),
-      path,
-      inFile,
-    )
+    checkSettings(fieldsOfFile(await readYaml(path), path), path, inFile)
   },
 }
 

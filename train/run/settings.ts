@@ -21,7 +21,8 @@ export function fieldProblem(field: Field, value: unknown): string | undefined {
 
 /** The fields of a file by their names in code, its data checked. Throws TypeError or RangeError that
  *  names one as the file has it. */
-export function fieldsOfFile(json: Fields, from: string): Fields {
+export function fieldsOfFile(json: unknown, from: string): Fields {
+  if (!isObject(json)) throw new TypeError(`${from}: expected fields, such as steps: 1000`)
   if (isObject(json.data)) checkFields(json.data, `${from}: data`, inFile)
   return fromFile(json, from)
 }
