@@ -35,7 +35,9 @@ export interface Call {
 export interface Alternative {
   /** Ops that the backend has to have kernels for. */
   readonly ops: readonly Op[]
+  /** For which sizes it serves. */
   when(params: Sizes): boolean
+  /** The outputs of a call in those ops. */
   meaning(call: Call): readonly Tensor[]
 }
 

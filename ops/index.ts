@@ -142,4 +142,5 @@ export const fusedOps: readonly Op[] = [
   multiplyAdd.op,
 ]
 
+/** Every op. */
 export const allOps: readonly Op[] = [...plainOps, ...fusedOps]

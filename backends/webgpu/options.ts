@@ -6,6 +6,7 @@ export const features = [...kernelFeatures, "timestamp-query"] as const
 /** Parts of WebGPU that kernels use where they are there. */
 export type Feature = (typeof features)[number]
 
+/** How a GPU is opened. */
 export interface WebgpuOptions {
   /** Optional features to leave off although the GPU has them. */
   readonly without?: readonly Feature[]
