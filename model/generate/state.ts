@@ -91,9 +91,11 @@ export function choose(
   { token, position, next, controls, seed }: SequenceState,
 ): Update[] {
   const logits = logitsOf(decoder, recorder, rows) // (B, V)
+  // Recorded in the order in which they run, so that nothing is copied: one reads what the next replaces.
+  const chosen = sample(logits, controls, seed, next) // i32 (B)
   const { last, after } = advance(position, next) // i32 (B), i32 (B)
   return [
-    [token, sample(logits, controls, seed, next)], // i32 (B)
+    [token, chosen],
     [position, last],
     [next, after],
   ]

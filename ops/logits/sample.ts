@@ -105,8 +105,14 @@ export const sample = op({
       return all.map((_, i) => ({ B: 2, V: 7, logits, controls: inRows(all, i, 2) }))
     }),
   ],
-  sample: (name) =>
-    name === "position" ? (i) => 11 + i : name === "seed" ? (i) => 42 + i : undefined,
+  sample: (name) => inputsOf[name],
 })
+
+/** Values that rows have where a case gives none. */
+const inputsOf: Readonly<Record<string, (i: number) => number>> = {
+  position: (i) => 11 + i,
+  seed: (i) => 42 + i,
+  controls: (i) => ways.flat()[i % (3 * ways.length)] as number,
+}
 
 type Three = [Tensor, Tensor, Tensor]
