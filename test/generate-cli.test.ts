@@ -106,6 +106,14 @@ t.test("a reader that goes away ends it quietly", async (t) => {
   t.match(stderr, rate)
 })
 
+t.test("a reader that goes away as the text ends changes nothing of how it ends", async (t) => {
+  for (const tokens of ["1", "2", "3"]) {
+    const child = start("generate", "On", ...model, "--max-new-tokens", tokens)
+    child.stdout?.destroy()
+    t.equal((await ended(child)).code, 0, `${tokens} tokens`)
+  }
+})
+
 t.test("generate says what is wrong", async (t) => {
   const golden = goldenFolder()
   t.teardown(golden.remove)

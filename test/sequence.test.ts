@@ -79,7 +79,7 @@ for (const { label, open } of goldenBackends) {
 
 t.test("prompts of all lengths take few plans, and give what whole passes give", async (t) => {
   const lengths = new Set(Array.from({ length: 512 }, (_, i) => recurring(i + 1)))
-  t.equal(lengths.size, 16 + 8 * 5)
+  t.equal(lengths.size, 64 + 16 * 3)
   t.ok([...lengths].every((n) => recurring(n) === n && n <= 512))
   const { open } = goldenBackends.at(2) as (typeof goldenBackends)[0]
   const backend = await open()

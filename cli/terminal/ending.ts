@@ -27,9 +27,9 @@ function end(reason: Reason, code: number): void {
     stop(reason)
     return
   }
-  // What is on its way to its end may write once more into the output that was closed; a second signal
-  // does not wait.
-  if (!first && reason === "closed") return
+  // A command that sees to its end itself, and is past what could be stopped or on its way there, may
+  // write once more into the output that was closed; a second signal does not wait.
+  if (reason === "closed" && (saves || !first)) return
   removeTemporaries()
   process.exit(code)
 }

@@ -41,9 +41,10 @@ export const chunkOf: Readonly<Record<Want, number>> = { nothing: 512, next: 512
 const keptPlans = 8
 const keptPositions = 1536
 
-/** Lengths that plans are recorded for, so that they recur: all up to 16, then eight to each doubling. */
+/** Lengths that plans are recorded for, so that they recur: all up to 64, since padding costs a short
+ *  prompt more than a plan does, then sixteen to each doubling. */
 export function recurring(count: number): number {
-  const step = 2 ** Math.max(0, Math.ceil(Math.log2(count)) - 4)
+  const step = count <= 64 ? 1 : 2 ** (Math.ceil(Math.log2(count)) - 5)
   return Math.ceil(count / step) * step
 }
 
