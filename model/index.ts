@@ -75,6 +75,7 @@ export {
   type Linear,
   type Norm,
   normalized,
+  normed,
   normsOfHeads,
   type Recorder,
   type RecorderOf,

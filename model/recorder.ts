@@ -3,6 +3,8 @@
 // folded into the products around them; train/step/recorder.ts keeps what gradients need.
 import { constant, type Tensor } from "../engine/index.ts"
 import {
+  add,
+  addRmsNorm,
   attention,
   cast,
   layerNorm,
@@ -121,6 +123,16 @@ export function normalized(x: Tensor, { kind, eps, weight }: Norm): Tensor {
   const row = (value: number) => constant(new Float32Array(D).fill(value), [D])
   if (kind === "rms") return rmsNorm(x, weight ?? row(1), { eps }).y
   return layerNorm(x, weight ?? row(1), row(0), { eps })
+}
+
+/** The stream with its pending branch added, and its norm; RMSNorm does both in one step. */
+export function normed({ x, d }: Stream, n: Norm | undefined): { x: Stream; a: Tensor } {
+  if (d && n?.kind === "rms" && n.weight) {
+    const { sum, y } = addRmsNorm(x, d, n.weight, { eps: n.eps })
+    return { x: { x: sum }, a: y }
+  }
+  const sum = d ? add(x, d) : x
+  return { x: { x: sum }, a: n ? normalized(sum, n) : sum }
 }
 
 // ---- Attention over a cache ---------------------------------------------------------------------

@@ -12,20 +12,12 @@ import {
   type Linear,
   type Norm,
   normalized,
+  normed,
   product,
   type RecorderOf,
   type Stream,
 } from "../../model/index.ts"
-import {
-  add,
-  addRmsNorm,
-  affine,
-  meanRows,
-  mul,
-  rsqrt,
-  scaleColumns,
-  scaleRows,
-} from "../../ops/index.ts"
+import { add, affine, meanRows, mul, rsqrt, scaleColumns, scaleRows } from "../../ops/index.ts"
 
 /**
  * folded: in the product that follows, and the residual addition in the product before (as models run);
@@ -46,11 +38,7 @@ export function recorderWith(kind: NormKind): RecorderOf {
 /** The stream with its pending branch, and its norm. */
 type Settle = (before: Stream, n: Norm) => { x: Stream; a: Tensor }
 
-const settleAdded: Settle = ({ x, d }, n) => {
-  if (!d || !n.weight) return settleWith("fused")(d ? { x, d } : { x }, n)
-  const { sum, y } = addRmsNorm(x, d, n.weight, { eps: n.eps })
-  return { x: { x: sum }, a: y }
-}
+const settleAdded: Settle = (before, n) => normed(before, { ...n, kind: "rms" })
 
 const settleWith =
   (kind: Exclude<NormKind, "folded" | "added">): Settle =>

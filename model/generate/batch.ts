@@ -4,7 +4,8 @@ import { type Backend, bufferOf, type Prepared, plan, readBound } from "../../en
 import type { Decoder } from "../forward.ts"
 import { Holder } from "../weights/holder.ts"
 import { checkLost } from "../weights/restore.ts"
-import { chunkOf, type Sampling, Session } from "./session.ts"
+import { Sequence } from "./sequence.ts"
+import { type Sampling, Session } from "./session.ts"
 import {
   allocateStates,
   type CacheOptions,
@@ -23,8 +24,6 @@ export class Batch {
   readonly #decode: Prepared
   /** Sessions of the sequences that were ever appended to, for their prompts. */
   readonly #sessions: (Session | undefined)[]
-  /** Tokens in each cache, with the one that was chosen and is still to be read. */
-  readonly #lengths: number[]
   /** Those whose next token is wanted. */
   readonly #active = new Set<number>()
   /** Where each stands on the device, wanted or not. */
@@ -41,7 +40,6 @@ export class Batch {
     this.#lost = lost
     this.#held = new Holder(backend)
     this.#sessions = Array(size).fill(undefined)
-    this.#lengths = Array(size).fill(0)
     this.#at = Array(size).fill(0)
     try {
       this.#states = allocateStates(decoder, this.#held, size, options)
@@ -53,28 +51,23 @@ export class Batch {
   }
 
   get size(): number {
-    return this.#lengths.length
+    return this.#at.length
   }
 
-  /** Tokens of one. */
+  /** Tokens in the cache of one; of one that was not appended to, or cleared, none. */
   lengthOf(sequence: number): number {
-    return this.#lengths[sequence] as number
+    return this.#active.has(sequence) ? (this.#at[sequence] as number) : 0
   }
 
   /** Reads tokens into one, whose next token is chosen as `sampling` says: the result. */
   async append(sequence: number, ids: readonly number[], sampling: Sampling): Promise<number> {
     const session = this.#sessionOf(sequence)
     session.begin(sampling, this.#lost)
-    const from = this.lengthOf(sequence)
-    for (let start = 0; start < ids.length; start += chunkOf.next) {
-      const chunk = ids.slice(start, start + chunkOf.next)
-      const isLast = start + chunk.length === ids.length
-      await session.prefill(chunk, from + start, isLast ? "next" : "nothing")
-    }
-    this.#lengths[sequence] = from + ids.length
-    this.#at[sequence] = from + ids.length
+    const reader = new Sequence(session, undefined, this.lengthOf(sequence))
+    const token = (await reader.append(ids, "next")) as number
+    this.#at[sequence] = reader.length
     this.#active.add(sequence)
-    return session.token()
+    return token
   }
 
   /** Reads the token chosen last of all and chooses the next ones; of those that were not appended to, or
@@ -90,7 +83,6 @@ export class Batch {
     }
     await this.#decode.run()
     for (const [sequence, at] of this.#at.entries()) this.#at[sequence] = at + 1
-    for (const sequence of this.#active) this.#lengths[sequence] = this.#at[sequence] as number
     const tokens = (await readBound(this.#states.token, this.#backend)) as Int32Array
     await checkLost(this.#backend, this.#lost)
     for (const sequence of this.#active) {
@@ -103,7 +95,6 @@ export class Batch {
   /** Empties one: its tokens are wanted no longer. */
   clear(sequence: number): void {
     this.#active.delete(sequence)
-    this.#lengths[sequence] = 0
     this.#put(sequence, 0)
   }
 
@@ -122,7 +113,7 @@ export class Batch {
   #sessionOf(sequence: number): Session {
     const known = this.#sessions[sequence]
     if (known) return known
-    if (!(sequence in this.#lengths)) {
+    if (!(sequence in this.#at)) {
       throw new RangeError(`no sequence ${sequence} in a batch of ${this.size}`)
     }
     const state = stateOf(this.#states, sequence)

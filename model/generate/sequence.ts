@@ -7,12 +7,13 @@ import { nextTurn } from "./turn.ts"
 export class Sequence {
   readonly #session: Session
   readonly #signal: AbortSignal | undefined
-  #length = 0
+  #length: number
 
-  /** On a session that no one else uses meanwhile, and empty. */
-  constructor(session: Session, signal?: AbortSignal) {
+  /** On a session that no one else uses meanwhile, which has read `length` tokens. */
+  constructor(session: Session, signal?: AbortSignal, length = 0) {
     this.#session = session
     this.#signal = signal
+    this.#length = length
   }
 
   /** Tokens in the cache; with one that was chosen and is still to be read, that one more. */

@@ -2,10 +2,10 @@
 // (model/forward.ts) with steps that keep what the backward pass needs; how parameters move is left
 // to update.ts, when the graph runs to step.ts.
 import { constant, type Tensor, vjpFrom } from "../../engine/index.ts"
-import { architectureOf, type Decoder, type Stream } from "../../model/index.ts"
+import { architectureOf, type Decoder, normed, type Stream } from "../../model/index.ts"
 import { add, broadcast, embedGrad, noPadding } from "../../ops/index.ts"
 import { headLoss, type LossSettings } from "./head.ts"
-import { type Lookup, normed, training } from "./recorder.ts"
+import { type Lookup, training } from "./recorder.ts"
 
 export interface BatchTensors {
   readonly tokens: Tensor // i32 (B·T)

@@ -6,16 +6,12 @@ import {
   type AttentionSpec,
   embed,
   type Linear,
-  type Norm,
-  normalized,
+  normed,
   normsOfHeads,
   product,
   type Recorder,
-  type Stream,
 } from "../../model/index.ts"
 import {
-  add,
-  addRmsNorm,
   causalAttention,
   panelWidth,
   permute,
@@ -58,16 +54,6 @@ export function training(starts: Tensor): TrainingRecorder {
     addLinear: ({ x }, o, { weight, outputs }) => ({ x, d: product(o, weight, outputs) }),
     attend: (qkv, how) => attendTo(starts, qkv, how),
   }
-}
-
-/** The stream with its pending branch added, and its norm; RMSNorm does both in one step. */
-export function normed({ x, d }: Stream, n: Norm | undefined): { x: Stream; a: Tensor } {
-  if (d && n?.kind === "rms" && n.weight) {
-    const { sum, y } = addRmsNorm(x, d, n.weight, { eps: n.eps })
-    return { x: { x: sum }, a: y }
-  }
-  const sum = d ? add(x, d) : x
-  return { x: { x: sum }, a: n ? normalized(sum, n) : sum }
 }
 
 /** Causal attention within documents, over the keys and values of this batch alone. */
