@@ -61,7 +61,7 @@ async function write(
   const { config } = folder
   const { dtype, threads } = given
   const report = reporter()
-  await using backend = await openFor({ backend: "wasm", threads, revectorise: true })
+  await using backend = await openFor({ backend: "wasm", threads, revectorize: true })
   const start = performance.now()
   const progress = (done: number, total: number) => report("quantizing", done / total)
   let made: Made

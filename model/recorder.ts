@@ -143,7 +143,7 @@ interface Attended {
   readonly values: Tensor // (B, G, S, E)
 }
 
-/** Normalised, rotated queries, and the caches with the new keys and values. */
+/** Normalized, rotated queries, and the caches with the new keys and values. */
 export type Heads = (
   qkv: Tensor,
   how: AttentionSpec,
@@ -190,7 +190,7 @@ export function normsOfHeads({ headNorms }: AttentionSpec): { q: Tensor; k: Tens
   throw new RangeError("norms of heads must be RMSNorm with weights and one eps")
 }
 
-/** All of it in one step, where heads are normalised. */
+/** All of it in one step, where heads are normalized. */
 const headsFused: Heads = (qkv, how, cache, position) => {
   if (!how.headNorms) return headsApart()(qkv, how, cache, position)
   const { q, k, eps } = normsOfHeads(how)
@@ -199,7 +199,7 @@ const headsFused: Heads = (qkv, how, cache, position) => {
   return { q: result.q, keys: result.newKeys, values: result.newValues }
 }
 
-/** Queries and keys cut out of qkv, and normalised as rows of one head each where `normalize` says how. */
+/** Queries and keys cut out of qkv, and normalized as rows of one head each where `normalize` says how. */
 export const headsApart =
   (normalize?: (x: Tensor, n: Norm) => Tensor): Heads =>
   (qkv, { queryHeads: H, keyHeads: G, headDim: E, angles, headNorms }, cache, position) => {

@@ -31,7 +31,7 @@ t.test("defaults are the original's, and others where documents are packed", asy
     readerChunkSize: 1024,
     shuffleData: true,
     seed: 0,
-    normalisation: "ftfy",
+    normalization: "ftfy",
     pack: false,
     shuffleWindows: 1024,
     onError: "stop",
@@ -142,8 +142,8 @@ t.test("what is wrong is said by name", async (t) => {
       "TypeError",
     ],
     [
-      { sources: ["a.txt"], normalisation: "nfkc" },
-      /normalisation is "nfkc", expected "none" or "nfc" or "ftfy"/,
+      { sources: ["a.txt"], normalization: "nfkc" },
+      /normalization is "nfkc", expected "none" or "nfc" or "ftfy"/,
       "RangeError",
     ],
   ]

@@ -14,7 +14,7 @@ t.teardown(() => rmSync(dir, { recursive: true }))
 
 const T = 32
 const model = fixture("data/tiny.model")
-const base = { tokenizer: model, sequenceLength: T, pack: true, workers: 0, normalisation: "none" }
+const base = { tokenizer: model, sequenceLength: T, pack: true, workers: 0, normalization: "none" }
 
 /** Text of so many words, some of them empty, some with line breaks. */
 function textOf(words: number, seed: number): string {

@@ -1,6 +1,6 @@
 // What the software GPU of these tests needs before it is opened, in this process and in those that it
 // starts. Mesa compiles each shader for the processor, which is most of the work: without its
-// optimiser, and for registers of 128 bits, that takes less than half as long.
+// optimizer, and for registers of 128 bits, that takes less than half as long.
 process.env.GALLIVM_PERF ??= "nopt"
 process.env.LP_NATIVE_VECTOR_WIDTH ??= "128"
 

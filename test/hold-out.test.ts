@@ -25,7 +25,7 @@ async function wordsOf(data: DataOptions, split: "train" | "validation"): Promis
   const options = {
     tokenizer: "byte",
     workers: 0,
-    normalisation: "none",
+    normalization: "none",
     sequenceLength: 64,
   } as const
   for await (const { inputs } of textPipeline({ ...options, ...data }, { split, epochs: 1 })) {

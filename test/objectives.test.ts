@@ -1,4 +1,4 @@
-// What training minimises: an objective of one's own, over pairs of sequences, and rows in blocks.
+// What training minimizes: an objective of one's own, over pairs of sequences, and rows in blocks.
 import t from "tap"
 import { bufferOf, constant, readTensors, type Tensor, uniformAt } from "../engine/index.ts"
 import {

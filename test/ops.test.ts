@@ -100,7 +100,7 @@ async function vjpError(call: Call): Promise<string> {
     const hand = given.some((d) => d) ? call.op.vjp?.(call, given) : undefined
     if (!hand) continue
     taken++
-    // No input has a cotangent by declaration: steps of an optimiser, changes of layout.
+    // No input has a cotangent by declaration: steps of an optimizer, changes of layout.
     if (hand.every((d) => d === undefined)) continue
     errors.push(await vjpDifference(call, given, hand))
   }

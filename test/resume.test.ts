@@ -28,7 +28,7 @@ const documents = join(dir, "documents.jsonl")
 const texts = Array.from({ length: 90 }, (_, n) => JSON.stringify({ text: documentOf(n) }))
 writeFileSync(documents, texts.join("\n"))
 
-const packed = { sources: [documents], pack: true, shuffleWindows: 16, normalisation: "none" }
+const packed = { sources: [documents], pack: true, shuffleWindows: 16, normalization: "none" }
 const tiny = {
   layers: 2,
   dim: 32,

@@ -13,7 +13,7 @@ import {
   withFlags,
 } from "../train/run/settings.ts"
 import { scheduleOf } from "../train/run/trainer.ts"
-import { codeName, inFile, toFile } from "../train/spelling.ts"
+import { codeName, fromFile, inFile, toFile } from "../train/spelling.ts"
 import { fixtureJson } from "./fixtures.ts"
 
 const folder = fileURLToPath(new URL("../../train/configs", import.meta.url))
@@ -73,6 +73,12 @@ t.test("a field is camelCase in code and as the release's in files, and errors s
   })
   t.throws(() => checkSettings({ batch_size: 1 }, "f"), {
     message: /no field batch_size\. It is batchSize$/,
+  })
+  const before = { model: "270M", optimiser: "sgd", data: { sources: [], normalisation: "nfc" } }
+  const now = { model: "270M", optimizer: "sgd", data: { sources: [], normalization: "nfc" } }
+  t.same(fromFile(before, "f"), now, "files from before keep reading")
+  t.throws(() => fromFile({ ...before, ...now }, "f"), {
+    message: "f: optimizer is there twice, also as optimiser. Leave one out",
   })
   t.end()
 })

@@ -46,7 +46,7 @@ const tiny = {
     validation: [text],
     pack: true,
     shuffle_windows: 16,
-    normalisation: "none",
+    normalization: "none",
   },
   sequence_length: 32,
   batch_size: 4,
@@ -107,7 +107,7 @@ async function outcome(out: string) {
     })
   return {
     weights: readFileSync(join(last, "model.safetensors")),
-    optimiser: readFileSync(join(last, "optimizer.safetensors")),
+    optimizer: readFileSync(join(last, "optimizer.safetensors")),
     step: state.step,
     tokens: state.tokens,
     data: state.data,
@@ -157,7 +157,7 @@ t.test("kill -9 at a random update, resumed, equals never stopped", async (t) =>
   t.equal(code, 0, stderr)
   const [got, want] = [await outcome(join(dir, "killed")), await outcome(join(dir, "whole"))]
   t.ok(got.weights.equals(want.weights), "weights")
-  t.ok(got.optimiser.equals(want.optimiser), "moments")
+  t.ok(got.optimizer.equals(want.optimizer), "moments")
   t.same(got.data, want.data)
   t.equal(got.tokens, want.tokens)
   t.same(got.metrics.at(-1), want.metrics.at(-1))
@@ -175,7 +175,7 @@ t.test("Ctrl-C saves and ends; one thread goes on as two did", async (t) => {
   t.equal(code, 0, stderr)
   const [got, want] = [await outcome(join(dir, "stopped")), await outcome(join(dir, "whole"))]
   t.ok(got.weights.equals(want.weights), "weights")
-  t.ok(got.optimiser.equals(want.optimiser), "moments")
+  t.ok(got.optimizer.equals(want.optimizer), "moments")
 })
 
 t.test("kills at any moment while checkpoints are written leave whole ones", async (t) => {

@@ -29,7 +29,7 @@ const settingsOf = (out: string) =>
       queriesPerKey: 1,
       ffnDivisor: 16,
       tokenizer: "byte",
-      data: { sources: [text], pack: true, shuffleWindows: 16, normalisation: "none" },
+      data: { sources: [text], pack: true, shuffleWindows: 16, normalization: "none" },
       sequenceLength: 32,
       batchSize: 2,
       steps: 9,

@@ -5,7 +5,7 @@ export {
   type DataConfig,
   type DataOptions,
   loadDataConfig,
-  type Normalisation,
+  type Normalization,
   type PipelineOptions,
   type PipelinePlace,
   type PipelinePosition,
@@ -26,12 +26,12 @@ export {
 export {
   type AdamWOptions,
   type Magnitudes,
-  type Optimiser,
-  type OptimiserName,
-  optimisers,
+  type Optimizer,
+  type OptimizerName,
+  optimizers,
   type SgdOptions,
   type UpdateOf,
-} from "./optimisers/index.ts"
+} from "./optimizers/index.ts"
 export type { EvaluationMetrics, Metrics, SampleMetrics, StepMetrics } from "./run/metrics.ts"
 export type { RunInfo, RunMemory, RunOptions, RunResult } from "./run/run.ts"
 export { learningRate, type Schedule } from "./run/schedule.ts"

@@ -17,7 +17,7 @@ import { addressSpace } from "./memory.ts"
 import { type Build, chooseBuild, type LoadedKernels, loadKernels } from "./module.ts"
 import { Reclaim } from "./reclaim.ts"
 import { Replay } from "./replay.ts"
-import { raceTiles, switchOnRevectorise, type TileRates, wideTilesPay } from "./revectorise.ts"
+import { raceTiles, switchOnRevectorize, type TileRates, wideTilesPay } from "./revectorize.ts"
 import { availableThreads, isolated, memoryLimit } from "./system.ts"
 import { scratchBytes } from "./thread.ts"
 
@@ -29,7 +29,7 @@ export interface WasmOptions {
   /** Which build: "relaxed" or "simd"; default the best that the runtime has. */
   readonly simd?: "relaxed" | "simd"
   /** Tries V8's 256-bit operations (Node 24 on x86-64), for the whole process; default off. */
-  readonly revectorise?: boolean
+  readonly revectorize?: boolean
   /** Forces the product tile for 256-bit registers on or off; default: on where it measures faster. */
   readonly wide?: boolean
   /** Most bytes of one WebAssembly memory; a model that is larger takes several. Default 4 GiB. */
@@ -53,12 +53,12 @@ export async function openWasm(options: WasmOptions = {}): Promise<WasmBackend> 
   if (!(memoryBytes >= least)) {
     throw new RangeError(`wasm: memoryBytes must be at least ${least}, got ${memoryBytes}`)
   }
-  const revectorise = (options.revectorise ?? false) && switchOnRevectorise()
+  const revectorize = (options.revectorize ?? false) && switchOnRevectorize()
   const build = await chooseBuild(options.simd, threads)
   const kernels = await loadKernels(build)
   const backend = new WasmBackend(build, threads, kernels, { bankBytes, limit: memoryBytes })
   await backend.ready()
-  if (revectorise) backend.tileRates = await raceTiles(backend)
+  if (revectorize) backend.tileRates = await raceTiles(backend)
   const pays = backend.tileRates !== undefined && wideTilesPay(backend.tileRates)
   backend.wide = options.wide ?? pays
   return backend

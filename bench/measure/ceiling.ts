@@ -49,7 +49,7 @@ const gpu: Load = {
 
 /** Weights smaller than this may come from a cache and show nothing of the memory. */
 const leastStreamBytes = 64 << 20
-/** Code has to run for a while before the runtime optimises it. */
+/** Code has to run for a while before the runtime optimizes it. */
 const warmUpMs = 400
 const tries = 5
 

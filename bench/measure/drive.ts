@@ -28,7 +28,7 @@ export interface DriveRow {
 
 const tokens = 200
 const capacity = 2048
-/** Rounds until the runtime has optimised the code. */
+/** Rounds until the runtime has optimized the code. */
 const warmUps = 5
 
 export async function benchDrive(options: DriveOptions, report: Report): Promise<DriveRow[]> {

@@ -161,7 +161,7 @@ async function measure(
     await time(model, prompt, 1)
     const readyMs = loadMs + performance.now() - begun
     const samples = await repeat(model, prompt, options, setting)
-    const row = { ...summarise(model, options, samples), threads, loadMs, readyMs }
+    const row = { ...summarize(model, options, samples), threads, loadMs, readyMs }
     const measured = { ...row, peakMemoryBytes: peakMemoryBytes() }
     if (!options.explain) return measured
     report("timing each step")
@@ -233,7 +233,7 @@ export async function time(
   return { promptMs, totalMs: performance.now() - start }
 }
 
-function summarise(model: OpenELM, options: ThroughputOptions, samples: readonly Sample[]) {
+function summarize(model: OpenELM, options: ThroughputOptions, samples: readonly Sample[]) {
   const { prompt, generate } = options
   const spread = (of: (sample: Sample) => number): Spread => spreadOf(samples.map(of))
   // The prompt's time includes choosing the first token; the others are the generation.

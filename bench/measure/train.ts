@@ -116,7 +116,7 @@ async function measureTraining(
     flopsFraction: spreadOf(fractions).median,
     flopsPerSecond: spreadOf(rates).median,
     activationBytes: step.state.activationBytes,
-    stateBytes: model.weightBytes + step.state.optimiserBytes,
+    stateBytes: model.weightBytes + step.state.optimizerBytes,
     peakMemoryBytes: peakMemoryBytes(),
     steps: step.state.planSteps,
   }

@@ -95,7 +95,7 @@ def measure(name, repeat):
     sizes, B, T = CASES[name]
     torch.manual_seed(0)
     model = OpenELM(*sizes)
-    optimiser = torch.optim.AdamW(model.parameters(), 1e-4, (0.9, 0.95), weight_decay=0.1)
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-4, (0.9, 0.95), weight_decay=0.1)
     ids = torch.randint(sizes[0], (B, T + 1))
     times = []
     for i in range(-1, repeat):
@@ -105,8 +105,8 @@ def measure(name, repeat):
         loss = F.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten()) + 1e-4 * lse.pow(2).mean()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        optimiser.zero_grad()
+        optimizer.step()
+        optimizer.zero_grad()
         if i >= 0:
             times.append(time.perf_counter() - start)
     parameters = sum(p.numel() for p in model.parameters())

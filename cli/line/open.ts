@@ -12,12 +12,12 @@ interface BackendFlags {
   readonly threads?: number
   /** Features of a GPU to leave off. */
   readonly without?: readonly Feature[]
-  readonly revectorise: boolean
+  readonly revectorize: boolean
 }
 
 /** Throws CommanderError for features to leave off where there are none. */
 export async function openFor(
-  { backend, threads, without, revectorise }: BackendFlags,
+  { backend, threads, without, revectorize }: BackendFlags,
   report?: Report,
 ): Promise<OpenBackend & Described> {
   if (without && backend !== "webgpu") {
@@ -25,7 +25,7 @@ export async function openFor(
   }
   const onCompile = (done: number, all: number): void => report?.("compiling shaders", done / all)
   const opened: OpenBackend & Described = await open(backend, {
-    revectorise,
+    revectorize,
     ...(threads === undefined ? {} : { threads }),
     ...(without ? { without } : {}),
     ...(report ? { onCompile } : {}),

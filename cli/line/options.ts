@@ -11,7 +11,7 @@ export const headings = {
   model: "Model:",
   text: "Text:",
   data: "Data:",
-  optimisation: "Optimisation:",
+  optimization: "Optimization:",
   evaluation: "Evaluation:",
   measurement: "Measurement:",
   machine: "Machine:",
@@ -34,7 +34,7 @@ export const machine = under(headings.machine, {
     featuresOf,
   ),
   ...threads,
-  revectorise: { no: "leave V8's 256-bit operations off" } as Flag<boolean>,
+  revectorize: { no: "leave V8's 256-bit operations off" } as Flag<boolean>,
 })
 
 /** How a measurement is printed: what `finish` goes by. */

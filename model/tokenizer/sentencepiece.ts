@@ -62,7 +62,7 @@ interface Scored extends Piece {
 
 /**
  * Reads a SentencePiece model. Throws SyntaxError for bytes that are none, and RangeError for
- * settings that are not supported (unigram models, text normalisation).
+ * settings that are not supported (unigram models, text normalization).
  */
 export function parseSentencePiece(bytes: Uint8Array, source: string): Vocabulary {
   const pieces: Scored[] = []
@@ -245,7 +245,7 @@ function checkTrainer(trainer: Message, source: string): void {
 function checkNormalizer(normalizer: Message, source: string): void {
   if (normalizer.holds(normalizerFields.charsmap)) {
     const name = normalizer.text(normalizerFields.name, "")
-    throw unsupported(source, `it normalises text by ${show(name)}, expected identity`)
+    throw unsupported(source, `it normalizes text by ${show(name)}, expected identity`)
   }
   if (!normalizer.flag(normalizerFields.escapeWhitespaces, true)) {
     throw unsupported(source, "it keeps spaces as they are")

@@ -11,7 +11,7 @@ import { itemBytes, storeFour, storeOne } from "../shared/half.as"
 import { rstdOf, sumSquares } from "../norm/rmsnorm.as"
 import { madd } from "../shared/simd.as"
 
-/** Normalises E numbers at x by rstd and w, rotates them by `angles`, and stores them at y. */
+/** Normalizes E numbers at x by rstd and w, rotates them by `angles`, and stores them at y. */
 export function rotateRow(
   x: usize, w: usize, angles: usize, y: usize, E: u32, rstd: f32,
 ): void {
@@ -58,7 +58,7 @@ function writeRow(x: usize, y: usize, E: u32, cacheType: u32): void {
   }
 }
 
-/** Normalises and rotates a key into its row of the cache. */
+/** Normalizes and rotates a key into its row of the cache. */
 function writeKey(
   x: usize, w: usize, angles: usize, y: usize, E: u32, rstd: f32, keysType: u32, spare: usize,
 ): void {

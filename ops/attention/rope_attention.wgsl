@@ -1,11 +1,11 @@
 // One position of each sequence: head norms, RoPE, the cache write and attention over slices of the
 // cache; and the slices together. Parallel plan: a workgroup a slice of a key head, for up to four
-// of its query heads at a time. It normalises and turns its own queries; the slice that will hold
+// of its query heads at a time. It normalizes and turns its own queries; the slice that will hold
 // the new key and value writes them to the cache, and takes them from workgroup memory itself, so
 // that no workgroup reads what another one writes. Of 32 keys, 8 lanes share each for the scores;
 // then 64 lanes a query head share the values. Bytes: the cache once for four query heads.
 
-// Four numbers of a key of qkv, normalised and turned to `place`.
+// Four numbers of a key of qkv, normalized and turned to `place`.
 fn turnedKey(first: u32, e: u32, place: u32) -> vec4f {
   var squares = 0.0;
   for (var i = 0u; i < width; i++) { squares += dot(qkv[first + i], qkv[first + i]); }

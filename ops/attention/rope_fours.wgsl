@@ -32,7 +32,7 @@ fn pairFour(e: u32) -> u32 {
   return select(e - width / 2u, e + width / 2u, e < width / 2u);
 }
 
-// The lane's four numbers of row-head `item` of qkv, normalised and turned to `place`; values as
+// The lane's four numbers of row-head `item` of qkv, normalized and turned to `place`; values as
 // they are.
 fn turnedHead(item: u32, place: u32, lane: u32) -> vec4f {
   let e = lane % width;
@@ -97,7 +97,7 @@ fn cotangentFour(row: u32, head: u32) -> u32 {
   return (g * param.T + row % param.T) * width;
 }
 
-// The cotangent of a normalised head, turned back.
+// The cotangent of a normalized head, turned back.
 fn turnedBack(row: u32, head: u32, e: u32) -> vec4f {
   let t = row % param.T;
   let at = cotangentFour(row, head);

@@ -51,7 +51,7 @@ fn cotangentAt(row: u32, head: u32) -> u32 {
   return ((b * param.G + g) * param.T + t) * param.E;
 }
 
-// Number e of the cotangent of a normalised head: rotated back.
+// Number e of the cotangent of a normalized head: rotated back.
 fn unrotated(row: u32, head: u32, e: u32) -> f32 {
   let half = param.E / 2u;
   let t = row % param.T;

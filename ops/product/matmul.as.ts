@@ -2,7 +2,7 @@
 // the RMSNorm that comes before and the residual add that comes after, where they are wanted.
 // Parallel over panels (pairs of them for the gated form): each thread streams its own range of
 // weights front to back, once per block of rows; a block is 78 rows or more for K ≤ 2048. x is
-// copied into scratch tile by tile, k by k, and normalised on the way, by every thread for itself;
+// copied into scratch tile by tile, k by k, and normalized on the way, by every thread for itself;
 // sums are kept there too and delivered to y at the end.
 // 16-bit weights are read as they are and widened in registers. They are finite: pack counts those
 // that are not. Bytes: the weights per block of rows, M·K of x per thread, M·N of y.
@@ -74,7 +74,7 @@ function tileRows(rows: u32, tiles: u32, i: u32): u32 {
 }
 
 /** Copies columns k … k + depth of x (rows, K) into scratch: tile by tile, k by k, scaled; rows
- *  normalised with the weights `norm` (K), if there are any. */
+ *  normalized with the weights `norm` (K), if there are any. */
 export function keep(
   x: usize, norm: usize, K: u32, k: u32, rows: u32, depth: u32, eps: f32, wType: u32,
 ): void {
@@ -158,7 +158,7 @@ export function deliver(
   }
 }
 
-/** y ← x·Wᵀ, or += where `more`; x normalised with `norm` (K), if it is not 0. */
+/** y ← x·Wᵀ, or += where `more`; x normalized with `norm` (K), if it is not 0. */
 function product(
   x: usize, norm: usize, w: usize, y: usize,
   M: u32, K: u32, N: u32, eps: f32, wType: u32, more: bool, begin: u32, end: u32,
@@ -230,7 +230,7 @@ export function gate(y: usize, stride: usize, rows: u32, columns: u32, factor: f
   }
 }
 
-/** y ← silu(g)·v, [g, v] = x·Wᵀ; x normalised with `norm` (K), if it is not 0. */
+/** y ← silu(g)·v, [g, v] = x·Wᵀ; x normalized with `norm` (K), if it is not 0. */
 function gatedProduct(
   x: usize, norm: usize, w: usize, y: usize,
   M: u32, K: u32, F: u32, eps: f32, wType: u32, begin: u32, end: u32,

@@ -1,4 +1,4 @@
-// The optimiser's ops: the squares that make a gradient's norm, and AdamW in one step per parameter.
+// The optimizer's ops: the squares that make a gradient's norm, and AdamW in one step per parameter.
 // Kernels: adamw.as.ts. What the rates are is the trainer's.
 import { constant, op, type Tensor } from "../../engine/index.ts"
 import { add, affine, div, exp, less, log, mul, select, sub } from "../plain/elementwise.ts"

@@ -2,7 +2,7 @@
 // The release's own YAML layout is read too. Which files the sources name is left to files.ts.
 import { fromNode } from "../../engine/node.ts"
 import { inCode, inFile, type Spelling } from "../spelling.ts"
-import type { Normalisation } from "./normalise.ts"
+import type { Normalization } from "./normalize.ts"
 
 /** One file, a folder of files, or files numbered by a template. */
 export interface Source {
@@ -42,21 +42,21 @@ export interface DataOptions {
   readonly shuffleData?: boolean
   readonly seed?: number
   /** "none", "nfc" or "ftfy", the original's. Default "ftfy". */
-  readonly normalisation?: Normalisation
+  readonly normalization?: Normalization
   /** Documents one after the other in full windows, instead of one piece and padding. */
   readonly pack?: boolean
   /** With `pack`: so many windows at a time are shuffled; 1 keeps their order. Default 1024. */
   readonly shuffleWindows?: number
   /** At a record or file that cannot be read: stop with an error, or skip and count it. */
   readonly onError?: "stop" | "skip"
-  /** Threads that read and tokenise, each its own share; 0 is the caller's. Default 1. */
+  /** Threads that read and tokenize, each its own share; 0 is the caller's. Default 1. */
   readonly workers?: number
   /** Samples in a row from one worker; the batch size gives the original's order. Default 1. */
   readonly interleave?: number
   /**
    * What ranks and workers share out. "files", the default and the original's: each opens its own,
    * and some twice where they do not come out even. "documents", with `pack` the default: each opens
-   * all and tokenises its part, a long document in runs of 64 pieces; right for few files.
+   * all and tokenizes its part, a long document in runs of 64 pieces; right for few files.
    */
   readonly shardBy?: "files" | "documents"
 }

@@ -1,5 +1,5 @@
 // The named character references of HTML (html.spec.whatwg.org, section 13.5) that end in a
-// semicolon, each character with all its names; what to do with them is left to normalise.ts.
+// semicolon, each character with all its names; what to do with them is left to normalize.ts.
 
 /** Code points in hexadecimal, joined by + where there are two, then the names. */
 const table = `

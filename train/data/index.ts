@@ -15,7 +15,7 @@ export {
   type Source,
 } from "./config.ts"
 export type { Split as PipelineSplit } from "./files.ts"
-export type { Normalisation } from "./normalise.ts"
+export type { Normalization } from "./normalize.ts"
 export type { PipelineState } from "./pipeline.ts"
 export type { Place as PipelinePlace, Sample } from "./samples.ts"
 export type { Position as PipelinePosition } from "./walk.ts"

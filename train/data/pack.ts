@@ -5,7 +5,7 @@
 // window or where it is shared out, goes on without BOS.
 import type { Tokenizer } from "../../model/index.ts"
 import type { DataConfig } from "./config.ts"
-import { normaliserOf } from "./normalise.ts"
+import { normalizerOf } from "./normalize.ts"
 import { cleanedLength } from "./pieces.ts"
 import { PythonRandom } from "./random.ts"
 import {
@@ -189,7 +189,7 @@ async function* runsOf(
 
 /** Tokens of a piece, with BOS where its document begins and EOS where it ends. */
 function tokensOfPiece(config: DataConfig, tokenizer: Tokenizer): (step: Step) => number[] {
-  const normalise = normaliserOf(config.normalisation)
+  const normalize = normalizerOf(config.normalization)
   const { encode, decode } = tokenizer
   // Between pieces was a space: most tokenizers begin a text with one of their own accord.
   const addsSpace = decode([...encode("a"), ...encode("b")]) === "a b"
@@ -197,6 +197,6 @@ function tokensOfPiece(config: DataConfig, tokenizer: Tokenizer): (step: Step) =
     const isFirst = piece === 0
     if (isFirst && last && text === "") return []
     const joined = isFirst || addsSpace ? text : ` ${text}`
-    return encode(normalise(joined), { bos: isFirst, eos: last })
+    return encode(normalize(joined), { bos: isFirst, eos: last })
   }
 }

@@ -106,7 +106,7 @@ function laneOf(parts: PipelineParts, worker: number, count: number, from: Place
 function settingsOf(parts: PipelineParts, contents: string): string {
   const { config, files, tokenizer, rank, worldSize, workers, split } = parts
   const { sequenceLength, wordsPerPiece, minCharacters, minTokens, seed } = config
-  const { pack, shuffleWindows, shuffleData, normalisation, interleave, shardBy } = config
+  const { pack, shuffleWindows, shuffleData, normalization, interleave, shardBy } = config
   const heldOut = config.holdOut > 0 ? `, ${config.holdOut} held out` : ""
   const order = pack ? `packed by ${shuffleWindows}` : "piece by piece"
   return [
@@ -115,7 +115,7 @@ function settingsOf(parts: PipelineParts, contents: string): string {
     `${Math.max(1, workers)} workers`,
     `${order} of ${sequenceLength} tokens and ${wordsPerPiece} words`,
     `at least ${minCharacters} characters and ${minTokens} tokens`,
-    `${normalisation}, vocabulary of ${tokenizer.vocabSize}`,
+    `${normalization}, vocabulary of ${tokenizer.vocabSize}`,
     `seed ${seed}${shuffleData ? "" : " unshuffled"}, shared by ${shardBy}, turns of ${interleave}`,
   ].join("; ")
 }

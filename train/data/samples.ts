@@ -1,9 +1,9 @@
-// Samples as the original makes them: each piece of a document, tokenised by itself, is one, cut off
+// Samples as the original makes them: each piece of a document, tokenized by itself, is one, cut off
 // or padded to the length. What a piece is and in which order they come is walk.ts's matter.
 import type { Tokenizer } from "../../model/index.ts"
 import { printable } from "../../model/printable.ts"
 import type { DataConfig } from "./config.ts"
-import { normaliserOf } from "./normalise.ts"
+import { normalizerOf } from "./normalize.ts"
 import { cleanedLength } from "./pieces.ts"
 import { beginning, type Position, type Share, walk } from "./walk.ts"
 
@@ -43,7 +43,7 @@ export async function* samples(
   from: Place,
 ): AsyncGenerator<Placed> {
   const { minCharacters, minTokens, sequenceLength } = config
-  const normalise = normaliserOf(config.normalisation)
+  const normalize = normalizerOf(config.normalization)
   let { skipped } = from
   const counting = countSkips(share, () => skipped++)
   let isEmpty = isFirst(from.position)
@@ -54,7 +54,7 @@ export async function* samples(
       continue
     }
     if (cleanedLength(step.text, minCharacters) < minCharacters) continue
-    const ids = tokenizer.encode(normalise(step.text), { bos: true, eos: true })
+    const ids = tokenizer.encode(normalize(step.text), { bos: true, eos: true })
     if (ids.length < minTokens) continue
     isEmpty = false
     const position = { ...step.at, piece: step.at.piece + 1 }

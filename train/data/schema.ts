@@ -2,7 +2,7 @@
 import * as v from "valibot"
 import { brief, isObject, show } from "../../model/json.ts"
 import { codeName, fromFile, inFile, isRelease, type Spelling } from "../spelling.ts"
-import { normalisations } from "./normalise.ts"
+import { normalizations } from "./normalize.ts"
 
 const whole = (from: number, to: number) => {
   const expected = `a whole number from ${from} to ${to}`
@@ -57,7 +57,7 @@ const schema = v.strictObject(
     readerChunkSize: v.optional(whole(1, 1 << 20), 1024),
     shuffleData: v.optional(flag, true),
     seed: v.optional(whole(-Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER), 0),
-    normalisation: v.optional(choice(...normalisations), "ftfy"),
+    normalization: v.optional(choice(...normalizations), "ftfy"),
     pack: v.optional(flag, false),
     shuffleWindows: v.optional(whole(1, 1 << 20), 1024),
     onError: v.optional(choice("stop", "skip"), "stop"),

@@ -1,4 +1,4 @@
-// What an objective is: how the losses of single targets make the number that training minimises. Its
+// What an objective is: how the losses of single targets make the number that training minimizes. Its
 // gradient is derived. Each is a file beside this one, and a line in the list where it has a name.
 import type { Tensor } from "../../engine/index.ts"
 
@@ -14,10 +14,10 @@ export interface RowLosses {
   readonly count: Tensor
 }
 
-/** What training minimises. */
+/** What training minimizes. */
 export interface Objective {
   readonly name: string
-  /** Names of the terms whose sum is minimised; the first is what a validation reports. */
+  /** Names of the terms whose sum is minimized; the first is what a validation reports. */
   readonly terms: readonly string[]
   /** Whether every term is a sum over targets, each by itself: then they may come some at a time.
    *  Where they may not, logits that do not fit at once are computed twice. */

@@ -122,7 +122,7 @@ async function writeParts(
   tokenizer: Tokenizer | undefined,
 ): Promise<void> {
   const { join } = fromNode("node:path")
-  await writeSafetensors(join(folder, "optimizer.safetensors"), onlyFinite(optimiserTensors(step)))
+  await writeSafetensors(join(folder, "optimizer.safetensors"), onlyFinite(optimizerTensors(step)))
   const text = `${JSON.stringify({ ...state, settings: toFile(state.settings) }, null, 1)}\n`
   await writeFileWhole(join(folder, "state.json"), new TextEncoder().encode(text))
   const { config, tensors, backend, dtype } = step.model
@@ -131,8 +131,8 @@ async function writeParts(
   await syncFolder(folder)
 }
 
-/** The optimiser's state, and masters where the weights are of fewer bits, as rows. */
-function optimiserTensors({ model, parameters, settings }: TrainStep) {
+/** The optimizer's state, and masters where the weights are of fewer bits, as rows. */
+function optimizerTensors({ model, parameters, settings }: TrainStep) {
   const { config, backend } = model
   const rows = (prefix: string, of: (i: number) => Tensor) =>
     rowTensors(
@@ -144,7 +144,7 @@ function optimiserTensors({ model, parameters, settings }: TrainStep) {
     )
   const at = (i: number) => parameters[i] as (typeof parameters)[0]
   return new Map([
-    ...settings.optimiser.state.flatMap((name, n) => [
+    ...settings.optimizer.state.flatMap((name, n) => [
       ...rows(`${name}.`, (i) => at(i).state[n] as Tensor),
     ]),
     ...(hasMasters(parameters) ? rows("master.", (i) => at(i).master) : []),
@@ -165,7 +165,7 @@ export async function restoreStep(checkpoint: string, step: TrainStep): Promise<
     for (const { name, master, state } of step.parameters) {
       const spec = specs.get(name) as Spec
       const parts: [string, Tensor][] = [
-        ...step.settings.optimiser.state.map((part, n): [string, Tensor] => [
+        ...step.settings.optimizer.state.map((part, n): [string, Tensor] => [
           `${part}.${name}`,
           state[n] as Tensor,
         ]),

@@ -4,7 +4,7 @@
 import * as v from "valibot"
 import { configOf } from "../../model/index.ts"
 import { isBelow1, isNotNegative, isPositive } from "../checks.ts"
-import { optimiserNames } from "../optimisers/index.ts"
+import { optimizerNames } from "../optimizers/index.ts"
 
 const whole = (least: number, most = 2 ** 31 - 1) => {
   const expected = `a whole number from ${least}`
@@ -38,7 +38,7 @@ interface About {
   /** What it is. */
   readonly text: string
   /** What it belongs to. */
-  readonly group: "model" | "data" | "optimisation" | "evaluation" | "output" | "machine"
+  readonly group: "model" | "data" | "optimization" | "evaluation" | "output" | "machine"
   /** A size of a model, which first weights have already. */
   readonly isSize?: true
   /** A path, which counts from the folder of whoever wrote it. */
@@ -69,7 +69,7 @@ const field =
 
 const model = field("model")
 const data = field("data")
-const optimisation = field("optimisation")
+const optimization = field("optimization")
 const evaluation = field("evaluation")
 const output = field("output")
 const [isSize, isPath, isText, isFree] = [true, true, true, true] as const
@@ -123,39 +123,39 @@ const list = {
   sequenceLength: data(optional(whole(1), 2048), "positions of a sample"),
   batchSize: data(optional(whole(1), 8), "samples of one update"),
 
-  steps: optimisation(optional(whole(1), 1000), "updates", { isFree }),
-  accumulation: optimisation(optional(whole(1), 1), "micro-batches of one update"),
-  accumulate: optimisation(
+  steps: optimization(optional(whole(1), 1000), "updates", { isFree }),
+  accumulation: optimization(optional(whole(1), 1), "micro-batches of one update"),
+  accumulate: optimization(
     optional(choice("sum", "mean"), "mean"),
     "whether their gradients are averaged or, as the release did, summed: mean or sum",
     { idle: ["accumulation", 1] },
   ),
-  lr: optimisation(optional(rate, 3e-3), "largest learning rate"),
-  minLr: optimisation(
+  lr: optimization(optional(rate, 3e-3), "largest learning rate"),
+  minLr: optimization(
     optional(notNegative),
     "smallest learning rate, at the end; default a tenth of lr",
   ),
-  warmupSteps: optimisation(optional(whole(0), 100), "updates until the largest learning rate"),
-  warmupInitLr: optimisation(optional(notNegative, 1e-6), "learning rate of the first update", {
+  warmupSteps: optimization(optional(whole(0), 100), "updates until the largest learning rate"),
+  warmupInitLr: optimization(optional(notNegative, 1e-6), "learning rate of the first update", {
     idle: ["warmupSteps", 0],
   }),
-  optimiser: optimisation(
-    optional(choice(...optimiserNames), "adamw"),
+  optimizer: optimization(
+    optional(choice(...optimizerNames), "adamw"),
     "what moves the weights: adamw, or sgd with momentum",
   ),
-  betas: optimisation(
+  betas: optimization(
     optional(v.strictTuple([below1, below1], "two numbers, such as 0.9,0.95"), [0.9, 0.95]),
     "AdamW's decay rates of the moments",
   ),
-  eps: optimisation(optional(positive, 1e-8), "AdamW's epsilon"),
-  weightDecay: optimisation(optional(notNegative, 0.1), "weight decay of everything but the norms"),
-  clip: optimisation(optional(positive, 1), "largest global norm of the gradients"),
-  zLoss: optimisation(optional(notNegative, 1e-4), "weight of the z-loss"),
-  labelSmoothing: optimisation(
+  eps: optimization(optional(positive, 1e-8), "AdamW's epsilon"),
+  weightDecay: optimization(optional(notNegative, 0.1), "weight decay of everything but the norms"),
+  clip: optimization(optional(positive, 1), "largest global norm of the gradients"),
+  zLoss: optimization(optional(notNegative, 1e-4), "weight of the z-loss"),
+  labelSmoothing: optimization(
     optional(below1, 0),
     "part of the wanted probability that is spread over the vocabulary",
   ),
-  checkpointActivations: optimisation(
+  checkpointActivations: optimization(
     optional(flag, false),
     "run each block again in the backward pass: less memory",
   ),

@@ -11,7 +11,7 @@ import {
   type Tokenizer,
 } from "../../model/index.ts"
 import { type DataOptions, loadDataConfig, type Sample, textPipeline } from "../data/index.ts"
-import { optimisers } from "../optimisers/index.ts"
+import { optimizers } from "../optimizers/index.ts"
 import type { TrainOptions } from "../step/options.ts"
 import type { Settings } from "./settings.ts"
 
@@ -97,8 +97,8 @@ export async function modelOf(
   checkpoint: string | undefined,
 ): Promise<LanguageModel> {
   const { dtype, init, seed, sequenceLength } = settings
-  // The optimiser's state and a gradient lie beside each weight, and a master where it is of fewer bits.
-  const { state } = optimisers[settings.optimiser]()
+  // The optimizer's state and a gradient lie beside each weight, and a master where it is of fewer bits.
+  const { state } = optimizers[settings.optimizer]()
   const placement = { room: state.length + (dtype === "f32" ? 1 : 2) }
   const options = { backend, dtype, tokenizer }
   const folder = checkpoint ?? init
@@ -115,7 +115,7 @@ export async function modelOf(
 }
 
 export const stepOptions = (settings: Settings, tokenizer: Tokenizer): TrainOptions => ({
-  optimiser: settings.optimiser,
+  optimizer: settings.optimizer,
   betas: settings.betas,
   eps: settings.eps,
   weightDecay: settings.weightDecay,

@@ -163,9 +163,9 @@ class Run {
   }
 
   #memory(): RunMemory {
-    const { optimiserBytes, activationBytes, otherActivationBytes } = this.#step
+    const { optimizerBytes, activationBytes, otherActivationBytes } = this.#step
     return {
-      stateBytes: this.#model.weightBytes + optimiserBytes,
+      stateBytes: this.#model.weightBytes + optimizerBytes,
       activationBytes,
       otherActivationBytes,
     }

@@ -3,7 +3,7 @@
 // where they do not tell. With settings as people have them that is once.
 import { type Backend, constant, readTensors } from "../../engine/index.ts"
 import { add } from "../../ops/index.ts"
-import type { Magnitudes } from "../optimisers/index.ts"
+import type { Magnitudes } from "../optimizers/index.ts"
 import { largestNorm, type Parameter, squaredNorm, type UpdateSettings } from "./update.ts"
 
 export class Bounds {
@@ -20,12 +20,12 @@ export class Bounds {
 
   /** Whether an update at these rates stays finite whatever its gradients. */
   async hold(rates: Float32Array): Promise<boolean> {
-    const { optimiser, clip, weightDecay } = this.#settings
+    const { optimizer, clip, weightDecay } = this.#settings
     const largest = Math.min(clip, largestNorm)
-    if (!optimiser.boundsAfter) return false
+    if (!optimizer.boundsAfter) return false
     for (const known of this.#known ? [this.#known, undefined] : [undefined]) {
       const before = known ?? (await magnitudesOf(this.#parameters, this.#backend))
-      this.#known = optimiser.boundsAfter(before, rates, largest, weightDecay)
+      this.#known = optimizer.boundsAfter(before, rates, largest, weightDecay)
       if (this.#known) return true
     }
     return false

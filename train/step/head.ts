@@ -17,7 +17,7 @@ import {
 } from "../../ops/index.ts"
 import type { BatchSizes, Objective, RowLosses } from "../objectives/index.ts"
 
-/** What is minimised, over which targets. */
+/** What is minimized, over which targets. */
 export interface LossSettings {
   /** Targets of this id carry no loss. */
   readonly ignoreIndex: number

@@ -4,18 +4,18 @@ import type { LanguageModel } from "../../model/index.ts"
 import { checkNumberOf as check, isNotNegative, isPositive } from "../checks.ts"
 import { type Objective, objectives } from "../objectives/index.ts"
 import {
-  type Optimiser,
-  type OptimiserName,
-  optimiserNames,
-  optimisers,
-} from "../optimisers/index.ts"
+  type Optimizer,
+  type OptimizerName,
+  optimizerNames,
+  optimizers,
+} from "../optimizers/index.ts"
 import type { GraphSettings } from "./graph.ts"
 import type { UpdateSettings } from "./update.ts"
 
 /** How a model is trained. */
 export interface TrainOptions {
-  /** What moves the weights: a name, or what `optimisers` makes; default "adamw", with `betas` and `eps`. */
-  readonly optimiser?: OptimiserName | Optimiser
+  /** What moves the weights: a name, or what `optimizers` makes; default "adamw", with `betas` and `eps`. */
+  readonly optimizer?: OptimizerName | Optimizer
   /** AdamW's decay rates of the moments; default [0.9, 0.95]. */
   readonly betas?: readonly [number, number]
   /** AdamW's; default 1e-8. */
@@ -27,7 +27,7 @@ export interface TrainOptions {
   readonly trainable?: (name: string) => boolean
   /** Largest global norm of the gradients; default 1, infinity for none. */
   readonly clip?: number
-  /** What is minimised: what `objectives` makes, or one of one's own; default cross-entropy with `zLoss`
+  /** What is minimized: what `objectives` makes, or one of one's own; default cross-entropy with `zLoss`
    *  and `labelSmoothing`. */
   readonly objective?: Objective
   /** Weight of the z-loss; default 1e-4, 0 leaves it out. */
@@ -63,7 +63,7 @@ export function checkTrainOptions(
   if (dtype !== "f32" && dtype !== "bf16") {
     throw new RangeError(`training takes weights in f32 or bf16, this model has ${dtype}`)
   }
-  const optimiser = optimiserOf(options)
+  const optimizer = optimizerOf(options)
   if (typeof trainable !== "function") {
     throw new TypeError(`trainable must be a function of a name, got ${kindOf(trainable)}`)
   }
@@ -84,26 +84,26 @@ export function checkTrainOptions(
   if (accumulate !== "sum" && accumulate !== "mean") {
     throw new RangeError(`accumulate must be "sum" or "mean", got ${JSON.stringify(accumulate)}`)
   }
-  const update = { optimiser, weightDecay, clip, trainable }
+  const update = { optimizer, weightDecay, clip, trainable }
   const loss = { ignoreIndex, objective }
   return { ...update, ...loss, accumulation, accumulate, checkpointActivations }
 }
 
-/** The optimiser that the options mean. Throws RangeError for names that are none. */
-function optimiserOf({ optimiser = "adamw", betas, eps }: TrainOptions): Optimiser {
-  if (typeof optimiser === "object" && typeof optimiser?.update === "function") return optimiser
-  if (optimiser === "adamw") {
-    return optimisers.adamw({
+/** The optimizer that the options mean. Throws RangeError for names that are none. */
+function optimizerOf({ optimizer = "adamw", betas, eps }: TrainOptions): Optimizer {
+  if (typeof optimizer === "object" && typeof optimizer?.update === "function") return optimizer
+  if (optimizer === "adamw") {
+    return optimizers.adamw({
       ...(betas !== undefined && { betas }),
       ...(eps !== undefined && { eps }),
     })
   }
-  const make = optimiserNames.includes(optimiser as OptimiserName)
-    ? optimisers[optimiser as OptimiserName]
+  const make = optimizerNames.includes(optimizer as OptimizerName)
+    ? optimizers[optimizer as OptimizerName]
     : undefined
   if (make) return make()
-  const known = optimiserNames.join(", ")
+  const known = optimizerNames.join(", ")
   throw new RangeError(
-    `optimiser must be one of ${known}, or made by one, got ${kindOf(optimiser)}`,
+    `optimizer must be one of ${known}, or made by one, got ${kindOf(optimizer)}`,
   )
 }

@@ -16,7 +16,7 @@ import { type BatchTensors, recordStep } from "./graph.ts"
 import type { TrainSettings } from "./options.ts"
 import {
   allocateReport,
-  optimiserUpdates,
+  optimizerUpdates,
   type Parameter,
   reportHead,
   reportNumber,
@@ -55,7 +55,7 @@ interface Trained {
   readonly model: LanguageModel
   readonly settings: TrainSettings
   readonly parameters: readonly Parameter[]
-  /** As the optimiser takes them. */
+  /** As the optimizer takes them. */
   readonly rates: Tensor
 }
 
@@ -90,7 +90,7 @@ export function recordPlans(
   const sums = new Map(parameters.map(({ weight, gradient }) => [weight, gradient]))
   const set = [...sums].map(([w, sum]): Update => [sum, gradients.get(w) as Tensor])
   if (settings.accumulation === 1) {
-    const updates = optimiserUpdates(parameters, gradients, place, settings)
+    const updates = optimizerUpdates(parameters, gradients, place, settings)
     return { ...all, ...compile(model.backend, 1, { first: [...losses, ...set, ...updates] }) }
   }
   const added = [...sums].map(([weight, sum]): Update => {
@@ -103,7 +103,7 @@ export function recordPlans(
     ...compile(model.backend, settings.accumulation, {
       first: [...losses, ...set],
       more: [...losses, ...added],
-      update: optimiserUpdates(parameters, sums, place, settings),
+      update: optimizerUpdates(parameters, sums, place, settings),
     }),
   }
 }

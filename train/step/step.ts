@@ -1,5 +1,5 @@
 // One training step, recorded once and replayed for every batch of its shape: forward, backward,
-// clip and the optimiser; with several micro-batches, forward and backward for each and then one update.
+// clip and the optimizer; with several micro-batches, forward and backward for each and then one update.
 import {
   type Backend,
   bufferOf,
@@ -67,7 +67,7 @@ export class TrainStep {
     this.#held = new Holder(model.backend)
     try {
       this.parameters = parametersOf(model.tensors, settings, this.#held)
-      this.#rates = this.#held.allocate([settings.optimiser.rates(0, 1).length])
+      this.#rates = this.#held.allocate([settings.optimizer.rates(0, 1).length])
       this.#bounds = new Bounds(this.parameters, settings, model.backend)
     } catch (error) {
       this.#held.free()
@@ -118,8 +118,8 @@ export class TrainStep {
     return this.#ready?.flops ?? 0
   }
 
-  /** Bytes of the optimiser's state, gradients and masters. */
-  get optimiserBytes(): number {
+  /** Bytes of the optimizer's state, gradients and masters. */
+  get optimizerBytes(): number {
     return this.parameters.reduce((sum, { weight, master, state, gradient }) => {
       const own = master === weight ? [] : [master]
       return [...state, gradient, ...own].reduce((all, { bytes }) => all + bytes, sum)
@@ -159,7 +159,7 @@ export class TrainStep {
   }
 
   async #run(inputs: Batch, targets: Batch, { lr, starts }: StepOptions): Promise<StepResult> {
-    const { accumulation, accumulate, optimiser } = this.settings
+    const { accumulation, accumulate, optimizer } = this.settings
     const { B, T, parts } = checkBatch(this.model.config, this.settings, inputs, targets, starts)
     if (!(typeof lr === "number" && isNotNegative(lr))) {
       throw new RangeError(
@@ -167,7 +167,7 @@ export class TrainStep {
       )
     }
     const counted = checkCounted(parts, this.settings)
-    const rates = optimiser.rates(lr, this.steps + 1)
+    const rates = optimizer.rates(lr, this.steps + 1)
     const tried = !(await this.#bounds.hold(rates))
     const ready = this.#prepare({ B: B / accumulation, T, tried })
     this.#backend.write(bufferOf(this.#rates), rates)

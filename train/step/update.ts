@@ -1,5 +1,5 @@
-// How gradients move parameters, as recorded ops: the global norm, its clip, and an optimiser
-// (optimisers/) for each parameter. Its state lies beside the parameters; the rates of each step are a
+// How gradients move parameters, as recorded ops: the global norm, its clip, and an optimizer
+// (optimizers/) for each parameter. Its state lies beside the parameters; the rates of each step are a
 // tensor.
 import { bound, bufferOf, constant, type Tensor, type Update } from "../../engine/index.ts"
 import type { Holder } from "../../model/index.ts"
@@ -18,11 +18,11 @@ import {
   squaresPerPart,
   sum,
 } from "../../ops/index.ts"
-import type { Optimiser } from "../optimisers/index.ts"
+import type { Optimizer } from "../optimizers/index.ts"
 
 /** What moves which weights, and how far. */
 export interface UpdateSettings {
-  readonly optimiser: Optimiser
+  readonly optimizer: Optimizer
   /** Decay of everything that is not a vector, per unit of learning rate. */
   readonly weightDecay: number
   /** Which weights move, by name. */
@@ -31,14 +31,14 @@ export interface UpdateSettings {
   readonly clip: number
 }
 
-/** One trained tensor, what the optimiser keeps for it, and the gradient's place in the report. */
+/** One trained tensor, what the optimizer keeps for it, and the gradient's place in the report. */
 export interface Parameter {
   readonly name: string
   /** The weight as the model uses it. */
   readonly weight: Tensor
   /** The numbers that move: the weight itself, or its f32 master. */
   readonly master: Tensor
-  /** What the optimiser keeps, in the order of its `state`. */
+  /** What the optimizer keeps, in the order of its `state`. */
   readonly state: readonly Tensor[]
   /** Where the gradient is kept, summed over micro-batches. */
   readonly gradient: Tensor
@@ -50,7 +50,7 @@ export interface Parameter {
  *  where none is left. */
 export function parametersOf(
   tensors: ReadonlyMap<string, Tensor>,
-  { optimiser, trainable }: UpdateSettings,
+  { optimizer, trainable }: UpdateSettings,
   held: Holder,
 ): Parameter[] {
   const trained = [...tensors].filter(([name]) => trainable(name))
@@ -63,7 +63,7 @@ export function parametersOf(
     const master = weight.dtype === "f32" ? weight : own()
     // Vectors, the norms' weights, are not decayed; panels are matrices.
     const decayed = weight.shape.length > 1
-    const state = optimiser.state.map(own)
+    const state = optimizer.state.map(own)
     return { name, weight, master, state, gradient: own(), decayed }
   })
 }
@@ -98,9 +98,9 @@ export const reportNumber = (report: Tensor, i: number): Tensor =>
 /**
  * Updates of one step: moments and parameters move by the gradients; the report gets the norm and
  * the squares it is the root of. A norm that is not finite leaves everything as it is, and so does,
- * where the update is `tried`, a parameter that would not be. rates as the optimiser takes them.
+ * where the update is `tried`, a parameter that would not be. rates as the optimizer takes them.
  */
-export function optimiserUpdates(
+export function optimizerUpdates(
   parameters: readonly Parameter[],
   gradients: ReadonlyMap<Tensor, Tensor>,
   { report, rates, tried }: { report: Tensor; rates: Tensor; tried: boolean },
@@ -129,10 +129,10 @@ function move(
   gradient: Tensor,
   rates: Tensor,
   scale: Tensor,
-  { optimiser, weightDecay }: UpdateSettings,
+  { optimizer, weightDecay }: UpdateSettings,
 ): Update[] {
   const given = { p: flatten(master), g: gradient, state: state.map(flatten), rates, scale }
-  const after = optimiser.update(given, decayed ? weightDecay : 0)
+  const after = optimizer.update(given, decayed ? weightDecay : 0)
   const shaped = (x: Tensor): Tensor => reshape(x, master.shape)
   const updates: Update[] = [
     [master, shaped(after.p)],

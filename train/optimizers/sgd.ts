@@ -3,7 +3,7 @@
 import { constant, type Tensor } from "../../engine/index.ts"
 import { add, affine, broadcast, less, mul, select, sub } from "../../ops/index.ts"
 import { checkNumberOf, isBelow1 } from "../checks.ts"
-import { type Optimiser, surelyHeld } from "./optimiser.ts"
+import { type Optimizer, surelyHeld } from "./optimizer.ts"
 
 /** What SGD is made with. */
 export interface SgdOptions {
@@ -12,7 +12,7 @@ export interface SgdOptions {
 }
 
 /** Throws RangeError naming the option. */
-export function sgd({ momentum = 0.9 }: SgdOptions = {}): Optimiser {
+export function sgd({ momentum = 0.9 }: SgdOptions = {}): Optimizer {
   checkNumberOf("momentum", momentum, isBelow1, "from 0 and below 1")
   return {
     name: "sgd",

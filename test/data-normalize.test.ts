@@ -1,12 +1,12 @@
-// Text normalisation: the original's column of the golden file, and ftfy itself (its 6.2 rules) run
+// Text normalization: the original's column of the golden file, and ftfy itself (its 6.2 rules) run
 // on generated text: misread in nine character sets, entities, controls, lone surrogates.
 import t from "tap"
-import { fixText, normaliserOf } from "../train/data/normalise.ts"
+import { fixText, normalizerOf } from "../train/data/normalize.ts"
 import { fixtureJson } from "./fixtures.ts"
 
 t.test("ftfy's repairs equal the original's on the tokenizer cases", (t) => {
   const { cases } = fixtureJson("data/tokenizer_cases.json")
-  for (const { text, ftfy_nfc } of cases) t.equal(normaliserOf("ftfy")(text), ftfy_nfc, text)
+  for (const { text, ftfy_nfc } of cases) t.equal(normalizerOf("ftfy")(text), ftfy_nfc, text)
   t.end()
 })
 
@@ -40,7 +40,7 @@ t.test("what each repair does", (t) => {
     ],
   ]
   for (const [name, text, fixed] of repairs) t.equal(fixText(text), fixed, name)
-  t.equal(normaliserOf("nfc")("cafe\u0301 &amp; “”"), "café &amp; “”")
-  t.equal(normaliserOf("none")("cafe\u0301"), "cafe\u0301")
+  t.equal(normalizerOf("nfc")("cafe\u0301 &amp; “”"), "café &amp; “”")
+  t.equal(normalizerOf("none")("cafe\u0301"), "cafe\u0301")
   t.end()
 })

@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
 import t from "tap"
 import { openWasm } from "../backends/wasm/index.ts"
-import { wideTilesPay } from "../backends/wasm/revectorise.ts"
+import { wideTilesPay } from "../backends/wasm/revectorize.ts"
 
 const major = Number(process.versions.node.split(".")[0])
 const none =
@@ -19,12 +19,12 @@ t.test("the wide tile is taken where it is faster by a margin", (t) => {
 })
 
 t.test("tiles are compared when the backend opens, or one is forced", skip, async (t) => {
-  const chosen = await openWasm({ threads: 2, revectorise: true })
+  const chosen = await openWasm({ threads: 2, revectorize: true })
   const rates = chosen.tileRates ?? { narrow: 0, wide: 0 }
   t.ok(rates.narrow > 0 && rates.wide > 0, JSON.stringify(rates))
   t.equal(chosen.wide, wideTilesPay(rates))
   chosen.close()
-  const forced = await openWasm({ threads: 2, revectorise: true, wide: false })
+  const forced = await openWasm({ threads: 2, revectorize: true, wide: false })
   t.equal(forced.wide, false)
   t.ok(forced.tileRates, "what V8 makes of a product is checked all the same")
   forced.close()

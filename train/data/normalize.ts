@@ -1,14 +1,14 @@
-// Text before it is tokenised: as it is, in Unicode's composed form, or repaired as ftfy 6.2 does,
+// Text before it is tokenized: as it is, in Unicode's composed form, or repaired as ftfy 6.2 does,
 // whose fix_text the original uses. Misread UTF-8 is mended in mojibake.ts.
 import { namedCharacter } from "./entities.ts"
 import { repairReading, replaceC1 } from "./mojibake.ts"
 
-export const normalisations = ["none", "nfc", "ftfy"] as const
-/** What is done to a text before it is tokenised. */
-export type Normalisation = (typeof normalisations)[number]
+export const normalizations = ["none", "nfc", "ftfy"] as const
+/** What is done to a text before it is tokenized. */
+export type Normalization = (typeof normalizations)[number]
 
 /** The function that brings text into a form. */
-export function normaliserOf(kind: Normalisation): (text: string) => string {
+export function normalizerOf(kind: Normalization): (text: string) => string {
   if (kind === "none") return (text) => text
   return kind === "nfc" ? (text) => text.normalize("NFC") : fixText
 }

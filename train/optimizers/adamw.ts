@@ -3,7 +3,7 @@
 import type { Tensor } from "../../engine/index.ts"
 import { adamW as step } from "../../ops/index.ts"
 import { checkNumberOf, isBelow1, isPositive } from "../checks.ts"
-import { type Optimiser, surelyHeld } from "./optimiser.ts"
+import { type Optimizer, surelyHeld } from "./optimizer.ts"
 
 /** What AdamW is made with. */
 export interface AdamWOptions {
@@ -14,7 +14,7 @@ export interface AdamWOptions {
 }
 
 /** Throws RangeError or TypeError naming the option. */
-export function adamw({ betas = [0.9, 0.95], eps = 1e-8 }: AdamWOptions = {}): Optimiser {
+export function adamw({ betas = [0.9, 0.95], eps = 1e-8 }: AdamWOptions = {}): Optimizer {
   if (!Array.isArray(betas) || betas.length !== 2) {
     throw new TypeError(`betas must be two numbers, got ${betas}`)
   }

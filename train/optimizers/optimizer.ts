@@ -1,15 +1,15 @@
-// What an optimiser is: how gradients move parameters, as recorded ops. Each is a file beside this one
+// What an optimizer is: how gradients move parameters, as recorded ops. Each is a file beside this one
 // and a line in the list (index.ts); norms, clipping and decay by kind are train/step/update.ts's.
 import type { Tensor } from "../../engine/index.ts"
 
-/** Bounds of what parameters and an optimiser's first state may be. */
+/** Bounds of what parameters and an optimizer's first state may be. */
 export interface Magnitudes {
   readonly parameter: number
   readonly moment: number
 }
 
 /** How gradients move parameters. */
-export interface Optimiser {
+export interface Optimizer {
   readonly name: string
   /** What is kept beside each parameter, f32 of its shape and at first zeros, by the names that
    *  checkpoints have. */

@@ -1,4 +1,4 @@
-// What moves the weights, and which of them: optimisers by name and of one's own, frozen weights.
+// What moves the weights, and which of them: optimizers by name and of one's own, frozen weights.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -9,7 +9,7 @@ import {
   lossAndGradients,
   OpenELM,
   open,
-  optimisers,
+  optimizers,
   type Tensor,
   train,
   trainingSettings,
@@ -38,7 +38,7 @@ async function byFormula(model: OpenELM, updates: number, momentum: number, deca
   const first = await lossAndGradients(model, inputs, targets)
   const buffers = new Map(Object.entries(first.gradients).map(([n, g]) => [n, g.map(() => 0)]))
   const step = await createTrainStep(model, {
-    optimiser: optimisers.sgd({ momentum }),
+    optimizer: optimizers.sgd({ momentum }),
     weightDecay: decay,
     clip: Number.POSITIVE_INFINITY,
   })
@@ -76,7 +76,7 @@ for (const { label, open: opened } of goldenBackends) {
       const before = await weightsOf(model)
       const step = await createTrainStep(model, { ...(trainable && { trainable }) })
       const losses = [await step(inputs, targets, { lr }), await step(inputs, targets, { lr })]
-      const bytes = step.state.optimiserBytes
+      const bytes = step.state.optimizerBytes
       const steps = step.state.planSteps
       await step.close()
       const after = await weightsOf(model)
@@ -97,7 +97,7 @@ for (const { label, open: opened } of goldenBackends) {
 const bytesOf = (all: ReadonlyMap<string, Float32Array>, name: string): Buffer =>
   Buffer.from(all.get(name)?.buffer ?? new ArrayBuffer(0))
 
-t.test("an optimiser of one's own is an object", async (t) => {
+t.test("an optimizer of one's own is an object", async (t) => {
   await using backend = await open("js")
   await using model = await OpenELM.random(config, { backend, seed: 3 })
   const still = {
@@ -107,22 +107,22 @@ t.test("an optimiser of one's own is an object", async (t) => {
     update: ({ p }: { readonly p: Tensor }) => ({ p, state: [] }),
   }
   const before = await weightsOf(model)
-  const step = await createTrainStep(model, { optimiser: still })
+  const step = await createTrainStep(model, { optimizer: still })
   t.ok((await step(inputs, targets, { lr })).loss > 0)
   await step.close()
   t.same(await weightsOf(model), before)
 })
 
-t.test("wrong optimisers and sets say what is expected", async (t) => {
+t.test("wrong optimizers and sets say what is expected", async (t) => {
   await using backend = await open("js")
   await using model = await OpenELM.random(config, { backend })
   const wrong = (options: object, message: RegExp) =>
     t.rejects(createTrainStep(model, options), { message })
-  await wrong({ optimiser: "adam" }, /adamw, sgd/)
-  await wrong({ optimiser: null }, /adamw, sgd/)
+  await wrong({ optimizer: "adam" }, /adamw, sgd/)
+  await wrong({ optimizer: null }, /adamw, sgd/)
   await wrong({ trainable: () => false }, /none of the 26 weights, such as token_embeddings/)
   await wrong({ trainable: "norm" }, /trainable must be a function/)
-  t.throws(() => optimisers.sgd({ momentum: 1 }), /momentum must be from 0 and below 1/)
+  t.throws(() => optimizers.sgd({ momentum: 1 }), /momentum must be from 0 and below 1/)
 })
 
 t.test("a run by sgd resumes to the bit", async (t) => {
@@ -140,7 +140,7 @@ t.test("a run by sgd resumes to the bit", async (t) => {
         batchSize: 2,
         tokenizer: "byte",
       },
-      ...{ data: join(dir, "a.txt"), validation: 0, steps, saveEvery: 2, optimiser: "sgd" },
+      ...{ data: join(dir, "a.txt"), validation: 0, steps, saveEvery: 2, optimizer: "sgd" },
       ...{ lr: 0.01, minLr: 0.01, warmupSteps: 0, sampleEvery: 0, out: join(dir, out) },
     })
     const { checkpoint } = await train(settings, { backend, ...(resume && { resume }) })

@@ -1,13 +1,13 @@
-// V8's revectoriser joins adjacent pairs of 128-bit operations into 256-bit ones, on x86-64. It is
+// V8's revectorizer joins adjacent pairs of 128-bit operations into 256-bit ones, on x86-64. It is
 // an experimental option of the whole process, so what it makes of a product is checked against a
 // plain loop before anything else runs, and the tile made for it is used only if it is faster once
-// V8 has optimised both.
+// V8 has optimized both.
 import { allocate, type Backend, bufferOf, plan, readBound } from "../../engine/index.ts"
 import { fromNode } from "../../engine/node.ts"
 import { matmul, panelsOf, panelWidth } from "../../ops/index.ts"
 
 /** Turns the option on for code compiled from now on, in this process and its workers. */
-export function switchOnRevectorise(): boolean {
+export function switchOnRevectorize(): boolean {
   const [major = 0] = (globalThis.process?.versions?.node ?? "").split(".").map(Number)
   if (major < 24 || process.versions.bun !== undefined || process.arch !== "x64") return false
   setFlag("--experimental-wasm-revectorize")
@@ -36,7 +36,7 @@ const turns = { settled: 12, timed: 40 } as const
 const patience = 1000
 
 /**
- * Rates of a product with the narrow and the wide tile, after V8 has optimised both, in turns. Throws
+ * Rates of a product with the narrow and the wide tile, after V8 has optimized both, in turns. Throws
  * Error when either differs from a plain loop: then code compiled with this option is not to be trusted.
  */
 export async function raceTiles(backend: Backend & { wide: boolean }): Promise<TileRates> {
@@ -73,7 +73,7 @@ export async function raceTiles(backend: Backend & { wide: boolean }): Promise<T
 
 type Turn = (wide: boolean) => Promise<number>
 
-/** Runs both tiles until the time of a turn has stopped falling. V8 optimises on the thread that runs,
+/** Runs both tiles until the time of a turn has stopped falling. V8 optimizes on the thread that runs,
  *  meanwhile: in the background it would be done at a time that nobody knows. */
 async function tierUp(turn: Turn): Promise<void> {
   const until = performance.now() + patience
@@ -118,6 +118,6 @@ function plainProduct(x: Float32Array, w: Float32Array): Float64Array {
 function check(got: Float32Array, want: Float64Array): void {
   if (got.every((v, i) => Math.abs(v - (want[i] as number)) <= 1e-3)) return
   throw new Error(
-    "wasm: V8's 256-bit operations give wrong products on this machine. Open without { revectorise }",
+    "wasm: V8's 256-bit operations give wrong products on this machine. Open without { revectorize }",
   )
 }
