@@ -31,7 +31,7 @@ test("a generation that waits while another gets a device", async (t, backend) =
   for await (const { id } of model.generate(prompt, options)) {
     ids.push(id)
     if (ids.length !== 6) continue
-    // What is in line comes back, so that this one hears nothing of the loss.
+    // What is queued comes back, so that this one hears nothing of the loss.
     await other.logits([prompt])
     backend.device.destroy()
     await backend.device.lost

@@ -1,4 +1,4 @@
-// What a token costs the device, in dispatches, submits and readbacks; several tokens in line; the
+// What a token costs the device, in dispatches, submits and readbacks; several tokens queued; the
 // loss of a device; long use.
 import t, { type Test } from "tap"
 import { openWebgpu, type WebgpuBackend } from "../backends/webgpu/index.ts"
@@ -48,7 +48,7 @@ test("a token is six dispatches a layer and four, one submit, one readback", asy
   await model.close()
 })
 
-test("tokens in line are those taken one by one", async (t, backend) => {
+test("tokens queued ahead are those taken one by one", async (t, backend) => {
   const model = await OpenELM.random(config, { backend, seed: 3 })
   const options = { maxNewTokens: 24, temperature: 0.9, topK: 30, topP: 0.95, seed: 5 }
   const all = await collect(model, prompt, options)

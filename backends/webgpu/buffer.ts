@@ -20,17 +20,17 @@ export class WebgpuBuffer implements LivingBuffer {
   #gpu: GPUBuffer
   readonly owner: ReadonlySet<WebgpuBuffer>
   readonly #live: Set<WebgpuBuffer>
-  readonly #settle: () => void
+  readonly #flush: () => void
 
-  /** `settle` hands over the work in line: a device takes none with memory that is gone. */
+  /** `flush` submits the work queued so far: a device takes none with memory that is gone. */
   constructor(
     device: GPUDevice,
     live: Set<WebgpuBuffer>,
     bytes: number,
     dtype: DType,
-    settle: () => void,
+    flush: () => void,
   ) {
-    this.#settle = settle
+    this.#flush = flush
     this.bytes = bytes
     this.dtype = dtype
     this.#gpu = memoryOf(device, bytes)
@@ -55,7 +55,7 @@ export class WebgpuBuffer implements LivingBuffer {
   free(): void {
     if (!this.life.end()) return
     this.#live.delete(this)
-    this.#settle()
+    this.#flush()
     this.#gpu.destroy()
   }
 }

@@ -14,16 +14,16 @@ import { allOps } from "../../ops/index.ts"
 import { failureOf, roundUp, WebgpuBuffer, wordsOf } from "./buffer.ts"
 import { multipliesExactly } from "./check.ts"
 import { type OpenDevice, openDevice } from "./device.ts"
-import { type Counts, Line, noCounts } from "./line.ts"
 import { type Feature, features, type WebgpuOptions } from "./options.ts"
 import { Pipelines } from "./pipelines.ts"
 import { slotsOf } from "./prelude.ts"
 import { type Profile, profile } from "./profile.ts"
 import { bindingAlignment, Replay } from "./replay.ts"
+import { type Counts, noCounts, SubmissionQueue } from "./submission_queue.ts"
 
-export type { Counts } from "./line.ts"
 export { type Feature, features, type WebgpuOptions } from "./options.ts"
 export type { Profile } from "./profile.ts"
+export type { Counts } from "./submission_queue.ts"
 
 const withKernel = allOps.filter(({ gpu }) => gpu.length > 0)
 /** Names of the ops that have a kernel, whether there is a GPU or not. */
@@ -63,7 +63,7 @@ export class WebgpuBackend implements Backend, AsyncDisposable {
   readonly #ready = new Set<Ready>()
   #open: OpenDevice
   #pipelines: Pipelines
-  #line: Line
+  #queue: SubmissionQueue
   #failure: Error | undefined
   #lost = 0
   #recovering: Promise<number> | undefined
@@ -77,7 +77,7 @@ export class WebgpuBackend implements Backend, AsyncDisposable {
     this.#kernels = new Set(fitting.map((op) => op.name))
     this.#open = opened
     this.#pipelines = this.#pipelinesOf(opened)
-    this.#line = new Line(opened.device, this.counts)
+    this.#queue = new SubmissionQueue(opened.device, this.counts)
     this.#watch(opened.device)
   }
 
@@ -121,13 +121,13 @@ export class WebgpuBackend implements Backend, AsyncDisposable {
           `${this.usedBytes} are in use. Close a model, or use a smaller dtype`,
       )
     }
-    return new WebgpuBuffer(this.device, this.#live, bytes, dtype, () => this.#line.flush())
+    return new WebgpuBuffer(this.device, this.#live, bytes, dtype, () => this.#queue.flush())
   }
 
   write(buffer: Buffer, data: ArrayBufferView, offset = 0): void {
     const own = this.#own(buffer)
     const words = wordsOf(own, data, offset)
-    if (words.length > 0) this.#line.write(own.gpu, offset, words)
+    if (words.length > 0) this.#queue.write(own.gpu, offset, words)
   }
 
   async read(buffer: Buffer, bytes = buffer.bytes, offset = 0): Promise<ArrayBuffer> {
@@ -138,7 +138,7 @@ export class WebgpuBackend implements Backend, AsyncDisposable {
     if (bytes === 0) return new ArrayBuffer(0)
     const start = offset - (offset % 4)
     const { device } = this
-    const result = this.#line.read(own.gpu, start, roundUp(offset + bytes - start, 4))
+    const result = this.#queue.read(own.gpu, start, roundUp(offset + bytes - start, 4))
     const words = await result.catch((cause: unknown) => this.#explain(device, cause))
     this.#check()
     return words.slice(offset - start, offset - start + bytes)
@@ -154,7 +154,7 @@ export class WebgpuBackend implements Backend, AsyncDisposable {
       binding.check()
       const { replay } = ready
       if (!replay.compiled) return replay.ready.then(run, refused)
-      this.#line.pass((pass) => replay.encode(pass), replay.dispatches.length)
+      this.#queue.pass((pass) => replay.encode(pass), replay.dispatches.length)
     }
     const refused = (cause: unknown): never => {
       this.#check()
@@ -165,7 +165,7 @@ export class WebgpuBackend implements Backend, AsyncDisposable {
       close: () => {
         binding.close()
         if (!this.#ready.delete(ready)) return
-        this.#line.flush()
+        this.#queue.flush()
         ready.replay.close()
       },
     }
@@ -179,7 +179,7 @@ export class WebgpuBackend implements Backend, AsyncDisposable {
     try {
       await replay.ready
       binding.check()
-      this.#line.flush()
+      this.#queue.flush()
       return await profile(this.device, replay, this.features.has("timestamp-query"), repeat)
     } finally {
       binding.close()
@@ -200,7 +200,7 @@ export class WebgpuBackend implements Backend, AsyncDisposable {
   close(): void {
     if (this.#closed) return
     this.#closed = true
-    this.#line.close()
+    this.#queue.close()
     for (const { replay } of this.#ready) replay.close()
     this.#ready.clear()
     for (const buffer of this.#live) buffer.free()
@@ -223,10 +223,10 @@ export class WebgpuBackend implements Backend, AsyncDisposable {
     if (this.#closed) opened.device.destroy()
     this.#checkOpen()
     for (const { replay } of this.#ready) replay.close()
-    this.#line.close()
+    this.#queue.close()
     this.#open = opened
     this.#pipelines = this.#pipelinesOf(opened)
-    this.#line = new Line(opened.device, this.counts)
+    this.#queue = new SubmissionQueue(opened.device, this.counts)
     for (const buffer of this.#live) buffer.renew(opened.device)
     this.#failure = undefined
     for (const ready of this.#ready) {

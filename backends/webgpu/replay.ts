@@ -18,10 +18,10 @@ import {
   windowsOf,
 } from "./arguments.ts"
 import { roundUp, usage, type WebgpuBuffer } from "./buffer.ts"
-import type { Counts } from "./line.ts"
 import type { Pipeline, Pipelines } from "./pipelines.ts"
 import type { Argument } from "./prelude.ts"
 import { stageArguments, stageCode, stageWords } from "./stage.ts"
+import type { Counts } from "./submission_queue.ts"
 
 /** Offsets of bindings and of the parameters of a step. */
 export const bindingAlignment = 256

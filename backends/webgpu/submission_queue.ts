@@ -1,4 +1,4 @@
-// Work on its way to the device. A run and the read behind it are one submit; buffers that results
+// Work on its way to the device. A run and the read after it are one submit; buffers that results
 // are read through are used again. Counts what it hands over.
 import { roundUp, usage } from "./buffer.ts"
 
@@ -29,7 +29,7 @@ export const noCounts = (): Counts => ({
 const keptBytes = 256
 const keptBuffers = 32
 
-export class Line {
+export class SubmissionQueue {
   readonly #device: GPUDevice
   readonly #counts: Counts
   readonly #spare: GPUBuffer[] = []
@@ -40,7 +40,7 @@ export class Line {
     this.#counts = counts
   }
 
-  /** Puts one pass in line, by itself in its submit but for the reads that follow at once. */
+  /** Queues one pass, by itself in its submit but for the reads that follow at once. */
   pass(encode: (pass: GPUComputePassEncoder) => void, dispatches: number): void {
     this.flush()
     const encoder = this.#open()
@@ -57,7 +57,7 @@ export class Line {
     this.#counts.writes++
   }
 
-  /** Bytes of a buffer as the work in line so far leaves them; `start` and `bytes` in whole words.
+  /** Bytes of a buffer as the work queued so far leaves them; `start` and `bytes` in whole words.
    *  Rejects when the device gives no result. */
   async read(buffer: GPUBuffer, start: number, bytes: number): Promise<ArrayBuffer> {
     const copy = this.#stagingOf(bytes)
@@ -77,7 +77,7 @@ export class Line {
     }
   }
 
-  /** Hands over what is in line. */
+  /** Submits what is queued. */
   flush(): void {
     const encoder = this.#encoder
     if (!encoder) return
