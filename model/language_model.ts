@@ -11,11 +11,11 @@ import { type FileSource, pathToWrite } from "./files/source.ts"
 import type { Decoder } from "./forward.ts"
 import { evaluate, evaluateTraced } from "./generate/evaluate.ts"
 import { checkOptions, checkScored, type GenerateOptions, type Token } from "./generate/generate.ts"
-import { SessionPool } from "./generate/pool.ts"
+import { Pool } from "./generate/pool.ts"
 import { type Scores, scoresOf } from "./generate/sequence.ts"
-import { Session } from "./generate/session.ts"
+import { type Source, sessionOf } from "./generate/source.ts"
 import type { CacheDType } from "./generate/state.ts"
-import { type Source, stream } from "./generate/stream.ts"
+import { stream } from "./generate/stream.ts"
 import { continuation, promptIds, tokenizerFor } from "./generate/text.ts"
 import type { Internals, Placement } from "./internals.ts"
 import { openModel } from "./opened.ts"
@@ -70,19 +70,23 @@ export class LanguageModel {
     residence: Residence,
     parent?: Usage,
   ) {
-    this.#source = {
-      usage: new Usage("this model is closed. Load it again", parent),
-      residence,
-      sessions: new SessionPool(() => this.#openSession()),
-    }
+    const { backend, dtype, capacity, cache } = options
     this.config = config
-    this.backend = options.backend
-    this.dtype = options.dtype
-    this.capacity = options.capacity
-    this.cache = options.cache
+    this.backend = backend
+    this.dtype = dtype
+    this.capacity = capacity
+    this.cache = cache
     this.weightBytes = loaded.bytes
     this.#loaded = loaded
     this.#decoder = { config, weights: loaded.weights, recorderOf }
+    this.#source = {
+      decoder: this.#decoder,
+      backend,
+      options: { capacity, cache },
+      usage: new Usage("this model is closed. Load it again", parent),
+      residence,
+      pool: new Pool(),
+    }
     this.tokenizer = tokenizer
   }
 
@@ -153,7 +157,7 @@ export class LanguageModel {
   async score(text: string | readonly number[]): Promise<Scores> {
     const ids = promptIds(text, this.tokenizer, "score")
     checkScored(ids, this.config, this.capacity)
-    return this.#reading(() => scoresOf(ids, this.#source.sessions))
+    return this.#reading(() => scoresOf(ids, this.#source))
   }
 
   /** Writes config.json, model.safetensors and the tokenizer's file, if there is one, into a folder
@@ -173,12 +177,12 @@ export class LanguageModel {
   /** Frees everything that the model holds on its backend, when what is under way has ended: results
    *  come, and generations throw at their next token. */
   close(): Promise<void> {
-    const { usage, sessions } = this.#source
+    const { usage, pool } = this.#source
     const closed = usage.close(() => {
-      sessions.close()
+      pool.close()
       this.#loaded.free()
     })
-    sessions.stop()
+    pool.stop()
     for (const variant of this.#variants) void variant.close()
     return closed
   }
@@ -188,24 +192,20 @@ export class LanguageModel {
     return this.close()
   }
 
-  #openSession(): Session {
-    const { backend, capacity, cache } = this
-    return new Session(this.#decoder, backend, { capacity, cache })
-  }
-
   #reading<T>(work: (check: Check) => Promise<T>): Promise<T> {
     const { usage, residence } = this.#source
     return usage.reading(() => residence.during(work))
   }
 
   #internals(): Internals {
-    const { usage, residence, sessions } = this.#source
+    const source = this.#source
+    const { usage, residence, pool } = source
     return {
       decoder: this.#decoder,
       get decodePlan() {
         usage.check()
-        const session = sessions.acquire()
-        sessions.release(session)
+        const session = sessionOf(source, (kind, open) => pool.acquire(kind, open))
+        pool.release(session)
         return session.decodePlan
       },
       reading: (work) => this.#reading(work),

@@ -1,9 +1,10 @@
 // Sequences: scored as the logits say, rewound as if nothing had been, over prompts of every length.
 import t from "tap"
-import type { Backend } from "../engine/index.ts"
+import type { Backend, Plan } from "../engine/index.ts"
 import { OpenELM } from "../index.ts"
+import { recurring } from "../model/generate/prefill.ts"
 import { Sequence } from "../model/generate/sequence.ts"
-import { recurring, Session } from "../model/generate/session.ts"
+import { Session } from "../model/generate/session.ts"
 import { internals } from "../model/index.ts"
 import { goldenBackends, relativeError } from "./backends.ts"
 import { collect, config } from "./small.ts"
@@ -52,6 +53,24 @@ for (const { label, open } of goldenBackends) {
     }
   })
 
+  t.test(`logits of a sequence are those of a whole pass, on ${label}`, async (t) => {
+    const backend = await open()
+    t.teardown(() => backend.close())
+    await using model = await opened(backend)
+    const options = { capacity: 200, cache: "f32" } as const
+    const session = new Session(internals(model).decoder, backend, options)
+    for (const length of label === "js" ? [3] : [1, 3, 130]) {
+      const ids = textOf(length)
+      const want = await model.logits([ids])
+      const all = await new Sequence(session).logits(ids, "rows")
+      const last = await new Sequence(session).logits(ids, "row")
+      t.equal(all.length, length * V)
+      t.ok(relativeError(all, want) < 1e-5, `${length} rows`)
+      t.ok(relativeError(last, want.subarray(-V)) < 1e-5, `the last of ${length}`)
+    }
+    session.close()
+  })
+
   t.test(`rewound, a sequence goes on as one that never was longer, on ${label}`, async (t) => {
     const backend = await open()
     t.teardown(() => backend.close())
@@ -94,4 +113,43 @@ t.test("prompts of all lengths take few plans, and give what whole passes give",
   await t.rejects(model.score(textOf(71)), /score: 71 tokens exceed the cache of 70/)
   await t.rejects(model.score("a text"), /score: this model has no tokenizer/)
   await t.rejects(model.score([V]), /score: token ids lie in 0/)
+})
+
+t.test("a session has plans for what it was asked, and memory for no more", async (t) => {
+  const { open } = goldenBackends.at(2) as (typeof goldenBackends)[0]
+  const backend = await open()
+  t.teardown(() => backend.close())
+  await using model = await opened(backend)
+  const plans: Plan[] = []
+  const counting: Backend = {
+    name: backend.name,
+    has: (kernel) => backend.has(kernel),
+    alloc: (bytes, dtype, near) => backend.alloc(bytes, dtype, near),
+    write: (buffer, data, offset) => backend.write(buffer, data, offset),
+    read: (buffer, bytes, offset) => backend.read(buffer, bytes, offset),
+    prepare(plan) {
+      plans.push(plan)
+      return backend.prepare(plan)
+    },
+    close() {},
+  }
+  const options = { capacity: 64, cache: "f32" } as const
+  const session = new Session(internals(model).decoder, counting, options)
+  const sequence = new Sequence(session)
+  sequence.sampleBy(greedy, 0)
+  t.equal(plans.length, 0)
+  const caches = session.bytes
+  await sequence.append(textOf(20), "nothing")
+  const unscored = session.bytes
+  t.equal(plans.length, 1, "a prompt is read without a plan of a decode step")
+  t.ok(20 * 4 + (plans[0]?.arenaBytes ?? 0) === unscored - caches, "its ids, and its arena")
+  sequence.rewind(0)
+  await sequence.score(textOf(21))
+  t.ok(session.bytes - unscored >= 20 * 4 * V, "logits of all positions where a score is asked")
+  sequence.rewind(0)
+  await sequence.append(textOf(20), "next")
+  t.notOk(plans.includes(session.decodePlan))
+  await sequence.next()
+  t.equal(plans.at(-1), session.decodePlan)
+  session.close()
 })

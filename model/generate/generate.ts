@@ -198,6 +198,7 @@ export async function* run(
   if (maxNewTokens === 0) return
   const sequence = new Sequence(session, signal)
   sequence.sampleBy(options, options.lost)
+  if (maxNewTokens > 1) session.prepareDecode()
   const inFlight: Promise<number>[] = []
   const begin = (step: Promise<number>): void => {
     // Whoever ends early does not wait for it.

@@ -1,6 +1,5 @@
-// The sessions of a model: one for each generation under way, and few that wait for the next one.
+// Sessions and batches of a model: one for each generation under way, and few that wait for the next one.
 import { fromNode, isNode } from "../../engine/node.ts"
-import type { Session } from "./session.ts"
 
 /** After this time without a generation, those that wait are freed. */
 const defaultIdleMs = 10_000
@@ -9,60 +8,87 @@ interface Timer {
   unref?(): unknown
 }
 
-export class SessionPool {
-  readonly #open: () => Session
-  readonly #all = new Set<Session>()
+/** Memory of all that wait, at most; the one used last may be larger. */
+const defaultIdleBytes = 2 ** 30
+
+/** A session, or a batch of several sequences: memory and plans that one generation has at a time. */
+interface Kept {
+  /** Memory that it takes now. */
+  readonly bytes: number
+  /** Ends its generation at the next step. */
+  stop(): void
+  close(): void
+}
+
+interface Bounds {
+  readonly idleMs?: number
+  readonly idleBytes?: number
+}
+
+/** What is kept is of kinds: one waits only for those who ask for its kind. */
+export class Pool {
+  readonly #kindOf = new Map<Kept, string>()
   /** Those that no generation is using, the one used last at the end. */
-  readonly #idle: Session[] = []
+  readonly #idle: Kept[] = []
   #timer: Timer | undefined
   readonly #idleMs: number
+  readonly #idleBytes: number
   #closed = false
 
-  constructor(open: () => Session, idleMs = defaultIdleMs) {
-    this.#open = open
+  constructor({ idleMs = defaultIdleMs, idleBytes = defaultIdleBytes }: Bounds = {}) {
     this.#idleMs = idleMs
+    this.#idleBytes = idleBytes
   }
 
-  /** One that nobody else has until it is released. */
-  acquire(): Session {
-    const session = this.#idle.pop() ?? this.#open()
-    this.#all.add(session)
-    return session
+  /** One of a kind that nobody else has until it is released. */
+  acquire<T extends Kept>(kind: string, open: () => T): T {
+    const at = this.#idle.findLastIndex((kept) => this.#kindOf.get(kept) === kind)
+    const kept = at < 0 ? open() : (this.#idle.splice(at, 1)[0] as T)
+    this.#kindOf.set(kept, kind)
+    return kept as T
   }
 
-  /** Takes one back. As many wait as are in use, at least one; the others are freed. */
-  release(session: Session): void {
+  /** Takes one back. Of a kind, as many wait as are in use, at least one; in all, no more than their
+   *  bound of memory holds. The others are freed, the least recently used first. */
+  release(kept: Kept): void {
     if (this.#closed) return
-    this.#idle.push(session)
-    this.#keep(Math.max(1, this.#all.size - this.#idle.length))
+    this.#idle.push(kept)
+    const kind = this.#kindOf.get(kept)
+    const alike = this.#idle.filter((each) => this.#kindOf.get(each) === kind)
+    const all = [...this.#kindOf.values()].filter((each) => each === kind).length
+    const most = Math.max(1, all - alike.length)
+    for (const each of alike.slice(0, Math.max(0, alike.length - most))) this.#free(each)
+    const bytes = () => this.#idle.reduce((sum, each) => sum + each.bytes, 0)
+    while (this.#idle.length > 1 && bytes() > this.#idleBytes) this.#free(this.#idle[0] as Kept)
     this.#freeLater()
   }
 
   /** Ends the generations under way at their next step. */
   stop(): void {
     this.#closed = true
-    for (const session of this.#all) session.stop()
+    for (const kept of this.#kindOf.keys()) kept.stop()
   }
 
-  /** Frees all sessions, whoever has them. */
+  /** Frees all of them, whoever has them. */
   close(): void {
     this.stop()
     stopTimer(this.#timer)
     this.#idle.length = 0
-    for (const session of this.#all) session.close()
-    this.#all.clear()
+    for (const kept of this.#kindOf.keys()) kept.close()
+    this.#kindOf.clear()
   }
 
-  #keep(count: number): void {
-    for (const session of this.#idle.splice(0, Math.max(0, this.#idle.length - count))) {
-      this.#all.delete(session)
-      session.close()
-    }
+  #free(kept: Kept): void {
+    this.#idle.splice(this.#idle.indexOf(kept), 1)
+    this.#kindOf.delete(kept)
+    kept.close()
   }
 
   #freeLater(): void {
     stopTimer(this.#timer)
-    this.#timer = startTimer(() => this.#keep(0), this.#idleMs)
+    this.#timer = startTimer(() => {
+      for (const kept of [...this.#idle]) this.#free(kept)
+    }, this.#idleMs)
     // A program that has nothing else to do ends.
     this.#timer.unref?.()
   }
@@ -80,10 +106,10 @@ const abandoned = new FinalizationRegistry<Seat>((seat) => seat.leave())
 
 /** What a generation holds while it is under way; it knows nothing of the generation. */
 export class Seat {
-  readonly #pool: SessionPool
-  #session: Session | undefined
+  readonly #pool: Pool
+  #kept: Kept | undefined
 
-  constructor(pool: SessionPool) {
+  constructor(pool: Pool) {
     this.#pool = pool
   }
 
@@ -92,15 +118,16 @@ export class Seat {
     abandoned.register(generation, this, this)
   }
 
-  take(): Session {
-    this.#session = this.#pool.acquire()
-    return this.#session
+  take<T extends Kept>(kind: string, open: () => T): T {
+    const kept = this.#pool.acquire(kind, open)
+    this.#kept = kept
+    return kept
   }
 
   leave(): void {
-    const session = this.#session
-    this.#session = undefined
-    if (session) this.#pool.release(session)
+    const kept = this.#kept
+    this.#kept = undefined
+    if (kept) this.#pool.release(kept)
   }
 
   end(): void {

@@ -1,7 +1,8 @@
 // A sequence of tokens over a model's cache: it is appended to, scored, and rewound. What chooses its
 // tokens, plainly or in some cleverer way, has nothing but this of the model.
-import type { SessionPool } from "./pool.ts"
-import { chunkOf, type Sampling, type Scored, type Session } from "./session.ts"
+import { chunkOf } from "./prefill.ts"
+import type { Sampling, Scored, Session } from "./session.ts"
+import { type Source, sessionOf } from "./source.ts"
 import { nextTurn } from "./turn.ts"
 
 export class Sequence {
@@ -54,8 +55,8 @@ export class Sequence {
   async score(ids: readonly number[]): Promise<Scored> {
     const logProbabilities = new Float32Array(Math.max(0, ids.length - 1))
     const likeliest = new Int32Array(logProbabilities.length)
-    for (let start = 0; start < logProbabilities.length; start += chunkOf.all) {
-      const count = Math.min(chunkOf.all, logProbabilities.length - start)
+    for (let start = 0; start < logProbabilities.length; start += chunkOf.scores) {
+      const count = Math.min(chunkOf.scores, logProbabilities.length - start)
       const chunk = ids.slice(start, start + count)
       const targets = ids.slice(start + 1, start + 1 + count)
       const found = await this.#session.score(chunk, this.#length, targets)
@@ -66,6 +67,20 @@ export class Sequence {
     }
     await this.append(ids.slice(-1), "nothing")
     return { logProbabilities, likeliest }
+  }
+
+  /** Reads tokens. The logits after the last, (1, V), or after each, (T, V), in memory of their own. */
+  async logits(ids: readonly number[], want: "row" | "rows"): Promise<Float32Array> {
+    const parts: Float32Array[] = []
+    for (let start = 0; start < ids.length; start += chunkOf[want]) {
+      const chunk = ids.slice(start, start + chunkOf[want])
+      const isWanted = want === "rows" || start + chunk.length === ids.length
+      if (isWanted) parts.push(await this.#session.logits(chunk, this.#length, want))
+      else await this.#session.prefill(chunk, this.#length, "nothing")
+      this.#length += chunk.length
+      await this.#pause()
+    }
+    return joined(parts)
   }
 
   /** Forgets all but the first tokens. Throws RangeError for more than there are. */
@@ -82,6 +97,17 @@ export class Sequence {
   }
 }
 
+function joined(parts: readonly Float32Array[]): Float32Array {
+  if (parts.length === 1) return parts[0] as Float32Array
+  const all = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0))
+  let at = 0
+  for (const part of parts) {
+    all.set(part, at)
+    at += part.length
+  }
+  return all
+}
+
 /** How likely each token of a text is. */
 export interface Scores extends Scored {
   /** The text's tokens: the other lists begin with the second. */
@@ -89,11 +115,11 @@ export interface Scores extends Scored {
 }
 
 /** The scores of a text, on a session of its own. */
-export async function scoresOf(ids: readonly number[], sessions: SessionPool): Promise<Scores> {
-  const session = sessions.acquire()
+export async function scoresOf(ids: readonly number[], source: Source): Promise<Scores> {
+  const session = sessionOf(source, (kind, open) => source.pool.acquire(kind, open))
   try {
     return { ids, ...(await new Sequence(session).score(ids)) }
   } finally {
-    sessions.release(session)
+    source.pool.release(session)
   }
 }

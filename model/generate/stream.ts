@@ -1,18 +1,10 @@
 // A generation from its first token to its last, whatever happens to the model meanwhile: weights that
 // move, a device that is lost, an end that nobody waits for.
 import { DeviceLostError } from "../../engine/index.ts"
-import type { Usage } from "../usage.ts"
-import type { Residence } from "../weights/restore.ts"
 import { type Checked, run, type Token } from "./generate.ts"
-import { Seat, type SessionPool } from "./pool.ts"
+import { Seat } from "./pool.ts"
+import { type Source, sessionOf } from "./source.ts"
 import { before } from "./stop.ts"
-
-/** What a model generates from. */
-export interface Source {
-  readonly usage: Usage
-  readonly residence: Residence
-  readonly sessions: SessionPool
-}
 
 /** What is asked of it. */
 interface Request {
@@ -26,7 +18,7 @@ type Tokens = AsyncGenerator<Token, void, undefined>
 /** The tokens that `ask`, which may throw, asks for. Their session is given back at the end, and when
  *  the stream is left and forgotten. */
 export function stream(source: Source, ask: () => Request): Tokens {
-  const seat = new Seat(source.sessions)
+  const seat = new Seat(source.pool)
   const tokens = asked(source, ask, seat)
   seat.watch(tokens)
   return tokens
@@ -60,14 +52,15 @@ async function* whole(source: Source, request: Request, seat: Seat): Tokens {
 
 /** Goes on after `yielded`, to which it adds. Returns true where the weights have moved since. */
 async function* part(
-  { usage, residence }: Source,
+  source: Source,
   { prompt, options, textOf }: Request,
   yielded: number[],
   seat: Seat,
 ): AsyncGenerator<Token, boolean, undefined> {
+  const { usage, residence } = source
   const begin = async () => {
     await residence.restored()
-    const session = seat.take()
+    const session = sessionOf(source, (kind, open) => seat.take(kind, open))
     const maxNewTokens = options.maxNewTokens - yielded.length
     const begun = { ...options, maxNewTokens, lost: residence.lost }
     const tokens = run(session, [...prompt, ...yielded], begun, textOf)

@@ -23,6 +23,11 @@ export class Holder {
     return tensor
   }
 
+  /** Memory of all of it. */
+  get bytes(): number {
+    return this.#held.reduce((sum, { bytes }) => sum + bytes, 0)
+  }
+
   free(): void {
     for (const tensor of this.#held.splice(0)) bufferOf(tensor).free()
   }

@@ -1,0 +1,137 @@
+// Plans that read tokens into a sequence's cache: one for each length, and for what is wanted of them.
+import { type Backend, type Prepared, plan, type Tensor, type Update } from "../../engine/index.ts"
+import { argmax, crossEntropy } from "../../ops/index.ts"
+import { type Decoder, hidden, logitsOf, rowsAt } from "../forward.ts"
+import { Holder } from "../weights/holder.ts"
+import { cacheUpdates, choose, type SequenceState } from "./state.ts"
+
+/** What is wanted of tokens that are read: the cache filled; the token that follows; of each how likely
+ *  the one after it was, and which would have been the likeliest; the logits after the last; those
+ *  after each. */
+export type Want = "nothing" | "next" | "scores" | "row" | "rows"
+
+/** Positions that one step reads. Logits of all of them are held only for fewer. */
+export const chunkOf: Readonly<Record<Want, number>> = {
+  ...{ nothing: 512, next: 512, row: 512 },
+  ...{ scores: 128, rows: 128 },
+}
+
+/** Plans that are kept ready, and positions of all of them: their memory goes by these. */
+const keptPlans = 8
+const keptPositions = 1536
+
+/** Lengths that plans are recorded for, so that they recur: all up to 64, since padding costs a short
+ *  prompt more than a plan does, then sixteen to each doubling. */
+export function recurring(count: number): number {
+  const step = count <= 64 ? 1 : 2 ** (Math.ceil(Math.log2(count)) - 5)
+  return Math.ceil(count / step) * step
+}
+
+/** What is written before a plan runs, and read after it. */
+interface Ends {
+  readonly tokens: Tensor // i32 (T)
+  /** The last that is no padding. */
+  readonly row?: Tensor // i32 (1)
+  readonly scores?: { readonly targets: Tensor; readonly nll: Tensor; readonly best: Tensor } // (T) each
+  readonly logits?: Tensor // (1, V) or (T, V)
+}
+
+export interface Prefill extends Ends {
+  readonly prepared: Prepared
+  readonly held: Holder
+  /** Memory that it takes. */
+  readonly bytes: number
+}
+
+export class Prefills {
+  readonly #decoder: Decoder
+  readonly #backend: Backend
+  readonly #state: SequenceState
+  /** The most recently used last. */
+  readonly #plans = new Map<string, Prefill>()
+
+  constructor(decoder: Decoder, backend: Backend, state: SequenceState) {
+    this.#decoder = decoder
+    this.#backend = backend
+    this.#state = state
+  }
+
+  /** Memory of all that are kept. */
+  get bytes(): number {
+    return [...this.#plans.values()].reduce((sum, { bytes }) => sum + bytes, 0)
+  }
+
+  /** The plan for `length` tokens; those used least recently make room for it. */
+  of(length: number, want: Want): Prefill {
+    const key = `${length} ${want}`
+    const known = this.#plans.get(key)
+    this.#plans.delete(key)
+    if (!known) this.#makeRoom(length)
+    const prefill = known ?? this.#open(length, want)
+    this.#plans.set(key, prefill)
+    return prefill
+  }
+
+  close(): void {
+    for (const key of this.#plans.keys()) this.#drop(key)
+  }
+
+  #makeRoom(length: number): void {
+    const kept = () => [...this.#plans.values()].reduce((sum, { tokens }) => sum + tokens.size, 0)
+    while (
+      this.#plans.size >= keptPlans ||
+      (this.#plans.size > 0 && kept() + length > keptPositions)
+    ) {
+      this.#drop([...this.#plans.keys()][0] as string)
+    }
+  }
+
+  #open(length: number, want: Want): Prefill {
+    const held = new Holder(this.#backend)
+    try {
+      const ends = allocateEnds(held, length, want, this.#decoder.config.vocabSize)
+      const recorded = plan(record(this.#decoder, this.#state, ends), this.#backend)
+      const bytes = held.bytes + recorded.arenaBytes
+      return { ...ends, held, bytes, prepared: this.#backend.prepare(recorded) }
+    } catch (error) {
+      held.free()
+      throw error
+    }
+  }
+
+  #drop(key: string): void {
+    const { held, prepared } = this.#plans.get(key) as Prefill
+    prepared.close()
+    held.free()
+    this.#plans.delete(key)
+  }
+}
+
+/** Only what is wanted has memory. */
+function allocateEnds(held: Holder, length: number, want: Want, V: number): Ends {
+  const numbers = (count: number) => held.allocate([count], "i32")
+  const tokens = numbers(length)
+  if (want === "next") return { tokens, row: numbers(1) }
+  if (want === "row") return { tokens, row: numbers(1), logits: held.allocate([1, V]) }
+  if (want === "rows") return { tokens, logits: held.allocate([length, V]) }
+  if (want === "nothing") return { tokens }
+  const [targets, best, nll] = [numbers(length), numbers(length), held.allocate([length])]
+  return { tokens, scores: { targets, best, nll } }
+}
+
+function record(
+  decoder: Decoder,
+  state: SequenceState,
+  { tokens, row, scores, logits }: Ends,
+): Update[] {
+  const { caches: before, position } = state
+  const { stream, caches, recorder } = hidden(decoder, { tokens, position, caches: before })
+  const updates = cacheUpdates(before, caches)
+  const last = row ? rowsAt(stream, row) : stream
+  if (logits) return [...updates, [logits, logitsOf(decoder, recorder, last)]]
+  if (row) return [...updates, ...choose(decoder, recorder, last, state)]
+  if (!scores) return updates
+  const all = logitsOf(decoder, recorder, stream) // (T, V)
+  const losses = crossEntropy(all, scores.targets, { smoothing: 0 }) // (T) each
+  return [...updates, [scores.nll, losses.nll], [scores.best, argmax(all)]]
+}

@@ -1,0 +1,25 @@
+// What generations of a model share: its weights, its backend, and the memory that waits between them.
+import type { Backend } from "../../engine/index.ts"
+import type { Decoder } from "../forward.ts"
+import type { Usage } from "../usage.ts"
+import type { Residence } from "../weights/restore.ts"
+import type { Pool } from "./pool.ts"
+import { Session } from "./session.ts"
+import type { CacheOptions } from "./state.ts"
+
+/** What a model generates from. */
+export interface Source {
+  readonly decoder: Decoder
+  readonly backend: Backend
+  /** Of a session; a batch takes no more positions than its texts. */
+  readonly options: CacheOptions
+  readonly usage: Usage
+  readonly residence: Residence
+  readonly pool: Pool
+}
+
+/** A session that nobody else has until it is released. `from`: the pool, or a seat in it. */
+export const sessionOf = ({ decoder, backend, options }: Source, from: Sessions): Session =>
+  from("session", () => new Session(decoder, backend, options))
+
+type Sessions = (kind: string, open: () => Session) => Session
