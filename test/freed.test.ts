@@ -81,8 +81,8 @@ for (const { label, open } of allBackends) {
 
 t.test("memory freed under a run of other threads is given back after it", async (t) => {
   const given: number[] = []
-  const bank = { heap: { free: (address: number) => given.push(address) } }
-  const region = (address: number) => ({ bank: bank as never, address, bytes: 64 })
+  const instance = { heap: { free: (address: number) => given.push(address) } }
+  const region = (address: number) => ({ instance: instance as never, address, bytes: 64 })
   const reclaim = new Reclaim()
   reclaim.free(region(1))
   t.same(given, [1], "at once where nothing runs")

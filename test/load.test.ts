@@ -106,9 +106,9 @@ t.test("a folder loads into several memories as into one", async (t) => {
   const logits = async (options: WasmOptions) => {
     await using backend = await openWasm({ threads: 2, ...options })
     await using model = await OpenELM.load(dir, { backend })
-    return { values: await model.logits([[1, 2, 3]]), banks: backend.bankCount }
+    return { values: await model.logits([[1, 2, 3]]), instances: backend.instanceCount }
   }
-  const [one, several] = [await logits({}), await logits({ bankBytes: 128 << 20 })]
-  t.ok(several.banks > 1, `${several.banks} memories`)
+  const [one, several] = [await logits({}), await logits({ instanceBytes: 128 << 20 })]
+  t.ok(several.instances > 1, `${several.instances} memories`)
   t.same(several.values, one.values)
 })

@@ -223,8 +223,8 @@ t.test("a token of 270M takes at most eight steps a layer and four", (t) => {
 })
 
 t.test("a model spread over several memories gives the same to the bit", async (t) => {
-  const run = async (bankBytes?: number) => {
-    await using backend = await openWasm({ threads: 2, ...(bankBytes && { bankBytes }) })
+  const run = async (instanceBytes?: number) => {
+    await using backend = await openWasm({ threads: 2, ...(instanceBytes && { instanceBytes }) })
     const wide = scaledConfig({
       ...config,
       modelDim: 256,
@@ -235,13 +235,13 @@ t.test("a model spread over several memories gives the same to the bit", async (
     const model = await OpenELM.random(wide, { backend, seed: 4 })
     const logits = await model.logits([[1, 2, 3, 4, 5]])
     const tokens = await collect(model, prompt, { maxNewTokens: 30, temperature: 1 })
-    const banks = backend.bankCount
+    const instances = backend.instanceCount
     await model.close()
-    return { logits, tokens, banks }
+    return { logits, tokens, instances }
   }
   const [one, several] = [await run(), await run(8 << 20)]
-  t.equal(one.banks, 1)
-  t.ok(several.banks > 2, `${several.banks} memories`)
+  t.equal(one.instances, 1)
+  t.ok(several.instances > 2, `${several.instances} memories`)
   t.same(several.logits, one.logits)
   t.same(several.tokens, one.tokens)
 })

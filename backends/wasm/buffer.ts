@@ -1,21 +1,21 @@
-// Memory of one tensor or several, in one bank.
+// Memory of one tensor or several, in one instance.
 import { type DType, Lifetime, type LivingBuffer } from "../../engine/index.ts"
-import type { Bank } from "./bank.ts"
+import type { Instance } from "./instance.ts"
 import type { Reclaim, Region } from "./reclaim.ts"
 
 export class WasmBuffer implements LivingBuffer, Region {
-  readonly bank: Bank
+  readonly instance: Instance
   readonly address: number
   readonly bytes: number
   readonly dtype: DType
   readonly life = new Lifetime()
   readonly #reclaim: Reclaim
 
-  constructor(bank: Bank, bytes: number, dtype: DType, reclaim: Reclaim) {
-    this.bank = bank
+  constructor(instance: Instance, bytes: number, dtype: DType, reclaim: Reclaim) {
+    this.instance = instance
     this.bytes = bytes
     this.dtype = dtype
-    this.address = bank.heap.alloc(bytes)
+    this.address = instance.heap.alloc(bytes)
     this.#reclaim = reclaim
   }
 

@@ -11,8 +11,8 @@ import {
   type Plan,
   type Prepared,
 } from "../../engine/index.ts"
-import { Bank } from "./bank.ts"
 import { WasmBuffer } from "./buffer.ts"
+import { Instance } from "./instance.ts"
 import { addressSpace } from "./memory.ts"
 import { type Build, chooseBuild, type LoadedKernels, loadKernels } from "./module.ts"
 import { Reclaim } from "./reclaim.ts"
@@ -33,7 +33,7 @@ export interface WasmOptions {
   /** Forces the product tile for 256-bit registers on or off; default: on where it measures faster. */
   readonly wide?: boolean
   /** Most bytes of one WebAssembly memory; a model that is larger takes several. Default 4 GiB. */
-  readonly bankBytes?: number
+  readonly instanceBytes?: number
   /** Most bytes in all; default the memory of the machine, or of the container. */
   readonly memoryBytes?: number
 }
@@ -43,12 +43,14 @@ export type WasmFeature = "simd" | "relaxed-simd" | "threads" | "256-bit-tiles"
 
 /** Opens the backend. Throws RangeError for a bad option, Error where the runtime lacks SIMD. */
 export async function openWasm(options: WasmOptions = {}): Promise<WasmBackend> {
-  const { bankBytes = addressSpace, memoryBytes = memoryLimit() } = options
+  const { instanceBytes = addressSpace, memoryBytes = memoryLimit() } = options
   const threads = options.threads ?? availableThreads()
   checkWhole("wasm: threads", threads, 1, 256)
   const least = (threads + 2) * scratchBytes
-  if (!(bankBytes >= least && bankBytes <= addressSpace)) {
-    throw new RangeError(`wasm: bankBytes must lie in ${least} … ${addressSpace}, got ${bankBytes}`)
+  if (!(instanceBytes >= least && instanceBytes <= addressSpace)) {
+    throw new RangeError(
+      `wasm: instanceBytes must lie in ${least} … ${addressSpace}, got ${instanceBytes}`,
+    )
   }
   if (!(memoryBytes >= least)) {
     throw new RangeError(`wasm: memoryBytes must be at least ${least}, got ${memoryBytes}`)
@@ -56,7 +58,7 @@ export async function openWasm(options: WasmOptions = {}): Promise<WasmBackend> 
   const revectorize = (options.revectorize ?? false) && switchOnRevectorize()
   const build = await chooseBuild(options.simd, threads)
   const kernels = await loadKernels(build)
-  const backend = new WasmBackend(build, threads, kernels, { bankBytes, limit: memoryBytes })
+  const backend = new WasmBackend(build, threads, kernels, { instanceBytes, limit: memoryBytes })
   await backend.ready()
   if (revectorize) backend.tileRates = await raceTiles(backend)
   const pays = backend.tileRates !== undefined && wideTilesPay(backend.tileRates)
@@ -65,7 +67,7 @@ export async function openWasm(options: WasmOptions = {}): Promise<WasmBackend> 
 }
 
 interface Limits {
-  readonly bankBytes: number
+  readonly instanceBytes: number
   /** Bytes that this machine can give. */
   readonly limit: number
 }
@@ -78,7 +80,7 @@ export class WasmBackend implements Backend, AsyncDisposable {
   readonly #build: Build
   readonly #kernels: LoadedKernels
   readonly #limits: Limits
-  readonly #banks: Bank[] = []
+  readonly #instances: Instance[] = []
   readonly #table: ReadonlyMap<string, number>
   #wide = false
   #closed = false
@@ -89,7 +91,7 @@ export class WasmBackend implements Backend, AsyncDisposable {
     this.threads = threads
     this.#kernels = kernels
     this.#limits = limits
-    const first = this.#addBank()
+    const first = this.#addInstance()
     this.#table = new Map(kernels.names.map((name, i) => [name, first.tableIndex(i)]))
   }
 
@@ -114,26 +116,26 @@ export class WasmBackend implements Backend, AsyncDisposable {
 
   set wide(on: boolean) {
     this.#wide = on
-    for (const bank of this.#banks) bank.useWideTiles(on)
+    for (const instance of this.#instances) instance.useWideTiles(on)
   }
 
   /** Bytes given out and not yet freed. */
   get usedBytes(): number {
-    return this.#banks.reduce((sum, { heap }) => sum + heap.used, 0)
+    return this.#instances.reduce((sum, { heap }) => sum + heap.used, 0)
   }
 
   /** Bytes of all memories, used or not. */
   get grownBytes(): number {
-    return this.#banks.reduce((sum, { heap }) => sum + heap.memory.buffer.byteLength, 0)
+    return this.#instances.reduce((sum, { heap }) => sum + heap.memory.buffer.byteLength, 0)
   }
 
-  get bankCount(): number {
-    return this.#banks.length
+  get instanceCount(): number {
+    return this.#instances.length
   }
 
-  /** Settles when all threads serve. */
+  /** Resolves when all threads serve. */
   async ready(): Promise<void> {
-    await Promise.all(this.#banks.map((bank) => bank.ready))
+    await Promise.all(this.#instances.map((instance) => instance.ready))
   }
 
   has(kernel: string): boolean {
@@ -143,22 +145,23 @@ export class WasmBackend implements Backend, AsyncDisposable {
   alloc(bytes: number, dtype: DType = "f32", near?: Buffer): Buffer {
     this.#checkOpen()
     const beside = near && this.#home(near)
-    const banks = beside ? [beside, ...this.#banks] : this.#banks
+    const instances = beside ? [beside, ...this.#instances] : this.#instances
     if (this.usedBytes + bytes > this.#limits.limit) throw this.#tooLarge(bytes)
     // Room is left for the arenas of plans, and for mirrors of what lies in other memories.
-    const room = this.#limits.bankBytes / 8
-    const gap = near && banks[0]?.heap.hasGap(bytes) ? banks[0] : undefined
-    const bank = gap ?? banks.find(({ heap }) => heap.fits(bytes + room)) ?? this.#addBank(bytes)
-    return new WasmBuffer(bank, bytes, dtype, this.#reclaim)
+    const room = this.#limits.instanceBytes / 8
+    const gap = near && instances[0]?.heap.hasGap(bytes) ? instances[0] : undefined
+    const instance =
+      gap ?? instances.find(({ heap }) => heap.fits(bytes + room)) ?? this.#addInstance(bytes)
+    return new WasmBuffer(instance, bytes, dtype, this.#reclaim)
   }
 
   write(buffer: Buffer, data: ArrayBufferView, offset = 0): void {
-    const { bank, address, bytes, dtype } = this.#own(buffer)
+    const { instance, address, bytes, dtype } = this.#own(buffer)
     const raw = data instanceof Float64Array ? encode(dtype, data) : data
     if (offset < 0 || offset + raw.byteLength > bytes) {
       throw new RangeError(`write: ${raw.byteLength} bytes at ${offset} do not fit ${bytes}`)
     }
-    bank.store(address + offset, raw)
+    instance.store(address + offset, raw)
   }
 
   async read(buffer: Buffer, bytes = buffer.bytes, offset = 0): Promise<ArrayBuffer> {
@@ -172,17 +175,17 @@ export class WasmBackend implements Backend, AsyncDisposable {
       throw new RangeError(`read: ${bytes} bytes at ${offset} lie outside ${own.bytes}`)
     }
     const copy = new Uint8Array(bytes)
-    copy.set(own.bank.view(own.address + offset, bytes))
+    copy.set(own.instance.view(own.address + offset, bytes))
     return copy.buffer
   }
 
   prepare(plan: Plan): Prepared {
     this.#checkOpen()
     const binding = new Binding(this.name, plan, (buffer) => this.#own(buffer))
-    const first = this.#banks[0] as Bank
+    const first = this.#instances[0] as Instance
     const replay = new Replay(plan, (name) => this.#kernel(name), first, this.#reclaim)
     binding.hold()
-    const { banks } = replay
+    const { instances } = replay
     const run = () => {
       this.#checkOpen()
       // Also where it ended while threads started: its memory may be others' by now.
@@ -192,8 +195,8 @@ export class WasmBackend implements Backend, AsyncDisposable {
     }
     return {
       run: () => {
-        if (banks.every((bank) => bank.serving)) return run()
-        return Promise.all(banks.map((bank) => bank.ready)).then(run)
+        if (instances.every((instance) => instance.serving)) return run()
+        return Promise.all(instances.map((instance) => instance.ready)).then(run)
       },
       close() {
         binding.close()
@@ -206,7 +209,7 @@ export class WasmBackend implements Backend, AsyncDisposable {
     if (this.#closed) return
     this.#closed = true
     // Nothing of the memory stays reachable through a closed backend.
-    for (const bank of this.#banks.splice(0)) bank.close()
+    for (const instance of this.#instances.splice(0)) instance.close()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -220,32 +223,33 @@ export class WasmBackend implements Backend, AsyncDisposable {
   }
 
   /** One memory more, for a tensor of `bytes` that fits no other. */
-  #addBank(bytes = 0): Bank {
-    const { bankBytes } = this.#limits
-    if (bytes > bankBytes - (this.threads + 1) * scratchBytes) throw this.#tooLarge(bytes)
-    const bank = new Bank(this.#kernels, this.threads, bankBytes)
-    bank.useWideTiles(this.#wide)
-    this.#banks.push(bank)
-    return bank
+  #addInstance(bytes = 0): Instance {
+    const { instanceBytes } = this.#limits
+    if (bytes > instanceBytes - (this.threads + 1) * scratchBytes) throw this.#tooLarge(bytes)
+    const instance = new Instance(this.#kernels, this.threads, instanceBytes)
+    instance.useWideTiles(this.#wide)
+    this.#instances.push(instance)
+    return instance
   }
 
   #tooLarge(bytes: number): Error {
-    const { bankBytes, limit } = this.#limits
+    const { instanceBytes, limit } = this.#limits
     const left = limit - this.usedBytes
     const reason =
       bytes > left
         ? `${this.usedBytes} of the ${limit} that may be used are in use`
-        : `one memory holds at most ${bankBytes}`
+        : `one memory holds at most ${instanceBytes}`
     const error = new RangeError(
       `wasm: ${bytes} bytes do not fit: ${reason}. Close a model, or use a smaller dtype`,
     )
     return bytes > left ? Object.assign(error, { memoryLimit: limit }) : error
   }
 
-  /** The bank of a buffer, which may have been freed: then it is that of what lay there. */
-  #home(buffer: Buffer): Bank {
+  /** The instance of a buffer, which may have been freed: then it is that of what lay there. */
+  #home(buffer: Buffer): Instance {
     this.#checkOpen()
-    if (buffer instanceof WasmBuffer && this.#banks.includes(buffer.bank)) return buffer.bank
+    if (buffer instanceof WasmBuffer && this.#instances.includes(buffer.instance))
+      return buffer.instance
     throw new TypeError("wasm: this buffer belongs to another backend")
   }
 
@@ -257,6 +261,6 @@ export class WasmBackend implements Backend, AsyncDisposable {
 
   #checkOpen(): void {
     if (this.#closed) throw new Error("wasm: the backend is closed. Open another one")
-    for (const bank of this.#banks) bank.check()
+    for (const instance of this.#instances) instance.check()
   }
 }

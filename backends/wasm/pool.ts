@@ -17,7 +17,7 @@ export interface Pool {
   /** 1 + the number of a thread that no longer exists; 0 where none is missing, or nobody knows.
    *  Unlike events, this can be asked while the caller waits in a plan. */
   missing(): number
-  /** Has the leader run steps, and settles with what `runPlan` returns. */
+  /** Has the leader run steps, and resolves to what `runPlan` returns. */
   lead(steps: number, count: number): Promise<number>
   close(): void
 }

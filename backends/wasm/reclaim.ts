@@ -1,10 +1,10 @@
 // Gives memory back when no plan can still be using it. Where the caller is one of the threads that is
 // at once; in a page workers may be in the middle of a plan when its memory is freed.
-import type { Bank } from "./bank.ts"
+import type { Instance } from "./instance.ts"
 
-/** Bytes of one bank. */
+/** Bytes of one instance. */
 export interface Region {
-  readonly bank: Bank
+  readonly instance: Instance
   readonly address: number
   readonly bytes: number
 }
@@ -27,9 +27,9 @@ export class Reclaim {
     return this.#running.size === 0 ? undefined : Promise.all(this.#running)
   }
 
-  free({ bank, address, bytes }: Region): void {
+  free({ instance, address, bytes }: Region): void {
     const ended = this.ended()
-    if (ended) void ended.then(() => bank.heap.free(address, bytes))
-    else bank.heap.free(address, bytes)
+    if (ended) void ended.then(() => instance.heap.free(address, bytes))
+    else instance.heap.free(address, bytes)
   }
 }

@@ -1,4 +1,4 @@
-// One WebAssembly memory with its instance and its worker threads. A backend has one, and more when
+// One WebAssembly instance with its memory and its worker threads. A backend has one, and more when
 // a model is larger than the 4 GiB that a 32-bit memory can hold.
 import { type Heap, reserve } from "./memory.ts"
 import type { LoadedKernels } from "./module.ts"
@@ -6,7 +6,7 @@ import { type Exports, type Pool, startPool } from "./pool.ts"
 import { availableThreads, mayWait } from "./system.ts"
 import { scratchBytes } from "./thread.ts"
 
-export class Bank {
+export class Instance {
   readonly heap: Heap
   readonly #threads: number
   readonly #exports: Exports
@@ -14,7 +14,7 @@ export class Bank {
   #failure: Error | undefined
   /** Whether the caller is one of the threads; where it may not wait, a worker leads them. */
   readonly takesPart: boolean
-  /** Settles when every thread serves. */
+  /** Resolves when every thread serves. */
   readonly ready: Promise<void>
   /** Whether `ready` has settled: then a run need not wait. */
   serving = false
@@ -65,7 +65,7 @@ export class Bank {
    *  caller does not take part. */
   run(steps: number, count: number): void | Promise<void> {
     if (!this.takesPart) {
-      return (this.#pool as Pool).lead(steps, count).then((failed) => this.#settle(failed))
+      return (this.#pool as Pool).lead(steps, count).then((failed) => this.#checkRun(failed))
     }
     let failed: number
     try {
@@ -75,10 +75,10 @@ export class Bank {
       this.#failure = error as Error
       throw error
     }
-    this.#settle(failed)
+    this.#checkRun(failed)
   }
 
-  #settle(failed: number): void {
+  #checkRun(failed: number): void {
     if (failed === 0) return
     const who = failed > 256 ? "a worker thread stopped" : `thread ${failed - 1} failed`
     this.#failure ??= new Error(`wasm: ${who} while running a plan`)
