@@ -183,18 +183,18 @@ function attend(
   let last: i32 = 0
   for (let r: u32 = 0; r < rows; r++) last = max(last, load<i32>(state + limitsAt + (r << 2)))
   for (let first: u32 = 0; first <= <u32>last; first += block) {
-    let from = k + <usize>first * bytes, mixed = v + <usize>first * bytes
+    let from = k + <usize>first * bytes, values = v + <usize>first * bytes
     const n = min(block, <u32>last + 1 - first)
     if (cold) {
       touch(from, n * bytes, spare)
-      touch(mixed, n * bytes, spare)
+      touch(values, n * bytes, spare)
     }
     if (E & 15) {
       from = padRows(from, n, bytes, padded, spare)
-      mixed = padRows(mixed, n, bytes, padded, spare + <usize>block * padded)
+      values = padRows(values, n, bytes, padded, spare + <usize>block * padded)
     }
     for (let r: u32 = 0; r < rows; r += 4) {
-      attendFour(state, r, rows, from, mixed, padded, first, block, width, half)
+      attendFour(state, r, rows, from, values, padded, first, block, width, half)
     }
   }
 }

@@ -45,8 +45,8 @@ export const attention = op({
     const hidden = less(reshape(last, [B, 1, T, 1]), range(S)) // (B, 1, T, S)
     const mask = reshape(broadcast(hidden, [B, H, T, S]), [B * G, R, S])
     const weights = softmaxOf(select(mask, -1e30, affine(scores, scale, 0))) // (B·G, R, S)
-    const mixed = dot(weights, permute(reshape(values, [B * G, S, E]), [0, 2, 1])) // (B·G, R, E)
-    return reshape(permute(reshape(mixed, [B, H, T, E]), [0, 2, 1, 3]), [B * T, H * E])
+    const weighted = dot(weights, permute(reshape(values, [B * G, S, E]), [0, 2, 1])) // (B·G, R, E)
+    return reshape(permute(reshape(weighted, [B, H, T, E]), [0, 2, 1, 3]), [B * T, H * E])
   },
   gpu: [
     {

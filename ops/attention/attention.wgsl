@@ -4,8 +4,8 @@
 
 const keysAtATime = 256u;
 var<workgroup> weights: array<f32, 256>;
-var<workgroup> own: array<f32, 1024>;
-var<workgroup> mixed: array<f32, 1024>;
+var<workgroup> scaledQ: array<f32, 1024>;
+var<workgroup> acc: array<f32, 1024>;
 var<workgroup> firstPosition: u32;
 
 @compute @workgroup_size(256)
@@ -17,8 +17,8 @@ fn attention(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_inde
   let b = row / param.T;
   let base = (b * param.G + h * param.G / param.H) * param.S * param.E;
   for (var e = lane; e < param.E; e += 256u) {
-    own[e] = q[item * param.E + e] * param.scale;
-    mixed[e] = 0.0;
+    scaledQ[e] = q[item * param.E + e] * param.scale;
+    acc[e] = 0.0;
   }
   if (lane == 0u) { firstPosition = u32(position[b]); }
   let last = min(workgroupUniformLoad(&firstPosition) + row % param.T, param.S - 1u);
@@ -29,7 +29,7 @@ fn attention(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_inde
     var score = lowest;
     if (j <= last) {
       score = 0.0;
-      for (var e = 0u; e < param.E; e++) { score += own[e] * keys_get(base + j * param.E + e); }
+      for (var e = 0u; e < param.E; e++) { score += scaledQ[e] * keys_get(base + j * param.E + e); }
     }
     let top = max(most, groupMax(score, lane));
     var weight = 0.0;
@@ -40,13 +40,13 @@ fn attention(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_inde
     most = top;
     let count = min(keysAtATime, last + 1u - start);
     for (var e = lane; e < param.E; e += 256u) {
-      var sum = mixed[e] * shrink;
+      var sum = acc[e] * shrink;
       for (var i = 0u; i < count; i++) {
         sum += weights[i] * values_get(base + (start + i) * param.E + e);
       }
-      mixed[e] = sum;
+      acc[e] = sum;
     }
     workgroupBarrier();
   }
-  for (var e = lane; e < param.E; e += 256u) { y[item * param.E + e] = mixed[e] / total; }
+  for (var e = lane; e < param.E; e += 256u) { y[item * param.E + e] = acc[e] / total; }
 }

@@ -65,7 +65,7 @@ fn mixRuns(base: u32, start: u32, step: u32, last: u32, lane: u32) -> f32 {
   let fold = 64u / width;
   var top = lowest;
   var total = 0.0;
-  var mixed = vec4f();
+  var acc = vec4f();
   for (var j = start * runKeys; j <= last; j += step * runKeys) {
     // The end of the lane's keys. The first values are asked for before the scores are known.
     let end = select(0u, 32u, first < fold);
@@ -83,28 +83,28 @@ fn mixRuns(base: u32, start: u32, step: u32, last: u32, lane: u32) -> f32 {
       weightsNow[place] = select(0.0, exp(scoresNow[place] - top), j + lane % 64u <= last);
     }
     workgroupBarrier();
-    mixed *= shrink;
+    acc *= shrink;
     total *= shrink;
     for (var i = 0u; i < 8u; i++) {
       let k = first + i * fold;
       if (k < end) {
         total += weightsNow[32u * head + k];
-        mixed += weightsNow[32u * head + k] * ahead[i];
+        acc += weightsNow[32u * head + k] * ahead[i];
       }
     }
     for (var k = first + 8u * fold; k < end; k += fold) {
       total += weightsNow[32u * head + k];
-      mixed += weightsNow[32u * head + k] * valueAt(base, j + k, column, last);
+      acc += weightsNow[32u * head + k] * valueAt(base, j + k, column, last);
     }
   }
-  shares[lane] = mixed;
+  shares[lane] = acc;
   if (column == 0u && first < fold) { scoresNow[32u * head + first] = total; }
   workgroupBarrier();
   return top;
 }
 
 // Number e of a head's result, and the sum of its weights: not yet divided.
-fn mixedOf(head: u32, e: u32) -> f32 {
+fn accOf(head: u32, e: u32) -> f32 {
   var sum = 0.0;
   for (var f = 0u; f < 64u / width; f++) { sum += shares[64u * head + f * width + e / 4u][e % 4u]; }
   return sum;
@@ -142,6 +142,6 @@ fn attentionRow(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_i
   workgroupBarrier();
   mixRuns(base, 0u, 1u, last, lane);
   for (var i = lane; i < count * param.E; i += 256u) {
-    y[first * param.E + i] = mixedOf(i / param.E, i % param.E) / massOf(i / param.E);
+    y[first * param.E + i] = accOf(i / param.E, i % param.E) / massOf(i / param.E);
   }
 }

@@ -17,10 +17,10 @@ var<private> queryPlaces: vec4u;
 var<private> firstKeys: vec4u;
 var<private> lastKeys: vec4u;
 // What they have in columns 0, 32, 64 and 96 from 4 (lane % 8) on.
-var<private> mixed0: array<vec4f, 4>;
-var<private> mixed1: array<vec4f, 4>;
-var<private> mixed2: array<vec4f, 4>;
-var<private> mixed3: array<vec4f, 4>;
+var<private> acc0: array<vec4f, 4>;
+var<private> acc1: array<vec4f, 4>;
+var<private> acc2: array<vec4f, 4>;
+var<private> acc3: array<vec4f, 4>;
 // The maximum of each query in all its 8 lanes, and what one lane adds to its sum.
 var<private> mosts: vec4f;
 var<private> totals: vec4f;
@@ -94,17 +94,17 @@ fn storeWeights(scores: ptr<function, array<vec4f, 4>>, lane: u32) {
 }
 
 // Adds the 32 rows of tile B, times their weights in tile A, to a lane's 4 rows by 4 columns.
-fn addMixed(mixed: ptr<private, array<vec4f, 4>>, lane: u32) {
+fn addToAcc(acc: ptr<private, array<vec4f, 4>>, lane: u32) {
   for (var k = 0u; k < 32u; k++) {
     let weight = tileA[9u * k + lane / 8u];
     let value = tileB[9u * k + lane % 8u];
-    for (var i = 0u; i < 4u; i++) { (*mixed)[i] += weight[i] * value; }
+    for (var i = 0u; i < 4u; i++) { (*acc)[i] += weight[i] * value; }
   }
 }
 
 // Columns 32 c … of the values of 32 keys from j on, the head's beginning at `base`.
 fn mixColumns(
-  mixed: ptr<private, array<vec4f, 4>>, shrink: vec4f, base: u32, j: u32, c: u32, lane: u32,
+  acc: ptr<private, array<vec4f, 4>>, shrink: vec4f, base: u32, j: u32, c: u32, lane: u32,
 ) {
   if (32u * c >= param.E) { return; }
   let row = lane / 8u * 4u;
@@ -112,8 +112,8 @@ fn mixColumns(
     loadValue(base + min(j + row + i, keyEnds.y) * (param.E / 4u), row + i, c, lane);
   }
   workgroupBarrier();
-  for (var i = 0u; i < 4u; i++) { (*mixed)[i] *= shrink[i]; }
-  addMixed(mixed, lane);
+  for (var i = 0u; i < 4u; i++) { (*acc)[i] *= shrink[i]; }
+  addToAcc(acc, lane);
   workgroupBarrier();
 }
 
@@ -156,29 +156,29 @@ fn mixKeys(base: u32, first: u32, last: u32, lane: u32) {
       totals[i] = totals[i] * shrink[i] + dot(scores[i], vec4f(1.0));
     }
     storeWeights(&scores, lane);
-    mixColumns(&mixed0, shrink, base, j, 0u, lane);
-    mixColumns(&mixed1, shrink, base, j, 1u, lane);
-    mixColumns(&mixed2, shrink, base, j, 2u, lane);
-    mixColumns(&mixed3, shrink, base, j, 3u, lane);
+    mixColumns(&acc0, shrink, base, j, 0u, lane);
+    mixColumns(&acc1, shrink, base, j, 1u, lane);
+    mixColumns(&acc2, shrink, base, j, 2u, lane);
+    mixColumns(&acc3, shrink, base, j, 3u, lane);
   }
   totals = rowsSum(totals, lane);
 }
 
 // Columns 32 c … of the results; a row beyond the end is the last one once more.
-fn writeMixed(mixed: ptr<private, array<vec4f, 4>>, c: u32, row: u32, lane: u32) {
+fn writeAcc(acc: ptr<private, array<vec4f, 4>>, c: u32, row: u32, lane: u32) {
   let column = 8u * c + lane % 8u;
   for (var i = 0u; i < 4u; i++) {
     if (column < param.E / 4u && row + i < param.T * param.H / param.G) {
-      y[queryPlaces[i] + column] = (*mixed)[i] / totals[i];
+      y[queryPlaces[i] + column] = (*acc)[i] / totals[i];
     }
   }
 }
 
 fn writeResults(row: u32, lane: u32) {
-  writeMixed(&mixed0, 0u, row, lane);
-  writeMixed(&mixed1, 1u, row, lane);
-  writeMixed(&mixed2, 2u, row, lane);
-  writeMixed(&mixed3, 3u, row, lane);
+  writeAcc(&acc0, 0u, row, lane);
+  writeAcc(&acc1, 1u, row, lane);
+  writeAcc(&acc2, 2u, row, lane);
+  writeAcc(&acc3, 3u, row, lane);
 }
 
 @compute @workgroup_size(64)

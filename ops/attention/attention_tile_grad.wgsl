@@ -39,22 +39,22 @@ fn productsOf(
 }
 
 // Adds 32 rows of a tensor, times the weights in tile A, to columns 32 c … of a lane's results.
-fn mixRows(mixed: ptr<private, array<vec4f, 4>>, which: u32, places: vec4u, c: u32, lane: u32) {
+fn mixRows(acc: ptr<private, array<vec4f, 4>>, which: u32, places: vec4u, c: u32, lane: u32) {
   if (32u * c >= param.E) { return; }
   let row = lane / 8u * 4u;
   for (var i = 0u; i < 4u; i++) {
     tileB[9u * (row + i) + lane % 8u] = fourOf(which, places[i], c, lane);
   }
   workgroupBarrier();
-  addMixed(mixed, lane);
+  addToAcc(acc, lane);
   workgroupBarrier();
 }
 
 fn mixAll(which: u32, places: vec4u, lane: u32) {
-  mixRows(&mixed0, which, places, 0u, lane);
-  mixRows(&mixed1, which, places, 1u, lane);
-  mixRows(&mixed2, which, places, 2u, lane);
-  mixRows(&mixed3, which, places, 3u, lane);
+  mixRows(&acc0, which, places, 0u, lane);
+  mixRows(&acc1, which, places, 1u, lane);
+  mixRows(&acc2, which, places, 2u, lane);
+  mixRows(&acc3, which, places, 3u, lane);
 }
 
 // Σ dy·y of the lane's four rows, in all 8 lanes.
@@ -103,27 +103,27 @@ fn queryTileGrad(item: u32, items: u32, lane: u32) {
   for (var j = ends.x; j <= ends.y; j += 32u) {
     let places = placeKeys(b * param.G + g, j, lane);
     var scores = array<vec4f, 4>();
-    var slopes = array<vec4f, 4>();
+    var dWeights = array<vec4f, 4>();
     productsOf(&scores, ofQueries, queryPlaces, ofKeys, places, lane);
-    productsOf(&slopes, ofResults, queryPlaces, ofValues, places, lane);
+    productsOf(&dWeights, ofResults, queryPlaces, ofValues, places, lane);
     for (var i = 0u; i < 4u; i++) {
-      let weight = exp(scores[i] * param.scale - sums[i]) * (slopes[i] - delta[i]) * param.scale;
+      let weight = exp(scores[i] * param.scale - sums[i]) * (dWeights[i] - delta[i]) * param.scale;
       scores[i] = select(vec4f(), weight, seenOf(i, j, lane));
     }
     storeWeights(&scores, lane);
     mixAll(ofKeys, places, lane);
   }
-  writeGrad(&mixed0, 0u, row, lane);
-  writeGrad(&mixed1, 1u, row, lane);
-  writeGrad(&mixed2, 2u, row, lane);
-  writeGrad(&mixed3, 3u, row, lane);
+  writeGrad(&acc0, 0u, row, lane);
+  writeGrad(&acc1, 1u, row, lane);
+  writeGrad(&acc2, 2u, row, lane);
+  writeGrad(&acc3, 3u, row, lane);
 }
 
-fn writeGrad(mixed: ptr<private, array<vec4f, 4>>, c: u32, row: u32, lane: u32) {
+fn writeGrad(acc: ptr<private, array<vec4f, 4>>, c: u32, row: u32, lane: u32) {
   let column = 8u * c + lane % 8u;
   for (var i = 0u; i < 4u; i++) {
     if (column < param.E / 4u && row + i < param.T * param.H / param.G) {
-      dq[queryPlaces[i] + column] = (*mixed)[i];
+      dq[queryPlaces[i] + column] = (*acc)[i];
     }
   }
 }
@@ -204,10 +204,10 @@ fn valueTileGrad(item: u32, lane: u32) {
     storeWeights(&scores, lane);
     mixAll(ofResults, queries, lane);
   }
-  writeValuePart(&mixed0, 0u, tile, lane);
-  writeValuePart(&mixed1, 1u, tile, lane);
-  writeValuePart(&mixed2, 2u, tile, lane);
-  writeValuePart(&mixed3, 3u, tile, lane);
+  writeValuePart(&acc0, 0u, tile, lane);
+  writeValuePart(&acc1, 1u, tile, lane);
+  writeValuePart(&acc2, 2u, tile, lane);
+  writeValuePart(&acc3, 3u, tile, lane);
 }
 
 // dKeyParts: Σ weights·(dy·v − Σ dy·y)·scale·q.
@@ -218,42 +218,42 @@ fn keyTileGrad(item: u32, lane: u32) {
   for (var row = tile.key * tile.each; row < end; row += 32u) {
     let queries = placeLoaded(tile, row, lane);
     var scores = array<vec4f, 4>();
-    var slopes = array<vec4f, 4>();
+    var dWeights = array<vec4f, 4>();
     let own = deltasOf(queries, lane);
     if (lane % 8u == 0u) {
       for (var i = 0u; i < 4u; i++) { deltas[lane / 2u + i] = own[i]; }
     }
     productsOf(&scores, ofKeys, places, ofQueries, queries, lane);
-    productsOf(&slopes, ofValues, places, ofResults, queries, lane);
+    productsOf(&dWeights, ofValues, places, ofResults, queries, lane);
     weighRows(&scores, tile, row, lane);
     let o = lane % 8u;
     let delta = vec4f(deltas[o], deltas[o + 8u], deltas[o + 16u], deltas[o + 24u]);
-    for (var i = 0u; i < 4u; i++) { scores[i] *= (slopes[i] - delta) * param.scale; }
+    for (var i = 0u; i < 4u; i++) { scores[i] *= (dWeights[i] - delta) * param.scale; }
     storeWeights(&scores, lane);
     mixAll(ofQueries, queries, lane);
   }
-  writeKeyPart(&mixed0, 0u, tile, lane);
-  writeKeyPart(&mixed1, 1u, tile, lane);
-  writeKeyPart(&mixed2, 2u, tile, lane);
-  writeKeyPart(&mixed3, 3u, tile, lane);
+  writeKeyPart(&acc0, 0u, tile, lane);
+  writeKeyPart(&acc1, 1u, tile, lane);
+  writeKeyPart(&acc2, 2u, tile, lane);
+  writeKeyPart(&acc3, 3u, tile, lane);
 }
 
-fn writeValuePart(mixed: ptr<private, array<vec4f, 4>>, c: u32, tile: KeyTile, lane: u32) {
+fn writeValuePart(acc: ptr<private, array<vec4f, 4>>, c: u32, tile: KeyTile, lane: u32) {
   let column = 8u * c + lane % 8u;
   for (var i = 0u; i < 4u; i++) {
     let key = tile.key + lane / 8u * 4u + i;
     if (column < param.E / 4u && key < param.T) {
-      dValueParts[(tile.part * param.T + key) * (param.E / 4u) + column] = (*mixed)[i];
+      dValueParts[(tile.part * param.T + key) * (param.E / 4u) + column] = (*acc)[i];
     }
   }
 }
 
-fn writeKeyPart(mixed: ptr<private, array<vec4f, 4>>, c: u32, tile: KeyTile, lane: u32) {
+fn writeKeyPart(acc: ptr<private, array<vec4f, 4>>, c: u32, tile: KeyTile, lane: u32) {
   let column = 8u * c + lane % 8u;
   for (var i = 0u; i < 4u; i++) {
     let key = tile.key + lane / 8u * 4u + i;
     if (column < param.E / 4u && key < param.T) {
-      dKeyParts[(tile.part * param.T + key) * (param.E / 4u) + column] = (*mixed)[i];
+      dKeyParts[(tile.part * param.T + key) * (param.E / 4u) + column] = (*acc)[i];
     }
   }
 }

@@ -85,9 +85,9 @@ export const causalAttention = op({
     const scores = scoresOf(q, keys, starts, sizes) // (B·G, (H/G)·T, T)
     const most = max(scores) // (B·G, (H/G)·T, 1)
     const lse = add(most, log(sum(exp(sub(scores, most))))) // (B·G, (H/G)·T, 1)
-    const mixed = dot(exp(sub(scores, lse)), swapLast(reshape(values, [B * G, T, E])))
+    const weighted = dot(exp(sub(scores, lse)), swapLast(reshape(values, [B * G, T, E])))
     return {
-      y: scatter(mixed, sizes),
+      y: scatter(weighted, sizes),
       lse: reshape(permute(reshape(lse, [B, H, T]), [0, 2, 1]), [B * T, H]),
     }
   },

@@ -4,12 +4,14 @@
 // and one part of its query heads (dKeyParts, dValueParts). Bytes: keys and values once per query.
 
 const atATime = 128u;
+// Rows of what an item is, a query or a key, and the sums it makes: y or dq of a query, dk and dv of
+// a key.
 var<workgroup> weights: array<f32, 128>;
-var<workgroup> slopes: array<f32, 128>;
-var<workgroup> own: array<f32, 512>;
-var<workgroup> other: array<f32, 512>;
-var<workgroup> mixed: array<f32, 512>;
-var<workgroup> mixedToo: array<f32, 512>;
+var<workgroup> dScores: array<f32, 128>;
+var<workgroup> qOrK: array<f32, 512>;
+var<workgroup> dyOrV: array<f32, 512>;
+var<workgroup> acc: array<f32, 512>;
+var<workgroup> dvAcc: array<f32, 512>;
 var<workgroup> firstKey: u32;
 
 // The first key that row b·T + t may see, known to be the same in all lanes.
@@ -27,8 +29,8 @@ fn causalAttention(@builtin(workgroup_id) group: vec3u, @builtin(local_invocatio
   let t = row % param.T;
   let base = ((row / param.T) * param.G + h * param.G / param.H) * param.T * param.E;
   for (var e = lane; e < param.E; e += 256u) {
-    own[e] = q[item * param.E + e] * param.scale;
-    mixed[e] = 0.0;
+    qOrK[e] = q[item * param.E + e] * param.scale;
+    acc[e] = 0.0;
   }
   let first = firstOfRow(row, lane);
   var most = lowest;
@@ -39,7 +41,7 @@ fn causalAttention(@builtin(workgroup_id) group: vec3u, @builtin(local_invocatio
     var score = lowest;
     if (seen) {
       score = 0.0;
-      for (var e = 0u; e < param.E; e++) { score += own[e] * keys[base + j * param.E + e]; }
+      for (var e = 0u; e < param.E; e++) { score += qOrK[e] * keys[base + j * param.E + e]; }
     }
     let top = max(most, groupMax(score, lane));
     var weight = 0.0;
@@ -50,15 +52,15 @@ fn causalAttention(@builtin(workgroup_id) group: vec3u, @builtin(local_invocatio
     most = top;
     let count = min(atATime, t + 1u - start);
     for (var e = lane; e < param.E; e += 256u) {
-      var sum = mixed[e] * shrink;
+      var sum = acc[e] * shrink;
       for (var i = 0u; i < count; i++) {
         sum += weights[i] * values[base + (start + i) * param.E + e];
       }
-      mixed[e] = sum;
+      acc[e] = sum;
     }
     workgroupBarrier();
   }
-  for (var e = lane; e < param.E; e += 256u) { y[item * param.E + e] = mixed[e] / total; }
+  for (var e = lane; e < param.E; e += 256u) { y[item * param.E + e] = acc[e] / total; }
   if (lane == 0u) { lse[item] = most + logOf(total); }
 }
 
@@ -79,9 +81,9 @@ fn queryGrad(item: u32, lane: u32) {
   var part = 0.0;
   for (var e = lane; e < param.E; e += 256u) {
     let i = item * param.E + e;
-    own[e] = q[i] * param.scale;
-    other[e] = dy[i];
-    mixed[e] = 0.0;
+    qOrK[e] = q[i] * param.scale;
+    dyOrV[e] = dy[i];
+    acc[e] = 0.0;
     part += dy[i] * y[i];
   }
   let delta = groupSum(part, lane);
@@ -90,23 +92,23 @@ fn queryGrad(item: u32, lane: u32) {
     let j = start + lane;
     if (lane < atATime && j <= t) {
       var score = 0.0;
-      var slope = 0.0;
+      var dWeight = 0.0;
       for (var e = 0u; e < param.E; e++) {
-        score += own[e] * keys[base + j * param.E + e];
-        slope += other[e] * values[base + j * param.E + e];
+        score += qOrK[e] * keys[base + j * param.E + e];
+        dWeight += dyOrV[e] * values[base + j * param.E + e];
       }
-      weights[lane] = expOf(score - lse[item]) * (slope - delta) * param.scale;
+      dScores[lane] = expOf(score - lse[item]) * (dWeight - delta) * param.scale;
     }
     workgroupBarrier();
     let count = min(atATime, t + 1u - start);
     for (var e = lane; e < param.E; e += 256u) {
-      var sum = mixed[e];
-      for (var i = 0u; i < count; i++) { sum += weights[i] * keys[base + (start + i) * param.E + e]; }
-      mixed[e] = sum;
+      var sum = acc[e];
+      for (var i = 0u; i < count; i++) { sum += dScores[i] * keys[base + (start + i) * param.E + e]; }
+      acc[e] = sum;
     }
     workgroupBarrier();
   }
-  for (var e = lane; e < param.E; e += 256u) { dq[item * param.E + e] = mixed[e]; }
+  for (var e = lane; e < param.E; e += 256u) { dq[item * param.E + e] = acc[e]; }
 }
 
 // The sums of key j of part r of key head g over the queries that see it, item = ((b·G + g)·R + r)·T + j.
@@ -117,56 +119,56 @@ fn keyGrad(item: u32, lane: u32) {
   let b = head / param.G;
   let first = (head * param.T + j) * param.E;
   for (var e = lane; e < param.E; e += 256u) {
-    own[e] = keys[first + e];
-    other[e] = values[first + e];
-    mixed[e] = 0.0;
-    mixedToo[e] = 0.0;
+    qOrK[e] = keys[first + e];
+    dyOrV[e] = values[first + e];
+    acc[e] = 0.0;
+    dvAcc[e] = 0.0;
   }
   workgroupBarrier();
   let each = param.H / param.G / param.R;
   let h0 = (head % param.G) * (param.H / param.G) + r * each;
   for (var h = h0; h < h0 + each; h++) {
     for (var start = j; start < param.T; start += atATime) {
-      if (lane < atATime) { slopesOf(b * param.T, start + lane, h, j, lane); }
+      if (lane < atATime) { dScoresOf(b * param.T, start + lane, h, j, lane); }
       workgroupBarrier();
       let count = min(atATime, param.T - start);
       for (var e = lane; e < param.E; e += 256u) {
-        var keySum = mixed[e];
-        var valueSum = mixedToo[e];
+        var keySum = acc[e];
+        var valueSum = dvAcc[e];
         for (var i = 0u; i < count; i++) {
           let at = ((b * param.T + start + i) * param.H + h) * param.E + e;
-          keySum += slopes[i] * q[at];
+          keySum += dScores[i] * q[at];
           valueSum += weights[i] * dy[at];
         }
-        mixed[e] = keySum;
-        mixedToo[e] = valueSum;
+        acc[e] = keySum;
+        dvAcc[e] = valueSum;
       }
       workgroupBarrier();
     }
   }
   for (var e = lane; e < param.E; e += 256u) {
-    dKeyParts[item * param.E + e] = mixed[e];
-    dValueParts[item * param.E + e] = mixedToo[e];
+    dKeyParts[item * param.E + e] = acc[e];
+    dValueParts[item * param.E + e] = dvAcc[e];
   }
 }
 
-// What key j, whose numbers lie in `own` and `other`, gets of query t of head h: zeros if unseen.
-fn slopesOf(rows: u32, t: u32, h: u32, j: u32, lane: u32) {
+// What key j, whose numbers lie in `qOrK` and `dyOrV`, gets of query t of head h: zeros if unseen.
+fn dScoresOf(rows: u32, t: u32, h: u32, j: u32, lane: u32) {
   weights[lane] = 0.0;
-  slopes[lane] = 0.0;
+  dScores[lane] = 0.0;
   if (t >= param.T) { return; }
   if (u32(starts[rows + t]) > j) { return; }
   let row = (rows + t) * param.H + h;
   var score = 0.0;
-  var slope = 0.0;
+  var dWeight = 0.0;
   var delta = 0.0;
   for (var e = 0u; e < param.E; e++) {
     let i = row * param.E + e;
-    score += q[i] * own[e];
-    slope += dy[i] * other[e];
+    score += q[i] * qOrK[e];
+    dWeight += dy[i] * dyOrV[e];
     delta += dy[i] * y[i];
   }
   let weight = expOf(score * param.scale - lse[row]);
   weights[lane] = weight;
-  slopes[lane] = weight * (slope - delta) * param.scale;
+  dScores[lane] = weight * (dWeight - delta) * param.scale;
 }

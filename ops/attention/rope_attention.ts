@@ -88,8 +88,8 @@ export const ropeAttentionParts = op({
     const top = select(less(most, constant([-1e29], [1])), 0, most) // (B, H, R, 1)
     const weights = select(hidden, 0, exp(sub(all, top))) // (B, H, R, S)
     const rows = reshape(weights, [B * G, (H / G) * R, S])
-    const mixed = reshape(dot(rows, permute(v, [0, 2, 1])), [B, H, R, E])
-    return { parts: joined([mixed, top, sum(weights)]), newKeys, newValues }
+    const weighted = reshape(dot(rows, permute(v, [0, 2, 1])), [B, H, R, E])
+    return { parts: joined([weighted, top, sum(weights)]), newKeys, newValues }
   },
   gpu: [
     {

@@ -10,8 +10,8 @@ fn turnedKey(first: u32, e: u32, place: u32) -> vec4f {
   var squares = 0.0;
   for (var i = 0u; i < width; i++) { squares += dot(qkv[first + i], qkv[first + i]); }
   let rstd = 1.0 / sqrt(squares / f32(param.E) + param.eps);
-  let other = qkv[first + pairFour(e)] * kNorm[pairFour(e)];
-  return turnFour(qkv[first + e] * kNorm[e], other, e, place, 1.0) * rstd;
+  let paired = qkv[first + pairFour(e)] * kNorm[pairFour(e)];
+  return turnFour(qkv[first + e] * kNorm[e], paired, e, place, 1.0) * rstd;
 }
 
 // As a cache keeps it: in f16 at most ±65504, and rounded.
@@ -63,15 +63,15 @@ fn loadQueries(g: u32, h: u32, place: u32, lane: u32) {
   let head = g / param.G * (param.H + 2u * param.G) + g % param.G * each + h;
   let e = lane % width;
   let known = lane < 4u * width && h + lane / width < each;
-  var own = vec4f();
-  var other = vec4f();
+  var x = vec4f();
+  var paired = vec4f();
   if (known) {
-    own = qkv[head * width + lane];
-    other = qkv[head * width + lane - e + pairFour(e)] * qNorm[pairFour(e)];
+    x = qkv[head * width + lane];
+    paired = qkv[head * width + lane - e + pairFour(e)] * qNorm[pairFour(e)];
   }
-  let squares = headSums(vec2f(dot(own, own), 0.0), lane).x;
+  let squares = headSums(vec2f(dot(x, x), 0.0), lane).x;
   let rstd = 1.0 / sqrt(squares / f32(param.E) + param.eps);
-  if (lane < 4u * width) { queries[lane] = turnFour(own * qNorm[e], other, e, place, 1.0) * rstd; }
+  if (lane < 4u * width) { queries[lane] = turnFour(x * qNorm[e], paired, e, place, 1.0) * rstd; }
 }
 
 // Part r of heads h … h + 3 of key head g of all.
@@ -81,7 +81,7 @@ fn writePart(g: u32, h: u32, r: u32, top: f32, lane: u32) {
   let count = min(each - h, 4u);
   for (var i = lane; i < count * param.E; i += 256u) {
     let at = begin + i / param.E * param.R * (param.E + 2u);
-    parts[at + i % param.E] = mixedOf(i / param.E, i % param.E);
+    parts[at + i % param.E] = accOf(i / param.E, i % param.E);
   }
   if (lane % 64u != 0u || lane / 64u >= count) { return; }
   let at = begin + lane / 64u * param.R * (param.E + 2u) + param.E;
@@ -110,15 +110,15 @@ fn mergeParts(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_ind
   }
   for (var e = lane; e < param.E; e += 64u) {
     var total = 0.0;
-    var mixed = 0.0;
+    var acc = 0.0;
     for (var r = 0u; r < param.R; r++) {
       let at = begin + r * (param.E + 2u);
       let sum = parts[at + param.E + 1u];
       if (sum == 0.0) { continue; }
       let factor = exp(parts[at + param.E] - top);
       total += factor * sum;
-      mixed += factor * parts[at + e];
+      acc += factor * parts[at + e];
     }
-    y[head * param.E + e] = mixed / total;
+    y[head * param.E + e] = acc / total;
   }
 }

@@ -22,10 +22,10 @@ fn weightFour(head: u32, e: u32) -> vec4f {
 }
 
 // Four numbers of a head and those they pair with, turned to a place; or back, `turn` -1.
-fn turnFour(own: vec4f, other: vec4f, e: u32, place: u32, turn: f32) -> vec4f {
+fn turnFour(x: vec4f, paired: vec4f, e: u32, place: u32, turn: f32) -> vec4f {
   let half = width / 2u;
   let slant = select(turn, -turn, e < half) * angles[place * width + half + e % half];
-  return own * angles[place * width + e % half] + other * slant;
+  return x * angles[place * width + e % half] + paired * slant;
 }
 
 fn pairFour(e: u32) -> u32 {
@@ -37,15 +37,15 @@ fn pairFour(e: u32) -> u32 {
 fn turnedHead(item: u32, place: u32, lane: u32) -> vec4f {
   let e = lane % width;
   let known = item < param.B * param.T * (param.H + 2u * param.G) && lane / width < side;
-  var own = vec4f();
-  if (known) { own = qkv[item * width + e]; }
-  let squares = headSums(vec2f(dot(own, own), 0.0), lane).x;
+  var x = vec4f();
+  if (known) { x = qkv[item * width + e]; }
+  let squares = headSums(vec2f(dot(x, x), 0.0), lane).x;
   let head = item % (param.H + 2u * param.G);
-  if (!known || head >= param.H + param.G) { return own; }
+  if (!known || head >= param.H + param.G) { return x; }
   let pair = pairFour(e);
-  let other = qkv[item * width + pair] * weightFour(head, pair);
+  let paired = qkv[item * width + pair] * weightFour(head, pair);
   let rstd = 1.0 / sqrt(squares / f32(param.E) + param.eps);
-  return turnFour(own * weightFour(head, e), other, e, place, 1.0) * rstd;
+  return turnFour(x * weightFour(head, e), paired, e, place, 1.0) * rstd;
 }
 
 @compute @workgroup_size(256)
@@ -107,9 +107,9 @@ fn turnedBack(row: u32, head: u32, e: u32) -> vec4f {
 }
 
 // Sum over the heads side by side, in the lanes of the first.
-fn sumHeads(own: vec4f, lane: u32) -> vec4f {
+fn sumHeads(x: vec4f, lane: u32) -> vec4f {
   workgroupBarrier();
-  gradFours[lane] = own;
+  gradFours[lane] = x;
   workgroupBarrier();
   var total = vec4f();
   for (var i = lane % width; i < side * width; i += width) { total += gradFours[i]; }
@@ -132,15 +132,15 @@ fn qkNormRopeTrainGradFours(
       let known = head < heads && lane / width < side;
       let turned = known && head < param.H + param.G;
       let at = (row * heads + head) * width + e;
-      var own = vec4f();
+      var x = vec4f();
       var d = vec4f();
       if (turned) {
-        own = qkv[at];
+        x = qkv[at];
         d = turnedBack(row, head, e);
       }
-      let sums = headSums(vec2f(dot(own, own), dot(d * weightFour(head, e), own)), lane);
+      let sums = headSums(vec2f(dot(x, x), dot(d * weightFour(head, e), x)), lane);
       let rstd = 1.0 / sqrt(sums.x / f32(param.E) + param.eps);
-      let unit = own * rstd;
+      let unit = x * rstd;
       if (turned) {
         dqkv[at] = rstd * (d * weightFour(head, e) - unit * (sums.y * rstd / f32(param.E)));
       } else if (known) {

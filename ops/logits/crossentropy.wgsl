@@ -8,17 +8,17 @@ fn crossEntropy(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_i
 
   let first = n * param.V;
   let one = u32(targets[n]);
-  var own = vec2f(lowest, 0.0);
+  var running = vec2f(lowest, 0.0);
   var total = 0.0;
   var chosen = 0.0;
   for (var i = 4u * lane; i < param.V; i += 1024u) {
     let x = logits_four(first + i);
-    own = withMass(own, below(x, i, param.V, lowest), i, param.V);
+    running = withMass(running, below(x, i, param.V, lowest), i, param.V);
     total += dot(below(x, i, param.V, 0.0), vec4f(1.0));
     if (one >= i && one < i + 4u) { chosen = x[one - i]; }
   }
-  let top = groupMax(own.x, lane);
-  let mass = groupSum(own.y * expOf(own.x - top), lane);
+  let top = groupMax(running.x, lane);
+  let mass = groupSum(running.y * expOf(running.x - top), lane);
   let all = groupSum(total, lane);
   let wanted = groupSum(chosen, lane);
   if (lane != 0u) { return; }

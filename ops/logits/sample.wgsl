@@ -44,17 +44,17 @@ var<workgroup> binParts: array<vec4f, 256>;
 
 // The sums of all lanes' bins, bin i in binParts[i / 4 * 64][i % 4].
 fn groupBins(lane: u32) {
-  var own = vec4f();
+  var mine = vec4f();
   for (var i = 0u; i < 4u; i++) {
     binParts[lane] = bins[i];
     workgroupBarrier();
     if (lane / 64u == i) {
       let l = lane % 64u;
-      own = binParts[l] + binParts[l + 64u] + binParts[l + 128u] + binParts[l + 192u];
+      mine = binParts[l] + binParts[l + 64u] + binParts[l + 128u] + binParts[l + 192u];
     }
     workgroupBarrier();
   }
-  binParts[lane] = own;
+  binParts[lane] = mine;
   workgroupBarrier();
   for (var span = 32u; span > 0u; span >>= 1u) {
     if (lane % 64u < span) { binParts[lane] += binParts[lane + span]; }

@@ -7,12 +7,12 @@ fn softmax(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
   if (n >= param.N) { return; }
 
   let first = n * param.D;
-  var own = vec2f(lowest, 0.0);
+  var running = vec2f(lowest, 0.0);
   for (var i = 4u * lane; i < param.D; i += 1024u) {
-    own = withMass(own, below(x_four(first + i), i, param.D, lowest), i, param.D);
+    running = withMass(running, below(x_four(first + i), i, param.D, lowest), i, param.D);
   }
-  let most = groupMax(own.x, lane);
-  let scale = 1.0 / groupSum(own.y * expOf(own.x - most), lane);
+  let most = groupMax(running.x, lane);
+  let scale = 1.0 / groupSum(running.y * expOf(running.x - most), lane);
   for (var i = 4u * lane; i < param.D; i += 1024u) {
     y_setFour(first + i, expOfFour(x_four(first + i) - most) * scale, first + param.D);
   }
@@ -23,8 +23,8 @@ fn expOfFour(x: vec4f) -> vec4f {
 }
 
 // A maximum and a sum of exp above it, with four more numbers, of which those below `end` count.
-fn withMass(own: vec2f, x: vec4f, i: u32, end: u32) -> vec2f {
-  let most = max(own.x, max(max(x.x, x.y), max(x.z, x.w)));
+fn withMass(running: vec2f, x: vec4f, i: u32, end: u32) -> vec2f {
+  let most = max(running.x, max(max(x.x, x.y), max(x.z, x.w)));
   let mass = below(expOfFour(x - most), i, end, 0.0);
-  return vec2f(most, own.y * expOf(own.x - most) + dot(mass, vec4f(1.0)));
+  return vec2f(most, running.y * expOf(running.x - most) + dot(mass, vec4f(1.0)));
 }

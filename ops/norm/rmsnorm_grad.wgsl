@@ -21,10 +21,10 @@ fn meansOf(part: f32, r: u32, lane: u32) {
 fn rmsNormGrad(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let r = rowOf(group);
   if (r >= param.R) { return; }
-  let own = min(16u * r + lane / 16u, param.N - 1u) * param.D;
+  let row = min(16u * r + lane / 16u, param.N - 1u) * param.D;
   var part = 0.0;
   for (var i = lane % 16u * 4u; i < param.D; i += 64u) {
-    part += dot(below(dy_four(own + i) * x_four(own + i), i, param.D, 0.0), w_four(i));
+    part += dot(below(dy_four(row + i) * x_four(row + i), i, param.D, 0.0), w_four(i));
   }
   meansOf(part, r, lane);
   for (var i = 4u * lane; i < param.D; i += 1024u) {
@@ -44,10 +44,10 @@ fn rmsNormGrad(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_in
 fn addRmsNormGrad(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let r = rowOf(group);
   if (r >= param.R) { return; }
-  let own = min(16u * r + lane / 16u, param.N - 1u) * param.D;
+  let row = min(16u * r + lane / 16u, param.N - 1u) * param.D;
   var part = 0.0;
   for (var i = lane % 16u * 4u; i < param.D; i += 64u) {
-    part += dot(below(dy_four(own + i) * sum_four(own + i), i, param.D, 0.0), w_four(i));
+    part += dot(below(dy_four(row + i) * sum_four(row + i), i, param.D, 0.0), w_four(i));
   }
   meansOf(part, r, lane);
   for (var i = 4u * lane; i < param.D; i += 1024u) {
