@@ -139,7 +139,7 @@ export function unify(
   })
   let pending = open
   while (pending.length > 0) {
-    const rest = pending.filter(({ dim, actual, slot }) => !settle(dim, actual, slot, sizes, fail))
+    const rest = pending.filter(({ dim, actual, slot }) => !solve(dim, actual, slot, sizes, fail))
     if (rest.length === pending.length)
       fail(`give ${missing(rest, sizes)} as attributes`, TypeError)
     pending = rest
@@ -148,7 +148,7 @@ export function unify(
 }
 
 /** Checks a known dimension or solves it for its one unknown; false while two are unknown. */
-function settle(
+function solve(
   dim: Dim,
   actual: number,
   slot: string,

@@ -16,7 +16,7 @@ export class Instance {
   readonly takesPart: boolean
   /** Resolves when every thread serves. */
   readonly ready: Promise<void>
-  /** Whether `ready` has settled: then a run need not wait. */
+  /** Whether `ready` has resolved: then a run need not wait. */
   serving = false
 
   constructor({ module, relaxedDot }: LoadedKernels, threads: number, addressSpace: number) {

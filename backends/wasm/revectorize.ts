@@ -31,8 +31,8 @@ export const wideTilesPay = ({ narrow, wide }: TileRates): boolean => wide > nar
  *  beside other programs some turns have the machine to themselves. */
 const [M, N, K] = [36, 256, 512] as const
 const callsPerTurn = 4
-const turns = { settled: 12, timed: 40 } as const
-/** Longest time for tier-up, in milliseconds: on a machine that is busy it may not settle earlier. */
+const turns = { steady: 12, timed: 40 } as const
+/** Longest time for tier-up, in milliseconds: on a machine that is busy it may take that long. */
 const patience = 1000
 
 /**
@@ -80,10 +80,10 @@ async function tierUp(turn: Turn): Promise<void> {
   let best = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY]
   setFlag("--wasm-sync-tier-up")
   try {
-    for (let settled = 0; settled < turns.settled && performance.now() < until; settled++) {
+    for (let steady = 0; steady < turns.steady && performance.now() < until; steady++) {
       const times: number[] = []
       for (const wide of [false, true]) times.push(await turn(wide))
-      if (times.some((time, i) => time < 0.95 * (best[i] as number))) settled = 0
+      if (times.some((time, i) => time < 0.95 * (best[i] as number))) steady = 0
       best = best.map((least, i) => Math.min(least, times[i] as number))
     }
   } finally {

@@ -32,16 +32,17 @@ export function recorderWith(kind: NormKind): RecorderOf {
   if (kind === "folded") return inference
   const isFused = kind === "added" || kind === "fused"
   const heads = isFused ? undefined : headsApart(normalizers[kind])
-  return (inputs) => separately(inputs, kind === "added" ? settleAdded : settleWith(kind), heads)
+  return (inputs) =>
+    separately(inputs, kind === "added" ? addedWithNorm : normAfterAdd(kind), heads)
 }
 
-/** The stream with its pending branch, and its norm. */
-type Settle = (before: Stream, n: Norm) => { x: Stream; a: Tensor }
+/** The stream with its pending branch added, and its norm. */
+type AddNorm = (before: Stream, n: Norm) => { x: Stream; a: Tensor }
 
-const settleAdded: Settle = (before, n) => normed(before, { ...n, kind: "rms" })
+const addedWithNorm: AddNorm = (before, n) => normed(before, { ...n, kind: "rms" })
 
-const settleWith =
-  (kind: Exclude<NormKind, "folded" | "added">): Settle =>
+const normAfterAdd =
+  (kind: Exclude<NormKind, "folded" | "added">): AddNorm =>
   ({ x, d }, n) => {
     const sum = d ? add(x, d) : x
     return { x: { x: sum }, a: normalizers[kind](sum, n) }
@@ -60,12 +61,12 @@ export const normalizers = {
   },
 } as const
 
-/** Products without a norm in them, after a step that settles the stream. */
-function separately(inputs: Inputs, settle: Settle, heads?: Heads) {
+/** Products without a norm in them, after the steps that add to the stream and normalize it. */
+function separately(inputs: Inputs, addNorm: AddNorm, heads?: Heads) {
   return {
     embed,
     normLinear(before: Stream, n: Norm | undefined, { weight, outputs }: Linear, then?: "swiglu") {
-      const { x, a } = n ? settle(before, n) : { x: before, a: before.x }
+      const { x, a } = n ? addNorm(before, n) : { x: before, a: before.x }
       return { x, y: then ? gatedProduct(a, weight, outputs / 2) : product(a, weight, outputs) }
     },
     addLinear: ({ x }: Stream, o: Tensor, { weight, outputs }: Linear): Stream => ({

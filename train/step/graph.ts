@@ -90,7 +90,7 @@ function backward(
   gradients: Gradients,
 ): Stream {
   const outputs = after.d ? [after.x, after.d] : [after.x]
-  const cotangents = after.d ? [given.x, given.d] : [settled(given).x]
+  const cotangents = after.d ? [given.x, given.d] : [summed(given).x]
   const inputs = before.d ? [before.x, before.d] : [before.x]
   // Of a stream's two parts one may depend on the other; what flows there is the layer before's.
   const [x, ...rest] = vjpFrom([...inputs, ...parameters], outputs, cotangents)
@@ -110,7 +110,7 @@ function embedBackward(
   outer: readonly Tensor[],
   gradients: Gradients,
 ): void {
-  const { x } = settled(cotangent)
+  const { x } = summed(cotangent)
   const rows = lookups.map((lookup) => lookup.x)
   const found =
     rows.length === 1 && rows[0] === first.x ? [x] : vjpFrom([...rows, ...outer], [first.x], [x])
@@ -125,4 +125,4 @@ function embedBackward(
 }
 
 /** Both branches of a cotangent where the stream has one. */
-const settled = ({ x, d }: Stream): Stream => (d ? { x: add(x, d) } : { x })
+const summed = ({ x, d }: Stream): Stream => (d ? { x: add(x, d) } : { x })
