@@ -103,6 +103,13 @@ export interface Architecture<
   /** Every weight, in the order of the family's state dict. */
   weights(config: C): readonly WeightSpec[]
   strays?(config: C): Strays
+  /** What a config.json would say of tensors of these shapes, by plain names (checkpoints/names.ts), for
+   *  files that come without one; undefined for other families' tensors. Throws RangeError that names
+   *  `source` for sizes that do not fit together. */
+  inferred?(
+    shapes: ReadonlyMap<string, readonly number[]>,
+    source: string,
+  ): Record<string, unknown> | undefined
   tables(config: C): Readonly<Record<string, Table>>
   assemble(config: C, parts: Parts): W
   /** The residual stream at its start.  tokens i32 (B·T) → (B·T, D) */

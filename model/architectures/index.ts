@@ -16,6 +16,18 @@ export function architectureOf(config: Pick<DecoderConfig, "modelType">): Archit
   )
 }
 
+/** What a config.json would say of tensors that come without one; undefined where no family can tell. */
+export function inferredConfig(
+  shapes: ReadonlyMap<string, readonly number[]>,
+  source: string,
+): Record<string, unknown> | undefined {
+  for (const family of architectures) {
+    const found = family.inferred?.(shapes, source)
+    if (found) return found
+  }
+  return undefined
+}
+
 /** The family that a config.json names; one without `model_type` is OpenELM's. Throws RangeError that
  *  names `source` for others. */
 export function architectureNamed(modelType: unknown, source: string): Architecture {

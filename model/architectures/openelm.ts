@@ -6,6 +6,7 @@ import { ropeAngles, ropeFrequencies } from "../../ops/index.ts"
 import type { Architecture, Parts, WeightKind, WeightSpec } from "../architecture.ts"
 import type { Linear, Norm } from "../recorder.ts"
 import { configJson, type ModelConfig, parseConfig } from "./openelm/config.ts"
+import { inferredConfig } from "./openelm/inferred.ts"
 
 /** One block's weights; those of `proj1` have gate and value rows in turns. */
 export type LayerWeights = Readonly<{
@@ -39,6 +40,7 @@ export const openelm: Architecture<ModelConfig, Weights> = {
   toJson: configJson,
   weights: weightsOf,
   strays: () => ({ refused }),
+  inferred: inferredConfig,
 
   tables: ({ maxContext, headDim, ropeBase }) => ({
     angles: {

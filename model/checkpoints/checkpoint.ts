@@ -21,6 +21,8 @@ export interface StoredTensor {
   /** Fills `target` with rows [start, start + count): a row of a vector is one number, one of panels a
    *  panel. Throws RangeError for rows that are not there, or do not fill the target. */
   read(start: number, count: number, target: Uint8Array): Promise<void>
+  /** The same rows as numbers of f32, each rounded once, where no kernel takes the bytes as they are. */
+  readonly asF32?: StoredTensor["read"] | undefined
 }
 
 /** A value that was JSON, or would be; `source` names the file in messages. */

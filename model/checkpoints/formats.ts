@@ -6,9 +6,10 @@ import { parseJson } from "../json.ts"
 import type { Candidate, Checkpoint, CheckpointFormat, Sourced } from "./checkpoint.ts"
 import { quantizedFolder } from "./quantized_folder.ts"
 import { safetensorsFolder } from "./safetensors_folder.ts"
+import { torchFile } from "./torch_file.ts"
 
 /** In the order in which they are asked: first those that know their own by a mark. */
-const formats: readonly CheckpointFormat[] = [quantizedFolder, safetensorsFolder]
+const formats: readonly CheckpointFormat[] = [quantizedFolder, safetensorsFolder, torchFile]
 
 interface Opening extends Waiting {
   /** Begins the message about a source that is none. */
@@ -77,6 +78,6 @@ async function notFound(tree: FileTree): Promise<Error> {
   const [last = "", ...others] = files.toReversed()
   return new Error(
     `${name} has neither ${others.toReversed().join(", ")} nor ${last}. ` +
-      `Download the weights, or convert them to safetensors${remark === undefined ? "" : `. ${remark}`}`,
+      `Download the weights, or give the path of a file of them${remark === undefined ? "" : `. ${remark}`}`,
   )
 }

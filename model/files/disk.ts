@@ -24,6 +24,10 @@ export function diskTree(path: string, isFile: boolean, waiting: Waiting = {}): 
     nameOf,
     open,
     has: async (name) => isThere(name),
+    async list() {
+      const entries = await fromNode("node:fs/promises").readdir(folder, { withFileTypes: true })
+      return entries.flatMap((each) => (each.isDirectory() ? [] : [each.name])).sort()
+    },
     openIfThere: async (name) => (isThere(name) ? open(name) : undefined),
   }
 }

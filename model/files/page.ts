@@ -30,12 +30,10 @@ export function filesTree(files: readonly File[], waiting: Waiting = {}): FileTr
     }
     byName.set(name, files[i] as File)
   }
-  return treeOfPage(
-    isFolder ? top : undefined,
-    async (name) => byName.get(name),
-    waiting,
-    files.length === 1 && !isFolder ? paths[0] : undefined,
-  )
+  const only = files.length === 1 && !isFolder ? paths[0] : undefined
+  const find = async (name: string) => byName.get(name)
+  const list = async () => [...byName.keys()].filter((name) => !name.includes("/")).sort()
+  return { ...treeOfPage(isFolder ? top : undefined, find, waiting, only), list }
 }
 
 /** The files of a folder that a page may read. */

@@ -44,7 +44,8 @@ export const openFile = (
 
 /** Endings of files that stand for themselves. What is not there to be looked at is a folder otherwise,
  *  since folders' names have dots too: OpenELM-1.1B. */
-const looksLikeFile = (path: string): boolean => /\.(json|model|safetensors|gguf|pt)$/.test(path)
+const looksLikeFile = (path: string): boolean =>
+  /\.(json|model|safetensors|gguf|pt|pth|ckpt|bin)$/.test(path)
 
 /** What is given as path or URL, as a path. */
 export function pathOf(given: string | URL): string {

@@ -26,6 +26,8 @@ export interface FileTree {
   /** A file's path or URL, for messages. */
   nameOf(file: string): string
   has(file: string): Promise<boolean>
+  /** Names of the files in the folder, in order, where that can be told: not behind a URL. */
+  list?(): Promise<readonly string[]>
   /** Opens a file. `limit`: most bytes of one that a server gives only as a whole. Throws Error. */
   open(file: string, limit?: number): Promise<OpenFile>
   /** The same of a file that may be missing: undefined then. */

@@ -147,7 +147,7 @@ async function checkCopy(copy: StoredTensor, original: StoredTensor): Promise<vo
 // ---- Errors -------------------------------------------------------------------------------------
 
 function checkTensor(
-  { file, name, shape, dtype, form }: StoredTensor,
+  { file, name, shape, dtype, form, asF32 }: StoredTensor,
   wanted: readonly number[],
   forms: readonly WeightDType[],
   isPadded: boolean,
@@ -163,7 +163,8 @@ function checkTensor(
         "Is config.json that of these weights?",
     )
   }
-  if (form !== undefined && forms.includes(form)) return
+  const given = asF32 ? "f32" : form
+  if (given !== undefined && forms.includes(given)) return
   const names = forms.map((form) => (isQuantized(form) ? "U8" : fileDTypes[form]))
   const expected = names.join(", ").replace(/, (?=\w+$)/, " or ")
   throw new TypeError(`${at} is ${dtype}, expected ${expected}. Convert the model`)

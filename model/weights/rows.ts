@@ -54,8 +54,10 @@ export function rowsOf(pieces: readonly Piece[], shape: readonly number[]): Tens
   }
 }
 
-const dtypeOf = ({ form }: StoredTensor): DType =>
-  form === undefined || isQuantized(form) ? "u8" : form
+const dtypeOf = ({ form, asF32 }: StoredTensor): DType => {
+  if (asF32) return "f32"
+  return form === undefined || isQuantized(form) ? "u8" : form
+}
 
 async function readAs(
   dtype: DType,
@@ -65,9 +67,10 @@ async function readAs(
   target: Uint8Array,
 ): Promise<void> {
   const own = dtypeOf(tensor)
-  if (own === dtype) return tensor.read(start, count, target)
+  const read = tensor.asF32 ?? tensor.read
+  if (own === dtype) return read(start, count, target)
   const raw = new Uint8Array((target.length / itemBytes(dtype)) * itemBytes(own))
-  await tensor.read(start, count, raw)
+  await read(start, count, raw)
   const wide = Float32Array.from(decode(own, viewOf(own, raw.buffer)))
   target.set(new Uint8Array(wide.buffer))
 }

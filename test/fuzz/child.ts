@@ -27,7 +27,7 @@ function unclear(error: unknown, kind: Kind, file: string): string {
   const isOfMany = /an epoch of the data has no sample|the logits|the data has no tokenizer/.test(
     message,
   )
-  const named = [basename(file), ...kind.files.map((name) => basename(name)), "state:"]
+  const named = ["/case/", basename(file), ...kind.files.map((name) => basename(name)), "state:"]
   if (!isOfMany && !named.some((name) => message.includes(name))) return `names no file: ${message}`
   return ""
 }

@@ -2,7 +2,7 @@
 import { execFileSync } from "node:child_process"
 import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { createTrainStep, loadTokenizer, OpenELM, open } from "../../index.ts"
+import { createTrainStep, loadTokenizer, OpenELM } from "../../index.ts"
 import { writeSafetensors } from "../../model/index.ts"
 import { readYaml } from "../../train/data/yaml.ts"
 import { restoreStep, writeCheckpoint } from "../../train/run/checkpoint.ts"
@@ -13,25 +13,16 @@ import { inFile } from "../../train/spelling.ts"
 import { goldenFolder } from "../fixtures.ts"
 import { jsonBytes, modelBytes, withSpecials } from "../tokenizers.ts"
 import { dataKinds } from "./data.ts"
+import { formatKinds } from "./formats.ts"
 import { clean, type Kind, root } from "./kind.ts"
+import { backend, useModel } from "./model.ts"
 
 const elm = join(root, "dist/elm.js")
-export const backend = await open("wasm", { threads: 1 })
 
 function copyGolden(folder: string): void {
   const golden = goldenFolder()
   cpSync(golden.path, folder, { recursive: true })
   golden.remove()
-}
-
-async function useModel(folder: string): Promise<void> {
-  const model = await OpenELM.load(folder, { backend })
-  try {
-    await model.logits([[1, 2]])
-    for await (const _ of model.generate([1, 2], { maxNewTokens: 2 })) void 0
-  } finally {
-    await model.close()
-  }
 }
 
 /** The golden weights in two files and their index. */
@@ -215,6 +206,7 @@ export const kinds: readonly Kind[] = [
   lock,
   metrics,
   settings,
+  ...formatKinds,
   ...dataKinds,
 ]
 

@@ -1,0 +1,119 @@
+// Writes files as torch.save does, of any protocol, stored or deflated, right or wrong on purpose.
+import { deflateRawSync } from "node:zlib"
+import { crc32 } from "../model/checkpoints/torch/crc.ts"
+
+export interface Written {
+  readonly shape: readonly number[]
+  readonly strides?: readonly number[]
+  readonly offset?: number
+  readonly type?: string
+  readonly key: string
+  /** Numbers that the storage is said to have. */
+  readonly count: number
+}
+
+const ascii = (text: string): Buffer => Buffer.from(text, "latin1")
+
+function u32(n: number): Buffer {
+  const bytes = Buffer.alloc(4)
+  bytes.writeUInt32LE(n)
+  return bytes
+}
+
+function long(n: number): Buffer {
+  if (n >= 0 && n < 256) return Buffer.from([0x4b, n])
+  if (n >= 0 && n < 2 ** 31) return Buffer.concat([ascii("J"), u32(n)])
+  const digits = Buffer.alloc(8)
+  digits.writeBigInt64LE(BigInt(n))
+  return Buffer.concat([Buffer.from([0x8a, 8]), digits])
+}
+
+/** A text, a name of a module, numbers, in the codes of a protocol. */
+function codesOf(protocol: number) {
+  const text = (value: string): Buffer => {
+    const bytes = Buffer.from(value)
+    if (protocol < 4) return Buffer.concat([ascii("X"), u32(bytes.length), bytes])
+    return Buffer.concat([Buffer.from([0x8c, bytes.length]), bytes, Buffer.from([0x94])])
+  }
+  const name = (module: string, called: string): Buffer =>
+    protocol < 4
+      ? ascii(`c${module}\n${called}\n`)
+      : Buffer.concat([text(module), text(called), Buffer.from([0x93, 0x94])])
+  const tuple = (...items: readonly Buffer[]): Buffer =>
+    Buffer.concat([ascii("("), ...items, ascii("t")])
+  const numbers = (list: readonly number[]): Buffer => tuple(...list.map(long))
+  return { text, name, tuple, numbers }
+}
+
+function contiguous(shape: readonly number[]): number[] {
+  return shape.map((_, i) => shape.slice(i + 1).reduce((a, b) => a * b, 1))
+}
+
+/** A pickle of a dict of tensors. */
+export function pickled(tensors: Readonly<Record<string, Written>>, protocol = 2): Buffer {
+  const { text, name, tuple, numbers } = codesOf(protocol)
+  const dict = Buffer.concat([name("collections", "OrderedDict"), ascii(")R")])
+  const items = Object.entries(tensors).map(([key, tensor]) => {
+    const { shape, strides = contiguous(shape), offset = 0, type = "FloatStorage" } = tensor
+    const storage = [text("storage"), name("torch", type), text(tensor.key), text("cpu")]
+    return Buffer.concat([
+      text(key),
+      name("torch._utils", "_rebuild_tensor_v2"),
+      tuple(
+        Buffer.concat([tuple(...storage, long(tensor.count)), ascii("Q")]),
+        ...[long(offset), numbers(shape), numbers(strides), Buffer.from([0x89]), dict],
+      ),
+      ascii("R"),
+    ])
+  })
+  const body = Buffer.concat([dict, ascii("("), ...items, ascii("u.")])
+  const head = [Buffer.from([0x80, protocol])]
+  if (protocol > 3) {
+    const frame = Buffer.alloc(9)
+    frame[0] = 0x95
+    frame.writeBigUInt64LE(BigInt(body.length), 1)
+    head.push(frame)
+  }
+  return Buffer.concat([...head, body])
+}
+
+interface Packing {
+  readonly deflate?: boolean
+  /** Adds 1 to each sum. */
+  readonly wrongSums?: boolean
+  /** After the end. */
+  readonly junk?: number
+}
+
+/** A zip file of members by name. */
+export function zipped(
+  members: ReadonlyArray<readonly [string, Uint8Array]>,
+  { deflate = false, wrongSums = false, junk = 0 }: Packing = {},
+): Buffer {
+  const parts: Buffer[] = []
+  const directory: Buffer[] = []
+  let at = 0
+  for (const [name, bytes] of members) {
+    const packed = deflate ? deflateRawSync(bytes) : Buffer.from(bytes)
+    const fields = Buffer.alloc(26)
+    fields.writeUInt16LE(20, 0)
+    fields.writeUInt16LE(deflate ? 8 : 0, 4)
+    fields.writeUInt32LE((crc32(bytes) + (wrongSums ? 1 : 0)) >>> 0, 10)
+    fields.writeUInt32LE(packed.length, 14)
+    fields.writeUInt32LE(bytes.length, 18)
+    fields.writeUInt16LE(name.length, 22)
+    const own = Buffer.concat([ascii("PK\x03\x04"), fields, ascii(name), packed])
+    const rest = Buffer.alloc(14)
+    rest.writeUInt32LE(at, 10)
+    directory.push(Buffer.concat([ascii("PK\x01\x02\x14\x00"), fields, rest, ascii(name)]))
+    parts.push(own)
+    at += own.length
+  }
+  const all = Buffer.concat(directory)
+  const end = Buffer.alloc(18)
+  end.writeUInt16LE(members.length, 4)
+  end.writeUInt16LE(members.length, 6)
+  end.writeUInt32LE(all.length, 8)
+  end.writeUInt32LE(at, 12)
+  return Buffer.concat([...parts, all, ascii("PK\x05\x06"), end, Buffer.alloc(junk, 7)])
+}
