@@ -2,7 +2,7 @@
 import { type Backend, checkWhole } from "../engine/index.ts"
 import { bytesText } from "./amount.ts"
 import type { DecoderConfig } from "./architecture.ts"
-import { checkToken, isList } from "./generate/generate.ts"
+import { checkToken, isList } from "./generate/ids.ts"
 import { type CacheOptions, cacheDTypes } from "./generate/state.ts"
 import type { OpenedModel } from "./opened.ts"
 import type { ModelOptions } from "./options.ts"

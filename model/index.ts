@@ -43,8 +43,17 @@ export type { Waiting } from "./files/http.ts"
 export { type FileSource, openFile, pathToWrite, treeOf } from "./files/source.ts"
 export { contentOf, type FileTree } from "./files/tree.ts"
 export type { Decoder } from "./forward.ts"
-export { type GenerateOptions, isList, type Token } from "./generate/generate.ts"
+export type { Token } from "./generate/generate.ts"
 export { type GenerationDefaults, generationFile } from "./generate/generation.ts"
+export type { Likely, Logprobs, Sampler } from "./generate/host.ts"
+export { isList } from "./generate/ids.ts"
+export type { GenerateOptions } from "./generate/options.ts"
+export type { ProcessorOptions } from "./generate/processors/chain.ts"
+export type {
+  Change as LogitsProcessor,
+  Step as GenerationStep,
+} from "./generate/processors/processor.ts"
+export type { SequenceBias } from "./generate/processors/sequence_bias.ts"
 export type { Scores } from "./generate/sequence.ts"
 export { type Scored, Session } from "./generate/session.ts"
 export { type CacheDType, cacheDTypes } from "./generate/state.ts"

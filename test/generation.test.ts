@@ -36,12 +36,20 @@ t.test("sampling is as generation_config.json says, unless options say otherwise
   t.notSame(explicit, greedy)
   const stop: number[] = []
   const hot = { temperature: 2.5, stop }
+  const penalty1 = { repetitionPenalty: 1 }
   const rows: readonly [string, object, GenerateOptions, readonly number[]][] = [
     ["all of it", sampled, { stop }, explicit],
     ["no do_sample", { ...sampled, do_sample: undefined }, { stop }, greedy],
     ["do_sample false", { ...sampled, do_sample: false }, { stop }, greedy],
     ["fields of null", { ...sampled, do_sample: null, top_k: null }, { stop }, greedy],
-    ["others' fields", { do_sample: false, repetition_penalty: 1.3, _x: [1] }, { stop }, greedy],
+    ["others' fields", { do_sample: false, guidance_scale: 1.3, _x: [1] }, { stop }, greedy],
+    [
+      "a processor's field",
+      { repetition_penalty: 1.3, no_repeat_ngram_size: 2 },
+      { stop },
+      await idsOf(undefined, { repetitionPenalty: 1.3, noRepeatNgramSize: 2, stop }),
+    ],
+    ["options over a processor's field", { repetition_penalty: 9 }, { ...penalty1, stop }, greedy],
     [
       "temperature 1 by default",
       { do_sample: true },

@@ -186,6 +186,16 @@ t.test("a checkpoint format is one file, and one line in the list", (t) => {
   t.end()
 })
 
+t.test("a processor of logits is one file, and one line in the list", (t) => {
+  const own = files("model/generate/processors").filter((file) =>
+    /^export const \w+(: Processor<[\s\S]*?)? = (numeric\()?\{\n {2}field:/m.test(text(file)),
+  )
+  const list = importsOf("model/generate/processors/index.ts").map(({ from }) => from)
+  t.ok(list.length > 15)
+  t.same(list.sort(), own.sort())
+  t.end()
+})
+
 t.test("what is exported is used in another file, or in the public interface", (t) => {
   const users = [...allFolders.flatMap(files), "index.ts", "elm.ts"]
     .filter((file) => !file.endsWith(".as.ts"))

@@ -4,21 +4,24 @@
 //   do_sample            true samples; false, or nothing, takes the likeliest token (temperature 0)
 //   temperature          where do_sample is true; 1 where the file does not say
 //   top_k, top_p         whenever tokens are sampled
+//   max_new_tokens       where there is room for them
+//   repetition_penalty … the fields of all processors (processors/)
 // Fields that are missing or null say nothing, so that no other program's defaults come in with them;
-// all others, repetition_penalty among them, are left alone.
+// all others are left alone.
 import { isSingle } from "../../engine/index.ts"
 import { checkNumber, isObject, show } from "../json.ts"
+import { type ProcessorOptions, processorList } from "./processors/chain.ts"
 
 export const generationFile = "generation_config.json"
 
 /** What a generation_config.json says. */
-export interface GenerationDefaults {
+export interface GenerationDefaults extends ProcessorOptions {
   readonly eosIds?: readonly number[]
   readonly doSample?: boolean
-  readonly temperature?: number
-  readonly topK?: number
-  readonly topP?: number
+  readonly maxNewTokens?: number
 }
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 
 /** What the parsed file says. Throws TypeError or RangeError that names `source` and the field. */
 export function parseGeneration(
@@ -27,15 +30,21 @@ export function parseGeneration(
   source: string,
 ): GenerationDefaults {
   if (!isObject(json)) throw new TypeError(`${source} is ${show(json)}, expected a JSON object`)
-  const found: { -readonly [K in keyof GenerationDefaults]: GenerationDefaults[K] } = {}
-  const { eos_token_id, do_sample, temperature, top_k, top_p } = json
   const at = (field: string): string => `${source}: ${field}`
+  const found: Mutable<GenerationDefaults> = {
+    ...processed(json, vocabSize, at),
+  }
+  const { eos_token_id, do_sample, max_new_tokens, temperature, top_k, top_p } = json
   if (has(eos_token_id)) found.eosIds = checkIds(at("eos_token_id"), eos_token_id, vocabSize)
   if (has(do_sample)) {
     if (typeof do_sample !== "boolean") {
       throw new TypeError(`${at("do_sample")} is ${show(do_sample)}, expected true or false`)
     }
     found.doSample = do_sample
+  }
+  if (has(max_new_tokens)) {
+    checkNumber(at("max_new_tokens"), max_new_tokens, 1, Number.MAX_SAFE_INTEGER, true)
+    found.maxNewTokens = max_new_tokens
   }
   if (has(temperature)) found.temperature = checkSingle(at("temperature"), temperature, 0, Infinity)
   if (has(top_k)) {
@@ -44,6 +53,21 @@ export function parseGeneration(
   }
   if (has(top_p)) found.topP = checkSingle(at("top_p"), top_p, Number.MIN_VALUE, 1)
   return found
+}
+
+/** What it says of processors that run on the host. */
+function processed(
+  json: Readonly<Record<string, unknown>>,
+  size: number,
+  at: (field: string) => string,
+): ProcessorOptions {
+  const entries = processorList.flatMap(([name, { field, isOnDevice, check }]) => {
+    const value = json[field]
+    if (isOnDevice || !has(value)) return []
+    check(value, at(field), { size, tokenizer: undefined })
+    return [[name, value] as const]
+  })
+  return Object.fromEntries(entries)
 }
 
 /** A number of a range that f32 holds, as sampling is given it. */
@@ -80,13 +104,17 @@ export function checkEnds(name: string, eosIds: unknown, vocabSize: unknown) {
 
 /** How `generate` goes on where its options say nothing. */
 export function samplingOf({ generation = {} }: { readonly generation?: GenerationDefaults }) {
-  const { doSample = false, temperature = 1, topK = 0, topP = 1 } = generation
-  return { temperature: doSample ? temperature : 0, topK, topP }
+  const { eosIds, doSample = false, temperature = 1, topK = 0, topP = 1, ...rest } = generation
+  return { ...rest, temperature: doSample ? temperature : 0, topK, topP }
 }
 
 /** The file of these defaults, an object for JSON.stringify; `parseGeneration` reads it back. */
 export function generationJson(defaults: GenerationDefaults): Record<string, unknown> {
-  const { eosIds, doSample, temperature, topK, topP } = defaults
+  const { eosIds, doSample, maxNewTokens } = defaults
   const eos_token_id = eosIds?.length === 1 ? eosIds[0] : eosIds
-  return { eos_token_id, do_sample: doSample, temperature, top_k: topK, top_p: topP }
+  const fields = processorList.map(([name, { field }]) => [field, defaults[name]])
+  return {
+    ...{ eos_token_id, do_sample: doSample, max_new_tokens: maxNewTokens },
+    ...Object.fromEntries(fields),
+  }
 }

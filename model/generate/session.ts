@@ -155,10 +155,7 @@ export class Session {
     const [id] = await readBound(this.#state.token, this.#backend)
     await checkLost(this.#backend, this.#lost)
     if ((id as number) >= 0) return id as number
-    throw new Error(
-      "generate: the logits are not finite (NaN, or the largest is infinite), so that no token " +
-        "follows. The weights are damaged, or too large for their dtype or the cache's: try f32",
-    )
+    throw notFinite()
   }
 
   /** Decode steps that may begin before the result of the first of them is known. */
@@ -183,3 +180,10 @@ export class Session {
     if (this.#stopped) throw new Error("the model was closed during this generation")
   }
 }
+
+/** The error of logits of which no token follows. */
+export const notFinite = (): Error =>
+  new Error(
+    "generate: the logits are not finite (NaN, or the largest is infinite), so that no token " +
+      "follows. The weights are damaged, or too large for their dtype or the cache's: try f32",
+  )

@@ -1,7 +1,9 @@
 // A generation from its first token to its last, whatever happens to the model meanwhile: weights that
 // move, a device that is lost, an end that nobody waits for.
 import { DeviceLostError } from "../../engine/index.ts"
-import { type Checked, run, type Token } from "./generate.ts"
+import { run, type Token } from "./generate.ts"
+import { runOnHost } from "./host.ts"
+import type { Checked } from "./options.ts"
 import { Seat } from "./pool.ts"
 import { type Source, sessionOf } from "./source.ts"
 import { before } from "./stop.ts"
@@ -62,8 +64,13 @@ async function* part(
     await residence.restored()
     const session = sessionOf(source, (kind, open) => seat.take(kind, open))
     const maxNewTokens = options.maxNewTokens - yielded.length
-    const begun = { ...options, maxNewTokens, lost: residence.lost }
-    const tokens = run(session, [...prompt, ...yielded], begun, textOf)
+    const { lost } = residence
+    const begun = { ...options, maxNewTokens, lost, promptLength: prompt.length }
+    const ids = [...prompt, ...yielded]
+    const { host } = options
+    const tokens = host
+      ? runOnHost(session, ids, begun, host, textOf)
+      : run(session, ids, begun, textOf)
     // The first in the same use, so that there is one however often the weights move.
     return { session, tokens, writes: usage.writes, first: await tokens.next() }
   }

@@ -4,7 +4,7 @@ import type { DecoderConfig } from "../architecture.ts"
 import type { Waiting } from "../files/http.ts"
 import { type FileSource, isSource } from "../files/source.ts"
 import { loadTokenizer, type Tokenizer } from "../tokenizer/index.ts"
-import { isList } from "./generate.ts"
+import { isList } from "./ids.ts"
 
 /** A tokenizer, where to load one from (as `loadTokenizer` takes it), or null for none. */
 export type TokenizerOption = Tokenizer | FileSource | null
