@@ -67,7 +67,7 @@ function entry(ops: readonly Op[], files: ReadonlyMap<string, string>): string {
   ].join("\n")
 }
 
-interface Variant {
+interface KernelBuild {
   readonly name: string
   readonly flags: readonly string[]
 }
@@ -75,14 +75,14 @@ interface Variant {
 const memory = ["--importMemory", "--initialMemory", "32", "--maximumMemory", "65536"]
 const shared = ["--sharedMemory"]
 const relaxed = ["--enable", "relaxed-simd"]
-const variants: readonly Variant[] = [
+const variants: readonly KernelBuild[] = [
   { name: "simd", flags: [] },
   { name: "simd-shared", flags: shared },
   { name: "relaxed", flags: relaxed },
   { name: "relaxed-shared", flags: [...shared, ...relaxed] },
 ]
 
-async function compile({ name, flags }: Variant, kernels: readonly string[]): Promise<void> {
+async function compile({ name, flags }: KernelBuild, kernels: readonly string[]): Promise<void> {
   const target = join(work, `${name}.wasm`)
   const options = [
     "-O3",

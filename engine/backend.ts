@@ -15,7 +15,7 @@ export interface Buffer {
 
 /** A plan made ready to run. `run` does no shape work and no allocation. */
 export interface Prepared {
-  /** Runs all steps: at once, or until the promise is settled. */
+  /** Runs all steps: at once, or, where it returns a promise, until that resolves. */
   run(): void | Promise<void>
   /** Frees its memory. */
   close(): void

@@ -9,12 +9,12 @@ import type { ModelOptions } from "./options.ts"
 import { type WeightDType, weightBytes, weightDTypes } from "./weights/layout.ts"
 
 /** Options with defaults. */
-export interface Checked extends CacheOptions {
+export interface ModelSettings extends CacheOptions {
   readonly backend: Backend
   readonly dtype: WeightDType
 }
 
-export function checkModelOptions(config: DecoderConfig, options: ModelOptions): Checked {
+export function checkModelOptions(config: DecoderConfig, options: ModelOptions): ModelSettings {
   const { backend, dtype = "f32", capacity = config.maxContext } = options
   if (typeof backend?.prepare !== "function") {
     throw new TypeError('a model needs a backend: { backend: await open("wasm") }')

@@ -11,7 +11,6 @@ export {
   scaledConfig,
 } from "./architectures/openelm/config.ts"
 export { type ModelName, modelNames, type SizeName } from "./architectures/openelm/sizes.ts"
-export type { LayerWeights, Weights } from "./architectures/openelm.ts"
 export type { Checkpoint, StoredTensor } from "./checkpoints/checkpoint.ts"
 export { openCheckpoint } from "./checkpoints/formats.ts"
 export { fileDTypes } from "./checkpoints/header.ts"

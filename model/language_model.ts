@@ -5,7 +5,7 @@ import type { DecoderConfig } from "./architecture.ts"
 import { configOf } from "./architectures/openelm/config.ts"
 import type { SizeName } from "./architectures/openelm/sizes.ts"
 import { savedDType, saveModel } from "./checkpoints/saving.ts"
-import { type Checked, checkModelOptions, dtypeFor, explained } from "./checks.ts"
+import { checkModelOptions, dtypeFor, explained, type ModelSettings } from "./checks.ts"
 import { checkConfig, parameterCount } from "./config.ts"
 import { type FileSource, pathToWrite } from "./files/source.ts"
 import type { Decoder } from "./forward.ts"
@@ -33,7 +33,7 @@ import { type LoadedWeights, loadWeights, randomWeights } from "./weights/weight
 let internalsOf: (model: LanguageModel) => Internals
 let create: (
   config: DecoderConfig,
-  options: Checked,
+  options: ModelSettings,
   recorderOf: RecorderOf,
   loaded: LoadedWeights,
   tokenizer: Tokenizer | undefined,
@@ -65,7 +65,7 @@ export class LanguageModel {
 
   private constructor(
     config: DecoderConfig,
-    options: Checked,
+    options: ModelSettings,
     recorderOf: RecorderOf,
     loaded: LoadedWeights,
     tokenizer: Tokenizer | undefined,
@@ -236,7 +236,7 @@ async function build(
   config: DecoderConfig,
   options: ModelOptions,
   tokenizer: Tokenizer | undefined,
-  load: (checked: Checked) => Promise<LoadedWeights>,
+  load: (checked: ModelSettings) => Promise<LoadedWeights>,
 ): Promise<LanguageModel> {
   const checked = checkModelOptions(config, options)
   const { backend } = checked

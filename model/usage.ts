@@ -1,7 +1,7 @@
 // Who uses memory now: readers side by side, a writer alone, in the order in which they came. It is
 // freed when the last of those who came before the end has gone.
 
-interface Waiting {
+interface Waiter {
   readonly writes: boolean
   begin(): void
 }
@@ -10,7 +10,7 @@ export class Usage {
   readonly #refusal: string
   /** What this one's memory depends on: who uses the one uses the other. */
   readonly #parent: Usage | undefined
-  readonly #waiting: Waiting[] = []
+  readonly #waiting: Waiter[] = []
   #readers = 0
   #isWritten = false
   /** Calls made that have not ended, also those that wait, and those of children. */

@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url"
 import t from "tap"
 import { normKinds } from "../bench/measure/norm_kinds.ts"
 import { predict } from "../bench/measure/roofline.ts"
-import type { Row } from "../bench/measure/throughput.ts"
+import type { ThroughputRow } from "../bench/measure/throughput.ts"
 import { variantsOf } from "../bench/measure/variants.ts"
 import type { Command } from "../cli/line/command.ts"
 import { commands } from "../cli/program.ts"
@@ -17,7 +17,7 @@ import { headline, throughputLines } from "../cli/terminal/throughput.ts"
 const spread = { median: 1050.4, min: 987.6, max: 1103 }
 const times = { median: 0.1842, min: 0.18, max: 12.3 }
 
-const row = (model: string): Row => ({
+const row = (model: string): ThroughputRow => ({
   ...{ model, backend: "wasm", dtype: "bf16", cache: "f16", threads: 16, parameters: 271527168 },
   ...{ promptTokens: 35, generatedTokens: 64, promptTokensPerSecond: 1050 },
   ...{ generationTokensPerSecond: 62.35, totalTokensPerSecond: 90.1, promptSpread: spread },

@@ -32,10 +32,10 @@ export {
   type SgdOptions,
   type UpdateOf,
 } from "./optimizers/index.ts"
+export type { Settings } from "./run/fields.ts"
 export type { EvaluationMetrics, Metrics, SampleMetrics, StepMetrics } from "./run/metrics.ts"
 export type { RunInfo, RunMemory, RunOptions, RunResult } from "./run/run.ts"
 export { learningRate, type Schedule } from "./run/schedule.ts"
-export type { Settings } from "./run/settings.ts"
 export { train } from "./run/trainer.ts"
 export {
   createTrainStep,

@@ -14,7 +14,7 @@ export const inFile: Spelling = (text) =>
 export const codeName = (name: string): string =>
   name.replace(/([a-z])_([a-z])/g, (_, a: string, b: string) => a + b.toUpperCase())
 
-type Fields = Readonly<Record<string, unknown>>
+export type Fields = Readonly<Record<string, unknown>>
 type Naming = (field: string, beside: Fields) => string
 
 /** What files written before have by another spelling. */

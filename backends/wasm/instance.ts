@@ -2,7 +2,7 @@
 // a model is larger than the 4 GiB that a 32-bit memory can hold.
 import { type Heap, reserve } from "./memory.ts"
 import type { LoadedKernels } from "./module.ts"
-import { type Exports, type Pool, startPool } from "./pool.ts"
+import { type Exports, startPool, type ThreadPool } from "./pool.ts"
 import { availableThreads, mayWait } from "./system.ts"
 import { scratchBytes } from "./thread.ts"
 
@@ -10,7 +10,7 @@ export class Instance {
   readonly heap: Heap
   readonly #threads: number
   readonly #exports: Exports
-  #pool: Pool | undefined
+  #pool: ThreadPool | undefined
   #failure: Error | undefined
   /** Whether the caller is one of the threads; where it may not wait, a worker leads them. */
   readonly takesPart: boolean
@@ -65,7 +65,7 @@ export class Instance {
    *  caller does not take part. */
   run(steps: number, count: number): void | Promise<void> {
     if (!this.takesPart) {
-      return (this.#pool as Pool).lead(steps, count).then((failed) => this.#checkRun(failed))
+      return (this.#pool as ThreadPool).lead(steps, count).then((failed) => this.#checkRun(failed))
     }
     let failed: number
     try {

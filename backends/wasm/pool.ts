@@ -13,7 +13,7 @@ export interface WorkerStart {
   readonly scratch: number
 }
 
-export interface Pool {
+export interface ThreadPool {
   /** 1 + the number of a thread that no longer exists; 0 where none is missing, or nobody knows.
    *  Unlike events, this can be asked while the caller waits in a plan. */
   missing(): number
@@ -57,7 +57,7 @@ type Fail = (error: Error) => void
 
 /** Starts a thread for each of `starts`, as many at a time as there are cores, and returns when all are
  *  ready to run. A leader's results come in the order of its jobs. */
-export async function startPool(starts: readonly WorkerStart[], fail: Fail): Promise<Pool> {
+export async function startPool(starts: readonly WorkerStart[], fail: Fail): Promise<ThreadPool> {
   const jobs: { resolve(failed: number): void; reject: Fail }[] = []
   const failed: Fail = (error) => {
     fail(error)

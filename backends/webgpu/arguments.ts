@@ -2,10 +2,10 @@
 import { isOwn, isWord, type Op, type Place, type Step } from "../../engine/index.ts"
 import { roundUp } from "./buffer.ts"
 import type { Taken } from "./choose.ts"
-import { type Argument, elementOf, fieldsOf, type Shape, slotsOf } from "./prelude.ts"
+import { type Argument, type BindingShape, elementOf, fieldsOf, slotsOf } from "./prelude.ts"
 
 /** Part of a buffer, from a multiple of the binding alignment on. */
-export interface Range {
+export interface BufferRange {
   readonly buffer: GPUBuffer
   readonly offset: number
   readonly bytes: number
@@ -16,20 +16,20 @@ export interface Bound {
   readonly place: Place
   readonly type: string
   readonly written: boolean
-  range: Range
+  range: BufferRange
 }
 
 /** The arguments of a step: inputs, then outputs with memory of their own. */
 export function boundOf(
   { op, inputs, outputs }: Step,
   kernel: Taken,
-  rangeOf: (place: Place) => Range,
+  rangeOf: (place: Place) => BufferRange,
 ): Bound[] {
   const slots = slotsOf(op, kernel)
   const places = [...inputs, ...outputs.filter((_, i) => isOwn(op, op.outputs[i] as string))]
   const taken = Object.values(op.alias)
   return places.map((place, i) => {
-    const slot = slots[i] as Shape
+    const slot = slots[i] as BindingShape
     const { name } = slot
     const written = i >= inputs.length || taken.includes(name)
     const type = elementOf(place.tensor.dtype, slot)
@@ -37,7 +37,7 @@ export function boundOf(
   })
 }
 
-const overlap = (a: Range, b: Range): boolean =>
+const overlap = (a: BufferRange, b: BufferRange): boolean =>
   a.buffer === b.buffer && a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes
 
 /** Inputs that overlap what the step writes, or each other in a buffer that it writes, without being
@@ -91,7 +91,10 @@ export function parametersOf(op: Op, params: Step["call"]["params"], groups: num
 }
 
 /** The parts of a range that its windows have. */
-export function windowsOf({ buffer, offset, bytes }: Range, { windows }: Argument): Range[] {
+export function windowsOf(
+  { buffer, offset, bytes }: BufferRange,
+  { windows }: Argument,
+): BufferRange[] {
   if (!windows) return [{ buffer, offset, bytes }]
   return Array.from({ length: windows.count }, (_, i) => {
     const start = i * windows.bytes

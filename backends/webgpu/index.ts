@@ -40,7 +40,7 @@ export async function openWebgpu(options: WebgpuOptions = {}): Promise<WebgpuBac
 }
 
 /** A plan, made ready for the device there is. */
-interface Ready {
+interface PreparedPlan {
   readonly plan: Plan
   readonly binding: Binding
   replay: Replay
@@ -60,7 +60,7 @@ export class WebgpuBackend implements Backend, AsyncDisposable {
   reopen: () => Promise<OpenDevice>
   readonly #kernels: ReadonlySet<string>
   readonly #live = new Set<WebgpuBuffer>()
-  readonly #ready = new Set<Ready>()
+  readonly #prepared = new Set<PreparedPlan>()
   #open: OpenDevice
   #pipelines: Pipelines
   #queue: SubmissionQueue
@@ -105,7 +105,7 @@ export class WebgpuBackend implements Backend, AsyncDisposable {
 
   /** Buffers given out and plans prepared that are not yet freed or closed. */
   get liveCount(): number {
-    return this.#live.size + this.#ready.size
+    return this.#live.size + this.#prepared.size
   }
 
   has(kernel: string): boolean {
@@ -146,13 +146,13 @@ export class WebgpuBackend implements Backend, AsyncDisposable {
 
   prepare(plan: Plan): Prepared {
     const binding = this.#bindingOf(plan)
-    const ready: Ready = { plan, binding, replay: this.#replayOf(plan) }
+    const prepared: PreparedPlan = { plan, binding, replay: this.#replayOf(plan) }
     binding.hold()
-    this.#ready.add(ready)
+    this.#prepared.add(prepared)
     const run = (): void | Promise<void> => {
       this.#check()
       binding.check()
-      const { replay } = ready
+      const { replay } = prepared
       if (!replay.compiled) return replay.ready.then(run, refused)
       this.#queue.pass((pass) => replay.encode(pass), replay.dispatches.length)
     }
@@ -164,9 +164,9 @@ export class WebgpuBackend implements Backend, AsyncDisposable {
       run,
       close: () => {
         binding.close()
-        if (!this.#ready.delete(ready)) return
+        if (!this.#prepared.delete(prepared)) return
         this.#queue.flush()
-        ready.replay.close()
+        prepared.replay.close()
       },
     }
   }
@@ -201,8 +201,8 @@ export class WebgpuBackend implements Backend, AsyncDisposable {
     if (this.#closed) return
     this.#closed = true
     this.#queue.close()
-    for (const { replay } of this.#ready) replay.close()
-    this.#ready.clear()
+    for (const { replay } of this.#prepared) replay.close()
+    this.#prepared.clear()
     for (const buffer of this.#live) buffer.free()
     this.device.destroy()
   }
@@ -222,15 +222,15 @@ export class WebgpuBackend implements Backend, AsyncDisposable {
     })
     if (this.#closed) opened.device.destroy()
     this.#checkOpen()
-    for (const { replay } of this.#ready) replay.close()
+    for (const { replay } of this.#prepared) replay.close()
     this.#queue.close()
     this.#open = opened
     this.#pipelines = this.#pipelinesOf(opened)
     this.#queue = new SubmissionQueue(opened.device, this.counts)
     for (const buffer of this.#live) buffer.renew(opened.device)
     this.#failure = undefined
-    for (const ready of this.#ready) {
-      if (!ready.binding.ended) ready.replay = this.#replayOf(ready.plan)
+    for (const each of this.#prepared) {
+      if (!each.binding.ended) each.replay = this.#replayOf(each.plan)
     }
     this.#watch(opened.device)
     return ++this.#lost

@@ -9,7 +9,7 @@ import { throughFunctions } from "./windows.ts"
 export interface Pipeline {
   readonly entry: string
   readonly layout: GPUBindGroupLayout
-  /** Set when `ready` has resolved or rejected. */
+  /** Set when `ready` has resolved. */
   pipeline: GPUComputePipeline | undefined
   readonly ready: Promise<void>
 }

@@ -16,7 +16,7 @@ export interface Argument {
   readonly windows?: { readonly count: number; readonly bytes: number }
 }
 
-export interface Shape {
+export interface BindingShape {
   readonly name: string
   /** Four elements are bound as one: panels, whose last axis is a multiple of 16. */
   readonly vectors: boolean
@@ -35,7 +35,7 @@ const isWhole = ({ symbols, value }: Dim): boolean =>
   })
 
 /** The tensors that an op's kernel binds: inputs, then outputs with memory of their own. */
-export function slotsOf(op: Op, { scalars, fours, wide }: Taken = {}): Shape[] {
+export function slotsOf(op: Op, { scalars, fours, wide }: Taken = {}): BindingShape[] {
   const outputs = op.outputs.filter((name) => isOwn(op, name))
   const slots = [...(op.signature ?? []), ...(op.results ?? [])]
   return [...op.inputs, ...outputs].map((name) => {
@@ -69,7 +69,7 @@ export function preludeOf(op: Op, args: readonly Argument[], kernel: Chosen): st
   )
   let binding = 0
   const lines = args.flatMap((arg, i) => {
-    const slot = slots[i] as Shape
+    const slot = slots[i] as BindingShape
     const text = arg.same === undefined ? declare(arg, slot, binding) : []
     if (arg.same === undefined) binding += arg.windows?.count ?? 1
     const used = access(arg, slot).filter(([name]) => new RegExp(`\\b${name}\\b`).test(code))
@@ -89,7 +89,7 @@ export function preludeOf(op: Op, args: readonly Argument[], kernel: Chosen): st
 }
 
 /** The type that a tensor's elements, or several of them, are bound as. */
-export function elementOf(dtype: DType, { vectors, wide }: Omit<Shape, "name">): string {
+export function elementOf(dtype: DType, { vectors, wide }: Omit<BindingShape, "name">): string {
   if (dtype === "f32") return vectors || wide ? "vec4f" : "f32"
   if (dtype === "i32") return vectors || wide ? "vec4i" : "i32"
   if (wide) return "vec4u"
@@ -100,7 +100,7 @@ export function elementOf(dtype: DType, { vectors, wide }: Omit<Shape, "name">):
 const elementBytes: Readonly<Record<string, number>> = { vec4f: 16, vec4i: 16, vec4u: 16, vec2u: 8 }
 
 /** The array of an argument; with several windows also what reads and writes across them. */
-function declare(arg: Argument, shape: Shape, binding: number): string[] {
+function declare(arg: Argument, shape: BindingShape, binding: number): string[] {
   const { name, dtype, writable, windows } = arg
   const mode = writable ? "read_write" : "read"
   const type = elementOf(dtype, shape)
@@ -131,7 +131,7 @@ type At = (index: string) => string
 type Set = (index: string, value: string) => string
 
 /** Reading and writing numbers of any dtype as f32, by name: one at a time, or vectors by fours. */
-function access(arg: Argument, shape: Shape): [name: string, text: string][] {
+function access(arg: Argument, shape: BindingShape): [name: string, text: string][] {
   const { name, dtype, same = name, windows } = arg
   const { vectors, wide } = shape
   const number = vectors ? "vec4f" : "f32"

@@ -11,10 +11,10 @@ import {
 import {
   argumentsOf,
   type Bound,
+  type BufferRange,
   boundOf,
   clashesOf,
   parametersOf,
-  type Range,
   windowsOf,
 } from "./arguments.ts"
 import { roundUp, usage, type WebgpuBuffer } from "./buffer.ts"
@@ -31,7 +31,7 @@ export interface Dispatch {
   /** The step of the plan that it belongs to. */
   readonly step: number
   readonly pipeline: Pipeline
-  readonly ranges: readonly Range[]
+  readonly ranges: readonly BufferRange[]
   readonly parameters: ArrayBuffer
   readonly groups: number
   group: GPUBindGroup | null
@@ -44,7 +44,7 @@ export class Replay {
   readonly #counts: Counts
   /** In the order of a run. */
   readonly dispatches: Dispatch[] = []
-  readonly #constants = new Map<Storage, Range>()
+  readonly #constants = new Map<Storage, BufferRange>()
   readonly #arena: GPUBuffer
   /** Most bytes of one binding. */
   readonly #most: number
@@ -175,7 +175,7 @@ export class Replay {
     )
   }
 
-  readonly #rangeOf = ({ tensor, storage, offset }: Place): Range => {
+  readonly #rangeOf = ({ tensor, storage, offset }: Place): BufferRange => {
     const bytes = Math.max(4, roundUp(tensor.bytes, 4))
     if (storage.buffer) return { buffer: (storage.buffer as WebgpuBuffer).gpu, offset, bytes }
     const known = this.#constants.get(storage)
@@ -202,9 +202,9 @@ export class Replay {
   }
 
   /** A dispatch that copies bytes from the start of one range to that of another. */
-  #copy(step: number, from: Range, to: Range, bytes: number): Dispatch {
+  #copy(step: number, from: BufferRange, to: BufferRange, bytes: number): Dispatch {
     const [fromByte, toByte] = [from.offset % bindingAlignment, to.offset % bindingAlignment]
-    const align = (range: Range, rest: number): Range => ({
+    const align = (range: BufferRange, rest: number): BufferRange => ({
       buffer: range.buffer,
       offset: range.offset - rest,
       bytes: roundUp(rest + bytes, 4),

@@ -32,7 +32,7 @@ export interface NormRowsResult {
   readonly ratio: Spread
 }
 
-interface Variant {
+interface NormPlan {
   readonly prepared: Prepared
   runs: number
 }
@@ -56,11 +56,11 @@ async function compare(backend: Backend, rows: number, repeats: number): Promise
   backend.write(bufferOf(n), new Float32Array(width).fill(1))
   const start = Float32Array.from({ length: x.size }, (_, i) => Math.sin(i))
   backend.write(bufferOf(x), start)
-  const variants = [normalizers.naive, normalizers.fused].map((normalize): Variant => {
+  const variants = [normalizers.naive, normalizers.fused].map((normalize): NormPlan => {
     let result = x
     for (let i = 0; i < inPlan; i++) result = normalize(result, { kind: "rms", eps, weight: n })
     return { prepared: backend.prepare(plan([[y, result]], backend)), runs: 1 }
-  }) as [Variant, Variant]
+  }) as [NormPlan, NormPlan]
   try {
     for (const variant of variants) await warm(backend, variant, y)
     const pairs: [naive: number, fused: number][] = []
@@ -79,7 +79,7 @@ async function compare(backend: Backend, rows: number, repeats: number): Promise
 }
 
 /** Runs until the number of runs takes long enough to be measured. */
-async function warm(backend: Backend, variant: Variant, y: Tensor): Promise<void> {
+async function warm(backend: Backend, variant: NormPlan, y: Tensor): Promise<void> {
   await seconds(backend, variant, y)
   for (;;) {
     const ms = 1e3 * variant.runs * (await seconds(backend, variant, y))
@@ -89,7 +89,7 @@ async function warm(backend: Backend, variant: Variant, y: Tensor): Promise<void
 }
 
 /** Seconds of one run of the plan, of several queued, up to the result's arrival. */
-async function seconds(backend: Backend, { prepared, runs }: Variant, y: Tensor): Promise<number> {
+async function seconds(backend: Backend, { prepared, runs }: NormPlan, y: Tensor): Promise<number> {
   const start = performance.now()
   for (let i = 0; i < runs; i++) {
     const running = prepared.run()

@@ -29,7 +29,7 @@ interface ThroughputOptions extends Lengths {
   readonly seed: number
 }
 
-export interface Row {
+export interface ThroughputRow {
   readonly model: string
   readonly backend: string
   readonly dtype: string
@@ -121,9 +121,9 @@ export async function benchThroughput(
   names: readonly string[],
   options: ThroughputOptions,
   report: Report,
-): Promise<{ readonly ceilings: Ceilings; readonly rows: readonly Row[] }> {
+): Promise<{ readonly ceilings: Ceilings; readonly rows: readonly ThroughputRow[] }> {
   const meter = await CeilingMeter.open(backend)
-  const rows: Row[] = []
+  const rows: ThroughputRow[] = []
   try {
     for (const name of names) {
       const first = rows.length === 0
@@ -141,7 +141,7 @@ async function measure(
   backend: OpenBackend & Described,
   options: ThroughputOptions,
   setting: Setting,
-): Promise<Row> {
+): Promise<ThroughputRow> {
   const { report } = setting
   const { threads = 1 } = backend
   resetPeakMemory()
@@ -172,16 +172,16 @@ async function measure(
 }
 
 /** One timing, and the ceilings of the moment: the mean of just before and just after. */
-interface Sample extends Timing, Ceilings {}
+interface TimedRun extends Timing, Ceilings {}
 
 async function repeat(
   model: OpenELM,
   prompt: readonly number[],
   options: ThroughputOptions,
   { meter, report }: Setting,
-): Promise<Sample[]> {
+): Promise<TimedRun[]> {
   const ceilings = meter.over(matricesOf(model))
-  const samples: Sample[] = []
+  const samples: TimedRun[] = []
   let before = await ceilings.measure()
   for (let i = 0; i < options.repeat; i++) {
     report(`${model.config.name} ${model.dtype}`, i / options.repeat)
@@ -233,12 +233,12 @@ export async function time(
   return { promptMs, totalMs: performance.now() - start }
 }
 
-function summarize(model: OpenELM, options: ThroughputOptions, samples: readonly Sample[]) {
+function summarize(model: OpenELM, options: ThroughputOptions, samples: readonly TimedRun[]) {
   const { prompt, generate } = options
-  const spread = (of: (sample: Sample) => number): Spread => spreadOf(samples.map(of))
+  const spread = (of: (sample: TimedRun) => number): Spread => spreadOf(samples.map(of))
   // The prompt's time includes choosing the first token; the others are the generation.
-  const promptRate = (s: Sample): number => (1000 * prompt) / s.promptMs
-  const generationRate = (s: Sample): number => (1000 * (generate - 1)) / (s.totalMs - s.promptMs)
+  const promptRate = (s: TimedRun): number => (1000 * prompt) / s.promptMs
+  const generationRate = (s: TimedRun): number => (1000 * (generate - 1)) / (s.totalMs - s.promptMs)
   const promptSpread = spread(promptRate)
   const generationSpread = spread(generationRate)
   const totalSpread = spread((s) => (1000 * (prompt + generate)) / s.totalMs)

@@ -8,7 +8,7 @@ import { peakMemoryBytes, resetPeakMemory } from "./machine.ts"
 import type { Report } from "./report.ts"
 import { type Spread, spreadOf } from "./statistics.ts"
 
-interface TrainOptions {
+interface TrainBenchOptions {
   readonly only?: readonly TrainCase[]
   readonly repeat: number
   readonly dtype: "f32" | "bf16"
@@ -59,7 +59,7 @@ export const trainCases: readonly TrainCase[] = [
 
 export async function benchTrain(
   backend: Backend,
-  options: TrainOptions,
+  options: TrainBenchOptions,
   report: Report,
 ): Promise<TrainRow[]> {
   const meter = await CeilingMeter.open(backend)
@@ -74,7 +74,7 @@ async function measureTraining(
   { config, B, T }: TrainCase,
   backend: Backend,
   meter: CeilingMeter,
-  { repeat, dtype, checkpointActivations = false }: TrainOptions,
+  { repeat, dtype, checkpointActivations = false }: TrainBenchOptions,
   report: Report,
 ): Promise<TrainRow> {
   resetPeakMemory()

@@ -92,7 +92,7 @@ function helpOf(flags: Flags, usage: string | undefined): HelpConfiguration {
   }
 }
 
-interface Group {
+interface CommandGroup {
   readonly name: string
   readonly description: string
   /** Runs where no other of the group is named. */
@@ -101,7 +101,7 @@ interface Group {
 }
 
 /** Commands behind one word: `elm tokenizer train`, `elm tokenizer encode`. */
-export function group({ name, description, byDefault, commands }: Group): Command {
+export function group({ name, description, byDefault, commands }: CommandGroup): Command {
   const addTo = (parent: Commander): Commander => {
     const made = parent.command(name).description(description)
     if (byDefault) addDefault(made, byDefault, commands)

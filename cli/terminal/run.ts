@@ -2,11 +2,11 @@
 import { machine } from "../../bench/measure/machine.ts"
 import { bytesText, printable, threeDigits } from "../../model/index.ts"
 import { readRunState } from "../../train/run/checkpoint.ts"
+import type { Settings } from "../../train/run/fields.ts"
 import type { Log } from "../../train/run/log.ts"
 import type { Metrics } from "../../train/run/metrics.ts"
 import type { RunInfo, RunMemory } from "../../train/run/run.ts"
 import { learningRate } from "../../train/run/schedule.ts"
-import type { Settings } from "../../train/run/settings.ts"
 import { scheduleOf } from "../../train/run/trainer.ts"
 import { percent } from "./amounts.ts"
 import { bold, dim } from "./colour.ts"
@@ -72,7 +72,7 @@ function memoryLine(memory: RunMemory, { checkpointActivations: on }: Settings):
   )
 }
 
-interface Shown {
+interface RunDisplay {
   readonly report: ReturnType<typeof reporter>
   readonly log: Log
   /** The checkpoint that the run goes on from. */
@@ -81,7 +81,7 @@ interface Shown {
 }
 
 /** Prints what a run tells, a line for each line of metrics; at a terminal the progress stays below. */
-export function display(settings: Settings, { report, log, from, onProblem }: Shown) {
+export function display(settings: Settings, { report, log, from, onProblem }: RunDisplay) {
   const { steps } = settings
   let begun = { time: performance.now(), step: 0 }
   const left = (step: number): string => {

@@ -90,22 +90,22 @@ interface Cells {
 }
 
 /** What is drawn of a column. */
-type Head = Omit<Column<never>, "text">
+type Heading = Omit<Column<never>, "text">
 
 const cellText = (value: string | number | undefined): string =>
   printable(String(value ?? "")).replace(/[\t\n]/g, " ")
 
-interface Shown {
+interface ShownColumn {
   readonly at: number
   readonly width: number
 }
 
 /** Columns that fit, and how wide they are; undefined where too few do. */
 function chosen(
-  columns: readonly Head[],
+  columns: readonly Heading[],
   cells: readonly Cells[],
   room: number,
-): Shown[] | undefined {
+): ShownColumn[] | undefined {
   const ranks = [...new Set(columns.map(({ rank }) => rank))].sort((a, b) => b - a)
   for (const most of ranks) {
     const kept = columns.flatMap(({ name, rank }, at) =>
@@ -121,7 +121,7 @@ function chosen(
     const sum = kept.reduce((all, { width }) => all + width + borders, 1)
     let over = Number.isFinite(room) ? Math.max(0, sum - room) : 0
     const fitted = kept.map(({ at, width }) => {
-      const { least = width, name } = columns[at] as Head
+      const { least = width, name } = columns[at] as Heading
       const given = Math.min(over, Math.max(0, width - Math.max(least, widthOf(name))))
       over -= given
       return { at, width: width - given }
@@ -132,22 +132,22 @@ function chosen(
 }
 
 function drawn(
-  columns: readonly Head[],
+  columns: readonly Heading[],
   cells: readonly Cells[],
-  shown: readonly Shown[],
+  shown: readonly ShownColumn[],
 ): string[] {
   const out = new Table({
     shouldDisableColors: !inColour,
     // Not white, which some terminals have as their ground.
     colorMap: { dim: "\x1b[2m", white: "\x1b[39m" },
     columns: shown.map(({ at, width }) => {
-      const { name, left = false } = columns[at] as Head
+      const { name, left = false } = columns[at] as Heading
       return { name, alignment: left ? "left" : "right", minLen: width, maxLen: width }
     }),
   })
   for (const { texts, isDim } of cells) {
     const row = shown.map(({ at, width }) => [
-      (columns[at] as Head).name,
+      (columns[at] as Heading).name,
       folded(texts[at] as string, width).join(" "),
     ])
     out.addRow(Object.fromEntries(row), isDim ? { color: "dim" } : {})
@@ -156,7 +156,7 @@ function drawn(
 }
 
 /** Each row as its first value and, below it, the others by name. */
-function stacked(columns: readonly Head[], cells: readonly Cells[], room: number): string[] {
+function stacked(columns: readonly Heading[], cells: readonly Cells[], room: number): string[] {
   const names = columns.slice(1).map(({ name }) => name)
   const nameWidth = Math.max(...names.map(widthOf))
   const left = nameWidth + 2 * indent.length
@@ -182,7 +182,11 @@ const indented = (text: string, room: number, by: number): string[] =>
   folded(text, room - by).map((line) => `${" ".repeat(by)}${line}`)
 
 /** Which columns there was no room for. */
-function missing(columns: readonly Head[], shown: readonly Shown[] | undefined, width: number) {
+function missing(
+  columns: readonly Heading[],
+  shown: readonly ShownColumn[] | undefined,
+  width: number,
+) {
   const left = columns.filter((_, at) => shown && !shown.some((one) => one.at === at))
   if (left.length === 0) return []
   const names = left.map(({ name }) => name).join("; ")

@@ -1,7 +1,7 @@
 // The throughput of models for people: the machine, and the paper's table.
 import type { Ceilings } from "../../bench/measure/ceiling.ts"
 import type { Machine } from "../../bench/measure/machine.ts"
-import type { Row } from "../../bench/measure/throughput.ts"
+import type { ThroughputRow } from "../../bench/measure/throughput.ts"
 import { paper, type Throughput } from "../../bench/paper.ts"
 import { bytesText, printable, threeDigits } from "../../model/index.ts"
 import { percent, spreadText } from "./amounts.ts"
@@ -22,13 +22,13 @@ export function headline(m: BenchMachine, width = screenWidth()): string {
 interface ThroughputLine {
   readonly model: string
   readonly rates: Readonly<Record<keyof Throughput, string>>
-  readonly row?: Row
+  readonly row?: ThroughputRow
 }
 
 const column = (
   name: string,
   rank: number,
-  text: (row: Row) => string | number,
+  text: (row: ThroughputRow) => string | number,
 ): TableOf<ThroughputLine>["columns"][number] => ({
   name,
   rank,
@@ -54,10 +54,10 @@ export const throughputTable: TableOf<ThroughputLine> = {
 const sources = { cuda: "  paper, RTX 4090 bf16", mlx: "  paper, M2 Max f16" } as const
 
 /** Each row, and below it the paper's own numbers. */
-export const throughputLines = (rows: readonly Row[]): ThroughputLine[] =>
+export const throughputLines = (rows: readonly ThroughputRow[]): ThroughputLine[] =>
   rows.flatMap((row) => [measured(row), ...published(row.model)])
 
-const measured = (row: Row): ThroughputLine => ({
+const measured = (row: ThroughputRow): ThroughputLine => ({
   model: `${row.model} ${row.dtype}${row.cache === "f32" ? "" : `, cache ${row.cache}`}`,
   rates: {
     prompt: spreadText(row.promptSpread),

@@ -21,7 +21,7 @@ interface OlmoConfig extends DecoderConfig {
   readonly tokens: number
 }
 
-type LayerWeights = Readonly<{
+type Layer = Readonly<{
   qkv: Linear // (3D, D)
   out: Linear // (D, D)
   gateUp: Linear // (2F, D)
@@ -30,7 +30,7 @@ type LayerWeights = Readonly<{
 
 interface Weights {
   readonly embedding: Linear // (V, D)
-  readonly layers: readonly LayerWeights[]
+  readonly layers: readonly Layer[]
   readonly output: Linear // (V, D)
   readonly angles: Tensor // (positions, E)
 }
@@ -55,7 +55,7 @@ export const olmo: Architecture<OlmoConfig, Weights> = {
   embed: (c, w, tokens, r) => ({ x: r.embed(tokens, w.embedding, c.paddingIndex) }),
 
   block(c, w, i, x0, r) {
-    const layer = w.layers[i] as LayerWeights
+    const layer = w.layers[i] as Layer
     const { x: x1, y } = r.normLinear(x0, norm, layer.qkv) // (B·T, D), (B·T, (H + 2G)·E)
     const qkv = c.clip === undefined ? y : clamp(y, c.clip)
     const o = r.attend(qkv, {
@@ -74,7 +74,7 @@ export const olmo: Architecture<OlmoConfig, Weights> = {
   head: (_, w, x) => ({ x, norm, linear: w.output }), // (rows, V)
 
   assemble(c, parts) {
-    const layers = c.queryHeads.map((_, i): LayerWeights => {
+    const layers = c.queryHeads.map((_, i): Layer => {
       const linear = (name: string) => parts.linear(`layers.${i}.${name}.weight`)
       return {
         qkv: linear("self_attn.qkv_proj"),

@@ -9,7 +9,7 @@ import { configJson, type ModelConfig, parseConfig } from "./openelm/config.ts"
 import { inferredConfig } from "./openelm/inferred.ts"
 
 /** One block's weights; those of `proj1` have gate and value rows in turns. */
-export type LayerWeights = Readonly<{
+type Layer = Readonly<{
   attnNorm: Norm // (D)
   qkv: Linear // ((H + 2G)·E, D)
   qNorm: Norm // (E)
@@ -20,9 +20,9 @@ export type LayerWeights = Readonly<{
   proj2: Linear // (D, F)
 }>
 
-export interface Weights {
+interface Weights {
   readonly embedding: Linear // (V, D), input and output
-  readonly layers: readonly LayerWeights[]
+  readonly layers: readonly Layer[]
   readonly norm: Norm // (D)
   readonly angles: Tensor // (positions, E)
 }
@@ -52,16 +52,7 @@ export const openelm: Architecture<ModelConfig, Weights> = {
   embed: (c, w, tokens, r) => ({ x: r.embed(tokens, w.embedding, c.paddingIndex) }),
 
   block(c, w, i, x0, r) {
-    const {
-      attnNorm,
-      qkv: wQkv,
-      qNorm,
-      kNorm,
-      out,
-      ffnNorm,
-      proj1,
-      proj2,
-    } = w.layers[i] as LayerWeights
+    const { attnNorm, qkv: wQkv, qNorm, kNorm, out, ffnNorm, proj1, proj2 } = w.layers[i] as Layer
     const { x: x1, y: qkv } = r.normLinear(x0, attnNorm, wQkv) // (B·T, D), (B·T, (H + 2G)·E)
     const o = r.attend(qkv, {
       layer: i,
@@ -81,7 +72,7 @@ export const openelm: Architecture<ModelConfig, Weights> = {
 
   assemble(c, parts) {
     const norm = (name: string) => normOf(parts, `${name}.weight`, c.normEps)
-    const layers = c.queryHeads.map((_, i): LayerWeights => {
+    const layers = c.queryHeads.map((_, i): Layer => {
       const at = `layers.${i}`
       const linear = (name: string) => parts.linear(`${at}.${name}.weight`)
       return {

@@ -37,7 +37,7 @@ interface RemoteReading extends Waiting {
 }
 
 /** Bytes of one answer, and which file they are of. */
-interface Piece {
+interface FileBytes {
   readonly start: number
   readonly bytes: Uint8Array
   readonly size: number
@@ -107,7 +107,7 @@ export async function openRemote(
 type Without = "missing" | "whole"
 
 /** The first block, or all of a file that has to come at once; undefined for no file. */
-async function firstPiece(url: string, reading: RemoteReading): Promise<Piece | undefined> {
+async function firstPiece(url: string, reading: RemoteReading): Promise<FileBytes | undefined> {
   const piece = await requested(url, reading, { start: 0, end: blockBytes })
   if (piece === "missing") return undefined
   if (piece !== "whole") {
@@ -127,7 +127,7 @@ async function firstPiece(url: string, reading: RemoteReading): Promise<Piece | 
 /** A part of a file of which some has come already, in as many answers as it takes. */
 async function blockOf(
   url: string,
-  first: Piece,
+  first: FileBytes,
   start: number,
   length: number,
   reading: RemoteReading,
@@ -150,15 +150,19 @@ async function blockOf(
   throw new Error(`Cannot read ${url}: ${length} bytes come in more than ${mostAnswers} parts`)
 }
 
-interface Range {
+interface ByteRange {
   readonly start: number
   readonly end: number
   /** The piece that came first, of whose version this one must be. */
-  readonly first?: Piece
+  readonly first?: FileBytes
 }
 
 /** Asks for a range, or without one for the whole file. */
-function requested(url: string, reading: RemoteReading, range?: Range): Promise<Piece | Without> {
+function requested(
+  url: string,
+  reading: RemoteReading,
+  range?: ByteRange,
+): Promise<FileBytes | Without> {
   const { start = 0, first } = range ?? {}
   // Other sites would have to allow this header; what they answer is compared all the same.
   const condition = first && !isElsewhere(url) ? rangeCondition(first.version) : {}
@@ -185,7 +189,7 @@ function requested(url: string, reading: RemoteReading, range?: Range): Promise<
   })
 }
 
-type Answer = Outcome<Piece | Without>
+type Answer = Outcome<FileBytes | Without>
 
 /** What an answer without a file says. */
 async function nothingOf(url: string, response: Response, start: number): Promise<Answer> {
@@ -203,7 +207,7 @@ async function partOf(
   url: string,
   response: Response,
   patience: Patience,
-  range: Range | undefined,
+  range: ByteRange | undefined,
   version: Version,
 ): Promise<Answer> {
   const said = response.headers.get("content-range")

@@ -40,14 +40,14 @@ export function checkedLength(
 }
 
 /** A part of a text: an added token, or what lies between them, with id -1. */
-export interface Part {
+export interface TextPart {
   readonly id: number
   readonly start: number
   readonly end: number
 }
 
 /** Cuts a text into parts, none of them empty; control tokens only count where `special` says. */
-export type Splitter = (text: string, special: boolean) => readonly Part[]
+export type Splitter = (text: string, special: boolean) => readonly TextPart[]
 
 /** Looks for tokens by their texts; for none, undefined. */
 export function splitterOf(
@@ -58,7 +58,7 @@ export function splitterOf(
   let matcher: Matcher | undefined
   return (text, special) => {
     matcher ??= matcherOf(tokens.map(textOf))
-    const parts: Part[] = []
+    const parts: TextPart[] = []
     let done = 0
     for (const match of matcher(text)) {
       const token = tokens[match.index] as AddedToken

@@ -1,6 +1,6 @@
 // Text to ids by a vocabulary: prepares the text, cuts it where no merge crosses, merges each part,
 // and remembers the ids of short parts.
-import { type AddedToken, type Part, type Splitter, splitterOf } from "./added.ts"
+import { type AddedToken, type Splitter, splitterOf, type TextPart } from "./added.ts"
 import { type Matcher, matcherOf } from "./matcher.ts"
 import { mergerOf } from "./merge.ts"
 import { joinsOf, ownCopy } from "./split.ts"
@@ -57,7 +57,11 @@ function splittersOf({ added, settings }: Vocabulary) {
 }
 
 /** The parts that a splitter makes of a text; without one, all of it. */
-const partsOf = (text: string, special: boolean, split: Splitter | undefined): readonly Part[] => {
+const partsOf = (
+  text: string,
+  special: boolean,
+  split: Splitter | undefined,
+): readonly TextPart[] => {
   if (split) return split(text, special)
   return text === "" ? [] : [{ id: -1, start: 0, end: text.length }]
 }

@@ -10,8 +10,8 @@ import {
   maxPieces,
   type Piece,
   type PieceKind,
-  type Settings,
   space,
+  type TokenizerSettings,
   type Vocabulary,
 } from "./vocabulary.ts"
 
@@ -176,7 +176,7 @@ function mergesOf(given: unknown, ids: Vocab, source: string): Merges {
 
 // ---- Settings -----------------------------------------------------------------------------------
 
-function settingsOf(json: Json, model: Json, source: string): Settings {
+function settingsOf(json: Json, model: Json, source: string): TokenizerSettings {
   const { normalizer, pre_tokenizer: words, decoder } = json
   const byNormalizer = normalizerSettings(normalizer ?? null, source)
   if (!byNormalizer.escapes && (words ?? null) === null) {
@@ -212,7 +212,7 @@ const isStep = (step: unknown, type: string, fields: Json = {}): step is Json =>
 function normalizerSettings(
   normalizer: unknown,
   source: string,
-): Pick<Settings, "prefix" | "escapes"> {
+): Pick<TokenizerSettings, "prefix" | "escapes"> {
   let prefix = false
   let escapes = false
   for (const step of stepsOf(normalizer, "normalizers")) {
@@ -226,7 +226,7 @@ function normalizerSettings(
 function wordSettings(
   words: unknown,
   source: string,
-): Pick<Settings, "wordPrefix" | "splitSpaces"> {
+): Pick<TokenizerSettings, "wordPrefix" | "splitSpaces"> {
   if (words === null) return { wordPrefix: "never", splitSpaces: false }
   if (!isStep(words, "Metaspace", { replacement: space })) {
     throw unsupported(source, "pre_tokenizer", JSON.stringify(words), "none or Metaspace")

@@ -2,7 +2,7 @@
 // means what is left to sentencepiece.ts. Groups, which no model has, are refused.
 
 /** A field as it lies in a message: a number for a varint, bytes for the rest. */
-export interface Field {
+export interface MessageField {
   readonly number: number
   readonly value: number | Uint8Array
 }
@@ -10,7 +10,7 @@ export interface Field {
 const wire = { varint: 0, eight: 1, bytes: 2, four: 5 } as const
 
 /** The fields of a message in order. Throws SyntaxError naming `source` for malformed bytes. */
-export function* fields(message: Uint8Array, source: string): Generator<Field> {
+export function* fields(message: Uint8Array, source: string): Generator<MessageField> {
   const at = { position: 0 }
   while (at.position < message.length) {
     const tag = readVarint(message, at, source)

@@ -3,7 +3,7 @@
 import { show } from "../json.ts"
 import { checkedLength, usersPiece } from "./added.ts"
 import { spelledPairs } from "./pairs.ts"
-import { type Field, fields } from "./protobuf.ts"
+import { fields, type MessageField } from "./protobuf.ts"
 import {
   byteOf,
   bytePiece,
@@ -56,7 +56,7 @@ export const pieceKinds = {
 /** Longest piece in UTF-16 units, as SentencePiece limits it in bytes. */
 const maxPieceLength = 8000
 
-interface Scored extends Piece {
+interface ScoredPiece extends Piece {
   readonly score: number
 }
 
@@ -65,7 +65,7 @@ interface Scored extends Piece {
  * settings that are not supported (unigram models, text normalization).
  */
 export function parseSentencePiece(bytes: Uint8Array, source: string): Vocabulary {
-  const pieces: Scored[] = []
+  const pieces: ScoredPiece[] = []
   let trainer = message(undefined, source)
   let normalizer = message(undefined, source)
   for (const { number, value } of fields(bytes, source)) {
@@ -138,8 +138,8 @@ interface Message {
 }
 
 /** A message by field number, the last value of each; without a value, an empty one. */
-function message(value: Field["value"] | undefined, source: string): Message {
-  const values = new Map<number, Field["value"]>()
+function message(value: MessageField["value"] | undefined, source: string): Message {
+  const values = new Map<number, MessageField["value"]>()
   if (value !== undefined) {
     for (const field of fields(bytesOf(value, source), source)) {
       values.set(field.number, field.value)
@@ -160,7 +160,7 @@ function message(value: Field["value"] | undefined, source: string): Message {
   }
 }
 
-function bytesOf(value: Field["value"], source: string): Uint8Array {
+function bytesOf(value: MessageField["value"], source: string): Uint8Array {
   if (typeof value !== "number") return value
   throw new SyntaxError(`${source} is not a SentencePiece model: a number in place of a text`)
 }
@@ -184,7 +184,7 @@ function textOf(bytes: Uint8Array, source: string): string {
 
 // ---- Pieces -------------------------------------------------------------------------------------
 
-function parsePiece(value: Field["value"], id: number, source: string): Scored {
+function parsePiece(value: MessageField["value"], id: number, source: string): ScoredPiece {
   const fields = message(value, source)
   const text = fields.text(pieceFields.text, "")
   const number = fields.number(pieceFields.kind, pieceKinds.normal)
@@ -204,7 +204,7 @@ function parsePiece(value: Field["value"], id: number, source: string): Scored {
   return { text, score, kind }
 }
 
-function checkPieces(pieces: readonly Scored[], byteFallback: boolean, source: string): void {
+function checkPieces(pieces: readonly ScoredPiece[], byteFallback: boolean, source: string): void {
   const seen = new Map<string, number>()
   const bytes = new Set<number>()
   for (const [id, { text, kind }] of pieces.entries()) {
@@ -258,7 +258,7 @@ const unsupported = (source: string, what: string): RangeError =>
 // ---- Merges -------------------------------------------------------------------------------------
 
 /** Two symbols merge where their texts together are a piece; the piece's score is the rank. */
-function mergesOf(pieces: readonly Scored[]): Merges {
+function mergesOf(pieces: readonly ScoredPiece[]): Merges {
   const ids = new Map<string, number>()
   const scores = new Set<number>()
   for (const [id, { text, kind, score }] of pieces.entries()) {
@@ -269,7 +269,7 @@ function mergesOf(pieces: readonly Scored[]): Merges {
   const ranks = new Map([...scores].sort((a, b) => b - a).map((score, rank) => [score, rank]))
   const symbols = new Map(ids)
   const extra = addCharacters(symbols, pieces)
-  const rankOf = ({ score }: Scored): number => ranks.get(score) ?? 0
+  const rankOf = ({ score }: ScoredPiece): number => ranks.get(score) ?? 0
   const table = spelledPairs(symbols, ids, Int32Array.from(pieces, rankOf))
   const characters = new Map([...symbols].filter(([text]) => isCharacter(text)))
   return { characters, extra, table }

@@ -26,7 +26,7 @@ export interface Merges {
   readonly table: PairTable
 }
 
-export interface Settings {
+export interface TokenizerSettings {
   /** The normalizer puts a space before each part of the text around added tokens that are found in
    *  the text as it is. */
   readonly prefix: boolean
@@ -62,7 +62,7 @@ export interface Vocabulary {
   readonly added: readonly AddedToken[]
   /** Ids of the pieces that stand for bytes, where there is byte fallback. */
   readonly byteIds: readonly number[]
-  readonly settings: Settings
+  readonly settings: TokenizerSettings
   /** -1 where the vocabulary has none. */
   readonly unknownId: number
   readonly bosId: number
@@ -74,7 +74,7 @@ export interface Vocabulary {
 }
 
 /** What the normalizer makes of a part of the text, or of an added token. */
-export function normalized(text: string, { prefix, escapes }: Settings): string {
+export function normalized(text: string, { prefix, escapes }: TokenizerSettings): string {
   const whole = prefix && text !== "" ? `${space}${text}` : text
   return escapes ? whole.replaceAll(" ", space) : whole
 }

@@ -7,7 +7,7 @@ import { isBuffer, plainName } from "../checkpoints/names.ts"
 import { isQuantized, type QuantizedFormat } from "../checkpoints/quantized_format.ts"
 import { show } from "../json.ts"
 import { formOf, stored, type WeightDType } from "./layout.ts"
-import { rowsOf, type TensorSource } from "./rows.ts"
+import { rowsOf, type StoredRows, type TensorSource } from "./rows.ts"
 
 /** A weight that a model needs. */
 export interface Wanted extends Pick<WeightSpec, "name" | "shape" | "kind" | "from"> {
@@ -15,7 +15,7 @@ export interface Wanted extends Pick<WeightSpec, "name" | "shape" | "kind" | "fr
   readonly isOptional?: boolean
 }
 
-type Tensors = Pick<Checkpoint, "name" | "tensors" | "panels">
+type WeightTensors = Pick<Checkpoint, "name" | "tensors" | "panels">
 
 /**
  * The source of every weight by its name. Throws RangeError or TypeError for tensors that are missing,
@@ -23,7 +23,7 @@ type Tensors = Pick<Checkpoint, "name" | "tensors" | "panels">
  * of the first two.
  */
 export async function matched(
-  checkpoint: Tensors,
+  checkpoint: WeightTensors,
   wanted: readonly Wanted[],
   { copies, refused }: Strays,
   advice: string,
@@ -57,11 +57,10 @@ export async function matched(
 }
 
 /** Rows of a tensor by its plain name, of which each is read. */
-type Part = Required<Rows>
-type Piece = Omit<Part, "name"> & { readonly tensor: StoredTensor }
+type NamedRows = Required<Rows>
 
 /** What a weight is made of. Panels are kept as the engine has them: each weight is one tensor. */
-function partsOf({ name, shape, from }: Wanted, panels: QuantizedFormat | undefined): Part[] {
+function partsOf({ name, shape, from }: Wanted, panels: QuantizedFormat | undefined): NamedRows[] {
   const rows = shape[0] as number
   const parts = panels || !from ? [{ name }] : from
   return parts.map(({ name, start = 0, count = rows }: Rows) => ({
@@ -74,11 +73,11 @@ function partsOf({ name, shape, from }: Wanted, panels: QuantizedFormat | undefi
 /** Numbers, of one tensor or of several, or panels. */
 function sourceOf(
   { kind, shape }: Wanted,
-  pieces: readonly Piece[],
+  pieces: readonly StoredRows[],
   panels: QuantizedFormat | undefined,
 ): TensorSource {
   if (panels) {
-    const [{ tensor }] = pieces as [Piece]
+    const [{ tensor }] = pieces as [StoredRows]
     const kept = stored({ shape, ...formOf(kind) }, panels)
     checkTensor(tensor, kept.shape, [kept.dtype === "u8" ? panels : "f32"], false)
     return rowsOf([{ tensor, start: 0, count: kept.shape[0] as number }], kept.shape)
@@ -97,7 +96,7 @@ function sourceOf(
 
 /** All tensors by their plain name; copies are checked, and taken where there is nothing else. */
 async function byPlainName(
-  { name: at, tensors }: Tensors,
+  { name: at, tensors }: WeightTensors,
   copies: Strays["copies"] = new Map(),
 ): Promise<Map<string, StoredTensor>> {
   const found = new Map<string, StoredTensor>()

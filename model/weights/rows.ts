@@ -17,15 +17,15 @@ export interface TensorSource {
 }
 
 /** Some rows of a tensor. */
-interface Piece {
+export interface StoredRows {
   readonly tensor: StoredTensor
   readonly start: number
   readonly count: number
 }
 
 /** A weight of tensors that kernels can take. Where they differ in dtype, all are widened to f32. */
-export function rowsOf(pieces: readonly Piece[], shape: readonly number[]): TensorSource {
-  const [first] = pieces as [Piece]
+export function rowsOf(pieces: readonly StoredRows[], shape: readonly number[]): TensorSource {
+  const [first] = pieces as [StoredRows]
   const dtypes = new Set(pieces.map(({ tensor }) => dtypeOf(tensor)))
   const dtype = dtypes.size > 1 ? "f32" : dtypeOf(first.tensor)
   const [rows = 1, ...row] = shape

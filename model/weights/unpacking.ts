@@ -59,14 +59,14 @@ export function publishedTensors(
 }
 
 /** Rows of a weight. */
-interface Range {
+interface RowRange {
   readonly start: number
   readonly count: number
 }
 
 /** The published tensors that a weight is made of, and which of its rows each has, in order. */
-function publishedRows({ name, shape, from = [{ name }] }: Spec): Map<string, readonly Range[]> {
-  const parts = new Map<string, (Range & { readonly inFile: number })[]>()
+function publishedRows({ name, shape, from = [{ name }] }: Spec): Map<string, readonly RowRange[]> {
+  const parts = new Map<string, (RowRange & { readonly inFile: number })[]>()
   let start = 0
   for (const { name, start: inFile = 0, count = shape[0] as number } of from) {
     parts.set(name, [...(parts.get(name) ?? []), { start, count, inFile }])
@@ -82,7 +82,7 @@ async function* rowsOf(
   tensor: Tensor,
   backend: Backend,
   dtype: PlainDType,
-  ranges: readonly Range[] = [{ start: 0, count: shape[0] as number }],
+  ranges: readonly RowRange[] = [{ start: 0, count: shape[0] as number }],
   check?: () => Promise<void>,
 ): AsyncGenerator<Uint8Array> {
   const [N, K] = shape as [number, number]

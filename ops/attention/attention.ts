@@ -17,10 +17,12 @@ const range = (n: number): Tensor =>
 
 const f16 = { keysType: "f16", valuesType: "f16" } as const
 
-type Checked = Readonly<Record<"H" | "G" | "E" | "keysType", number> & { valuesType?: number }>
+export type AttentionSizes = Readonly<
+  Record<"H" | "G" | "E" | "keysType", number> & { valuesType?: number }
+>
 
 /** What is wrong with the sizes, if anything. */
-export const refusal = ({ H, G, E, keysType, valuesType }: Checked): string | undefined => {
+export const refusal = ({ H, G, E, keysType, valuesType }: AttentionSizes): string | undefined => {
   if (H % G) return `${H} query heads do not share ${G} key heads evenly`
   if (E > mostE) return `head size E ${E} is more than ${mostE}`
   return keysType === valuesType ? undefined : "keys and values are of two dtypes"

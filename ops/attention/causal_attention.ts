@@ -7,7 +7,7 @@ import { broadcast, permute, reshape } from "../plain/movement.ts"
 import { dot, max, sum } from "../plain/reduce.ts"
 import { sumParts } from "../shared/parts.ts"
 
-type Sizes = Record<"B" | "T" | "H" | "G" | "E" | "scale", number>
+type CausalSizes = Record<"B" | "T" | "H" | "G" | "E" | "scale", number>
 
 /** Queries of a work item of the forward kernel. */
 const blockQueries = 48
@@ -31,15 +31,15 @@ function hiddenOf(starts: Tensor): Tensor {
 }
 
 /** Rows of heads, those that share a key head together.  x (B·T, H·E) → (B·G, (H/G)·T, E) */
-const gather = (x: Tensor, { B, T, H, G, E }: Sizes): Tensor =>
+const gather = (x: Tensor, { B, T, H, G, E }: CausalSizes): Tensor =>
   reshape(permute(reshape(x, [B, T, H, E]), [0, 2, 1, 3]), [B * G, (H / G) * T, E])
 
 /** What gather undoes.  x (B·G, (H/G)·T, E) → (B·T, H·E) */
-const scatter = (x: Tensor, { B, T, H, E }: Sizes): Tensor =>
+const scatter = (x: Tensor, { B, T, H, E }: CausalSizes): Tensor =>
   reshape(permute(reshape(x, [B, H, T, E]), [0, 2, 1, 3]), [B * T, H * E])
 
 /** scale·q·kᵀ, far below zero where hidden.  → (B·G, (H/G)·T, T) */
-function scoresOf(q: Tensor, keys: Tensor, starts: Tensor, sizes: Sizes): Tensor {
+function scoresOf(q: Tensor, keys: Tensor, starts: Tensor, sizes: CausalSizes): Tensor {
   const { B, T, H, G, E, scale } = sizes
   const scores = dot(gather(q, sizes), reshape(keys, [B * G, T, E])) // (B·G, (H/G)·T, T)
   const hidden = reshape(broadcast(hiddenOf(starts), [B, H, T, T]), scores.shape)

@@ -59,10 +59,10 @@ function anglesAt(angles: Tensor, position: Tensor, B: number, T: number): Tenso
 const positionOf = (name: string, { S, T }: { S: number; T: number }) =>
   name === "position" ? (i: number) => Math.max(0, Math.min(3 + i, S - T)) : undefined
 
-type Checked = Readonly<Record<"E" | "T" | "S" | "keysType", number> & { valuesType?: number }>
+type RopeSizes = Readonly<Record<"E" | "T" | "S" | "keysType", number> & { valuesType?: number }>
 
 /** What is wrong with the sizes, if anything. */
-export const refusal = ({ E, T, S, keysType, valuesType }: Checked): string | undefined => {
+export const refusal = ({ E, T, S, keysType, valuesType }: RopeSizes): string | undefined => {
   if (E % 2) return `head size E ${E} is odd`
   if (keysType !== valuesType) return "keys and values are of two dtypes"
   return T > S ? `${T} positions do not fit a cache of ${S}` : undefined

@@ -6,7 +6,7 @@ import { add, affine, div, equal, exp, less, select, sub } from "../plain/elemen
 import { cast } from "../plain/indexing.ts"
 import { broadcast, permute, reshape, slice, spreadInto, stridesOf } from "../plain/movement.ts"
 import { dot, max, sum } from "../plain/reduce.ts"
-import { attention, refusal as attentionRefusal } from "./attention.ts"
+import { type AttentionSizes, attention, refusal as attentionRefusal } from "./attention.ts"
 import { foursSizes, qkNormRope, refusal as ropeRefusal } from "./rope.ts"
 
 /** Positions that lie together in a slice; slice r has every R-th run of them, the r-th first. */
@@ -52,9 +52,7 @@ function joined(tensors: readonly Tensor[]): Tensor {
     .reduce((a, b) => add(a, b))
 }
 
-type Checked = Readonly<Record<"H" | "G" | "E" | "keysType", number> & { valuesType?: number }>
-
-const refusal = ({ H, G, E, keysType, valuesType }: Checked): string | undefined => {
+const refusal = ({ H, G, E, keysType, valuesType }: AttentionSizes): string | undefined => {
   if (H % G) return `${H} query heads do not share ${G} key heads evenly`
   if (!isSliceable(E)) return `head size E ${E} is no multiple of 8 up to ${mostE}`
   return keysType === valuesType ? undefined : "keys and values are of two dtypes"

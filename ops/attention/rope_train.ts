@@ -7,7 +7,7 @@ import { partsOf, rowsPerPart, sumBlocks, total, wrongParts } from "../shared/pa
 
 import { foursGroups, foursSizes, headsOf, isByFours, rotate } from "./rope.ts"
 
-type Sizes = Record<"B" | "T" | "H" | "G" | "E" | "eps", number>
+type RopeTrainSizes = Record<"B" | "T" | "H" | "G" | "E" | "eps", number>
 
 /** The op in plain ops, with a weight of its own for every position of each sequence.
  *  qkv (B·T, (H+2G)·E), qNorms, kNorms (B, 1, T, E), angles (C, E) */
@@ -16,7 +16,7 @@ function normRope(
   qNorms: Tensor,
   kNorms: Tensor,
   angles: Tensor,
-  { B, T, H, G, E, eps }: Sizes,
+  { B, T, H, G, E, eps }: RopeTrainSizes,
 ) {
   const part = headsOf(reshape(qkv, [B, T, H + 2 * G, E]))
   const here = reshape(slice(angles, 0, 0, T), [1, 1, T, E])
@@ -27,7 +27,7 @@ function normRope(
 }
 
 /** A weight for every position.  w (E) → (B, 1, T, E) */
-const everywhere = (w: Tensor, { B, T, E }: Sizes): Tensor =>
+const everywhere = (w: Tensor, { B, T, E }: RopeTrainSizes): Tensor =>
   broadcast(reshape(w, [1, 1, 1, E]), [B, 1, T, E])
 
 const refusal = ({ E, T, C = T }: { E: number; T: number; C?: number }): string | undefined => {
@@ -35,7 +35,7 @@ const refusal = ({ E, T, C = T }: { E: number; T: number; C?: number }): string 
   return T > C ? `${T} positions, angles of ${C}` : undefined
 }
 
-const cost = ({ B, T, H, G, E }: Omit<Sizes, "eps">) => ({
+const cost = ({ B, T, H, G, E }: Omit<RopeTrainSizes, "eps">) => ({
   bytes: 8 * B * T * (H + 2 * G) * E,
   flops: 8 * B * T * (H + G) * E,
 })
@@ -47,9 +47,9 @@ const cases = [
   { B: 1, T: 19, H: 4, G: 4, E: 128, C: 19, eps: 1e-6 },
 ] as const
 
-type Inputs = Record<"qkv" | "qNorm" | "kNorm" | "angles", Tensor>
+type PlainInputs = Record<"qkv" | "qNorm" | "kNorm" | "angles", Tensor>
 
-function plainTrain({ qkv, qNorm, kNorm, angles }: Inputs, sizes: Sizes) {
+function plainTrain({ qkv, qNorm, kNorm, angles }: PlainInputs, sizes: RopeTrainSizes) {
   return normRope(qkv, everywhere(qNorm, sizes), everywhere(kNorm, sizes), angles, sizes)
 }
 

@@ -15,7 +15,7 @@ import { less, select } from "./elementwise.ts"
 const largestF16 = 65504
 
 /** What a check sees beside the params: the dtypes of all inputs. */
-type Params = Readonly<Record<"cacheType", number> & Partial<Record<"rowsType", number>>>
+type DTypes = Readonly<Record<"cacheType", number> & Partial<Record<"rowsType", number>>>
 
 /** x[n] = w[ids[n]]; an id outside 0 … V−1 gives a row of zeros.  w (V, D), ids (N) → x (N, D) */
 export const take = op({
@@ -72,7 +72,7 @@ export const writeRows = op({
   sig: "cache:f32|f16(B,G,S,E) rows:f32|f16(B,G,T,E) position:i32(B) -> y:f32|f16(B,G,S,E)",
   params: "B G S E T cacheType",
   alias: { y: "cache" },
-  check: ({ cacheType, rowsType }: Params) =>
+  check: ({ cacheType, rowsType }: DTypes) =>
     cacheType === rowsType ? undefined : "cache and rows are of two dtypes",
   compute({ cache, rows, position, y }, { B, G, S, E, T }) {
     if (y !== cache) y.set(cache.subarray(0, y.length))

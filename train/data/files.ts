@@ -17,7 +17,7 @@ export interface DataFile {
 }
 
 /** Every file of the sources, in their order. Throws where a name is wrong or a file is missing. */
-export async function filesOf(config: DataConfig, split: Split): Promise<DataFile[]> {
+export async function filesOf(config: DataConfig, split: FileSplit): Promise<DataFile[]> {
   const { resolve } = fromNode("node:path")
   const fs = fromNode("node:fs/promises")
   const mayMiss = config.onError === "skip"
@@ -42,7 +42,7 @@ export async function filesOf(config: DataConfig, split: Split): Promise<DataFil
 }
 
 /** Which sources: those to train on, or those held out. */
-export type Split = "train" | "validation"
+export type FileSplit = "train" | "validation"
 
 /** Files of a configuration at the most: the release's data has some 6,000. */
 const mostFiles = 1 << 17
@@ -143,7 +143,7 @@ export interface Sharing {
   /** rank · workers + worker, and how many of them there are. */
   readonly rank: number
   readonly world: number
-  readonly split: Split
+  readonly split: FileSplit
 }
 
 /** The files that one worker opens in an epoch, in order; documents may be shared out further. */

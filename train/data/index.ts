@@ -3,7 +3,7 @@
 import { checkObject } from "../../engine/index.ts"
 import type { Tokenizer } from "../../model/index.ts"
 import type { DataConfig, DataOptions } from "./config.ts"
-import type { Split } from "./files.ts"
+import type { FileSplit } from "./files.ts"
 import type { Interleaved, PipelineState } from "./pipeline.ts"
 import type { Sample } from "./samples.ts"
 
@@ -14,10 +14,10 @@ export {
   loadDataConfig,
   type Source,
 } from "./config.ts"
-export type { Split as PipelineSplit } from "./files.ts"
+export type { FileSplit as PipelineSplit } from "./files.ts"
 export type { Normalization } from "./normalize.ts"
 export type { PipelineState } from "./pipeline.ts"
-export type { Place as PipelinePlace, Sample } from "./samples.ts"
+export type { Sample, WorkerState as PipelinePlace } from "./samples.ts"
 export type { Position as PipelinePosition } from "./walk.ts"
 
 /** How a pipeline runs, beside what its data is. */
@@ -30,7 +30,7 @@ export interface PipelineOptions {
   /** Instead of the configuration's path. */
   readonly tokenizer?: Tokenizer
   /** Which of the configuration's sources are read. Default "train". */
-  readonly split?: Split
+  readonly split?: FileSplit
   /** How often the data is read. Default for ever, validation once. */
   readonly epochs?: number
   /** Where another pipeline of the same settings was: goes on with the sample after it. */

@@ -4,7 +4,7 @@ import { fromNode } from "../../engine/node.ts"
 import type { Tokenizer } from "../../model/index.ts"
 import type { DataConfig } from "./config.ts"
 import { packedSamples } from "./pack.ts"
-import { type Place, type Placed, type Sample, samples } from "./samples.ts"
+import { type Placed, type Sample, samples, type WorkerState } from "./samples.ts"
 import type { Share } from "./walk.ts"
 
 export interface Lane {
@@ -18,7 +18,7 @@ export interface LaneOptions {
   readonly config: DataConfig
   readonly tokenizer: Tokenizer
   readonly share: Share
-  readonly from: Place
+  readonly from: WorkerState
 }
 
 /** What a thread is born with. */
@@ -26,7 +26,7 @@ export interface LaneStart {
   readonly config: DataConfig
   readonly tokenizer: Tokenizer["file"]
   readonly share: Omit<Share, "skip">
-  readonly from: Place
+  readonly from: WorkerState
 }
 
 /** From a thread: samples, the end of them, a skipped record, or the error that ended it. */

@@ -11,12 +11,12 @@ import { PythonRandom } from "./random.ts"
 import {
   countSkips,
   isFirst,
-  type Place,
   type Placed,
   refuseEmpty,
   type Sample,
+  type WorkerState,
 } from "./samples.ts"
-import { type Position, type Share, type Step, walk } from "./walk.ts"
+import { type PieceAt, type Position, type Share, walk } from "./walk.ts"
 
 /** A place between two tokens: so many after the beginning of a piece's. */
 interface Cursor {
@@ -27,7 +27,7 @@ interface Cursor {
 }
 
 /** Tokens of one piece, or what a resumed run still needs of them. */
-interface Run {
+interface TokenRun {
   readonly ids: readonly number[]
   readonly isStart: boolean
   readonly begin: Cursor
@@ -43,7 +43,7 @@ export async function* packedSamples(
   config: DataConfig,
   tokenizer: Tokenizer,
   share: Share,
-  from: Place,
+  from: WorkerState,
 ): AsyncGenerator<Placed> {
   const size = config.shuffleWindows
   const all = windowsOf(config, tokenizer, share, from)
@@ -92,7 +92,7 @@ async function* windowsOf(
   config: DataConfig,
   tokenizer: Tokenizer,
   share: Share,
-  from: Place,
+  from: WorkerState,
 ): AsyncGenerator<Window> {
   const { sequenceLength: T } = config
   const ids = new Int32Array(T + 1)
@@ -136,8 +136,8 @@ async function* runsOf(
   config: DataConfig,
   tokenizer: Tokenizer,
   share: Share,
-  from: Place,
-): AsyncGenerator<Run> {
+  from: WorkerState,
+): AsyncGenerator<TokenRun> {
   const { minCharacters, minTokens } = config
   const tokensOf = tokensOfPiece(config, tokenizer)
   let { skipped } = from
@@ -145,7 +145,7 @@ async function* runsOf(
   let isEmpty = drop === 0 && isFirst(from.position)
   // A place in the middle of a document is only reached if the document is long enough.
   let isLong = drop > 0 || from.position.piece > 0
-  let held: Run[] = []
+  let held: TokenRun[] = []
   let characters = 0
   let tokens = 0
   for await (const step of walk(
@@ -188,7 +188,7 @@ async function* runsOf(
 }
 
 /** Tokens of a piece, with BOS where its document begins and EOS where it ends. */
-function tokensOfPiece(config: DataConfig, tokenizer: Tokenizer): (step: Step) => number[] {
+function tokensOfPiece(config: DataConfig, tokenizer: Tokenizer): (step: PieceAt) => number[] {
   const normalize = normalizerOf(config.normalization)
   const { encode, decode } = tokenizer
   // Between pieces was a space: most tokenizers begin a text with one of their own accord.

@@ -87,7 +87,7 @@ const only =
     return { ...group, columns: group.columns.filter(isIt) }
   }
 
-interface Group {
+interface GroupOfRows {
   readonly path: string
   readonly key: string
   readonly file: AsyncBuffer
@@ -100,7 +100,7 @@ interface Group {
   readonly rows: number
 }
 
-async function* readGroup(read: Group): AsyncGenerator<Item[]> {
+async function* readGroup(read: GroupOfRows): AsyncGenerator<Item[]> {
   const { path, key, file, metadata, group, start, from, rows } = read
   const { parquetReadObjects } = await import("hyparquet")
   const { compressors } = await import("hyparquet-compressors")
@@ -137,7 +137,7 @@ async function* readGroup(read: Group): AsyncGenerator<Item[]> {
 }
 
 /** Checks what is going to be decoded; returns whether there is an index of the pages, and sound. */
-async function checkGroup({ file, key, group }: Group): Promise<boolean> {
+async function checkGroup({ file, key, group }: GroupOfRows): Promise<boolean> {
   const count = Number(group.num_rows)
   if (!(count >= 0 && count <= mostRows)) {
     throw new SyntaxError(`a row group has ${count} rows, expected at most ${mostRows}`)

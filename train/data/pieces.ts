@@ -2,7 +2,7 @@
 import type { Fragment } from "./readers.ts"
 import { isSpace } from "./spaces.ts"
 
-export interface Piece {
+export interface TextPiece {
   readonly text: string
   /** The document, as its reader numbers it, and the piece of it, from 0. */
   readonly record: number
@@ -18,14 +18,14 @@ const longestPiece = 1 << 22
  * Cuts documents where `words` words end, words being what stands between single spaces: joined by
  * spaces the pieces are the document. Takes fragments in order and returns what is complete.
  */
-export function splitter(words: number): (fragment: Fragment) => Piece[] {
+export function splitter(words: number): (fragment: Fragment) => TextPiece[] {
   let rest = ""
   /** Spaces of `rest` that were counted, and where the search for more begins. */
   let counted = 0
   let from = 0
   let piece = 0
   return ({ record, text, last }) => {
-    const pieces: Piece[] = []
+    const pieces: TextPiece[] = []
     const take = (end: number, next: number, isLast: boolean): void => {
       pieces.push({ text: rest.slice(0, end), record, piece: piece++, last: isLast })
       rest = rest.slice(next)

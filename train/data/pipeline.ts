@@ -2,10 +2,10 @@
 
 import type { Tokenizer } from "../../model/index.ts"
 import type { DataConfig } from "./config.ts"
-import type { DataFile, Split } from "./files.ts"
+import type { DataFile, FileSplit } from "./files.ts"
 import { fingerprintOf } from "./fingerprint.ts"
 import { type Lane, type LaneOptions, ownLane, threadLane } from "./lanes.ts"
-import { firstPlace, type Place, type Sample } from "./samples.ts"
+import { firstState, type Sample, type WorkerState } from "./samples.ts"
 import { checkState } from "./state.ts"
 
 export interface PipelineParts {
@@ -15,7 +15,7 @@ export interface PipelineParts {
   readonly rank: number
   readonly worldSize: number
   readonly workers: number
-  readonly split: Split
+  readonly split: FileSplit
   readonly epochs: number
   readonly state: PipelineState | undefined
   readonly stateName: string
@@ -34,7 +34,7 @@ export interface PipelineState {
   readonly turn: number
   readonly taken: number
   /** Each worker's place; null where it has come to its end. */
-  readonly places: readonly (Place | null)[]
+  readonly places: readonly (WorkerState | null)[]
 }
 
 export interface Interleaved {
@@ -50,7 +50,9 @@ export async function interleave(parts: PipelineParts): Promise<Interleaved> {
   const count = Math.max(1, workers)
   const settings = settingsOf(parts, await fingerprintOf(parts.files))
   if (state !== undefined) checkState(state, settings, parts)
-  const places: (Place | null)[] = [...(state?.places ?? Array(count).fill(firstPlace(config)))]
+  const places: (WorkerState | null)[] = [
+    ...(state?.places ?? Array(count).fill(firstState(config))),
+  ]
   let skipped = places.reduce((sum, place) => sum + (place?.skipped ?? 0), 0)
   const onSkip = (message: string): void => {
     skipped++
@@ -90,7 +92,12 @@ export async function interleave(parts: PipelineParts): Promise<Interleaved> {
   }
 }
 
-function laneOf(parts: PipelineParts, worker: number, count: number, from: Place): Promise<Lane> {
+function laneOf(
+  parts: PipelineParts,
+  worker: number,
+  count: number,
+  from: WorkerState,
+): Promise<Lane> {
   const { config, tokenizer, files, rank, worldSize, split, epochs, onSkip: skip } = parts
   const sharing = { rank: rank * count + worker, world: worldSize * count, split }
   const options: LaneOptions = {

@@ -16,7 +16,7 @@ export interface Sample {
 }
 
 /** Where a worker is: all it takes to go on with the sample after the last one. */
-export interface Place {
+export interface WorkerState {
   readonly position: Position
   /** Records and files skipped before it. */
   readonly skipped: number
@@ -27,20 +27,20 @@ export interface Place {
   readonly taken?: number
 }
 
-export const firstPlace = ({ pack }: DataConfig): Place => ({
+export const firstState = ({ pack }: DataConfig): WorkerState => ({
   position: beginning,
   skipped: 0,
   ...(pack && { offset: 0, block: 0, taken: 0 }),
 })
 
-export type Placed = readonly [sample: Sample, after: Place]
+export type Placed = readonly [sample: Sample, after: WorkerState]
 
 /** The samples of a share from a place on. Throws where an epoch has none. */
 export async function* samples(
   config: DataConfig,
   tokenizer: Tokenizer,
   share: Share,
-  from: Place,
+  from: WorkerState,
 ): AsyncGenerator<Placed> {
   const { minCharacters, minTokens, sequenceLength } = config
   const normalize = normalizerOf(config.normalization)

@@ -68,18 +68,18 @@ const schema = v.strictObject(
   "an object with sources",
 )
 
-export type Fields = v.InferOutput<typeof schema>
+export type DataFields = v.InferOutput<typeof schema>
 
 /** The fields of a configuration that came from `from`, where they are so `spelled`. Throws TypeError or
  *  RangeError that names a field as it is there. */
-export function checkFields(json: unknown, from: string, spelled: Spelling): Fields {
+export function checkFields(json: unknown, from: string, spelled: Spelling): DataFields {
   const own = isObject(json) && isObject(json.data) ? json.data : json
   if (!isObject(own)) return checkNamed(own, from, spelled)
   if (isRelease(own)) return checkNamed(fromFile(releaseFields(own), from), from, inFile)
   return checkNamed(spelled === inFile ? fromFile(own, from) : own, from, spelled)
 }
 
-function checkNamed(fields: unknown, from: string, spelled: Spelling): Fields {
+function checkNamed(fields: unknown, from: string, spelled: Spelling): DataFields {
   const named = isObject(fields)
     ? { ...fields, ...sourceLists(fields, "sources"), ...sourceLists(fields, "validation") }
     : fields

@@ -2,7 +2,7 @@
 // beginning or from any place on it. What becomes of the pieces is left to samples.ts and pack.ts.
 import type { DataConfig } from "./config.ts"
 import { type DataFile, fileOrder, type Sharing } from "./files.ts"
-import { type Piece, splitter } from "./pieces.ts"
+import { splitter, type TextPiece } from "./pieces.ts"
 import { type Item, type Problem, readItems } from "./readers.ts"
 
 /** A place between two pieces: the next one to be read. All are numbered from 0. */
@@ -16,7 +16,7 @@ export interface Position {
   readonly run: number
 }
 
-export interface Step extends Piece {
+export interface PieceAt extends TextPiece {
   /** Where this piece is, to begin with it again. */
   readonly at: Position
   /** Does nothing of this worker's own come right before it in its document? */
@@ -41,7 +41,7 @@ export async function* walk(
   config: DataConfig,
   share: Share,
   from: Position,
-): AsyncGenerator<Step | null> {
+): AsyncGenerator<PieceAt | null> {
   const order = fileOrder(share.files, config, share)
   let place = from
   for (; place.epoch < share.epochs; place = { ...beginning, epoch: place.epoch + 1 }) {
@@ -62,7 +62,7 @@ async function* walkFile(
   share: Share,
   file: DataFile,
   from: Position,
-): AsyncGenerator<Step, number> {
+): AsyncGenerator<PieceAt, number> {
   const byDocuments = config.shardBy === "documents"
   const pieces = splitter(config.wordsPerPiece)
   const isCut = byDocuments && share.world > 1

@@ -37,11 +37,11 @@ export async function averageModels(
   }
 }
 
-type Tensors = Pick<Checkpoint, "name" | "tensors">
+type NamedTensors = Pick<Checkpoint, "name" | "tensors">
 
 /** Tensors for `writeSafetensors`, averaged as they are asked for. */
-export function averaged(checkpoints: readonly Tensors[]): Map<string, TensorData> {
-  const [first, ...others] = checkpoints as [Tensors, ...Tensors[]]
+export function averaged(checkpoints: readonly NamedTensors[]): Map<string, TensorData> {
+  const [first, ...others] = checkpoints as [NamedTensors, ...NamedTensors[]]
   for (const other of others) checkAlike(first, other)
   return new Map(
     [...first.tensors].map(([name, { file, dtype, shape, form }]): [string, TensorData] => {
@@ -82,7 +82,7 @@ async function* averageOf(
   }
 }
 
-function checkAlike(first: Tensors, other: Tensors): void {
+function checkAlike(first: NamedTensors, other: NamedTensors): void {
   for (const [name, { dtype, shape }] of first.tensors) {
     const found = other.tensors.get(name)
     if (found?.dtype === dtype && found.shape.join() === shape.join()) continue

@@ -7,8 +7,8 @@ import { faultText } from "../../model/files/faults.ts"
 import { writeFileWhole } from "../../model/index.ts"
 import { isObject } from "../../model/json.ts"
 import { checkpointsIn, foreignIn } from "./checkpoint.ts"
+import type { Settings } from "./fields.ts"
 import type { Metrics } from "./metrics.ts"
-import type { Settings } from "./settings.ts"
 
 export interface Log {
   /** Takes the lines up to that step of the run that this one goes on from, and when called again its

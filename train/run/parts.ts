@@ -13,7 +13,7 @@ import {
 import { type DataOptions, loadDataConfig, type Sample, textPipeline } from "../data/index.ts"
 import { optimizers } from "../optimizers/index.ts"
 import type { TrainOptions } from "../step/options.ts"
-import type { Settings } from "./settings.ts"
+import type { Settings } from "./fields.ts"
 
 /** Words of a piece where some are held out: of a short text too. */
 const heldOutWords = 256

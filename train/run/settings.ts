@@ -5,14 +5,10 @@ import { pathToWrite } from "../../model/files/source.ts"
 import { decimal } from "../../model/index.ts"
 import { brief, isObject, show } from "../../model/json.ts"
 import { checkFields } from "../data/schema.ts"
-import { codeName, fromFile, inCode, inFile, type Spelling } from "../spelling.ts"
+import { codeName, type Fields, fromFile, inCode, inFile, type Spelling } from "../spelling.ts"
 import { type Field, fields, namesWhere, type Settings, schema } from "./fields.ts"
 
-export type { Settings } from "./fields.ts"
-
 const sizeFields = namesWhere(({ isSize }) => isSize)
-
-type Fields = Readonly<Record<string, unknown>>
 
 /** What was expected of a field's value; undefined where it is one. */
 export function fieldProblem(field: Field, value: unknown): string | undefined {

@@ -2,8 +2,8 @@
 import { fromNode } from "../../engine/node.ts"
 import { faultText } from "../../model/files/faults.ts"
 import { isObject, parseJson, show } from "../../model/json.ts"
+import type { Settings } from "./fields.ts"
 import { stepNamed } from "./names.ts"
-import type { Settings } from "./settings.ts"
 
 /** What is not a tensor; JSON can hold it. */
 export interface RunState {

@@ -12,6 +12,7 @@ import {
   restoreStep,
   writeCheckpoint,
 } from "./checkpoint.ts"
+import type { Settings } from "./fields.ts"
 import { RunFolder } from "./folder.ts"
 import type { EvaluationMetrics } from "./metrics.ts"
 import {
@@ -24,7 +25,6 @@ import {
 } from "./parts.ts"
 import type { RunMemory, RunOptions, RunResult } from "./run.ts"
 import { learningRate } from "./schedule.ts"
-import type { Settings } from "./settings.ts"
 
 /**
  * Trains as the settings say; where a device is lost, on another one from the last checkpoint of this

@@ -5,7 +5,7 @@ import { type DecoderConfig, isList } from "../../model/index.ts"
 export type Batch = readonly ArrayLike<number>[]
 
 /** One micro-batch, row by row. */
-export interface Part {
+export interface MicroBatch {
   readonly inputs: Int32Array
   readonly targets: Int32Array
   readonly starts: Int32Array
@@ -13,7 +13,7 @@ export interface Part {
   readonly counted: number
 }
 
-interface Split {
+interface BatchRules {
   readonly ignoreIndex: number
   readonly accumulation: number
 }
@@ -24,11 +24,11 @@ interface Split {
  */
 export function checkBatch(
   config: DecoderConfig,
-  { ignoreIndex, accumulation }: Split,
+  { ignoreIndex, accumulation }: BatchRules,
   inputs: Batch,
   targets: Batch,
   starts?: Batch,
-): { B: number; T: number; parts: Part[] } {
+): { B: number; T: number; parts: MicroBatch[] } {
   const [B, T] = sizesOf("inputs", inputs)
   checkShape("targets", targets, B, T)
   if (starts) checkShape("starts", starts, B, T)
@@ -48,7 +48,7 @@ export function checkBatch(
     }
   })
   const rows = B / accumulation
-  const parts = Array.from({ length: accumulation }, (_, i): Part => {
+  const parts = Array.from({ length: accumulation }, (_, i): MicroBatch => {
     const cut = (batch: Batch | undefined) => flat(batch?.slice(i * rows, (i + 1) * rows), rows, T)
     const tokens = cut(inputs)
     // A padding id that has no row in the embedding.
@@ -67,7 +67,7 @@ export function checkBatch(
 /** How many targets count in all. Throws RangeError where none does, and for a part without any
  *  where each has a mean of its own: the mean of nothing is no loss. */
 export function checkCounted(
-  parts: readonly Part[],
+  parts: readonly MicroBatch[],
   { ignoreIndex, accumulate }: { ignoreIndex: number; accumulate: "sum" | "mean" },
 ): number {
   const all = parts.reduce((sum, { counted }) => sum + counted, 0)

@@ -54,7 +54,7 @@ export function recordStep(
   )
   const known = new Set([...layers.flat(), linear.weight, ...r.lookups.map((l) => l.table.weight)])
   const outer = [...all].filter((tensor) => !known.has(tensor))
-  const gradients: Gradients = new Map([[linear.weight, dw]])
+  const gradients: GradientMap = new Map([[linear.weight, dw]])
   let cotangent = backward({ x: a }, { x: da }, streams.at(-1) as Stream, outer, gradients)
   for (let i = config.layers - 1; i >= 0; i--) {
     const before = streams[i] as Stream
@@ -70,12 +70,12 @@ export function recordStep(
   return { loss, terms, gradients }
 }
 
-type Gradients = Map<Tensor, Tensor>
+type GradientMap = Map<Tensor, Tensor>
 
 const zeros = ({ shape }: Tensor): Tensor => broadcast(constant([0], [1]), shape)
 
 /** Adds a gradient, if there is one, to that of a parameter. */
-function addTo(gradients: Gradients, parameter: Tensor, gradient: Tensor | undefined): void {
+function addTo(gradients: GradientMap, parameter: Tensor, gradient: Tensor | undefined): void {
   if (!gradient) return
   const other = gradients.get(parameter)
   gradients.set(parameter, other ? add(other, gradient) : gradient)
@@ -87,7 +87,7 @@ function backward(
   given: Stream,
   before: Stream,
   parameters: readonly Tensor[],
-  gradients: Gradients,
+  gradients: GradientMap,
 ): Stream {
   const outputs = after.d ? [after.x, after.d] : [after.x]
   const cotangents = after.d ? [given.x, given.d] : [summed(given).x]
@@ -108,7 +108,7 @@ function embedBackward(
   cotangent: Stream,
   lookups: readonly Lookup[],
   outer: readonly Tensor[],
-  gradients: Gradients,
+  gradients: GradientMap,
 ): void {
   const { x } = summed(cotangent)
   const rows = lookups.map((lookup) => lookup.x)

@@ -17,7 +17,14 @@ import { type Batch, checkBatch, checkCounted } from "./batch.ts"
 import { Bounds } from "./bounds.ts"
 import { recordStep } from "./graph.ts"
 import { checkTrainOptions, type TrainOptions, type TrainSettings } from "./options.ts"
-import { evaluationOf, type Form, freeReady, type Ready, recordPlans, upload } from "./ready.ts"
+import {
+  evaluationOf,
+  freePlans,
+  recordPlans,
+  type StepForm,
+  type StepPlans,
+  upload,
+} from "./plans.ts"
 import { failureOf, type Parameter, parametersOf, reportHead, termPlace } from "./update.ts"
 
 /** What a step tells, all of it from before the update. */
@@ -57,7 +64,7 @@ export class TrainStep {
   readonly #held: Holder
   readonly #rates: Tensor
   readonly #bounds: Bounds
-  #ready: Ready | undefined
+  #plans: StepPlans | undefined
   readonly #usage = new Usage("this training step is closed. Create another one")
 
   private constructor(model: LanguageModel, settings: TrainSettings) {
@@ -90,18 +97,18 @@ export class TrainStep {
 
   /** Bytes of the values between the steps of the plan, once a batch has run. */
   get activationBytes(): number {
-    return this.#ready?.arenaBytes ?? 0
+    return this.#plans?.arenaBytes ?? 0
   }
 
   /** The same with activation checkpointing the other way round, from a plan that is not run. */
   get otherActivationBytes(): number {
-    const ready = this.#ready
-    if (!ready) return 0
+    const plans = this.#plans
+    if (!plans) return 0
     const checkpointActivations = !this.settings.checkpointActivations
     const settings = { ...this.settings, checkpointActivations }
     const { decoder } = internals(this.model)
     const trained = this.parameters.map(({ weight }) => weight)
-    const { gradients } = recordStep(decoder, trained, ready.batch, settings)
+    const { gradients } = recordStep(decoder, trained, plans.batch, settings)
     const sums = this.parameters.map(
       ({ weight, gradient }): Update => [gradient, gradients.get(weight) as Tensor],
     )
@@ -110,12 +117,12 @@ export class TrainStep {
 
   /** Steps of the plan, once a batch has run. */
   get planSteps(): number {
-    return this.#ready?.planSteps ?? 0
+    return this.#plans?.planSteps ?? 0
   }
 
   /** Floating-point operations of the products and of attention in one update. */
   get flops(): number {
-    return this.#ready?.flops ?? 0
+    return this.#plans?.flops ?? 0
   }
 
   /** Bytes of the optimizer's state, gradients and masters. */
@@ -169,22 +176,22 @@ export class TrainStep {
     const counted = checkCounted(parts, this.settings)
     const rates = optimizer.rates(lr, this.steps + 1)
     const tried = !(await this.#bounds.hold(rates))
-    const ready = this.#prepare({ B: B / accumulation, T, tried })
+    const plans = this.#prepare({ B: B / accumulation, T, tried })
     this.#backend.write(bufferOf(this.#rates), rates)
     const places = this.#losses()
     const losses = places.map(() => 0)
     for (const [i, part] of parts.entries()) {
       if (i > 0) await nextTurn()
-      upload(this.#backend, ready, part, accumulate === "mean" ? counted : part.counted)
-      await (i === 0 ? ready.first : (ready.more as Prepared)).run()
+      upload(this.#backend, plans, part, accumulate === "mean" ? counted : part.counted)
+      await (i === 0 ? plans.first : (plans.more as Prepared)).run()
       if (parts.length === 1) break
-      const numbers = await readBound(ready.report, this.#backend)
+      const numbers = await readBound(plans.report, this.#backend)
       for (const [n, at] of places.entries()) {
         losses[n] = (losses[n] as number) + (numbers[at] as number)
       }
     }
-    await ready.update?.run()
-    const numbers = await readBound(ready.report, this.#backend)
+    await plans.update?.run()
+    const numbers = await readBound(plans.report, this.#backend)
     // Parts of one mean add up to it.
     const share = accumulate === "mean" ? 1 : 1 / parts.length
     const [loss = 0, ...rest] =
@@ -201,15 +208,15 @@ export class TrainStep {
 
   async #evaluate(inputs: Batch, targets: Batch, starts?: Batch): Promise<Evaluation> {
     const { B, T, parts } = checkBatch(this.model.config, this.settings, inputs, targets, starts)
-    const tried = this.#ready?.form.tried ?? false
-    const ready = this.#prepare({ B: B / this.settings.accumulation, T, tried })
-    const evaluation = evaluationOf(this.#backend, ready)
+    const tried = this.#plans?.form.tried ?? false
+    const plans = this.#prepare({ B: B / this.settings.accumulation, T, tried })
+    const evaluation = evaluationOf(this.#backend, plans)
     let [sum, count] = [0, 0]
     for (const part of parts.filter(({ counted }) => counted > 0)) {
       await nextTurn()
-      upload(this.#backend, ready, part, part.counted)
+      upload(this.#backend, plans, part, part.counted)
       await evaluation.run()
-      const numbers = await readBound(ready.report, this.#backend)
+      const numbers = await readBound(plans.report, this.#backend)
       sum += (numbers[termPlace(this.parameters, 0)] as number) * part.counted
       count += part.counted
     }
@@ -231,19 +238,19 @@ export class TrainStep {
   }
 
   #free(): void {
-    const ready = this.#ready
-    this.#ready = undefined
-    if (ready) freeReady(ready)
+    const plans = this.#plans
+    this.#plans = undefined
+    if (plans) freePlans(plans)
   }
 
-  #prepare(form: Form): Ready {
-    if (this.#ready && isSame(this.#ready.form, form)) return this.#ready
+  #prepare(form: StepForm): StepPlans {
+    if (this.#plans && isSame(this.#plans.form, form)) return this.#plans
     this.#free()
     const held = new Holder(this.#backend)
     const { model, settings, parameters } = this
     try {
-      this.#ready = recordPlans({ model, settings, parameters, rates: this.#rates }, form, held)
-      return this.#ready
+      this.#plans = recordPlans({ model, settings, parameters, rates: this.#rates }, form, held)
+      return this.#plans
     } catch (error) {
       held.free()
       throw error
@@ -251,4 +258,5 @@ export class TrainStep {
   }
 }
 
-const isSame = (a: Form, b: Form): boolean => a.B === b.B && a.T === b.T && a.tried === b.tried
+const isSame = (a: StepForm, b: StepForm): boolean =>
+  a.B === b.B && a.T === b.T && a.tried === b.tried

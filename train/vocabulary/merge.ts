@@ -1,6 +1,6 @@
 // All words of a text in one row of symbols, where the most frequent pair is merged again and again.
 // Which pair that is, the queue knows; here counts follow each merge.
-import { type Candidate, candidateQueue } from "./queue.ts"
+import { candidateQueue, type PieceCandidate } from "./queue.ts"
 
 export interface Word {
   readonly text: string
@@ -21,7 +21,7 @@ const noSymbol = -1
 const nothing = -1
 
 /** Symbols of the words one after another, linked within each word. */
-interface Row {
+interface SymbolRow {
   readonly symbols: Int32Array
   readonly previous: Int32Array
   readonly next: Int32Array
@@ -40,7 +40,7 @@ export function mergeRow(
   const { symbols, next, counts } = row
   const texts = [...characters]
   const queue = candidateQueue(texts, maxPieceLength)
-  const pairAt = (i: number): Candidate | undefined => {
+  const pairAt = (i: number): PieceCandidate | undefined => {
     const j = i === nothing ? nothing : (next[i] as number)
     if (j === nothing) return undefined
     const left = symbols[i] as number
@@ -73,7 +73,7 @@ export function mergeRow(
 
 /** Merges the symbol at `i` with the next, and has the pairs around them counted again. */
 function mergeAt(
-  { symbols, previous, next }: Row,
+  { symbols, previous, next }: SymbolRow,
   i: number,
   symbol: number,
   remove: (i: number) => void,
@@ -94,7 +94,7 @@ function mergeAt(
   add(i)
 }
 
-function rowOf(words: readonly Word[], characters: readonly string[]): Row {
+function rowOf(words: readonly Word[], characters: readonly string[]): SymbolRow {
   const ids = new Map(characters.map((character, id) => [character, id]))
   const length = words.reduce((sum, { text }) => sum + [...text].length, 0)
   const symbols = new Int32Array(length)
@@ -120,7 +120,7 @@ function rowOf(words: readonly Word[], characters: readonly string[]): Row {
   return { symbols, previous, next, counts, strayBytes }
 }
 
-function tokensOf({ symbols, counts, strayBytes }: Row): number {
+function tokensOf({ symbols, counts, strayBytes }: SymbolRow): number {
   let sum = strayBytes
   for (const [i, symbol] of symbols.entries()) if (symbol !== noSymbol) sum += counts[i] as number
   return sum

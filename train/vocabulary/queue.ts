@@ -2,7 +2,7 @@
 // queue that gives the most frequent one.
 import { space } from "../../model/tokenizer/vocabulary.ts"
 
-export interface Candidate {
+export interface PieceCandidate {
   readonly text: string
   /** Characters. */
   readonly length: number
@@ -17,17 +17,17 @@ export interface Candidate {
 
 interface CandidateQueue {
   /** What two symbols make together, undefined where that may not be a piece. */
-  of(left: number, right: number): Candidate | undefined
+  of(left: number, right: number): PieceCandidate | undefined
   /** Counts a place where it occurs. */
-  add(candidate: Candidate, position: number, count: number): void
+  add(candidate: PieceCandidate, position: number, count: number): void
   /** The places that were added, in order, each once at least; they count as taken. */
-  takePositions(candidate: Candidate): Int32Array
+  takePositions(candidate: PieceCandidate): Int32Array
   /** The most frequent candidate; a piece of before comes first. */
-  pop(): Candidate | undefined
+  pop(): PieceCandidate | undefined
 }
 
 interface Entry {
-  readonly candidate: Candidate
+  readonly candidate: PieceCandidate
   readonly count: number
 }
 
@@ -36,12 +36,12 @@ const symbolLimit = 2 ** 26
 
 /** `texts` of symbols may grow; no candidate has more than `maxLength` characters. */
 export function candidateQueue(texts: readonly string[], maxLength: number): CandidateQueue {
-  const byPair = new Map<number, Candidate | undefined>()
-  const byText = new Map<string, Candidate>()
+  const byPair = new Map<number, PieceCandidate | undefined>()
+  const byText = new Map<string, PieceCandidate>()
   const heap = entryHeap()
-  let grown: Candidate[] = []
+  let grown: PieceCandidate[] = []
 
-  const find = (left: number, right: number): Candidate | undefined => {
+  const find = (left: number, right: number): PieceCandidate | undefined => {
     const text = `${texts[left]}${texts[right]}`
     const known = byText.get(text)
     if (known) return known
@@ -91,7 +91,7 @@ export function candidateQueue(texts: readonly string[], maxLength: number): Can
   }
 }
 
-const rankOf = ({ symbol, count }: Candidate): number => (symbol < 0 ? count : Infinity)
+const rankOf = ({ symbol, count }: PieceCandidate): number => (symbol < 0 ? count : Infinity)
 
 /** Spaces lead a piece by one, or are all of it. */
 const isPiece = (text: string): boolean => {

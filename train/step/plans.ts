@@ -10,7 +10,7 @@ import {
 } from "../../engine/index.ts"
 import { type Holder, internals, type LanguageModel } from "../../model/index.ts"
 import { accumulate, reshape } from "../../ops/index.ts"
-import type { Part } from "./batch.ts"
+import type { MicroBatch } from "./batch.ts"
 import { compile } from "./compile.ts"
 import { type BatchTensors, recordStep } from "./graph.ts"
 import type { TrainSettings } from "./options.ts"
@@ -25,15 +25,15 @@ import {
 
 /** What plans are for: rows and positions of a micro-batch, and whether the update is tried before
  *  anything moves. */
-export interface Form {
+export interface StepForm {
   readonly B: number
   readonly T: number
   readonly tried: boolean
 }
 
 /** Inputs, targets and the first visible position of each, on the backend, and the plans for them. */
-export interface Ready {
-  readonly form: Form
+export interface StepPlans {
+  readonly form: StepForm
   readonly batch: BatchTensors
   readonly arenaBytes: number
   readonly planSteps: number
@@ -62,9 +62,9 @@ interface Trained {
 /** Records and prepares the plans; what they hold beside the parameters is the holder's. */
 export function recordPlans(
   { model, settings, parameters, rates }: Trained,
-  form: Form,
+  form: StepForm,
   held: Holder,
-): Ready {
+): StepPlans {
   const { B, T, tried } = form
   const batch = {
     tokens: held.allocate([B * T], "i32"),
@@ -109,7 +109,12 @@ export function recordPlans(
 }
 
 /** Puts a micro-batch on the backend; its losses and gradients are those of `count` targets. */
-export function upload(backend: Backend, { batch }: Ready, part: Part, count: number): void {
+export function upload(
+  backend: Backend,
+  { batch }: StepPlans,
+  part: MicroBatch,
+  count: number,
+): void {
   backend.write(bufferOf(batch.tokens), part.inputs)
   backend.write(bufferOf(batch.targets), part.targets)
   backend.write(bufferOf(batch.starts), part.starts)
@@ -117,12 +122,12 @@ export function upload(backend: Backend, { batch }: Ready, part: Part, count: nu
 }
 
 /** The plan of the losses alone. */
-export function evaluationOf(backend: Backend, ready: Ready): Prepared {
-  ready.evaluation ??= backend.prepare(plan(ready.losses, backend))
-  return ready.evaluation
+export function evaluationOf(backend: Backend, plans: StepPlans): Prepared {
+  plans.evaluation ??= backend.prepare(plan(plans.losses, backend))
+  return plans.evaluation
 }
 
-export function freeReady(ready: Ready): void {
-  for (const each of [ready.first, ready.more, ready.update, ready.evaluation]) each?.close()
-  ready.held.free()
+export function freePlans(plans: StepPlans): void {
+  for (const each of [plans.first, plans.more, plans.update, plans.evaluation]) each?.close()
+  plans.held.free()
 }
