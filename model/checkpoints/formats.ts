@@ -4,12 +4,18 @@ import { type FileSource, treeOf } from "../files/source.ts"
 import { type FileTree, readFile, readIfThere } from "../files/tree.ts"
 import { parseJson } from "../json.ts"
 import type { Candidate, Checkpoint, CheckpointFormat, Sourced } from "./checkpoint.ts"
+import { ggufFile } from "./gguf_file.ts"
 import { quantizedFolder } from "./quantized_folder.ts"
 import { safetensorsFolder } from "./safetensors_folder.ts"
 import { torchFile } from "./torch_file.ts"
 
 /** In the order in which they are asked: first those that know their own by a mark. */
-const formats: readonly CheckpointFormat[] = [quantizedFolder, safetensorsFolder, torchFile]
+const formats: readonly CheckpointFormat[] = [
+  quantizedFolder,
+  safetensorsFolder,
+  torchFile,
+  ggufFile,
+]
 
 interface Opening extends Waiting {
   /** Begins the message about a source that is none. */

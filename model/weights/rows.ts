@@ -1,6 +1,8 @@
 // A weight's rows, out of the tensors that hold them: one, or several whose rows follow each other.
-import { type DType, decode, itemBytes, viewOf } from "../../engine/index.ts"
+import { type DType, itemBytes } from "../../engine/index.ts"
 import { checkRows, type StoredTensor } from "../checkpoints/checkpoint.ts"
+import type { PlainDType } from "../checkpoints/header.ts"
+import { f32Rows } from "../checkpoints/numbers.ts"
 import { isQuantized } from "../checkpoints/quantized_format.ts"
 import { show } from "../json.ts"
 
@@ -67,10 +69,6 @@ async function readAs(
   target: Uint8Array,
 ): Promise<void> {
   const own = dtypeOf(tensor)
-  const read = tensor.asF32 ?? tensor.read
-  if (own === dtype) return read(start, count, target)
-  const raw = new Uint8Array((target.length / itemBytes(dtype)) * itemBytes(own))
-  await read(start, count, raw)
-  const wide = Float32Array.from(decode(own, viewOf(own, raw.buffer)))
-  target.set(new Uint8Array(wide.buffer))
+  const read = own === dtype && !tensor.asF32 ? tensor.read : f32Rows(tensor, own as PlainDType)
+  await read(start, count, target)
 }

@@ -43,8 +43,20 @@ const pickle: Kind = {
   },
 }
 
+const parts = [1, 2, 3].map((i) => `nano-a-split-0000${i}-of-00003.gguf`)
+
 export const formatKinds: readonly Kind[] = [
   fileKind("pt/checkpoint_f32.pt"),
   fileKind("pt/training_checkpoint_epoch_0_iter_3.pt"),
   pickle,
+  fileKind("gguf/tiny-a-q4_0.gguf"),
+  fileKind("gguf/wide-a-q4_k_m.gguf"),
+  {
+    name: "parts of a GGUF file",
+    files: parts,
+    make(folder) {
+      for (const part of parts) cpSync(fixture(`gguf/${part}`), join(folder, part))
+    },
+    use: useModel,
+  },
 ]

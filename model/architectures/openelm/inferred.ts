@@ -51,7 +51,7 @@ export function inferredConfig(
 
 /** The fields of a config.json that give these widths. Throws RangeError that names `source` where there
  *  are none. */
-function configOfWidths(widths: Widths, source: string): Record<string, unknown> {
+export function configOfWidths(widths: Widths, source: string): Record<string, unknown> {
   const { modelDim, headDim, vocabSize, queryHeads, keyHeads, ffnDims } = widths
   const layers = queryHeads.length
   const [shared = 0] = queryHeads.map((heads, i) => heads / (keyHeads[i] as number))

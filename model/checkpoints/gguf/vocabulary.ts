@@ -1,0 +1,69 @@
+// The tokenizer that a GGUF file carries: SentencePiece's pieces, as a tokenizer.model.
+import { show } from "../../json.ts"
+import { parseTokenizer, type Tokenizer } from "../../tokenizer/index.ts"
+import type { PieceKind } from "../../tokenizer/vocabulary.ts"
+import { piecesBytes, type WrittenPiece } from "../../tokenizer/write.ts"
+import type { Metadata, MetadataValue } from "./header.ts"
+
+const unused = 5
+
+/** Kinds of pieces by their number; unused ones, which no text makes, have none. */
+const tokenKinds: Readonly<Record<number, PieceKind>> = {
+  1: "normal",
+  2: "unknown",
+  3: "control",
+  4: "user",
+  6: "byte",
+}
+
+/** The tokenizer of a file; undefined where it has none. Throws RangeError for one of another kind. */
+export function tokenizerOf(metadata: Metadata, source: string): Tokenizer | undefined {
+  const model = metadata.get("tokenizer.ggml.model")
+  if (model === undefined || model === "none" || model === "no_vocab") return undefined
+  if (model !== "llama") {
+    throw new RangeError(
+      `${source}: tokenizer.ggml.model is ${show(model)}, expected "llama". Give another tokenizer`,
+    )
+  }
+  const pieces = piecesOf(metadata, source)
+  const id = (name: string): number => {
+    const value = metadata.get(`tokenizer.ggml.${name}_token_id`) ?? -1
+    return typeof value === "number" && value < pieces.length ? value : -1
+  }
+  const bytes = piecesBytes(pieces, {
+    characterCoverage: 1,
+    maxPieceLength: 16,
+    ids: {
+      unknown: pieces.findIndex(({ kind }) => kind === "unknown"),
+      bos: id("bos"),
+      eos: id("eos"),
+      pad: -1,
+    },
+    byteFallback: pieces.some(({ kind }) => kind === "byte"),
+    prefix: metadata.get("tokenizer.ggml.add_space_prefix") !== false,
+  })
+  return parseTokenizer(bytes, `${source}: its tokenizer`)
+}
+
+/** The pieces without the unused ones at the end, which only fill the rows of the embedding. */
+function piecesOf(metadata: Metadata, source: string): WrittenPiece[] {
+  const list = (name: string, kind: "string" | "number"): readonly MetadataValue[] => {
+    const found = metadata.get(`tokenizer.ggml.${name}`)
+    if (Array.isArray(found) && found.every((each) => typeof each === kind)) return found
+    throw new RangeError(`${source}: tokenizer.ggml.${name} is no list of ${kind}s`)
+  }
+  const texts = list("tokens", "string") as string[]
+  const scores = list("scores", "number") as number[]
+  const types = list("token_type", "number") as number[]
+  if (scores.length !== texts.length || types.length !== texts.length) {
+    throw new RangeError(
+      `${source}: it has ${texts.length} tokens, ${scores.length} scores and ${types.length} types`,
+    )
+  }
+  const count = types.findLastIndex((type) => type !== unused) + 1
+  return texts.slice(0, count).map((text, i) => {
+    const kind = types[i] === unused ? "control" : tokenKinds[types[i] as number]
+    if (kind) return { text, score: scores[i] as number, kind }
+    throw new RangeError(`${source}: token ${show(text)} is of the type ${show(types[i])}`)
+  })
+}
