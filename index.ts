@@ -47,6 +47,7 @@ export {
   type Prepared,
   plan,
   type Result as OpResult,
+  read,
   readBound,
   runOnce,
   type Shape,

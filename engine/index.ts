@@ -55,7 +55,7 @@ export {
 } from "./plain.ts"
 export { type Plan, plan, type Step, type Update } from "./plan.ts"
 export { normalAt, threefry, uniformAt } from "./random.ts"
-export { readBound, readTensors, runOnce } from "./run.ts"
+export { read, readBound, readTensors, runOnce } from "./run.ts"
 export type { Dim, Signature, Sizes, Slot } from "./signature.ts"
 export {
   allocate,

@@ -6,8 +6,9 @@ import { checkFreed } from "./lifetime.ts"
 import { plan, type Update } from "./plan.ts"
 import { allocate, bufferOf, type Tensor } from "./tensor.ts"
 
-/** Plans, runs once, reads and frees. */
-export async function readTensor(tensor: Tensor, backend: Backend): Promise<TypedArray> {
+/** Plans and runs whatever a tensor needs, and returns its values in row-major order. */
+export async function read(tensor: Tensor, backend: Backend): Promise<TypedArray> {
+  checkTensor("read: the tensor", tensor)
   const [values] = await readTensors([tensor], backend)
   return values as TypedArray
 }

@@ -1,11 +1,10 @@
 // A tensor is a shape, a dtype and where its values come from: a call, device memory, or numbers
-// known when the graph is recorded. It holds no values of its own.
+// known when the graph is recorded. It holds no values of its own: run.ts reads them.
 import type { Backend, Buffer } from "./backend.ts"
 import { checkArray, checkBackend, checkBuffer, checkLayout, checkTensor, kindOf } from "./check.ts"
 import { type DType, encode, itemBytes, type TypedArray } from "./dtype.ts"
 import { checkFreed } from "./lifetime.ts"
 import type { Call } from "./op.ts"
-import { readTensor } from "./run.ts"
 
 /** Sizes of all axes, the last one contiguous. */
 export type Shape = readonly number[]
@@ -36,11 +35,6 @@ export class Tensor {
   /** Bytes of its elements. */
   get bytes(): number {
     return this.size * itemBytes(this.dtype)
-  }
-
-  /** Plans and runs whatever this tensor needs, and returns its values in row-major order. */
-  read(backend: Backend): Promise<TypedArray> {
-    return readTensor(this, backend)
   }
 
   /** Dtype and shape, such as f32(3, 5). */

@@ -76,6 +76,7 @@ const table: Readonly<Record<string, Called>> = {
   parameterCount: of(openelm.parameterCount, [small], [/config/]),
   parseTokenizer: of(openelm.parseTokenizer, [tokenizer.file.bytes, "a file"], [/bytes/, /source/]),
   plan: of(openelm.plan, [[update], backend], [/updates/, /backend/]),
+  read: of(openelm.read, [x, backend], [/tensor/, /backend/]),
   readBound: of(openelm.readBound, [update[0], backend], [/tensor/, /backend/]),
   runOnce: of(openelm.runOnce, [backend, [update]], [/backend/, /updates/]),
   scaledConfig: of(openelm.scaledConfig, [sizes], [/config|spec/]),
@@ -97,7 +98,6 @@ const table: Readonly<Record<string, Called>> = {
     [/folder/, /options/],
   ),
   step: of(step as never, [rows, rows, { lr: 0 }], [/inputs/, /targets/, /options/]),
-  "tensor.read": of((on) => x.read(on), [backend], [/backend/]),
   "tokenizer.decode": of((ids) => tokenizer.decode(ids), [[1]], [/ids/]),
   "tokenizer.encode": of(
     (text, options) => tokenizer.encode(text, options),

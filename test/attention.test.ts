@@ -10,6 +10,7 @@ import {
   encode,
   normalAt,
   plan,
+  read,
   type Tensor,
 } from "../engine/index.ts"
 import {
@@ -49,8 +50,8 @@ async function errorOf(backend: Backend, positions: number[], R: number, dtype: 
   const whole = attention(q, newKeys, newValues, inputs[6], { scale: attrs.scale }) // (B, H·E)
   const sliced = ropeAttentionParts(...inputs, { R, ...attrs })
   const y = mergeParts(sliced.parts) // (B, H·E)
-  const error = relativeError(await y.read(backend), await whole.read(backend))
-  const caches = relativeError(await sliced.newKeys.read(backend), await newKeys.read(backend))
+  const error = relativeError(await read(y, backend), await read(whole, backend))
+  const caches = relativeError(await read(sliced.newKeys, backend), await read(newKeys, backend))
   return { error, caches }
 }
 

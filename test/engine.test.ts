@@ -10,6 +10,7 @@ import {
   constant,
   grad,
   plan,
+  read,
   readBound,
   runOnce,
   type Tensor,
@@ -242,31 +243,31 @@ t.test("grad", async (t) => {
   const x = constant([1, -2, 3], [3])
   const loss = sum(mul(x, mul(x, x)))
   const [dx, dz] = grad(loss, [x, constant([5], [1])])
-  t.same([...(await dx.read(backend))], [3, 12, 27])
-  t.same([...(await dz.read(backend))], [0], "zeros where nothing depends")
+  t.same([...(await read(dx, backend))], [3, 12, 27])
+  t.same([...(await read(dz, backend))], [0], "zeros where nothing depends")
   const [second] = grad(sum(mul(dx, dx)), [x])
-  t.same([...(await second.read(backend))], [36, -288, 972], "a gradient has a gradient")
+  t.same([...(await read(second, backend))], [36, -288, 972], "a gradient has a gradient")
   t.throws(() => grad(x, [x]), { name: "RangeError", message: /must be one f32 number/ })
   t.throws(() => grad(argmax(reshape(x, [1, 3])), [x]), { name: "RangeError" })
   const y = affine(x, 2, 0)
   const [ofX, ofY] = grad(sum(mul(y, y)), [x, y])
   t.same(
-    [...(await ofX.read(backend))],
+    [...(await read(ofX, backend))],
     [8, -16, 24],
     "of a tensor that another wanted one is made of",
   )
-  t.same([...(await ofY.read(backend))], [4, -8, 12])
+  t.same([...(await read(ofY, backend))], [4, -8, 12])
   const row = reshape(x, [1, 3])
   const twice = addRmsNorm(row, row, constant([1, 1, 1], [3]), { eps: 1e-6 }).sum
   t.same(
-    [...(await grad(sum(mul(twice, twice)), [x])[0].read(backend))],
+    [...(await read(grad(sum(mul(twice, twice)), [x])[0], backend))],
     [8, -16, 24],
     "twice in one call",
   )
   const mask = sum(equal(x, x))
-  t.same([...(await grad(mask, [x])[0].read(backend))], [0, 0, 0])
+  t.same([...(await read(grad(mask, [x])[0], backend))], [0, 0, 0])
   const deep = Array.from({ length: 20000 }).reduce<Tensor>((y) => affine(y, 1, 0), x)
-  t.same([...(await grad(sum(deep), [x])[0].read(backend))], [1, 1, 1], "20,000 calls deep")
+  t.same([...(await read(grad(sum(deep), [x])[0], backend))], [1, 1, 1], "20,000 calls deep")
 })
 
 t.test("calls name what is wrong", (t) => {

@@ -1,7 +1,7 @@
 // Quantized weights as numbers: how far they lie from the matrix they stand for, what the search
 // for q4's scales gains, and what is counted as not finite.
 import t from "tap"
-import { constant, normalAt, type Tensor } from "../engine/index.ts"
+import { constant, normalAt, read, type Tensor } from "../engine/index.ts"
 import { blockBytes, blocksOf, dequantize, panelsOf, quantize } from "../ops/index.ts"
 import { allBackends } from "./backends.ts"
 
@@ -27,7 +27,7 @@ for (const { label, open } of allBackends) {
     const backend = await open()
     const errorOf = async (Z: number, Search: number, weight: (w: number) => number) => {
       const { w } = quantized(x, Z, Search)
-      return distance(await dequantize(w, { N, K, Halves: 1 }).read(backend), weight)
+      return distance(await read(dequantize(w, { N, K, Halves: 1 }), backend), weight)
     }
     const plain = () => 1
     const square = (w: number) => w * w
@@ -56,7 +56,7 @@ for (const { label, open } of allBackends) {
     spoilt[20 * K + 40] = Number.POSITIVE_INFINITY
     for (const Z of Object.values(blockBytes)) {
       const { bad } = quantized(constant(spoilt, [N, K]), Z, 0)
-      t.same([...(await bad.read(backend))], [2, 1, 1])
+      t.same([...(await read(bad, backend))], [2, 1, 1])
     }
     backend.close()
   })

@@ -9,6 +9,7 @@ import {
   bound,
   bufferOf,
   constant,
+  read,
   runOnce,
   type Tensor,
 } from "../engine/index.ts"
@@ -47,7 +48,7 @@ test("tensors at any offset are read and written where they are", async (t, back
     [part(3, 1), add(part(3, 10), part(3, 11))],
     [part(2, 30), mul(part(2, 20), part(2, 20))],
   ])
-  const got = [...(await whole.read(backend))]
+  const got = [...(await read(whole, backend))]
   const want = [...numbers(40)]
   want.splice(1, 3, 21, 23, 25)
   want.splice(30, 2, 400, 441)
@@ -65,7 +66,7 @@ test("numbers of 16 bits keep their neighbours", async (t, backend) => {
     [part(3, 1), changed],
     [part(1, 8), copy(part(1, 0))],
   ])
-  const got = await cast(whole, "f32").read(backend)
+  const got = await read(cast(whole, "f32"), backend)
   t.same([...got], [0, 10, 12, 14, 4, 5, 6, 7, 0])
   buffer.free()
 })
@@ -73,16 +74,16 @@ test("numbers of 16 bits keep their neighbours", async (t, backend) => {
 test("one tensor in several places of a call", async (t, backend) => {
   const x = constant([1, 2, 3], [3])
   const doubled = add(x, x)
-  const got = await mul(doubled, sub(doubled, x)).read(backend)
+  const got = await read(mul(doubled, sub(doubled, x)), backend)
   t.same([...got], [2, 8, 18])
-  t.same([...(await mul(doubled, doubled).read(backend))], [4, 16, 36])
+  t.same([...(await read(mul(doubled, doubled), backend))], [4, 16, 36])
 })
 
 test("uniform numbers have the bits of the wasm backend", async (t, backend) => {
   const draw = (on: Backend): Promise<ArrayLike<number>> => {
     const seed = constant([-5, 4, -5], [3], "i32")
     const streams = constant([3, -1, 2 ** 31 - 1], [3], "i32")
-    return (randomUniform(seed, streams, { K: 1000 }) as Tensor).read(on)
+    return read(randomUniform(seed, streams, { K: 1000 }) as Tensor, on)
   }
   const wasm = await (wasmBackends[0] as { open(): Promise<Backend> }).open()
   t.same(await draw(backend), await draw(wasm))
@@ -102,7 +103,7 @@ test("sizes are checked", async (t, backend) => {
 t.test("features can be left off", noWholeWebgpu ? { skip: noWholeWebgpu } : {}, async (t) => {
   const backend = await openWebgpu({ without: features })
   t.equal(backend.features.size, 0)
-  t.same([...(await add(constant([1], [1]), constant([2], [1])).read(backend))], [3])
+  t.same([...(await read(add(constant([1], [1]), constant([2], [1])), backend))], [3])
   backend.close()
   t.throws(() => backend.alloc(4), /closed/)
   await t.rejects(openWebgpu({ without: ["speed" as never] }), {
@@ -124,17 +125,17 @@ t.test("tensors larger than a binding", noWholeWebgpu ? { skip: noWholeWebgpu } 
     const results = [matmul(x, w, { N }), unpack(w, { N, Halves: 1, dtype: "f32" })]
     const wanted = await oracle(results)
     for (const [i, y] of results.entries()) {
-      const error = relativeError(await y.read(backend), wanted[i] ?? [])
+      const error = relativeError(await read(y, backend), wanted[i] ?? [])
       t.ok(error < 1e-5, `${dtype} ${i}: ${error}`)
     }
   }
   const long = constant(numbers(400), [400])
   t.same(
-    [...(await add(long, long).read(backend))],
+    [...(await read(add(long, long), backend))],
     [...numbers(400)].map((x) => 2 * x),
   )
   const longer = constant(numbers(8000), [8000])
-  await t.rejects(add(longer, longer).read(backend), {
+  await t.rejects(read(add(longer, longer), backend), {
     name: "RangeError",
     message: /binds at once/,
   })

@@ -1,6 +1,6 @@
 // Whether the units that multiply matrices can be relied on: a feature still experimental is tried on
 // a small product before it is used.
-import { type Backend, constant } from "../../engine/index.ts"
+import { type Backend, constant, read } from "../../engine/index.ts"
 import { matmul } from "../../ops/index.ts"
 
 const [M, K, P] = [37, 40, 9]
@@ -15,7 +15,7 @@ export async function multipliesExactly(backend: Backend): Promise<boolean> {
   const x = Float32Array.from({ length: M * K }, (_, i) => rowNumber(i))
   const panels = Float64Array.from({ length: P * K * 16 }, (_, i) => weight(i))
   const y = matmul(constant(x, [M, K]), constant(panels, [P, K, 16], "f16"), { N: 16 * P })
-  const got = await y.read(backend)
+  const got = await read(y, backend)
   for (let i = 0; i < M * P * 16; i++) {
     const [m, n] = [Math.floor(i / (P * 16)), i % (P * 16)]
     let sum = 0
