@@ -5,6 +5,7 @@ import { type FileTree, readFile, readIfThere } from "../files/tree.ts"
 import { parseJson } from "../json.ts"
 import type { Candidate, Checkpoint, CheckpointFormat, Sourced } from "./checkpoint.ts"
 import { ggufFile } from "./gguf_file.ts"
+import { mlxFolder } from "./mlx_folder.ts"
 import { quantizedFolder } from "./quantized_folder.ts"
 import { safetensorsFolder } from "./safetensors_folder.ts"
 import { torchFile } from "./torch_file.ts"
@@ -12,6 +13,7 @@ import { torchFile } from "./torch_file.ts"
 /** In the order in which they are asked: first those that know their own by a mark. */
 const formats: readonly CheckpointFormat[] = [
   quantizedFolder,
+  mlxFolder,
   safetensorsFolder,
   torchFile,
   ggufFile,

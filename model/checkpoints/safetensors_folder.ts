@@ -25,11 +25,15 @@ export const safetensorsFolder: CheckpointFormat = {
   },
 }
 
-/** A folder whose matrices are rows of numbers, or panels of a format. */
+type Tensors = ReadonlyMap<string, StoredTensor>
+
+/** A folder whose matrices are rows of numbers, or panels of a format; `arranged`: what its tensors are
+ *  together. */
 export async function openFolder(
   candidate: Candidate,
   config: Sourced | undefined,
   panels: QuantizedFormat | undefined,
+  arranged: (tensors: Tensors) => Tensors = (tensors) => tensors,
 ): Promise<OpenCheckpoint | undefined> {
   const { tree } = candidate
   const limit = candidate.weightsLimit(config)
@@ -48,7 +52,7 @@ export async function openFolder(
     }
     const tokenizer = () => folderTokenizer(tree)
     const name = tree.file === undefined ? tree.name : tree.nameOf(tree.file)
-    return { name, config, generation, tensors, panels, tokenizer, close }
+    return { name, config, generation, tensors: arranged(tensors), panels, tokenizer, close }
   } catch (error) {
     await close()
     throw error

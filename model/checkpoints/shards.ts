@@ -7,6 +7,8 @@ import { type SafetensorsFile, safetensorsOf } from "./safetensors.ts"
 
 const weightsFile = "model.safetensors"
 const indexFile = "model.safetensors.index.json"
+/** The name that CoreNet's port to MLX writes. */
+const portsFile = "weights.safetensors"
 const indexLimit = 16 << 20
 
 /** One of these makes a folder one of weights. */
@@ -21,7 +23,10 @@ export async function openWeights(
   const single = await tree.openIfThere(weightsFile, limit)
   if (single) return [await safetensorsOf(single)]
   const bytes = await readIfThere(tree, indexFile, indexLimit)
-  if (!bytes) return undefined
+  if (!bytes) {
+    const port = await tree.openIfThere(portsFile, limit)
+    return port && [await safetensorsOf(port)]
+  }
   const index = tree.nameOf(indexFile)
   const shardOf = parseIndex(parseJson(bytes, index), index)
   const opened = new Map<string, SafetensorsFile>()

@@ -19,6 +19,14 @@ const fileKind = (path: string): Kind => {
   }
 }
 
+/** A model in a folder, with its config.json. */
+const folderKind = (path: string, weights: string): Kind => ({
+  name: path.replaceAll("/", " "),
+  files: ["config.json", weights],
+  make: (folder) => cpSync(fixture(path), folder, { recursive: true }),
+  use: useModel,
+})
+
 /** What a zip file holds, changed before it is packed: its sums are right then. */
 const pickle: Kind = {
   name: "data.pkl",
@@ -59,4 +67,6 @@ export const formatKinds: readonly Kind[] = [
     },
     use: useModel,
   },
+  folderKind("mlx/corenet-q4-g64", "weights.safetensors"),
+  folderKind("mlx/mlx-lm-q8-g32", "model.safetensors"),
 ]

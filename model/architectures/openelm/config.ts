@@ -94,13 +94,23 @@ export function configOf(name: SizeName, changes: Partial<ConfigSpec> = {}): Mod
     throw new TypeError(`configOf: a model size is a name such as "270M", got ${kindOf(name)}`)
   }
   checkObject("configOf: the changes", changes)
-  const key = name
-    .replace(/^openelm-/i, "")
-    .replace("_", ".")
-    .toUpperCase()
-  const spec = releasedSizes.get(key as ModelName)
+  const spec = sizeNamed(name)
   if (spec) return scaledConfig({ ...spec, ...changes })
   throw new RangeError(`No model size ${show(name)}. Known sizes: ${modelNames.join(", ")}`)
+}
+
+const sizeNamed = (name: string): ConfigSpec | undefined =>
+  releasedSizes.get(
+    name
+      .replace(/^openelm-/i, "")
+      .replace("_", ".")
+      .toUpperCase() as ModelName,
+  )
+
+/** The fields of a config.json that follow from the name of a released size; undefined for others. */
+export function fieldsOfSize(name: unknown): Record<string, unknown> | undefined {
+  const size = typeof name === "string" ? sizeNamed(name) : undefined
+  return size && configJson(scaledConfig(size))
 }
 
 /** A config by the layer-wise scaling rule. Throws RangeError or TypeError naming the field. */
