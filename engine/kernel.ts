@@ -7,6 +7,12 @@ export const kernelFeatures = ["shader-f16", "subgroups", "subgroup-matrix", "pa
 /** Parts of WebGPU that a kernel may need. */
 export type KernelFeature = (typeof kernelFeatures)[number]
 
+/** Which parameters a kernel serves, and the same in words of the op, such as `M > 8`. */
+export interface Condition<P = Sizes> {
+  readonly text: string
+  readonly holds: (params: P) => boolean
+}
+
 /** One way to run an op on a GPU; of several, the first that serves is taken. `T` are the names of the
  *  op's tensors, `P` its parameters. */
 export interface KernelVariant<T extends string = string, P = Sizes> {
@@ -16,7 +22,7 @@ export interface KernelVariant<T extends string = string, P = Sizes> {
    *  declare, the first one's declaration is meant. */
   readonly from: readonly string[]
   /** Whether it serves these parameters; left out, it serves all. */
-  readonly when?: (params: P) => boolean
+  readonly when?: Condition<P>
   /** Features without which it does not run. */
   readonly needs?: readonly KernelFeature[]
   /** How many workgroups it takes; left out, as many as the op has rows. */

@@ -8,7 +8,10 @@ import type { KernelVariant, Op } from "../engine/index.ts"
 import { allOps, rmsNorm } from "../ops/index.ts"
 
 t.test("every kernel of a GPU serves a case of its op", (t) => {
-  for (const { op, entry, serves } of variantsOf()) t.ok(serves > 0, `${op}: ${entry}`)
+  for (const { op, entry, serves, cases, when, groups } of variantsOf()) {
+    t.ok(serves > 0 && groups[0] > 0 && groups[0] <= groups[1], `${op}: ${entry}`)
+    t.equal(when === "", serves === cases, `${op}: ${entry} has a condition where cases fail it`)
+  }
   t.end()
 })
 

@@ -95,9 +95,9 @@ t.test("quantized weights larger than a binding", skip, async (t) => {
   backend.close()
 })
 
-/** The cases of an op; products also of two and four rows, which have constants of their own. */
+/** The cases of an op; of kernels with constants, also those of two and four rows. */
 const sizesOf = (op: Op): readonly Case[] =>
-  /matmul(?!Grad)/i.test(op.name)
+  op.isProduct && op.params.includes("M") && op.gpu.some(({ constants }) => constants)
     ? [...op.cases, ...[2, 4].flatMap((M) => op.cases.map((test) => ({ ...test, M })))]
     : op.cases
 

@@ -31,7 +31,7 @@ export function choose(
   const isUsable = (features: readonly KernelFeature[]): boolean =>
     features.every((name) => usable.has(name))
   const kernel = op.gpu.find(
-    ({ needs = [], when }) => isUsable(needs) && (when === undefined || when(params)),
+    ({ needs = [], when }) => isUsable(needs) && (when === undefined || when.holds(params)),
   )
   const { entry = op.name, needs = [] } = kernel ?? {}
   const shader = shaders[entry]?.find(({ features }) => isUsable(features))

@@ -1,5 +1,5 @@
 // `elm bench ops --variants`: the ways in which ops run on a GPU, as their declarations have them.
-import type { KernelVariant, Op, Sizes } from "../../engine/index.ts"
+import type { KernelVariant, Op } from "../../engine/index.ts"
 import { allOps } from "../../ops/index.ts"
 import { outlineCase } from "./cases.ts"
 
@@ -10,10 +10,10 @@ export interface VariantRow {
   readonly from: readonly string[]
   /** Features without which it does not run. */
   readonly needs: readonly string[]
-  /** The condition on the op's parameters, as it is written; empty where there is none. */
+  /** The condition on the op's parameters; empty where there is none. */
   readonly when: string
-  /** Workgroups, as they are written; "rows", those of the op. */
-  readonly groups: string
+  /** Least and most workgroups of the cases that it serves. */
+  readonly groups: readonly [least: number, most: number]
   /** Tensors that are bound by fours, number by number, and 16 bytes at a time. */
   readonly fours: readonly string[]
   readonly scalars: readonly string[]
@@ -31,23 +31,19 @@ function rowOf(op: Op, variant: KernelVariant): VariantRow {
   const { entry = op.name, from, needs = [], when, groups } = variant
   const { fours = [], scalars = [], wide = [] } = variant
   const params = op.cases.map((test) => outlineCase(op, test).params)
+  const served = params.filter((sizes) => when?.holds(sizes) ?? true)
+  const counts = served.map((sizes) => groups?.(sizes) ?? op.rows(sizes))
   return {
     op: op.name,
     entry,
     from,
     needs,
-    when: when ? formulaOf(when) : "",
-    groups: groups ? formulaOf(groups) : "rows",
+    when: when?.text ?? "",
+    groups: [Math.min(...counts), Math.max(...counts)],
     fours,
     scalars,
     wide,
-    serves: params.filter((sizes) => when?.(sizes) ?? true).length,
+    serves: served.length,
     cases: params.length,
   }
 }
-
-/** The text of a function of parameters, without their names. */
-const formulaOf = (f: (params: Sizes) => unknown): string =>
-  String(f)
-    .replace(/^\s*(function\s*\w*)?\s*\(?\{?[\w\s,]*\}?\)?\s*(=>)?\s*/, "")
-    .replace(/\s+/g, " ")

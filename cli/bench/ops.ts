@@ -30,6 +30,9 @@ const table: TableOf<OpRow> = {
   ],
 }
 
+const range = ([least, most]: readonly [number, number]): string =>
+  least === most ? String(least) : `${least} … ${most}`
+
 const variantTable: TableOf<VariantRow> = {
   columns: [
     { name: "op", rank: 0, left: true, least: 12, text: ({ op }) => op },
@@ -37,7 +40,7 @@ const variantTable: TableOf<VariantRow> = {
     { name: "condition", rank: 1, left: true, text: ({ when }) => when },
     { name: "needs", rank: 2, left: true, text: ({ needs }) => needs.join(" ") },
     { name: "cases", rank: 3, text: ({ serves, cases }) => `${serves}/${cases}` },
-    { name: "workgroups", rank: 4, left: true, text: ({ groups }) => groups },
+    { name: "workgroups", rank: 4, left: true, text: ({ groups }) => range(groups) },
     { name: "by fours", rank: 5, left: true, text: ({ fours }) => fours.join(" ") },
   ],
 }

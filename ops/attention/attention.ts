@@ -54,7 +54,10 @@ export const attention = op({
     {
       entry: "attentionRow",
       from: ["attention/attention_row.wgsl"],
-      when: ({ T, H, G, E }) => T * H <= 64 * G && E % 8 === 0 && E <= 256,
+      when: {
+        text: "T·H ≤ 64·G, 8 | E ≤ 256",
+        holds: ({ T, H, G, E }) => T * H <= 64 * G && E % 8 === 0 && E <= 256,
+      },
       constants: ({ E }) => ({ width: E / 4 }),
       groups: ({ B, T, H, G }) => B * T * G * Math.ceil(H / G / 4),
       fours: ["q", "keys", "values"],
@@ -62,7 +65,10 @@ export const attention = op({
     {
       entry: "attentionTile",
       from: ["attention/attention_tile.wgsl"],
-      when: ({ T, H, G, E }) => T * H > 64 * G && E % 4 === 0 && E <= 128,
+      when: {
+        text: "T·H > 64·G, 4 | E ≤ 128",
+        holds: ({ T, H, G, E }) => T * H > 64 * G && E % 4 === 0 && E <= 128,
+      },
       groups: ({ B, T, H, G }) => B * G * Math.ceil((T * H) / G / 32),
       fours: ["q", "keys", "values", "y"],
     },

@@ -1,6 +1,6 @@
 // Attention in training: every position of a call at once, documents side by side kept apart, with
 // a gradient that recomputes the weights. Kernels: causal_attention.as.ts and _grad.as.ts.
-import { constant, type Gradients, op, type Tensor } from "../../engine/index.ts"
+import { type Condition, constant, type Gradients, op, type Tensor } from "../../engine/index.ts"
 import { add, affine, exp, less, log, mul, select, sub } from "../plain/elementwise.ts"
 import { cast } from "../plain/indexing.ts"
 import { broadcast, permute, reshape } from "../plain/movement.ts"
@@ -67,8 +67,10 @@ const refusal = ({ H, G, E }: { H: number; G: number; E: number }): string | und
 }
 
 /** Where tiles of 32 queries and keys serve a GPU. */
-const isTiled = ({ T, H, G, E }: Record<"T" | "H" | "G" | "E", number>): boolean =>
-  T * H > 32 * G && E % 4 === 0 && E <= 128
+const tiled: Condition<Record<"T" | "H" | "G" | "E", number>> = {
+  text: "T·H > 32·G, 4 | E ≤ 128",
+  holds: ({ T, H, G, E }) => T * H > 32 * G && E % 4 === 0 && E <= 128,
+}
 
 /** y = softmax(scale·q·kᵀ)·v of position t over keys starts[b, t] … t, 0 ≤ starts[b, t] ≤ t, and
  *  lse = ln Σ exp(scale·q·kᵀ) over the same keys; query head h reads key head ⌊h·G/H⌋.
@@ -101,7 +103,7 @@ export const causalAttention = op({
     {
       entry: "causalAttentionTile",
       from: ["attention/attention_tile.wgsl"],
-      when: isTiled,
+      when: tiled,
       groups: ({ B, T, H, G }) => B * G * Math.ceil((T * H) / G / 32),
       fours: ["q", "keys", "values", "y"],
     },
@@ -161,7 +163,7 @@ export const causalAttentionGrad = op({
     {
       entry: "causalAttentionGradTile",
       from: ["attention/attention_tile_grad.wgsl", "attention/attention_tile.wgsl"],
-      when: isTiled,
+      when: tiled,
       groups: ({ B, T, H, G, R }) =>
         B * G * (Math.ceil((T * H) / G / 32) + 2 * R * Math.ceil(T / 32)),
       fours: ["q", "keys", "values", "y", "dy", "dq", "dKeyParts", "dValueParts"],

@@ -1,6 +1,6 @@
 // Between the qkv product and attention: per-head RMSNorm of queries and keys, rotary positions and
 // the write to the cache, in one step. Kernel: rope.as.ts.
-import { constant, op, type Tensor } from "../../engine/index.ts"
+import { type Condition, constant, op, type Tensor } from "../../engine/index.ts"
 import { normalise } from "../norm/rmsnorm.ts"
 import { add, mul } from "../plain/elementwise.ts"
 import { castFinite, readRows, writeRows } from "../plain/indexing.ts"
@@ -87,7 +87,10 @@ const written = (cache: Tensor, x: Tensor, position: Tensor): Tensor =>
   writeRows(cache, castFinite(x, cache.dtype), position)
 
 /** Where rope_fours.wgsl serves a GPU. */
-export const isByFours = ({ E }: { E: number }): boolean => E % 8 === 0 && E <= 1024
+export const byFours: Condition<{ E: number }> = {
+  text: "8 | E ≤ 1024",
+  holds: ({ E }) => E % 8 === 0 && E <= 1024,
+}
 /** Fours of a head, and heads side by side in a workgroup of 256 lanes. */
 export function foursSizes({ E }: { E: number }) {
   const width = E / 4
@@ -123,7 +126,7 @@ export const qkNormRope = op({
     {
       entry: "qkNormRopeFours",
       from: ["attention/rope_fours.wgsl", "attention/rope_attention.wgsl"],
-      when: isByFours,
+      when: byFours,
       constants: foursSizes,
       groups: foursGroups,
       fours: ["qkv", "qNorm", "kNorm", "angles", "keys", "values", "q"],

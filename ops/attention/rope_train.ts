@@ -5,7 +5,7 @@ import { normalise } from "../norm/rmsnorm.ts"
 import { broadcast, permute, reshape, slice } from "../plain/movement.ts"
 import { partsOf, rowsPerPart, sumBlocks, total, wrongParts } from "../shared/parts.ts"
 
-import { foursGroups, foursSizes, headsOf, isByFours, rotate } from "./rope.ts"
+import { byFours, foursGroups, foursSizes, headsOf, rotate } from "./rope.ts"
 
 type RopeTrainSizes = Record<"B" | "T" | "H" | "G" | "E" | "eps", number>
 
@@ -84,7 +84,7 @@ export const qkNormRopeTrain = op({
     {
       entry: "qkNormRopeTrainFours",
       from: ["attention/rope_fours.wgsl"],
-      when: isByFours,
+      when: byFours,
       constants: foursSizes,
       groups: foursGroups,
       fours: ["qkv", "qNorm", "kNorm", "angles", "q", "keys", "values"],
@@ -119,7 +119,7 @@ export const qkNormRopeTrainGrad = op({
     {
       entry: "qkNormRopeTrainGradFours",
       from: ["attention/rope_fours.wgsl"],
-      when: isByFours,
+      when: byFours,
       constants: foursSizes,
       fours: [
         "qkv",

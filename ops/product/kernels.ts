@@ -1,7 +1,7 @@
 // Which kernels of a GPU serve products with weights in panels: by the number of rows, the format of
 // the weights, what comes before (a norm) and what comes after (an add, an activation). Named
 // parameters as in matmul.ts: M rows, P panels, of gates only where values follow them.
-import { dtypeCode, type KernelVariant } from "../../engine/index.ts"
+import { type Condition, dtypeCode, type KernelVariant } from "../../engine/index.ts"
 
 interface Form {
   /** The op, whose name those of its entry points begin with. */
@@ -23,6 +23,10 @@ type Variant<P> = KernelVariant<"w", P>
 const { ceil } = Math
 /** Most rows that matmul_row.wgsl serves. */
 const fewRows = 8
+const manyRows: Condition<{ M: number }> = {
+  text: `M > ${fewRows}`,
+  holds: ({ M }) => M > fewRows,
+}
 
 const norm = ({ isNormed }: Form): readonly string[] =>
   isNormed ? ["product/matmul_norm.wgsl"] : []
@@ -77,7 +81,10 @@ const productGroups =
 
 /** Kernels for weights in f32, f16 and bf16. */
 export function floatKernels(form: Form): readonly Variant<Float>[] {
-  const halves = ({ M, wType }: Float): boolean => M > fewRows && wType === dtypeCode("f16")
+  const halves: Condition<Float> = {
+    text: `${manyRows.text}, w f16`,
+    holds: ({ M, wType }) => manyRows.holds({ M }) && wType === dtypeCode("f16"),
+  }
   const matrix = () => tileSizes(2, form.isGated, 2, 16)
   return [
     {
@@ -99,7 +106,7 @@ export function floatKernels(form: Form): readonly Variant<Float>[] {
     {
       entry: `${form.op}Tile`,
       from: [...norm(form), tileFile],
-      when: ({ M }) => M > fewRows,
+      when: manyRows,
       constants: (sizes) => productTile(form, sizes),
       groups: productGroups(form),
     },
@@ -128,7 +135,7 @@ export function quantizedKernels(form: Form): readonly Variant<Blocks>[] {
     {
       entry: `${form.op}Dot`,
       from: ["product/quantized.wgsl", "product/quantized_dot.wgsl", ...row],
-      when: ({ M }) => M === 1,
+      when: { text: "M = 1", holds: ({ M }) => M === 1 },
       needs: ["packed-dot"],
       constants: ofRows,
       groups: rowGroups(form),
@@ -141,7 +148,7 @@ export function quantizedKernels(form: Form): readonly Variant<Blocks>[] {
         // For the places of numbers in a block.
         "product/quantized_row.wgsl",
       ],
-      when: ({ M }) => M > fewRows,
+      when: manyRows,
       constants: (sizes) => ({ ...productTile(form, sizes), vectors: vectors(sizes) }),
       groups: productGroups(form),
       wide: ["w"],
