@@ -64,11 +64,14 @@ export {
 } from "./engine/index.ts"
 export {
   type CacheDType,
+  type CompleteOptions,
+  type Completion,
   type ConfigSpec,
   configOf,
   type DecoderConfig,
   type EncodeOptions,
   type FileSource,
+  type FinishReason,
   type GenerateOptions,
   type GenerationDefaults,
   type GenerationStep,
@@ -86,6 +89,7 @@ export {
   OpenELM,
   type ProcessorOptions,
   type Progress,
+  type Prompt,
   parameterCount,
   parseTokenizer,
   type QuantizedFormat,
@@ -102,6 +106,7 @@ export {
   type Token,
   type Tokenizer,
   type TokenizerOption,
+  type TokenUsage,
   type Waiting,
   type WeightDType,
 } from "./model/index.ts"

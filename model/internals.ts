@@ -1,6 +1,7 @@
 // What the trainer and the benchmarks need of a model, beside what everybody does.
 import type { Plan } from "../engine/index.ts"
 import type { Decoder } from "./forward.ts"
+import { type Source, sessionOf } from "./generate/source.ts"
 import type { LanguageModel } from "./language_model.ts"
 import type { RecorderOf } from "./recorder.ts"
 import type { Check } from "./weights/restore.ts"
@@ -24,4 +25,24 @@ export interface Internals {
   training<T>(work: (check: Check) => Promise<T>): Promise<T>
   /** The same weights, recorded in another way; freed with this model. */
   variant(recorderOf: RecorderOf): LanguageModel
+}
+
+/** `variant` makes a model of the same weights. */
+export function internalsOver(source: Source, variant: Internals["variant"]): Internals {
+  const { decoder, usage, residence, pool } = source
+  return {
+    decoder,
+    get decodePlan() {
+      usage.check()
+      const session = sessionOf(source, (kind, open) => pool.acquire(kind, open))
+      pool.release(session)
+      return session.decodePlan
+    },
+    reading: (work) => usage.reading(() => residence.during(work)),
+    training: (work) => usage.writing(() => residence.training(work)),
+    variant(recorderOf) {
+      usage.check()
+      return variant(recorderOf)
+    },
+  }
 }

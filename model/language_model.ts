@@ -9,17 +9,19 @@ import { checkModelOptions, dtypeFor, explained, type ModelSettings } from "./ch
 import { checkConfig, parameterCount } from "./config.ts"
 import { type FileSource, pathToWrite } from "./files/source.ts"
 import type { Decoder } from "./forward.ts"
+import { type CompleteOptions, complete, type Prompt, promptsOf } from "./generate/complete.ts"
+import type { Completion } from "./generate/completion.ts"
 import { evaluate, evaluateTraced } from "./generate/evaluate.ts"
 import type { Token } from "./generate/generate.ts"
 import { checkScored } from "./generate/ids.ts"
 import { checkOptions, type GenerateOptions } from "./generate/options.ts"
 import { Pool } from "./generate/pool.ts"
 import { type Scores, scoresOf } from "./generate/sequence.ts"
-import { type Source, sessionOf } from "./generate/source.ts"
+import type { Source } from "./generate/source.ts"
 import type { CacheDType } from "./generate/state.ts"
 import { stream } from "./generate/stream.ts"
 import { continuation, promptIds, tokenizerFor } from "./generate/text.ts"
-import type { Internals, Placement } from "./internals.ts"
+import { type Internals, internalsOver, type Placement } from "./internals.ts"
 import { openModel } from "./opened.ts"
 import type { LoadOptions, ModelOptions, RandomOptions, SaveOptions } from "./options.ts"
 import { inference, type RecorderOf } from "./recorder.ts"
@@ -152,6 +154,23 @@ export class LanguageModel {
   }
 
   /**
+   * Whole continuations in one call: of one prompt, or of several, which are decoded side by side with
+   * the tokens that each has alone; a list where several are asked for. Throws as `generate` does.
+   */
+  complete(
+    prompt: Prompt,
+    options: CompleteOptions & { readonly numReturnSequences: number },
+  ): Promise<Completion[]>
+  complete(prompt: Prompt, options?: CompleteOptions): Promise<Completion>
+  complete(prompts: readonly Prompt[], options?: CompleteOptions): Promise<Completion[]>
+  async complete(given: Prompt | readonly Prompt[], options: CompleteOptions = {}) {
+    checkObject("complete: options", options)
+    const prompts = promptsOf(given)
+    const all = await complete(this.#source, this.tokenizer, prompts ?? [given as Prompt], options)
+    return prompts || options.numReturnSequences !== undefined ? all : all[0]
+  }
+
+  /**
    * Of every token but the first, the logarithm of its probability after those before it, and the
    * likeliest token in its place. Throws TypeError for a text without a tokenizer, RangeError for ids
    * outside the vocabulary and for more tokens than the cache holds.
@@ -200,35 +219,22 @@ export class LanguageModel {
   }
 
   #internals(): Internals {
-    const source = this.#source
-    const { usage, residence, pool } = source
-    return {
-      decoder: this.#decoder,
-      get decodePlan() {
-        usage.check()
-        const session = sessionOf(source, (kind, open) => pool.acquire(kind, open))
-        pool.release(session)
-        return session.decodePlan
-      },
-      reading: (work) => this.#reading(work),
-      training: (work) => usage.writing(() => residence.training(work)),
-      variant: (recorderOf) => {
-        usage.check()
-        const loaded = { ...this.#loaded, free() {} }
-        const { config, tokenizer } = this
-        const variant = new LanguageModel(
-          config,
-          this,
-          recorderOf,
-          loaded,
-          tokenizer,
-          residence,
-          usage,
-        )
-        this.#variants.push(variant)
-        return variant
-      },
-    }
+    return internalsOver(this.#source, (recorderOf) => {
+      const { config, tokenizer } = this
+      const { usage, residence } = this.#source
+      const loaded = { ...this.#loaded, free() {} }
+      const variant = new LanguageModel(
+        config,
+        this,
+        recorderOf,
+        loaded,
+        tokenizer,
+        residence,
+        usage,
+      )
+      this.#variants.push(variant)
+      return variant
+    })
   }
 }
 

@@ -42,6 +42,19 @@ test("a generation that waits while another gets a device", async (t, backend) =
   await other.close()
 })
 
+test("completions side by side, of which a device is lost", async (t, backend) => {
+  await using model = await OpenELM.random(config, { backend, seed: 3 })
+  const prompts = [prompt, [5, 6], [7, 8, 9, 10]]
+  const options = { maxNewTokens: 10, temperature: 1, stop: [], batchSize: 2 }
+  const whole = await model.complete(prompts, options)
+  let count = 0
+  const logitsProcessor = (): void => {
+    if (++count === 9) backend.device.destroy()
+  }
+  t.same(await model.complete(prompts, { ...options, logitsProcessor }), whole)
+  t.equal(count, 30, "no token is chosen twice")
+})
+
 test("a model is saved as it was, not as memory that was lost", async (t, backend) => {
   const folder = mkdtempSync(join(tmpdir(), "openelm-lost-"))
   t.teardown(() => rmSync(folder, { recursive: true }))

@@ -1,14 +1,23 @@
 // Several sequences over one model, decoded in one plan: each token reads every weight once for all of
-// them. Each has a position, sampling and seed of its own, and is appended to by itself.
-import { type Backend, bufferOf, type Prepared, plan, readBound } from "../../engine/index.ts"
+// them. Each has a position, sampling and seed of its own, and is appended to by itself. Tokens are
+// chosen on the device, or by whoever is given the logits.
+import {
+  type Backend,
+  bufferOf,
+  type Prepared,
+  plan,
+  readBound,
+  type Tensor,
+} from "../../engine/index.ts"
 import type { Decoder } from "../forward.ts"
 import { Holder } from "../weights/holder.ts"
 import { checkLost } from "../weights/restore.ts"
 import { Sequence } from "./sequence.ts"
-import { type Sampling, Session } from "./session.ts"
+import { checkRunning, type Sampling, Session } from "./session.ts"
 import {
   allocateStates,
   type CacheOptions,
+  put,
   recordDecode,
   type SequenceState,
   stateOf,
@@ -18,18 +27,20 @@ export class Batch {
   readonly #decoder: Decoder
   readonly #backend: Backend
   readonly #options: CacheOptions
-  readonly #lost: number
   readonly #held: Holder
   readonly #states: SequenceState
-  readonly #decode: Prepared
+  /** One that chooses the next tokens, one that gives their logits: made when first asked for. */
+  readonly #plans = new Map<"token" | "logits", Decode>()
   /** Sessions of the sequences that were ever appended to, for their prompts. */
   readonly #sessions: (Session | undefined)[]
   /** Those whose next token is wanted. */
   readonly #active = new Set<number>()
   /** Where each stands on the device, wanted or not. */
   readonly #at: number[]
+  /** Devices that had been lost before. */
+  #lost: number
+  #stopped = false
 
-  /** `lost`: devices that had been lost before. */
   constructor(decoder: Decoder, backend: Backend, size: number, options: CacheOptions, lost = 0) {
     if (!Number.isInteger(size) || size < 1) {
       throw new RangeError(`a batch is of a whole number of sequences from 1, got ${size}`)
@@ -43,7 +54,6 @@ export class Batch {
     this.#at = Array(size).fill(0)
     try {
       this.#states = allocateStates(decoder, this.#held, size, options)
-      this.#decode = backend.prepare(plan(recordDecode(decoder, this.#states), backend))
     } catch (error) {
       this.#held.free()
       throw error
@@ -54,35 +64,47 @@ export class Batch {
     return this.#at.length
   }
 
+  /** Memory of its caches and of its plans. */
+  get bytes(): number {
+    const sessions = this.#sessions.reduce((sum, session) => sum + (session?.bytes ?? 0), 0)
+    const plans = [...this.#plans.values()].reduce((sum, { bytes }) => sum + bytes, 0)
+    return this.#held.bytes + sessions + plans
+  }
+
   /** Tokens in the cache of one; of one that was not appended to, or cleared, none. */
   lengthOf(sequence: number): number {
     return this.#active.has(sequence) ? (this.#at[sequence] as number) : 0
   }
 
+  /** Empties all. `lost`: devices that have been lost by now. */
+  begin(lost: number): void {
+    this.#lost = lost
+    for (const sequence of this.#at.keys()) this.clear(sequence)
+  }
+
   /** Reads tokens into one, whose next token is chosen as `sampling` says: the result. */
   async append(sequence: number, ids: readonly number[], sampling: Sampling): Promise<number> {
-    const session = this.#sessionOf(sequence)
-    session.begin(sampling, this.#lost)
-    const reader = new Sequence(session, undefined, this.lengthOf(sequence))
+    const reader = this.#readerOf(sequence, sampling)
     const token = (await reader.append(ids, "next")) as number
     this.#at[sequence] = reader.length
     this.#active.add(sequence)
     return token
   }
 
+  /** Reads tokens into one: the logits after the last, (V). */
+  async read(sequence: number, ids: readonly number[]): Promise<Float32Array> {
+    const reader = this.#readerOf(sequence, { temperature: 0, topK: 0, topP: 1, seed: 0 })
+    const row = await reader.logits(ids, "row")
+    // The device moves on by itself only where it chooses a token.
+    this.#put(sequence, reader.length)
+    this.#active.add(sequence)
+    return row
+  }
+
   /** Reads the token chosen last of all and chooses the next ones; of those that were not appended to, or
    *  cleared, they mean nothing. Throws RangeError where one has no room. */
   async next(): Promise<Int32Array> {
-    const { capacity } = this.#options
-    for (const sequence of this.#at.keys()) {
-      if ((this.#at[sequence] as number) < capacity) continue
-      if (this.#active.has(sequence)) {
-        throw new RangeError(`the cache of ${capacity} positions of sequence ${sequence} is full`)
-      }
-      this.#put(sequence, 0)
-    }
-    await this.#decode.run()
-    for (const [sequence, at] of this.#at.entries()) this.#at[sequence] = at + 1
+    await this.#step("token")
     const tokens = (await readBound(this.#states.token, this.#backend)) as Int32Array
     await checkLost(this.#backend, this.#lost)
     for (const sequence of this.#active) {
@@ -92,16 +114,81 @@ export class Batch {
     return tokens
   }
 
+  /** Reads a token of each: the logits after them, (B, V); of those that are not wanted, they mean
+   *  nothing. */
+  async logits(tokens: Int32Array): Promise<Float32Array> {
+    put(this.#backend, this.#states.token, tokens)
+    const { logits } = await this.#step("logits")
+    const rows = (await readBound(logits as Tensor, this.#backend)) as Float32Array
+    await checkLost(this.#backend, this.#lost)
+    return rows
+  }
+
   /** Empties one: its tokens are wanted no longer. */
   clear(sequence: number): void {
     this.#active.delete(sequence)
     this.#put(sequence, 0)
   }
 
+  /** Ends what is under way at its next step. */
+  stop(): void {
+    this.#stopped = true
+    for (const session of this.#sessions) session?.stop()
+  }
+
   close(): void {
+    this.stop()
     for (const session of this.#sessions) session?.close()
-    this.#decode.close()
+    for (const { prepared, held } of this.#plans.values()) {
+      prepared.close()
+      held.free()
+    }
     this.#held.free()
+  }
+
+  /** Throws Error when its model was closed. */
+  check(): void {
+    checkRunning(!this.#stopped)
+  }
+
+  async #step(choice: "token" | "logits"): Promise<Decode> {
+    this.check()
+    const { capacity } = this.#options
+    for (const sequence of this.#at.keys()) {
+      if ((this.#at[sequence] as number) < capacity) continue
+      if (this.#active.has(sequence)) {
+        throw new RangeError(`the cache of ${capacity} positions of sequence ${sequence} is full`)
+      }
+      this.#put(sequence, 0)
+    }
+    const decode = this.#planOf(choice)
+    await decode.prepared.run()?.finally(() => this.check())
+    for (const [sequence, at] of this.#at.entries()) this.#at[sequence] = at + 1
+    return decode
+  }
+
+  #planOf(choice: "token" | "logits"): Decode {
+    const known = this.#plans.get(choice)
+    if (known) return known
+    const held = new Holder(this.#backend)
+    try {
+      const shape = [this.size, this.#decoder.config.vocabSize]
+      const logits = choice === "logits" ? held.allocate(shape) : undefined
+      const recorded = plan(recordDecode(this.#decoder, this.#states, logits), this.#backend)
+      const bytes = held.bytes + recorded.arenaBytes
+      const decode = { held, logits, bytes, prepared: this.#backend.prepare(recorded) }
+      this.#plans.set(choice, decode)
+      return decode
+    } catch (error) {
+      held.free()
+      throw error
+    }
+  }
+
+  #readerOf(sequence: number, sampling: Sampling): Sequence {
+    const session = this.#sessionOf(sequence)
+    session.begin(sampling, this.#lost)
+    return new Sequence(session, undefined, this.lengthOf(sequence))
   }
 
   #put(sequence: number, at: number): void {
@@ -121,4 +208,13 @@ export class Batch {
     this.#sessions[sequence] = session
     return session
   }
+}
+
+/** A plan that reads a token of every sequence. */
+interface Decode {
+  readonly prepared: Prepared
+  readonly held: Holder
+  readonly logits: Tensor | undefined // (B, V)
+  /** Memory that it takes. */
+  readonly bytes: number
 }

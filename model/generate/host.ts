@@ -36,7 +36,7 @@ export interface Logprobs {
 type Chosen = Pick<Token, "id" | "logprobs">
 
 /** The token after a row of logits (V). Throws Error where there is none. */
-function chosenFrom(
+export function chosenFrom(
   row: Float32Array,
   step: Step,
   { temperature, seed }: Pick<Checked, "temperature" | "seed">,
@@ -87,7 +87,7 @@ function sampled(sampler: Sampler, scores: Float64Array, step: Step): number {
 }
 
 /** Of a row's distribution: the chosen token, and the likeliest `count`. */
-function likelihood(row: Float32Array, id: number, count: number): Logprobs {
+export function likelihood(row: Float32Array, id: number, count: number): Logprobs {
   const all = logSoftmax(row)
   const at = (i: number): Likely => ({ id: i, logprob: all[i] as number })
   const top: Likely[] = []
@@ -98,7 +98,7 @@ function likelihood(row: Float32Array, id: number, count: number): Logprobs {
 }
 
 /** Where a generation stands. */
-const stepOf = (
+export const stepOf = (
   ids: readonly number[],
   promptLength: number,
   { maxNewTokens, stop }: Pick<Checked, "maxNewTokens" | "stop">,

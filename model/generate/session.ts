@@ -177,8 +177,13 @@ export class Session {
 
   /** Throws Error when its model was closed. */
   check(): void {
-    if (this.#stopped) throw new Error("the model was closed during this generation")
+    checkRunning(!this.#stopped)
   }
+}
+
+/** Throws Error for what was stopped. */
+export function checkRunning(isRunning: boolean): void {
+  if (!isRunning) throw new Error("the model was closed during this generation")
 }
 
 /** The error of logits of which no token follows. */

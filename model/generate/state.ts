@@ -75,12 +75,16 @@ export function allocateStates(
   }
 }
 
-/** Reads the chosen token of every sequence into its cache, and chooses the next ones. */
-export function recordDecode(decoder: Decoder, state: SequenceState): Update[] {
-  const { caches, token, position } = state
+/** Reads the chosen token of every sequence into its cache, and chooses the next ones; into `logits`
+ *  (B, V), if given, come theirs, and whoever reads them chooses. */
+export function recordDecode(decoder: Decoder, state: SequenceState, logits?: Tensor): Update[] {
+  const { caches, token, position, next } = state
   const now = hidden(decoder, { tokens: token, position, caches })
-  const choice = choose(decoder, now.recorder, now.stream, state)
-  return [...cacheUpdates(caches, now.caches), ...choice]
+  const updates = cacheUpdates(caches, now.caches)
+  if (!logits) return [...updates, ...choose(decoder, now.recorder, now.stream, state)]
+  const { last, after } = advance(position, next) // i32 (B), i32 (B)
+  const rows = logitsOf(decoder, now.recorder, now.stream) // (B, V)
+  return [...updates, [logits, rows], [position, last], [next, after]]
 }
 
 /** The token after a row of the stream for every sequence, and its place. */

@@ -12,33 +12,63 @@ interface Held {
 }
 
 /**
- * The tokens before the first of `texts`; the one in which it begins with the text before it, if there
- * is any. Of texts that overlap, the one that is complete first. What may be the beginning of one is
- * held back: fewer characters than the longest has, and the rest of the token in which they begin.
+ * Tokens before the first of `texts`; the one in which it begins with the text before it, if there is
+ * any. Of texts that overlap, the one that is complete first. What may be the beginning of one is held
+ * back: fewer characters than the longest has, and the rest of the token in which they begin.
  */
+export class StopTexts {
+  readonly #texts: readonly string[]
+  #held: Held[] = []
+  #text = ""
+  #isOver = false
+
+  constructor(texts: readonly string[]) {
+    this.#texts = texts
+  }
+
+  /** Whether one of the texts was there: no token follows. */
+  get isOver(): boolean {
+    return this.#isOver
+  }
+
+  /** The tokens that are known to be before all of them, now that there is one more. */
+  push(token: Token): Token[] {
+    const start = this.#text.length
+    this.#text += token.text
+    this.#held.push({ token, start, end: this.#text.length })
+    const cut = firstOf(this.#texts, this.#text)
+    if (cut !== undefined) {
+      this.#isOver = true
+      const before = this.#held.filter(({ start }) => start < cut)
+      return before.map(({ token, start }) => ({
+        ...token,
+        text: token.text.slice(0, cut - start),
+      }))
+    }
+    const { free, rest } = split(this.#held, heldFrom(this.#texts, this.#text))
+    const from = rest[0]?.start ?? this.#text.length
+    this.#text = this.#text.slice(from)
+    this.#held = rest.map((each) => ({ ...each, start: each.start - from, end: each.end - from }))
+    return free.map(({ token }) => token)
+  }
+
+  /** What is held back when no more tokens come. */
+  end(): Token[] {
+    return this.#held.map(({ token }) => token)
+  }
+}
+
+/** The tokens before the first of `texts`, as they are known to be. */
 export async function* before(
   tokens: AsyncIterable<Token>,
   texts: readonly string[],
 ): AsyncGenerator<Token, void, undefined> {
-  let held: Held[] = []
-  let text = ""
+  const stop = new StopTexts(texts)
   for await (const token of tokens) {
-    held.push({ token, start: text.length, end: text.length + token.text.length })
-    text += token.text
-    const cut = firstOf(texts, text)
-    if (cut !== undefined) {
-      for (const { token, start } of held) {
-        if (start < cut) yield { ...token, text: token.text.slice(0, cut - start) }
-      }
-      return
-    }
-    const { free, rest } = split(held, heldFrom(texts, text))
-    for (const { token } of free) yield token
-    const start = rest[0]?.start ?? text.length
-    text = text.slice(start)
-    held = rest.map((each) => ({ ...each, start: each.start - start, end: each.end - start }))
+    yield* stop.push(token)
+    if (stop.isOver) return
   }
-  for (const { token } of held) yield token
+  yield* stop.end()
 }
 
 /** Where the text begins that is complete first. */

@@ -1,19 +1,12 @@
 // A generation from its first token to its last, whatever happens to the model meanwhile: weights that
 // move, a device that is lost, an end that nobody waits for.
 import { DeviceLostError } from "../../engine/index.ts"
+import type { Request } from "./completion.ts"
 import { run, type Token } from "./generate.ts"
 import { runOnHost } from "./host.ts"
-import type { Checked } from "./options.ts"
 import { Seat } from "./pool.ts"
 import { type Source, sessionOf } from "./source.ts"
 import { before } from "./stop.ts"
-
-/** What is asked of it. */
-interface Request {
-  readonly prompt: readonly number[]
-  readonly options: Checked
-  readonly textOf: (id: number, isLast: boolean) => string
-}
 
 type Tokens = AsyncGenerator<Token, void, undefined>
 
@@ -24,6 +17,16 @@ export function stream(source: Source, ask: () => Request): Tokens {
   const tokens = asked(source, ask, seat)
   seat.watch(tokens)
   return tokens
+}
+
+/** All that a request asks for, stop texts and what follows them among it. */
+export async function* wholeStream(source: Source, request: Request): Tokens {
+  const seat = new Seat(source.pool)
+  try {
+    yield* whole(source, request, seat)
+  } finally {
+    seat.leave()
+  }
 }
 
 async function* asked(source: Source, ask: () => Request, seat: Seat): Tokens {
