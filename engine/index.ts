@@ -1,7 +1,7 @@
 // The engine: tensors, the call graph, gradients, plans, and what a backend must offer.
 export { alignUp } from "./arena.ts"
 export { type Backend, type Buffer, DeviceLostError, type Prepared } from "./backend.ts"
-export { checkObject, checkWhole, kindOf } from "./check.ts"
+export { checkBackend, checkObject, checkWhole, kindOf } from "./check.ts"
 export {
   type DType,
   decode,

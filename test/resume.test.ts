@@ -13,7 +13,7 @@ import { openLog } from "../train/run/log.ts"
 import { dataSection } from "../train/run/parts.ts"
 import type { RunOptions } from "../train/run/run.ts"
 import { checkSettings } from "../train/run/settings.ts"
-import { train } from "../train/run/trainer.ts"
+import { train } from "../train/run/train.ts"
 
 const dir = mkdtempSync(join(tmpdir(), "openelm-resume-"))
 t.teardown(() => rmSync(dir, { recursive: true }))

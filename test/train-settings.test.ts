@@ -1,10 +1,11 @@
 // Settings of training: the configurations of the package, flags, and what cannot be together.
-import { readdirSync, readFileSync } from "node:fs"
+import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import t from "tap"
+import { open, train, trainingSettings } from "../index.ts"
 import { parseYaml } from "../train/data/yaml.ts"
-import { learningRate, type Schedule } from "../train/run/schedule.ts"
+import { learningRate, type Schedule, scheduleOf } from "../train/run/schedule.ts"
 import {
   checkSettings,
   fieldsOfFile,
@@ -12,7 +13,6 @@ import {
   shortened,
   withFlags,
 } from "../train/run/settings.ts"
-import { scheduleOf } from "../train/run/trainer.ts"
 import { codeName, fromFile, inFile, toFile } from "../train/spelling.ts"
 import { fixtureJson } from "./fixtures.ts"
 
@@ -130,3 +130,39 @@ t.test("a shorter run warms up in proportion, unless it says how long", (t) => {
   })
   t.end()
 })
+
+t.test(
+  "train refuses what trainingSettings does, field by field, and writes nothing",
+  async (t) => {
+    const out = join(t.testdir(), "run")
+    await using backend = await open("js")
+    const wrong: readonly [object, string, RegExp][] = [
+      [{ typo: 1 }, "RangeError", /there is no field typo/],
+      [{ batch_size: 3 }, "RangeError", /there is no field batch_size\. It is batchSize$/],
+      [
+        { steps: "ten" },
+        "TypeError",
+        /steps is "ten", expected a whole number from 1 to 2147483647/,
+      ],
+      [{ steps: 3e9 }, "RangeError", /steps is 3000000000, expected a whole number from 1 to 214/],
+      [{ lr: Number.NaN }, "RangeError", /lr is NaN, expected a number above 0/],
+      [{ model: "nope" }, "RangeError", /model is "nope"\. .* 270M/],
+      [{ betas: [0.5, 1] }, "RangeError", /betas\[1\] is 1, expected a number from 0 and below 1/],
+      [{ optimizer: "x" }, "RangeError", /optimizer is "x", expected "adamw" or "sgd"/],
+      [{ optimizer: 5 }, "TypeError", /optimizer is 5, expected "adamw" or "sgd"/],
+      [{ data: { sources: [5] } }, "TypeError", /data: sources\[0\] is 5, expected a path/],
+      [{ warmupSteps: 2, steps: 1 }, "RangeError", /warmupSteps 2 exceed the 1 steps/],
+    ]
+    for (const [fields, name, message] of wrong) {
+      const given = { model: "270M", out, ...fields }
+      const error = { name, message: new RegExp(`^settings: ${message.source}`) }
+      await t.rejects(train(given, { backend }), error)
+      await t.rejects(trainingSettings(given), error)
+    }
+    await t.rejects(train({ model: "270M", out }, {} as never), {
+      name: "TypeError",
+      message: "train: the backend must be an open backend, got undefined",
+    })
+    t.equal(existsSync(out), false)
+  },
+)

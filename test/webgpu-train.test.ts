@@ -8,7 +8,7 @@ import { DeviceLostError, uniformAt } from "../engine/index.ts"
 import { createTrainStep, OpenELM } from "../index.ts"
 import type { StepMetrics } from "../train/run/metrics.ts"
 import { checkSettings } from "../train/run/settings.ts"
-import { train } from "../train/run/trainer.ts"
+import { train } from "../train/run/train.ts"
 import { noWholeWebgpu } from "./backends.ts"
 import { config } from "./small.ts"
 

@@ -36,7 +36,7 @@ export type { Settings } from "./run/fields.ts"
 export type { EvaluationMetrics, Metrics, SampleMetrics, StepMetrics } from "./run/metrics.ts"
 export type { RunInfo, RunMemory, RunOptions, RunResult } from "./run/run.ts"
 export { learningRate, type Schedule } from "./run/schedule.ts"
-export { train } from "./run/trainer.ts"
+export { train } from "./run/train.ts"
 export {
   createTrainStep,
   type LossAndGradients,

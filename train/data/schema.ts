@@ -1,22 +1,14 @@
 // The checks of a configuration's fields, and the release's layout of the same.
 import * as v from "valibot"
 import { brief, isObject, show } from "../../model/json.ts"
+import { choice, flag, issueError, issuePath, whole } from "../schema.ts"
 import { codeName, fromFile, inFile, isRelease, type Spelling } from "../spelling.ts"
 import { normalizations } from "./normalize.ts"
 
-const whole = (from: number, to: number) => {
-  const expected = `a whole number from ${from} to ${to}`
-  const inside = (x: number): boolean => Number.isInteger(x) && x >= from && x <= to
-  return v.pipe(v.number(expected), v.check(inside, expected))
-}
-const flag = v.boolean("true or false")
 const text = v.pipe(
   v.string("a text"),
   v.check((x) => x !== "", "a text that is not empty"),
 )
-const choice = <const T extends readonly string[]>(...names: T) =>
-  v.picklist(names, names.map((name) => `"${name}"`).join(" or "))
-const large = 2 ** 31 - 1
 const range = "two whole numbers [a, b), a below b"
 
 const sourceSchema = v.strictObject(
@@ -52,8 +44,8 @@ const schema = v.strictObject(
     tokenizer: v.optional(text),
     sequenceLength: v.optional(whole(1, 1 << 20), 2048),
     wordsPerPiece: v.optional(whole(1, 1 << 24), 2048),
-    minCharacters: v.optional(whole(0, large)),
-    minTokens: v.optional(whole(0, large)),
+    minCharacters: v.optional(whole(0)),
+    minTokens: v.optional(whole(0)),
     readerChunkSize: v.optional(whole(1, 1 << 20), 1024),
     shuffleData: v.optional(flag, true),
     seed: v.optional(whole(-Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER), 0),
@@ -62,7 +54,7 @@ const schema = v.strictObject(
     shuffleWindows: v.optional(whole(1, 1 << 20), 1024),
     onError: v.optional(choice("stop", "skip"), "stop"),
     workers: v.optional(whole(0, 64), 1),
-    interleave: v.optional(whole(1, large), 1),
+    interleave: v.optional(whole(1), 1),
     shardBy: v.optional(choice("files", "documents")),
   },
   "an object with sources",
@@ -96,7 +88,7 @@ function sourceLists(fields: Readonly<Record<string, unknown>>, name: string) {
 }
 
 function explain(issue: v.BaseIssue<unknown>, from: string, spelled: Spelling): Error {
-  const path = v.getDotPath(issue)?.replace(/\.(\d+)/g, "[$1]") ?? ""
+  const path = issuePath(issue)
   const at = brief(spelled(path))
   if (issue.type === "strict_object" && issue.expected === "never") {
     const known = codeName(path)
@@ -107,8 +99,7 @@ function explain(issue: v.BaseIssue<unknown>, from: string, spelled: Spelling): 
   const message = isMissing
     ? `${from}: ${at} is missing. Add it`
     : `${from}: ${at || "the configuration"} is ${show(issue.input)}, expected ${spelled(issue.message)}`
-  const isKind = issue.kind === "schema" && issue.type !== "picklist"
-  return isKind ? new TypeError(message) : new RangeError(message)
+  return issueError(issue, message)
 }
 
 /** The fields that the release's YAML has under dataset.language_modeling; the rest is the trainer's. */

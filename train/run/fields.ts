@@ -5,12 +5,8 @@ import * as v from "valibot"
 import { configOf } from "../../model/index.ts"
 import { isBelow1, isNotNegative, isPositive } from "../checks.ts"
 import { optimizerNames } from "../optimizers/index.ts"
+import { choice, flag, whole } from "../schema.ts"
 
-const whole = (least: number, most = 2 ** 31 - 1) => {
-  const expected = `a whole number from ${least}`
-  const inside = (x: number): boolean => Number.isInteger(x) && x >= least && x <= most
-  return v.pipe(v.number(expected), v.check(inside, expected))
-}
 const real = (expected: string, holds: (x: number) => boolean) =>
   v.pipe(v.number(expected), v.check(holds, expected))
 const positive = real("a number above 0 (in f32: 1.2e-38 to 3.4e38)", isPositive)
@@ -27,10 +23,7 @@ const path = v.pipe(
   text,
   v.check((x) => x !== "", "a path"),
 )
-const flag = v.boolean("true or false")
 const pair = v.strictTuple([positive, positive], "two numbers, such as 0.5,1.0")
-const choice = <const T extends readonly string[]>(...names: T) =>
-  v.picklist(names, names.map((name) => `"${name}"`).join(" or "))
 const optional = v.optional
 
 /** What is known of a field beside its check. */

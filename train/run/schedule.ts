@@ -3,6 +3,7 @@
 import { checkObject, kindOf } from "../../engine/index.ts"
 
 import { show } from "../../model/json.ts"
+import type { Settings } from "./fields.ts"
 
 /** Linear warm-up, then a cosine; rates and counts of updates. */
 export interface Schedule {
@@ -41,3 +42,12 @@ export function unroundedRate(schedule: Schedule, i: number): number {
   const period = maxSteps - W + 1
   return minLr + 0.5 * (maxLr - minLr) * (1 + Math.cos((Math.PI * (i - W)) / period))
 }
+
+/** The run's schedule: the last step's index is one below the number of steps. */
+export const scheduleOf = ({ lr, minLr, warmupSteps, warmupInitLr, steps }: Settings) => ({
+  maxLr: lr,
+  minLr: minLr ?? lr / 10,
+  warmupInitLr: warmupInitLr,
+  warmupSteps: warmupSteps,
+  maxSteps: Math.max(warmupSteps, steps - 1),
+})

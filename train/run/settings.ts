@@ -5,6 +5,7 @@ import { pathToWrite } from "../../model/files/source.ts"
 import { decimal } from "../../model/index.ts"
 import { brief, isObject, show } from "../../model/json.ts"
 import { checkFields } from "../data/schema.ts"
+import { issueError, issuePath } from "../schema.ts"
 import { codeName, type Fields, fromFile, inCode, inFile, type Spelling } from "../spelling.ts"
 import { type Field, fields, namesWhere, type Settings, schema } from "./fields.ts"
 
@@ -46,22 +47,41 @@ export function withFlags(base: Fields, flags: Fields): Fields {
  *  `spelled` there. */
 export function checkSettings(json: unknown, from: string, spelled: Spelling = inCode): Settings {
   const result = v.safeParse(schema, json)
-  if (result.success) {
-    const out = pathToWrite(result.output.out, `${from}: out`)
-    return checkTogether({ ...result.output, out }, from, spelled)
+  if (!result.success) throw explain(result.issues[0], from, spelled)
+  const out = pathToWrite(result.output.out, `${from}: out`)
+  checkTexts(result.output, from, spelled)
+  return checkTogether({ ...result.output, out }, from, spelled)
+}
+
+/** Throws for a text that names nothing, and for data that is no such thing: of a file that was checked
+ *  as it was read, by the names it has there. */
+function checkTexts(settings: Settings, from: string, spelled: Spelling): void {
+  for (const field of namesWhere(({ check }) => check)) {
+    const value = settings[field]
+    if (value === undefined) continue
+    try {
+      fields[field].check?.(String(value))
+    } catch (error) {
+      throw new RangeError(
+        `${from}: ${spelled(field)} is ${show(value)}. ${(error as Error).message}`,
+      )
+    }
   }
-  const [issue] = result.issues
-  const path = v.getDotPath(issue) ?? "it"
+  if (spelled === inCode && isObject(settings.data)) {
+    checkFields(settings.data, `${from}: data`, spelled)
+  }
+}
+
+function explain(issue: v.BaseIssue<unknown>, from: string, spelled: Spelling): Error {
+  const path = issuePath(issue) || "it"
   const at = brief(spelled(path))
   if (issue.type === "strict_object" && issue.expected === "never") {
     const known = codeName(path)
     const next = known in fields ? `It is ${spelled(known)}` : "elm train --help lists them"
-    throw new RangeError(`${from}: there is no field ${at}. ${next}`)
+    return new RangeError(`${from}: there is no field ${at}. ${next}`)
   }
   const message = `${from}: ${at} is ${show(issue.input)}, expected ${issue.message}`
-  throw issue.kind === "schema" && issue.type !== "picklist"
-    ? new TypeError(message)
-    : new RangeError(message)
+  return issueError(issue, message)
 }
 
 /** Settings as a run has written them: with every field that has a default. Throws as `checkSettings`

@@ -1,6 +1,5 @@
-// A training run: data, steps, validation, samples of text, checkpoints. What a person sees of it is
-// the command's matter (cli/train.ts); it calls back.
-import { checkObject, DeviceLostError } from "../../engine/index.ts"
+// A training run on one device: data, steps, validation, samples of text, checkpoints. What a person sees
+// of it is the command's matter (cli/train.ts); it calls back.
 import { fromNode } from "../../engine/node.ts"
 import { type LanguageModel, nextTurn, type Tokenizer } from "../../model/index.ts"
 import { type PipelineState, type Sample, type TextPipeline, textPipeline } from "../data/index.ts"
@@ -13,7 +12,7 @@ import {
   writeCheckpoint,
 } from "./checkpoint.ts"
 import type { Settings } from "./fields.ts"
-import { RunFolder } from "./folder.ts"
+import type { RunFolder } from "./folder.ts"
 import type { EvaluationMetrics } from "./metrics.ts"
 import {
   dataSection,
@@ -24,47 +23,10 @@ import {
   validationSamples,
 } from "./parts.ts"
 import type { RunMemory, RunOptions, RunResult } from "./run.ts"
-import { learningRate } from "./schedule.ts"
+import { learningRate, scheduleOf } from "./schedule.ts"
 
-/**
- * Trains as the settings say; where a device is lost, on another one from the last checkpoint of this
- * run. Throws Error for files, RangeError for settings that do not fit.
- */
-export async function train(settings: Settings, options: RunOptions): Promise<RunResult> {
-  checkObject("train: the settings", settings)
-  checkObject("train: options", options)
-  const folder = await RunFolder.open(settings.out)
-  try {
-    return await trainIn(folder, settings, options)
-  } finally {
-    await folder.close()
-  }
-}
-
-async function trainIn(
-  folder: RunFolder,
-  settings: Settings,
-  options: RunOptions,
-): Promise<RunResult> {
-  // Lost while a run is opened counts as before its first update.
-  for (let { resume } = options, lostAt = -2; ; ) {
-    let run: Run | undefined
-    try {
-      run = await Run.open(folder, settings, { ...options, ...(resume && { resume }) })
-      return await run.train()
-    } catch (error) {
-      const { step, checkpoint } = run ?? { step: -1 }
-      if (!(error instanceof DeviceLostError) || step <= lostAt) throw error
-      lostAt = step
-      resume = checkpoint ?? resume
-      options.onDeviceLost?.(error.message)
-    } finally {
-      await run?.close()
-    }
-  }
-}
-
-class Run {
+/** One run, from its folder and settings to its last checkpoint. */
+export class Run {
   readonly #folder: RunFolder
   readonly #settings: Settings
   readonly #options: RunOptions
@@ -289,12 +251,3 @@ function batchOf(samples: readonly Sample[]) {
     starts: starts.length === samples.length ? starts : undefined,
   }
 }
-
-/** The run's schedule: the last step's index is one below the number of steps. */
-export const scheduleOf = ({ lr, minLr, warmupSteps, warmupInitLr, steps }: Settings) => ({
-  maxLr: lr,
-  minLr: minLr ?? lr / 10,
-  warmupInitLr: warmupInitLr,
-  warmupSteps: warmupSteps,
-  maxSteps: Math.max(warmupSteps, steps - 1),
-})

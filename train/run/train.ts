@@ -1,0 +1,48 @@
+// Training as it is called: settings checked, a folder taken, runs one after another where devices are lost.
+import { checkBackend, checkObject, DeviceLostError } from "../../engine/index.ts"
+import type { Settings } from "./fields.ts"
+import { RunFolder } from "./folder.ts"
+import type { RunOptions, RunResult } from "./run.ts"
+import { Run } from "./trainer.ts"
+
+/**
+ * Trains as the settings say, those left out as the command has them; where a device is lost, on another
+ * one from the last checkpoint of this run. Throws Error for files, TypeError and RangeError naming the
+ * field for settings that do not fit.
+ */
+export async function train(given: Partial<Settings>, options: RunOptions): Promise<RunResult> {
+  checkObject("train: the settings", given)
+  checkObject("train: options", options)
+  checkBackend("train: the backend", options.backend)
+  const { checkSettings } = await import("./settings.ts")
+  const settings = checkSettings(given, "settings")
+  const folder = await RunFolder.open(settings.out)
+  try {
+    return await trainIn(folder, settings, options)
+  } finally {
+    await folder.close()
+  }
+}
+
+async function trainIn(
+  folder: RunFolder,
+  settings: Settings,
+  options: RunOptions,
+): Promise<RunResult> {
+  // Lost while a run is opened counts as before its first update.
+  for (let { resume } = options, lostAt = -2; ; ) {
+    let run: Run | undefined
+    try {
+      run = await Run.open(folder, settings, { ...options, ...(resume && { resume }) })
+      return await run.train()
+    } catch (error) {
+      const { step, checkpoint } = run ?? { step: -1 }
+      if (!(error instanceof DeviceLostError) || step <= lostAt) throw error
+      lostAt = step
+      resume = checkpoint ?? resume
+      options.onDeviceLost?.(error.message)
+    } finally {
+      await run?.close()
+    }
+  }
+}
