@@ -63,6 +63,7 @@ export {
   type Update,
 } from "./engine/index.ts"
 export {
+  type BeamOptions,
   type CacheDType,
   type CompleteOptions,
   type Completion,

@@ -2,36 +2,16 @@
 // likely they were, and what hooks make of them.
 import t from "tap"
 import { type GenerateOptions, LanguageModel, OpenELM, type Token } from "../index.ts"
-import { processorList } from "../model/generate/processors/chain.ts"
 import { logSoftmax } from "../model/generate/processors/probabilities.ts"
 import { goldenBackends } from "./backends.ts"
-import { fixtureJson, goldenFolder } from "./fixtures.ts"
+import { generationCases, optionsOf } from "./cases_of_generation.ts"
+import { goldenFolder } from "./fixtures.ts"
 import { collect, config, prompt, withModel } from "./small.ts"
 
-interface Case {
-  readonly kwargs: Record<string, unknown>
-  readonly prompt: readonly number[]
-  readonly tokens: readonly number[]
-}
-
-const cases: Record<string, Case> = fixtureJson("generation/cases.json").cases
 const golden = goldenFolder()
 t.teardown(golden.remove)
 
-/** Options by the names that transformers has for them. */
-function optionsOf(kwargs: Record<string, unknown>): GenerateOptions {
-  const { max_new_tokens, do_sample, eos_token_id = [], pad_token_id: _, ...rest } = kwargs
-  const names = new Map<string, string>(processorList.map(([name, { field }]) => [field, name]))
-  const entries = Object.entries(rest).map(([field, value]) => [names.get(field), value])
-  return {
-    maxNewTokens: max_new_tokens as number,
-    stop: [eos_token_id].flat() as number[],
-    ...(do_sample ? {} : { temperature: 0 }),
-    ...Object.fromEntries(entries),
-  }
-}
-
-const greedy = Object.entries(cases).filter(
+const greedy = Object.entries(generationCases).filter(
   ([, { kwargs, tokens }]) =>
     !("num_beams" in kwargs) &&
     !("prompt_lookup_num_tokens" in kwargs) &&

@@ -25,10 +25,12 @@ for (const { label, open } of goldenBackends) {
     const backend = await open()
     t.teardown(() => backend.close())
     await using model = await OpenELM.random(config, { backend, seed: 5 })
-    const seed = prompts.map((_, i) => 100 + i)
+    const some = label === "webgpu" ? prompts.slice(0, 4) : prompts
+    const seed = some.map((_, i) => 100 + i)
+    const batchSize = label === "webgpu" ? 2 : 3
     for (const [way, options] of Object.entries(ways)) {
-      const all = await model.complete(prompts, { ...options, seed, batchSize: 3 })
-      t.equal(all.length, prompts.length)
+      const all = await model.complete(some, { ...options, seed, batchSize })
+      t.equal(all.length, some.length)
       for (const [i, completion] of all.entries()) {
         const prompt = prompts[i] as number[]
         const alone = await model.complete(prompt, { ...options, seed: 100 + i })

@@ -18,6 +18,7 @@ import {
   allocateStates,
   type CacheOptions,
   put,
+  recordCopies,
   recordDecode,
   type SequenceState,
   stateOf,
@@ -29,8 +30,8 @@ export class Batch {
   readonly #options: CacheOptions
   readonly #held: Holder
   readonly #states: SequenceState
-  /** One that chooses the next tokens, one that gives their logits: made when first asked for. */
-  readonly #plans = new Map<"token" | "logits", Decode>()
+  /** Made when first asked for. */
+  readonly #plans = new Map<Act, Ready>()
   /** Sessions of the sequences that were ever appended to, for their prompts. */
   readonly #sessions: (Session | undefined)[]
   /** Those whose next token is wanted. */
@@ -124,6 +125,21 @@ export class Batch {
     return rows
   }
 
+  /** Makes each sequence a copy of sequence from[i], as it is now. */
+  async copy(from: Int32Array): Promise<void> {
+    this.check()
+    const lengths = [...from].map((sequence) => this.lengthOf(sequence))
+    if (from.some((sequence, i) => sequence !== i)) {
+      const { prepared, given } = this.#planOf("copy")
+      put(this.#backend, given as Tensor, from)
+      await prepared.run()?.finally(() => this.check())
+    }
+    for (const [sequence, length] of lengths.entries()) {
+      this.#put(sequence, length)
+      this.#active.add(sequence)
+    }
+  }
+
   /** Empties one: its tokens are wanted no longer. */
   clear(sequence: number): void {
     this.#active.delete(sequence)
@@ -151,7 +167,7 @@ export class Batch {
     checkRunning(!this.#stopped)
   }
 
-  async #step(choice: "token" | "logits"): Promise<Decode> {
+  async #step(act: Act): Promise<Ready> {
     this.check()
     const { capacity } = this.#options
     for (const sequence of this.#at.keys()) {
@@ -161,24 +177,28 @@ export class Batch {
       }
       this.#put(sequence, 0)
     }
-    const decode = this.#planOf(choice)
-    await decode.prepared.run()?.finally(() => this.check())
+    const ready = this.#planOf(act)
+    await ready.prepared.run()?.finally(() => this.check())
     for (const [sequence, at] of this.#at.entries()) this.#at[sequence] = at + 1
-    return decode
+    return ready
   }
 
-  #planOf(choice: "token" | "logits"): Decode {
-    const known = this.#plans.get(choice)
+  #planOf(act: Act): Ready {
+    const known = this.#plans.get(act)
     if (known) return known
     const held = new Holder(this.#backend)
     try {
-      const shape = [this.size, this.#decoder.config.vocabSize]
-      const logits = choice === "logits" ? held.allocate(shape) : undefined
-      const recorded = plan(recordDecode(this.#decoder, this.#states, logits), this.#backend)
+      const [B, V] = [this.size, this.#decoder.config.vocabSize]
+      const logits = act === "logits" ? held.allocate([B, V]) : undefined
+      const given = act === "copy" ? held.allocate([B], "i32") : undefined
+      const updates = given
+        ? recordCopies(this.#states, given)
+        : recordDecode(this.#decoder, this.#states, logits)
+      const recorded = plan(updates, this.#backend)
       const bytes = held.bytes + recorded.arenaBytes
-      const decode = { held, logits, bytes, prepared: this.#backend.prepare(recorded) }
-      this.#plans.set(choice, decode)
-      return decode
+      const ready = { held, given, logits, bytes, prepared: this.#backend.prepare(recorded) }
+      this.#plans.set(act, ready)
+      return ready
     } catch (error) {
       held.free()
       throw error
@@ -210,10 +230,14 @@ export class Batch {
   }
 }
 
-/** A plan that reads a token of every sequence. */
-interface Decode {
+/** Reads a token of every sequence and chooses the next ones, or gives their logits; or copies caches. */
+type Act = "token" | "logits" | "copy"
+
+/** A plan, and what is written before it runs or read after. */
+interface Ready {
   readonly prepared: Prepared
   readonly held: Holder
+  readonly given: Tensor | undefined // i32 (B)
   readonly logits: Tensor | undefined // (B, V)
   /** Memory that it takes. */
   readonly bytes: number

@@ -2,7 +2,10 @@
 import { checkWhole } from "../../engine/index.ts"
 import { show } from "../json.ts"
 import type { Tokenizer } from "../tokenizer/index.ts"
-import { type Completion, type Echo, Growing, type Request } from "./completion.ts"
+import { searchBeams } from "./beam_completion.ts"
+import { type BeamOptions, checkBeams } from "./beam_options.ts"
+import { type Completion, type Echo, type Ended, Growing, type Request } from "./completion.ts"
+import type { GenerationDefaults } from "./generation.ts"
 import { type Logprobs, likelihood } from "./host.ts"
 import { isList } from "./ids.ts"
 import { checkOptions, type GenerateOptions } from "./options.ts"
@@ -17,10 +20,11 @@ import { completeTogether } from "./together.ts"
 export type Prompt = string | readonly number[]
 
 /** How prompts are completed. */
-export interface CompleteOptions extends Omit<GenerateOptions, "seed"> {
+export interface CompleteOptions extends Omit<GenerateOptions, "seed">, BeamOptions {
   /** Seed of the sampling, or one for each prompt; default 0. Continuation j of a prompt has seed + j. */
   readonly seed?: number | readonly number[]
-  /** Continuations of each prompt; if given, the result is a list. */
+  /** Continuations of each prompt; if given, the result is a list. Of beams the best, no more than there
+   *  are. */
   readonly numReturnSequences?: number
   /** Whether texts, ids and log-probabilities begin with those of the prompt; default false. */
   readonly echo?: boolean
@@ -44,39 +48,119 @@ export async function complete(
   options: CompleteOptions,
 ): Promise<Completion[]> {
   source.usage.check()
+  const how = checked(options, source.decoder.config, prompts.length)
+  const isBeams = how.beams.numBeams > 1
+  const requests = prompts.map((prompt, i) =>
+    named(i, prompts.length, () => {
+      const ids = promptIds(prompt, tokenizer, "complete")
+      const each = { ...options, seed: how.seeds[i] as number }
+      return requestOf(source, tokenizer, ids, each, isBeams)
+    }),
+  )
+  const all = isBeams
+    ? await searched(source, tokenizer, requests, how)
+    : await drawn(source, tokenizer, requests, how)
+  if (!how.echo) return all.map(({ growing, score }) => growing.completion(undefined, score))
+  const echoes: Echo[] = []
+  for (const [i, prompt] of prompts.entries()) {
+    echoes.push(await echoOf(source, tokenizer, prompt, requests[i] as Request))
+  }
+  return all.map(({ growing, score }, i) =>
+    growing.completion(echoes[Math.floor(i / how.numReturnSequences)], score),
+  )
+}
+
+type Checked = ReturnType<typeof checked>
+
+/** What is asked beside how each prompt goes on. */
+function checked(
+  options: CompleteOptions,
+  { generation = {} }: { readonly generation?: GenerationDefaults },
+  count: number,
+) {
   const { numReturnSequences = 1, echo = false, batchSize = defaultBatchSize } = options
   checkWhole("complete: numReturnSequences", numReturnSequences, 1)
   checkWhole("complete: batchSize", batchSize, 1)
   if (typeof echo !== "boolean") {
     throw new TypeError(`complete: echo is ${show(echo)}, expected true or false`)
   }
-  const seeds = seedsOf(options.seed, prompts.length)
-  const requests = prompts.flatMap((prompt, i) => {
-    const ids = named(i, prompts.length, () => promptIds(prompt, tokenizer, "complete"))
-    return Array.from({ length: numReturnSequences }, (_, j) => {
-      const seed = ((seeds[i] as number) + j) % 2 ** 32
-      return named(i, prompts.length, () => requestOf(source, tokenizer, ids, { ...options, seed }))
-    })
-  })
-  const all = requests.map((request) => new Growing(request))
+  const beams = checkBeams(
+    {
+      numBeams: options.numBeams ?? generation.numBeams ?? 1,
+      lengthPenalty: options.lengthPenalty ?? generation.lengthPenalty ?? 1,
+      earlyStopping: options.earlyStopping ?? generation.earlyStopping ?? false,
+    },
+    {
+      numBeams: "complete: numBeams",
+      lengthPenalty: "complete: lengthPenalty",
+      earlyStopping: "complete: earlyStopping",
+    },
+  )
+  if (beams.numBeams > 1 && numReturnSequences > beams.numBeams) {
+    throw new RangeError(
+      `complete: numReturnSequences is ${numReturnSequences}, and there are ${beams.numBeams} beams. ` +
+        "Ask for no more than numBeams",
+    )
+  }
+  if (beams.numBeams > 1 && options.sampler !== undefined) {
+    throw new TypeError(
+      "complete: a sampler chooses one token, and beams go on with several. Leave one out",
+    )
+  }
+  return { numReturnSequences, echo, batchSize, beams, seeds: seedsOf(options.seed, count) }
+}
+
+/** Each prompt by beams, one after the other. */
+async function searched(
+  source: Source,
+  tokenizer: Tokenizer | undefined,
+  requests: readonly Request[],
+  { beams, numReturnSequences }: Checked,
+): Promise<Ended[]> {
+  const all: Ended[] = []
+  for (const request of requests) {
+    for (const { tokens, score } of await searchBeams(source, request, beams, numReturnSequences)) {
+      const growing = growingOf(request, tokenizer)
+      for (const { id, logprobs } of tokens) {
+        if (!growing.isDone) growing.push({ id, ...(logprobs ? { logprobs } : {}) })
+      }
+      all.push({ growing, score })
+    }
+  }
+  return all
+}
+
+/** Each prompt as often as is asked, side by side. */
+async function drawn(
+  source: Source,
+  tokenizer: Tokenizer | undefined,
+  requests: readonly Request[],
+  { numReturnSequences, batchSize }: Checked,
+): Promise<Ended[]> {
+  const all = requests.flatMap((request) =>
+    Array.from({ length: numReturnSequences }, (_, j) => {
+      const seed = (request.options.seed + j) % 2 ** 32
+      return growingOf({ ...request, options: { ...request.options, seed } }, tokenizer)
+    }),
+  )
   if (all.length === 1) await completeAlone(source, all[0] as Growing)
   else await completeTogether(source, all, batchSize)
-  if (!echo) return all.map((growing) => growing.completion())
-  const echoes: Echo[] = []
-  for (const [i, prompt] of prompts.entries()) {
-    const request = requests[i * numReturnSequences] as Request
-    echoes.push(await echoOf(source, tokenizer, prompt, request))
-  }
-  return all.map((each, i) => each.completion(echoes[Math.floor(i / numReturnSequences)]))
+  return all.map((growing) => ({ growing }))
 }
+
+/** Text is completed token by token, for each by itself. */
+const growingOf = (request: Request, tokenizer: Tokenizer | undefined): Growing =>
+  new Growing({ ...request, textOf: continuation(request.prompt, tokenizer) })
 
 function requestOf(
   { decoder, options: { capacity } }: Source,
   tokenizer: Tokenizer | undefined,
   prompt: readonly number[],
   options: GenerateOptions,
+  isOnHost: boolean,
 ): Request {
-  const checked = checkOptions(prompt, options, decoder.config, capacity, tokenizer)
+  const { config } = decoder
+  const checked = checkOptions(prompt, options, config, capacity, tokenizer, isOnHost)
   return { prompt, options: checked, textOf: continuation(prompt, tokenizer) }
 }
 

@@ -43,6 +43,12 @@ export interface Echo {
   readonly logprobs: readonly (Logprobs | null)[] | undefined
 }
 
+/** A completion that has ended, and its score among beams. */
+export interface Ended {
+  readonly growing: Growing
+  readonly score?: number
+}
+
 /** A completion that is growing. */
 export class Growing {
   readonly request: Request
@@ -78,7 +84,7 @@ export class Growing {
     this.#isDone = isLast || this.#stop.isOver
   }
 
-  completion(echo: Echo = { text: "", ids: [], logprobs: undefined }): Completion {
+  completion(echo: Echo = { text: "", ids: [], logprobs: undefined }, score?: number): Completion {
     const { prompt, options } = this.request
     const last = this.ids.at(-1)
     const isEnd = last !== undefined && options.stop.includes(last)
@@ -93,6 +99,7 @@ export class Growing {
       finishReason: this.#stop.isOver || isEnd ? "stop" : "length",
       usage: { promptTokens, completionTokens, totalTokens: promptTokens + completionTokens },
       ...(options.host?.logprobs === undefined ? {} : { logprobs }),
+      ...(score === undefined ? {} : { score }),
     }
   }
 }

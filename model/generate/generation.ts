@@ -5,17 +5,19 @@
 //   temperature          where do_sample is true; 1 where the file does not say
 //   top_k, top_p         whenever tokens are sampled
 //   max_new_tokens       where there is room for them
+//   num_beams, length_penalty, early_stopping   where whole continuations are asked for
 //   repetition_penalty … the fields of all processors (processors/)
 // Fields that are missing or null say nothing, so that no other program's defaults come in with them;
 // all others are left alone.
 import { isSingle } from "../../engine/index.ts"
 import { checkNumber, isObject, show } from "../json.ts"
+import { type BeamOptions, checkBeams } from "./beam_options.ts"
 import { type ProcessorOptions, processorList } from "./processors/chain.ts"
 
 export const generationFile = "generation_config.json"
 
 /** What a generation_config.json says. */
-export interface GenerationDefaults extends ProcessorOptions {
+export interface GenerationDefaults extends ProcessorOptions, BeamOptions {
   readonly eosIds?: readonly number[]
   readonly doSample?: boolean
   readonly maxNewTokens?: number
@@ -46,6 +48,7 @@ export function parseGeneration(
     checkNumber(at("max_new_tokens"), max_new_tokens, 1, Number.MAX_SAFE_INTEGER, true)
     found.maxNewTokens = max_new_tokens
   }
+  Object.assign(found, searched(json, at))
   if (has(temperature)) found.temperature = checkSingle(at("temperature"), temperature, 0, Infinity)
   if (has(top_k)) {
     checkNumber(at("top_k"), top_k, 0, Number.MAX_SAFE_INTEGER, true)
@@ -68,6 +71,24 @@ function processed(
     return [[name, value] as const]
   })
   return Object.fromEntries(entries)
+}
+
+/** What it says of beams. */
+function searched(
+  { num_beams, length_penalty, early_stopping }: Readonly<Record<string, unknown>>,
+  at: (field: string) => string,
+): BeamOptions {
+  const given = {
+    ...(has(num_beams) ? { numBeams: num_beams as number } : {}),
+    ...(has(length_penalty) ? { lengthPenalty: length_penalty as number } : {}),
+    ...(has(early_stopping) ? { earlyStopping: early_stopping as boolean } : {}),
+  }
+  checkBeams(given, {
+    numBeams: at("num_beams"),
+    lengthPenalty: at("length_penalty"),
+    earlyStopping: at("early_stopping"),
+  })
+  return given
 }
 
 /** A number of a range that f32 holds, as sampling is given it. */
@@ -110,11 +131,12 @@ export function samplingOf({ generation = {} }: { readonly generation?: Generati
 
 /** The file of these defaults, an object for JSON.stringify; `parseGeneration` reads it back. */
 export function generationJson(defaults: GenerationDefaults): Record<string, unknown> {
-  const { eosIds, doSample, maxNewTokens } = defaults
+  const { eosIds, doSample, maxNewTokens, numBeams, lengthPenalty, earlyStopping } = defaults
   const eos_token_id = eosIds?.length === 1 ? eosIds[0] : eosIds
   const fields = processorList.map(([name, { field }]) => [field, defaults[name]])
   return {
     ...{ eos_token_id, do_sample: doSample, max_new_tokens: maxNewTokens },
+    ...{ num_beams: numBeams, length_penalty: lengthPenalty, early_stopping: earlyStopping },
     ...Object.fromEntries(fields),
   }
 }

@@ -50,7 +50,7 @@ export function chosenFrom(
 }
 
 /** What processors make of a row. Throws Error for logits of which no token follows. */
-function changed(row: Float32Array, changes: readonly Change[], step: Step): Float64Array {
+export function changed(row: Float32Array, changes: readonly Change[], step: Step): Float64Array {
   let top = Number.NEGATIVE_INFINITY
   for (const x of row) {
     if (Number.isNaN(x)) throw notFinite()

@@ -56,6 +56,7 @@ export function checkOptions(
   config: DecoderConfig,
   capacity: number,
   tokenizer?: Tokenizer,
+  isOnHost = false,
 ): Checked {
   checkPrompt(prompt, config, capacity)
   const room = capacity - prompt.length
@@ -78,7 +79,8 @@ export function checkOptions(
     )
   }
   const after = texts.length > 0 && ids.length === 0 ? end : ids
-  const host = hostChoice({ ...own, ...given(options), ...sampling }, config, tokenizer)
+  const all = { ...own, ...given(options), ...sampling }
+  const host = hostChoice(all, config, tokenizer, isOnHost)
   return { ...sampling, maxNewTokens, stop: after, stopTexts: texts, signal, host }
 }
 
@@ -91,6 +93,7 @@ function hostChoice(
   options: GenerateOptions,
   { vocabSize: size }: DecoderConfig,
   tokenizer: Tokenizer | undefined,
+  isOnHost: boolean,
 ): HostChoice | undefined {
   const { logitsProcessor, sampler, logprobs } = options
   for (const [name, hook] of Object.entries({ logitsProcessor, sampler })) {
@@ -100,7 +103,7 @@ function hostChoice(
   if (logprobs !== undefined) checkWhole("generate: logprobs", logprobs, 0, size)
   const own = logitsProcessor ? [logitsProcessor] : []
   const { changes, isOnDevice } = chainOf(options, { size, tokenizer }, own)
-  if (isOnDevice && !sampler && logprobs === undefined) return undefined
+  if (!isOnHost && isOnDevice && !sampler && logprobs === undefined) return undefined
   return { changes, sampler, logprobs }
 }
 

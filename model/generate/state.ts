@@ -8,7 +8,7 @@ import {
   type Tensor,
   type Update,
 } from "../../engine/index.ts"
-import { advance, sample } from "../../ops/index.ts"
+import { advance, cast, reshape, sample, take } from "../../ops/index.ts"
 import type { LayerWeights } from "../architecture.ts"
 import { type Decoder, hidden, logitsOf } from "../forward.ts"
 import type { LayerCache, Recorder, Stream } from "../recorder.ts"
@@ -103,6 +103,18 @@ export function choose(
     [position, last],
     [next, after],
   ]
+}
+
+/** Makes each sequence's cache that of sequence from[i].  from i32 (B) */
+export const recordCopies = ({ caches }: SequenceState, from: Tensor): Update[] =>
+  caches.flatMap(({ keys, values }) => [keys, values].map((x): Update => [x, takeRows(x, from)]))
+
+/** x[from[i]]; f16 goes through f32, which holds all of it.  x (B, …), from (B) → (B, …) */
+function takeRows(x: Tensor, from: Tensor): Tensor {
+  const [B = 1] = x.shape
+  const single = x.dtype === "f32" ? x : cast(x, "f32")
+  const taken = reshape(take(reshape(single, [B, x.size / B]), from), x.shape)
+  return x.dtype === "f32" ? taken : cast(taken, x.dtype)
 }
 
 /** Sequence i of several, in their memory. */

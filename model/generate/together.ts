@@ -2,7 +2,7 @@
 // has alone, whoever is beside it.
 import { DeviceLostError } from "../../engine/index.ts"
 import { Batch } from "./batch.ts"
-import type { Growing } from "./completion.ts"
+import type { Growing, Request } from "./completion.ts"
 import { chosenFrom, stepOf } from "./host.ts"
 import { Seat } from "./pool.ts"
 import type { Source } from "./source.ts"
@@ -65,7 +65,12 @@ async function untilMoved(
 }
 
 /** A batch with room for the longest text. */
-function batchOf(source: Source, seat: Seat, size: number, all: readonly Growing[]): Batch {
+export function batchOf(
+  source: Source,
+  seat: Seat,
+  size: number,
+  all: readonly { readonly request: Request }[],
+): Batch {
   const { decoder, backend, options } = source
   const needed = all.map(({ request }) => request.prompt.length + request.options.maxNewTokens)
   const longest = Math.max(fewestPositions, ...needed)
