@@ -179,17 +179,23 @@ t.test("files that are not there, and options that make no sense", async (t) => 
     textPipeline({ sources: [source], root: dir, tokenizer: "byte" } as DataOptions, options).next()
   await t.rejects(
     next("none.txt"),
-    /Cannot read .*none\.txt: no such file. Check the names and the root/,
+    /Cannot read .*none\.txt: no such file. Check fileName \(in files file_name\) .* onError \(in files on_error\) to "skip"/,
   )
   await t.rejects(next("a.doc"), /Cannot read .*a\.doc: no such file/)
   const binary = Uint8Array.from([0x4d, 0x5a, 0xff, 0xfe])
   await t.rejects(next(write("a.doc", binary as never)), /a\.doc line 1 is not UTF-8 text/)
   await t.rejects(next({ fileName: "{file_id}.txt" }), /expected a fileIdRange beside it/)
   await t.rejects(next({ fileName: "{id}.txt" }), /expected no braces but \{file_id\}/)
-  await t.rejects(next("x.txt", { split: "validation" }), /names no validation sources/)
+  await t.rejects(
+    next("x.txt", { split: "validation" }),
+    /^data: validation is empty, expected sources; or set holdOut \(in files hold_out\)/,
+  )
   await t.rejects(next("x.txt", { rank: 2, worldSize: 2 }), /rank is 2, expected an integer from 0/)
   const path = write("x.txt", "some text")
-  await t.rejects(textPipeline(path).next(), /the data has no tokenizer/)
+  await t.rejects(
+    textPipeline(path).next(),
+    /^data: tokenizer is missing, expected a tokenizer\.model/,
+  )
 })
 
 t.test("validation is read once, in order, by nobody twice", async (t) => {

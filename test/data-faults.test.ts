@@ -183,7 +183,8 @@ t.test("what is named in a message is printable, and short", async (t) => {
 t.test("data without a sample is named", async (t) => {
   const one = { sources: [write("short.txt", "")], tokenizer: "byte", workers: 0 }
   await t.rejects(textPipeline(one).next(), {
-    message: /every document of .*short\.txt is shorter/,
+    message:
+      /every document of .*short\.txt is shorter than minCharacters \(in files min_characters\) \d+/,
   })
   const two = { ...one, sources: [...one.sources, write("shorter.txt", "")] }
   await t.rejects(textPipeline(two).next(), { message: /txt, first of 2 files, is shorter/ })

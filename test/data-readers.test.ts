@@ -150,7 +150,7 @@ const damage: readonly (readonly [string, string | Uint8Array, RegExp, number])[
   [
     "n.jsonl",
     `${json}{"txt": ""}\n`,
-    /line 51 has no "text", only \["txt"\]\. Set the text key/,
+    /line 51 has no "text", only \["txt"\]\. Set textKey \(in files text_key\)/,
     50,
   ],
   ["o.jsonl", `{"text": 5}\n${json}`, /o\.jsonl line 1: "text" is 5, expected a text/, 50],

@@ -63,7 +63,8 @@ t.test("text in a struct of Parquet is read by its path", async (t) => {
   t.same(await textsOf(path, "doc.of.lang"), ["en", "en", "en"])
   await t.rejects(textsOf(path), {
     name: "RangeError",
-    message: /has no column "text", only \["id", "doc\.text", "doc\.of\.lang"\]\. Set the text key/,
+    message:
+      /has no column "text", only \["id", "doc\.text", "doc\.of\.lang"\]\. Set textKey \(in files text_key\)/,
   })
 })
 

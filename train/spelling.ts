@@ -10,6 +10,10 @@ export const inCode: Spelling = (text) => text
 export const inFile: Spelling = (text) =>
   text.replace(/([a-z])([A-Z])/g, (_, a: string, b: string) => `${a}_${b.toLowerCase()}`)
 
+/** A field in a message that knows not where it was given: as in code, and as in files where that differs. */
+export const inEither: Spelling = (name) =>
+  inFile(name) === name ? name : `${name} (in files ${inFile(name)})`
+
 /** What a field of a file is called in code. */
 export const codeName = (name: string): string =>
   name.replace(/([a-z])_([a-z])/g, (_, a: string, b: string) => a + b.toUpperCase())

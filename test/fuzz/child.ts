@@ -24,7 +24,7 @@ function unclear(error: unknown, kind: Kind, file: string): string {
   if (message.length > 2000) return `${message.length} characters`
   if (/(?![\n\t])\p{Cc}/u.test(message)) return `control characters: ${JSON.stringify(message)}`
   // An epoch without samples, and a model that is whole but whose numbers are not, concern no one file.
-  const isOfMany = /an epoch of the data has no sample|the logits|the data has no tokenizer/.test(
+  const isOfMany = /an epoch of the data has no sample|the logits|data: tokenizer is missing/.test(
     message,
   )
   const named = ["/case/", basename(file), ...kind.files.map((name) => basename(name)), "state:"]

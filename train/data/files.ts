@@ -5,7 +5,7 @@ import { faultText } from "../../model/files/faults.ts"
 import { show } from "../../model/json.ts"
 import { printable } from "../../model/printable.ts"
 import { isRun } from "../run/names.ts"
-import type { Spelling } from "../spelling.ts"
+import { inEither, type Spelling } from "../spelling.ts"
 import type { CheckedSource, DataConfig } from "./config.ts"
 import { PythonRandom } from "./random.ts"
 import { formatOf, formats } from "./readers.ts"
@@ -22,8 +22,13 @@ export async function filesOf(config: DataConfig, split: FileSplit): Promise<Dat
   const fs = fromNode("node:fs/promises")
   const mayMiss = config.onError === "skip"
   const isHeldOut = config.holdOut > 0 && config.validation.length === 0
-  const sources = split === "train" || isHeldOut ? config.sources : config.validation
-  if (sources.length === 0) throw new RangeError("the configuration names no validation sources")
+  const field = split === "train" || isHeldOut ? "sources" : "validation"
+  const sources = config[field]
+  if (sources.length === 0) {
+    throw new RangeError(
+      `data: validation is empty, expected sources; or set ${inEither("holdOut")} to a part of the others`,
+    )
+  }
   const files: DataFile[] = []
   for (const source of sources) {
     const { textKey: key, documents } = source
@@ -32,7 +37,7 @@ export async function filesOf(config: DataConfig, split: FileSplit): Promise<Dat
         files.push({ path, key, documents })
         if (files.length > mostFiles) {
           throw new RangeError(
-            `the sources name more than ${mostFiles} files, the last of them ${path}`,
+            `data: ${field} names more than ${mostFiles} files, the last of them ${path}`,
           )
         }
       }
@@ -49,7 +54,7 @@ const mostFiles = 1 << 17
 /** Digits of a number that is filled up with zeros or spaces. */
 const mostDigits = 20
 
-const field = /\{file_id(?::(0?)(\d*)d)?\}/g
+const placeholder = /\{file_id(?::(0?)(\d*)d)?\}/g
 
 /** Throws RangeError that begins with `where` for a template or a range that stand for no files. */
 export function checkNames(
@@ -60,11 +65,11 @@ export function checkNames(
   const fail = (expected: string, name = "fileName", value = show(fileName)): never => {
     throw new RangeError(`${where}${spelled(name)} is ${value}, expected ${spelled(expected)}`)
   }
-  const rest = fileName.replace(field, "")
+  const rest = fileName.replace(placeholder, "")
   if (/[{}]/.test(rest)) fail("no braces but {file_id} or, say, {file_id:05d}")
   if (rest === fileName) return
   const [a, b] = fileIdRange ?? fail("a fileIdRange beside it")
-  for (const [whole, , width] of fileName.matchAll(field)) {
+  for (const [whole, , width] of fileName.matchAll(placeholder)) {
     if (Number(width ?? 0) > mostDigits) fail(`at most ${mostDigits} digits in ${show(whole)}`)
   }
   if (b - a <= mostFiles) return
@@ -73,9 +78,9 @@ export function checkNames(
 
 /** The file names that a template and a range stand for. */
 function* expand({ fileName, fileIdRange }: CheckedSource): Generator<string> {
-  const [a, b] = fileName.replace(field, "") === fileName ? [0, 1] : (fileIdRange ?? [0, 0])
+  const [a, b] = fileName.replace(placeholder, "") === fileName ? [0, 1] : (fileIdRange ?? [0, 0])
   for (let id = a; id < b; id++) {
-    yield fileName.replace(field, (_, zero, width) =>
+    yield fileName.replace(placeholder, (_, zero, width) =>
       String(id).padStart(Number(width ?? 0), zero ? "0" : " "),
     )
   }
@@ -105,8 +110,8 @@ async function pathsOf(fs: Files, path: string, mayMiss: boolean): Promise<strin
   }
   if (there || mayMiss) return [path]
   throw new Error(
-    `Cannot read ${printable(path, "line")}: no such file. Check the names and the root of the ` +
-      "sources, or have the data skip what it cannot read",
+    `Cannot read ${printable(path, "line")}: no such file. Check ${inEither("fileName")} of the sources, and ` +
+      `root; or set ${inEither("onError")} to "skip"`,
   )
 }
 

@@ -32,7 +32,7 @@ export async function openPipeline(
 function tokenizerOf(path: string | undefined): Promise<Tokenizer> {
   if (path !== undefined) return loadTokenizer(path)
   throw new RangeError(
-    'the data has no tokenizer. Name a tokenizer.model, or "byte", or give one in the options',
+    'data: tokenizer is missing, expected a tokenizer.model, a tokenizer.json or "byte"; or give one in the options',
   )
 }
 

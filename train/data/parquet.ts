@@ -9,6 +9,7 @@ import type {
   SchemaTree,
 } from "hyparquet"
 import { brief, show } from "../../model/json.ts"
+import { inEither } from "../spelling.ts"
 import type { DataFile } from "./files.ts"
 import { openParquet } from "./parquet_file.ts"
 import { mostRows, type PagePlace, pagesOf } from "./parquet_pages.ts"
@@ -60,7 +61,9 @@ function pathOf(
   const found = paths.find((p) => p.join(".") === key)
   if (found) return found
   if (paths.length === 0 && names.includes(key)) return [key]
-  throw new RangeError(`${path} has no column ${show(key)}, only ${show(names)}. Set the text key`)
+  throw new RangeError(
+    `${path} has no column ${show(key)}, only ${show(names)}. Set ${inEither("textKey")}`,
+  )
 }
 
 /** The part of a schema that leads to one column. What lies beside it is not decoded: its damage is no

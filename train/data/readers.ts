@@ -2,6 +2,7 @@
 // Parquet. What cannot be read is an item of its own, so that it is met in order.
 import { isObject, show } from "../../model/json.ts"
 import { printable } from "../../model/printable.ts"
+import { inEither } from "../spelling.ts"
 import { type Block, notUtf8, readBlocks } from "./blocks.ts"
 import type { DataFile } from "./files.ts"
 
@@ -126,7 +127,9 @@ export function textItem(
   if (typeof value === "string") return { record, text: value, last: true }
   const error =
     value === undefined
-      ? new RangeError(`${at} has no ${show(key)}, only ${show(keys())}. Set the text key`)
+      ? new RangeError(
+          `${at} has no ${show(key)}, only ${show(keys())}. Set ${inEither("textKey")}`,
+        )
       : new TypeError(`${at}: ${show(key)} is ${show(value)}, expected a text`)
   return { record, error }
 }

@@ -2,6 +2,7 @@
 // or padded to the length. What a piece is and in which order they come is walk.ts's matter.
 import type { Tokenizer } from "../../model/index.ts"
 import { printable } from "../../model/printable.ts"
+import { inEither } from "../spelling.ts"
 import type { DataConfig } from "./config.ts"
 import { normalizerOf } from "./normalize.ts"
 import { cleanedLength } from "./pieces.ts"
@@ -90,11 +91,11 @@ export function refuseEmpty(config: DataConfig, { files, world, rank, split }: S
   if (split === "validation" && world > 1) return
   const who = world === 1 ? "" : ` for worker ${rank} of ${world}`
   const rest = files.length > 1 ? `, first of ${files.length} files,` : ""
-  const fewer = world === 1 ? "" : `, or use fewer workers (they share ${shardBy})`
+  const fewer = world === 1 ? "" : `, or use fewer workers: they share ${shardBy}`
   throw new RangeError(
     `an epoch of the data has no sample${who}: every document of ` +
       `${printable(files[0]?.path ?? "no file", "line")}${rest} is shorter than ` +
-      `${minCharacters} characters or ${minTokens} tokens, the least, or was skipped. ` +
-      `Lower the limits${fewer}`,
+      `${inEither("minCharacters")} ${minCharacters} or ${inEither("minTokens")} ${minTokens}, or was skipped. ` +
+      `Lower these${fewer}`,
   )
 }
