@@ -11,7 +11,9 @@ import { start } from "./bench/start.ts"
 import { throughput } from "./bench/throughput.ts"
 import { train as trainSteps } from "./bench/train.ts"
 import { completion } from "./completion.ts"
+import { convert } from "./convert.ts"
 import { generate } from "./generate.ts"
+import { info } from "./info.ts"
 import { type Command, group } from "./line/command.ts"
 import { quantize } from "./quantize.ts"
 import { debugFlag } from "./terminal/invocation.ts"
@@ -29,6 +31,8 @@ export const commands: readonly Command[] = [
     commands: [norms, trainSteps, perplexity, ops, start, roofline, drive],
   }),
   quantize,
+  convert,
+  info,
   train,
   average,
   generate,

@@ -79,17 +79,23 @@ export function roundEven(x: number): number {
 
 /** Numbers of raw elements; f16 and bf16 come as Uint16Array bits. */
 export function decode(dtype: DType, raw: TypedArray): Float64Array {
-  if (dtype === "f16") return Float64Array.from(raw, fromF16)
-  if (dtype === "bf16") return Float64Array.from(raw, fromBf16)
+  if (dtype === "f16") return filled(new Float64Array(raw.length), raw, fromF16)
+  if (dtype === "bf16") return filled(new Float64Array(raw.length), raw, fromBf16)
   return Float64Array.from(raw)
 }
 
 /** Raw elements of numbers, rounded to the dtype. */
 export function encode(dtype: DType, values: ArrayLike<number>): TypedArray {
-  if (dtype === "f16") return Uint16Array.from(values, toF16)
-  if (dtype === "bf16") return Uint16Array.from(values, toBf16)
+  if (dtype === "f16") return filled(new Uint16Array(values.length), values, toF16)
+  if (dtype === "bf16") return filled(new Uint16Array(values.length), values, toBf16)
   if (dtype === "u8") return Uint8Array.from(values)
   return dtype === "i32" ? Int32Array.from(values) : Float32Array.from(values)
+}
+
+/** A loop, which takes a tenth of what `from` with a function does. */
+function filled<T extends TypedArray>(out: T, of: ArrayLike<number>, to: (x: number) => number): T {
+  for (let i = 0; i < out.length; i++) out[i] = to(of[i] as number)
+  return out
 }
 
 /** A typed view of bytes that hold elements of a dtype. */

@@ -96,6 +96,8 @@ export interface Architecture<
   W extends DecoderWeights = DecoderWeights,
 > {
   readonly modelType: string
+  /** What the names of weights begin with in published files, where that is more than here. */
+  readonly prefix?: string
   /** Reads a config.json of the family. Throws TypeError or RangeError naming `source` and the field. */
   parse(json: Readonly<Record<string, unknown>>, source: string): C
   /** The same as an object for JSON.stringify, which `parse` reads back. */

@@ -28,7 +28,10 @@ export {
   savedFiles,
   saveModel,
 } from "./checkpoints/saving.ts"
+export type { CheckpointWriter } from "./checkpoints/writer.ts"
+export { writerNamed, writerNames } from "./checkpoints/writers.ts"
 export { configJson, parameterCount, parseConfig, tensorShapes } from "./config.ts"
+export { describeModel, type ModelDescription } from "./description.ts"
 export {
   folderAtomically,
   removeTemporaries,

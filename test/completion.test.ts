@@ -40,7 +40,17 @@ const inBash = has("bash") ? {} : { skip: "no bash: apt-get install bash" }
 
 t.test("bash completes commands, options and values", inBash, (t) => {
   const file = script("bash")
-  const commands = ["bench", "quantize", "train", "average", "generate", "tokenizer", "completion"]
+  const commands = [
+    "bench",
+    "quantize",
+    "convert",
+    "info",
+    "train",
+    "average",
+    "generate",
+    "tokenizer",
+    "completion",
+  ]
   for (const command of commands) t.ok(offered(file, "").includes(command), command)
   t.same(offered(file, "gen"), ["generate"])
   t.same(offered(file, "bench", "ro"), ["roofline"])

@@ -10,7 +10,7 @@ import {
   statSync,
 } from "node:fs"
 import { writeFile } from "node:fs/promises"
-import { dirname } from "node:path"
+import { dirname, join } from "node:path"
 import { cannot, faultText, writeFileWhole } from "../../model/index.ts"
 
 /** Throws Error when a file of that name could not be written. */
@@ -59,4 +59,17 @@ export async function standardInput(): Promise<string> {
   const chunks: Buffer[] = []
   for await (const chunk of process.stdin) chunks.push(chunk as Buffer)
   return Buffer.concat(chunks).toString("utf8")
+}
+
+/** Throws Error where a file of that name is there already, or could not be written. */
+export function checkNew(path: string): void {
+  if (found(path)) throw new Error(`${path} is there already. Give the name of a new file`)
+  checkWritable(path)
+}
+
+/** Bytes of a file, or of all in a folder. */
+export function bytesAt(path: string): number {
+  const there = statSync(path)
+  if (!there.isDirectory()) return there.size
+  return readdirSync(path).reduce((sum, name) => sum + statSync(join(path, name)).size, 0)
 }

@@ -36,6 +36,7 @@ const refused = new Map([
 
 export const openelm: Architecture<ModelConfig, Weights> = {
   modelType: "openelm",
+  prefix: "transformer.",
   parse: parseConfig,
   toJson: configJson,
   weights: weightsOf,

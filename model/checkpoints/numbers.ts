@@ -17,7 +17,7 @@ export function numbersOfHalves(): Float32Array {
 }
 
 /** Numbers of a dtype, which lie at the beginning of a buffer, in f32. */
-function widened(dtype: PlainDType, raw: ArrayBuffer): Float32Array {
+export function widened(dtype: PlainDType, raw: ArrayBuffer): Float32Array {
   if (dtype === "f32") return new Float32Array(raw)
   const words = new Uint16Array(raw)
   const out = new Float32Array(words.length)

@@ -11,16 +11,14 @@ import {
 } from "../../engine/index.ts"
 import { cast, dequantize, mul, sub, sumRows } from "../../ops/index.ts"
 import { configJson } from "../config.ts"
-import { readIfThere } from "../files/tree.ts"
-import { generationFile } from "../generate/generation.ts"
 import type { OpenedModel } from "../opened.ts"
-import { tokenizerFiles } from "../tokenizer/index.ts"
 import { type Spec, specsOf, stored } from "../weights/layout.ts"
 import { loadMatrix, loadVector, stagingBytes } from "../weights/reading.ts"
 import type { Progress } from "../weights/weights.ts"
 import { markOf, type QuantizedFormat } from "./quantized_format.ts"
 import type { TensorData } from "./safetensors.ts"
 import { writeFolder } from "./saving.ts"
+import { filesBeside } from "./writer.ts"
 
 /** What has been made so far. */
 export interface Made {
@@ -63,10 +61,6 @@ function quantizedTensors(
   return { tensors: new Map(tensors), made }
 }
 
-/** Beside the weights, taken along as they are. */
-const taken = [...tokenizerFiles, generationFile]
-const mostBytes = 64 << 20
-
 /** Writes a model in a quantized format into a folder, which loads without packing. */
 export async function writeQuantized(
   model: OpenedModel,
@@ -74,13 +68,10 @@ export async function writeQuantized(
   backend: Backend,
   format: QuantizedFormat,
   progress?: Progress,
+  beside?: ReadonlyMap<string, Uint8Array>,
 ): Promise<Made> {
   const { tensors, made } = quantizedTensors(model, backend, format, progress)
-  const files = new Map<string, Uint8Array>()
-  for (const name of taken) {
-    const bytes = await readIfThere(model.tree, name, mostBytes)
-    if (bytes) files.set(name, bytes)
-  }
+  const files = beside ?? (await filesBeside({ model }))
   const config = configJson(model.config, format)
   await writeFolder(folder, { config, tensors, mark: markOf(format), files })
   return made

@@ -107,7 +107,8 @@ async function writeTensor(path: string, file: WritableFile, name: string, tenso
   )
 }
 
-async function writeAll(file: WritableFile, data: Uint8Array): Promise<void> {
+/** All of some bytes at the end of a file. */
+export async function writeAll(file: WritableFile, data: Uint8Array): Promise<void> {
   for (let done = 0; done < data.length; ) {
     const length = Math.min(data.length - done, maxPieceBytes)
     done += (await file.write(data, done, length)).bytesWritten

@@ -98,7 +98,8 @@ function configOf(tensors: ReadonlyMap<string, StoredTensor>, source: string) {
   const shapes = new Map<string, readonly number[]>()
   for (const [name, { shape }] of tensors) if (!isBuffer(name)) shapes.set(plainName(name), shape)
   const value = inferredConfig(shapes, source)
-  if (value) return { value, source }
+  const [stem] = (source.split(/[\\/]/).at(-1) as string).split(/\.\w+(?:\?.*)?$/)
+  if (value) return { value: { model_name: stem || "OpenELM", ...value }, source }
   throw new RangeError(
     `${source} holds ${show([...shapes.keys()])}, no weights of a model that is known here. ` +
       "Put its config.json beside it, or use another file",

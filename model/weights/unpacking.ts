@@ -59,13 +59,17 @@ export function publishedTensors(
 }
 
 /** Rows of a weight. */
-interface RowRange {
+export interface RowRange {
   readonly start: number
   readonly count: number
 }
 
 /** The published tensors that a weight is made of, and which of its rows each has, in order. */
-function publishedRows({ name, shape, from = [{ name }] }: Spec): Map<string, readonly RowRange[]> {
+export function publishedRows({
+  name,
+  shape,
+  from = [{ name }],
+}: Spec): Map<string, readonly RowRange[]> {
   const parts = new Map<string, (RowRange & { readonly inFile: number })[]>()
   let start = 0
   for (const { name, start: inFile = 0, count = shape[0] as number } of from) {

@@ -224,6 +224,12 @@ export function configJson(config: ModelConfig): Record<string, unknown> {
   }
 }
 
+/** Multipliers with one for each layer, as some readers need them; nothing for other families. */
+export function listedMultipliers(config: DecoderConfig): Record<string, unknown> {
+  const { modelType: family, ffnMultipliers, layers } = config as ModelConfig
+  return family === modelType ? { ffn_multipliers: perLayer(ffnMultipliers, layers) } : {}
+}
+
 function nameOf(given: unknown, source: string): string {
   if (typeof given === "string" && given !== "") return given
   if (given !== undefined) throw new TypeError(`${source}: model_name is ${show(given)}`)

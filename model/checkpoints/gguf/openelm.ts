@@ -1,11 +1,15 @@
 // What GGUF files of the architecture `openelm` call its tensors and sizes.
+import type { ModelConfig } from "../../architectures/openelm/config.ts"
 import { configOfWidths } from "../../architectures/openelm/inferred.ts"
 import { show } from "../../json.ts"
+import type { Spec } from "../../weights/layout.ts"
+import type { RowRange } from "../../weights/unpacking.ts"
 import type { StoredTensor } from "../checkpoint.ts"
+import type { Typed } from "./encode.ts"
 import type { Metadata, MetadataValue } from "./header.ts"
 import { stacked } from "./stored.ts"
 
-const architecture = "openelm"
+export const architecture = "openelm"
 
 /** Names in a file, without `.weight`, and ours; those of a layer follow `blk.N.` and `layers.N.`. */
 const tensorNames = {
@@ -126,4 +130,64 @@ function shortest(single: number): number {
     if (Math.fround(x) === single) return x
   }
   return single
+}
+
+// ---- Writing ------------------------------------------------------------------------------------
+
+const theirNames = ({ model, layer }: typeof tensorNames): Map<string, string> =>
+  new Map([...Object.entries(model), ...Object.entries(layer)].map(([a, b]) => [b, a]))
+
+/** The tensors that a weight becomes, and which rows of it each has. */
+export function partsOf({ name, shape }: Spec): Map<string, readonly RowRange[]> {
+  const [, layer, short = ""] = /^(?:layers\.(\d+)\.)?(.+)\.weight$/.exec(name) ?? []
+  const at = layer === undefined ? "" : `blk.${layer}.`
+  const rows = shape[0] as number
+  if (short === tensorNames.gated) {
+    const half = rows / 2
+    return new Map([
+      [`${at}${tensorNames.gate}.weight`, [{ start: 0, count: half }]],
+      [`${at}${tensorNames.value}.weight`, [{ start: half, count: half }]],
+    ])
+  }
+  const found = theirNames(tensorNames).get(short)
+  return new Map([[`${at}${found}.weight`, [{ start: 0, count: rows }]]])
+}
+
+/** Metadata of a model, but for its tokenizer. */
+export function metadataOf(config: ModelConfig, parameters: number): Record<string, Typed> {
+  const { name, layers, maxContext, modelDim, headDim, ropeBase, normEps } = config
+  const own: Record<string, Typed> = {
+    block_count: { u32: layers },
+    context_length: { u32: maxContext },
+    embedding_length: { u32: modelDim },
+    feed_forward_length: { i32s: config.ffnDims },
+    "attention.head_count": { i32s: config.queryHeads },
+    "attention.head_count_kv": { i32s: config.keyHeads },
+    "rope.freq_base": { f32: ropeBase },
+    "attention.layer_norm_rms_epsilon": { f32: normEps },
+    "rope.dimension_count": { u32: headDim },
+    "attention.key_length": { u32: headDim },
+    "attention.value_length": { u32: headDim },
+  }
+  return {
+    "general.architecture": { text: architecture },
+    "general.type": { text: "model" },
+    "general.name": { text: name },
+    "general.size_label": { text: sizeLabel(parameters) },
+    ...Object.fromEntries(Object.entries(own).map(([key, v]) => [`${architecture}.${key}`, v])),
+  }
+}
+
+/** A number of weights with two digits or more: 5.9K, 97K, 271M. */
+function sizeLabel(parameters: number): string {
+  const [scale = 1e3, unit] = (
+    [
+      [1e12, "T"],
+      [1e9, "B"],
+      [1e6, "M"],
+    ] as const
+  ).find(([least]) => parameters > least) ?? [1e3, "K"]
+  const x = parameters / scale
+  const digits = Math.round(x) === 0 ? 0 : String(Math.round(x)).length
+  return `${x.toFixed(Math.max(0, 2 - digits))}${unit}`
 }

@@ -1,8 +1,10 @@
 // The tokenizer that a GGUF file carries: SentencePiece's pieces, as a tokenizer.model.
 import { show } from "../../json.ts"
 import { parseTokenizer, type Tokenizer } from "../../tokenizer/index.ts"
+import { parseSentencePiece, piecesIn } from "../../tokenizer/sentencepiece.ts"
 import type { PieceKind } from "../../tokenizer/vocabulary.ts"
 import { piecesBytes, type WrittenPiece } from "../../tokenizer/write.ts"
+import type { Typed } from "./encode.ts"
 import type { Metadata, MetadataValue } from "./header.ts"
 
 const unused = 5
@@ -66,4 +68,39 @@ function piecesOf(metadata: Metadata, source: string): WrittenPiece[] {
     if (kind) return { text, score: scores[i] as number, kind }
     throw new RangeError(`${source}: token ${show(text)} is of the type ${show(types[i])}`)
   })
+}
+
+/** The metadata of a tokenizer, filled up with unused pieces to the rows of the embedding. Throws
+ *  RangeError for one that is not SentencePiece's. */
+export function vocabularyOf(
+  { file, bosId, eosId }: Tokenizer,
+  rows: number,
+): Record<string, Typed> {
+  if (file.name !== "tokenizer.model") {
+    throw new RangeError(
+      `GGUF takes the tokenizer.model of SentencePiece, the model's tokenizer is a ${file.name}. ` +
+        "Give one with --tokenizer, or leave it out with --no-tokenizer",
+    )
+  }
+  const pieces = piecesIn(file.bytes, file.name)
+  if (pieces.length > rows) {
+    throw new RangeError(`the tokenizer has ${pieces.length} pieces, the embedding ${rows} rows`)
+  }
+  const { settings } = parseSentencePiece(file.bytes, file.name)
+  const numbers = new Map(Object.entries(tokenKinds).map(([n, kind]) => [kind, Number(n)]))
+  const pads = Array.from({ length: rows - pieces.length }, (_, i) => `[PAD${pieces.length + i}]`)
+  return {
+    "tokenizer.ggml.model": { text: "llama" },
+    "tokenizer.ggml.pre": { text: "default" },
+    "tokenizer.ggml.tokens": { texts: [...pieces.map(({ text }) => text), ...pads] },
+    "tokenizer.ggml.scores": {
+      f32s: [...pieces.map(({ score }) => score), ...pads.map(() => -1e4)],
+    },
+    "tokenizer.ggml.token_type": {
+      i32s: [...pieces.map(({ kind }) => numbers.get(kind) as number), ...pads.map(() => unused)],
+    },
+    ...(bosId >= 0 && { "tokenizer.ggml.bos_token_id": { u32: bosId } }),
+    ...(eosId >= 0 && { "tokenizer.ggml.eos_token_id": { u32: eosId } }),
+    ...(!settings.prefix && { "tokenizer.ggml.add_space_prefix": { bool: false } }),
+  }
 }

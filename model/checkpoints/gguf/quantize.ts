@@ -1,0 +1,72 @@
+// Numbers into the blocks of GGUF, byte for byte as ggml makes them: each operation in f32.
+import { encode } from "../../../engine/index.ts"
+
+const round = Math.fround
+const blockValues = 32
+
+/** Halves of scales into the first two bytes of each block. */
+function putScales(bytes: Uint8Array, blockBytes: number, scales: Float32Array): void {
+  const halves = encode("f16", scales)
+  for (let block = 0; block < halves.length; block++) {
+    const bits = halves[block] as number
+    if ((bits & 0x7c00) === 0x7c00) {
+      throw new RangeError("it has numbers that are too large for the scale of a block")
+    }
+    bytes[block * blockBytes] = bits & 255
+    bytes[block * blockBytes + 1] = bits >> 8
+  }
+}
+
+/** d = max |x| / 127, numbers rounded half away from 0. */
+function q8_0(x: Float32Array): Uint8Array {
+  const blockBytes = 34
+  const scales = new Float32Array(x.length / blockValues)
+  const bytes = new Uint8Array(scales.length * blockBytes)
+  for (let block = 0; block < scales.length; block++) {
+    const from = block * blockValues
+    let most = 0
+    for (let i = 0; i < blockValues; i++) {
+      const size = Math.abs(x[from + i] as number)
+      if (size > most) most = size
+    }
+    const d = round(most / 127)
+    const inverse = d === 0 ? 0 : round(1 / d)
+    scales[block] = d
+    const at = block * blockBytes + 2
+    for (let i = 0; i < blockValues; i++) {
+      const q = round((x[from + i] as number) * inverse)
+      bytes[at + i] = q < 0 ? -Math.floor(0.5 - q) : Math.floor(q + 0.5)
+    }
+  }
+  putScales(bytes, blockBytes, scales)
+  return bytes
+}
+
+/** d = x / −8 of the number farthest from 0, numbers cut off after 8.5 is added. */
+function q4_0(x: Float32Array): Uint8Array {
+  const blockBytes = 18
+  const scales = new Float32Array(x.length / blockValues)
+  const bytes = new Uint8Array(scales.length * blockBytes)
+  for (let block = 0; block < scales.length; block++) {
+    const from = block * blockValues
+    let [most, farthest] = [0, 0]
+    for (let i = 0; i < blockValues; i++) {
+      const size = Math.abs(x[from + i] as number)
+      if (size <= most) continue
+      most = size
+      farthest = x[from + i] as number
+    }
+    const d = round(farthest / -8)
+    const inverse = d === 0 ? 0 : round(1 / d)
+    scales[block] = d
+    const at = block * blockBytes + 2
+    const number = (i: number): number =>
+      Math.min(15, Math.trunc(round(round((x[from + i] as number) * inverse) + 8.5)))
+    for (let i = 0; i < 16; i++) bytes[at + i] = number(i) | (number(i + 16) << 4)
+  }
+  putScales(bytes, blockBytes, scales)
+  return bytes
+}
+
+/** How numbers become blocks, by the names of the types. */
+export const quantizers = { Q8_0: q8_0, Q4_0: q4_0 } as const
