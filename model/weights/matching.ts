@@ -10,10 +10,7 @@ import { formOf, stored, type WeightDType } from "./layout.ts"
 import { rowsOf, type StoredRows, type TensorSource } from "./rows.ts"
 
 /** A weight that a model needs. */
-export interface Wanted extends Pick<WeightSpec, "name" | "shape" | "kind" | "from"> {
-  /** Whether the model does without it where none of its tensors is there. */
-  readonly isOptional?: boolean
-}
+export type Wanted = Pick<WeightSpec, "name" | "shape" | "kind" | "from">
 
 type WeightTensors = Pick<Checkpoint, "name" | "tensors" | "panels">
 
@@ -37,16 +34,13 @@ export async function matched(
     const why = refused?.get(name)
     if (why !== undefined) throw new RangeError(`${at} has ${name}, ${why}`)
   }
-  const needed = lists.filter(
-    ({ weight, parts }) => !weight.isOptional || parts.some(({ name }) => found.has(name)),
-  )
-  const missing = needed.flatMap(({ parts }) =>
+  const missing = lists.flatMap(({ parts }) =>
     parts.map(({ name }) => name).filter((name) => !found.has(name)),
   )
   if (missing.length > 0) throw wrongNames(at, "misses", [...new Set(missing)], advice)
   if (unexpected.length > 0) throw wrongNames(at, "has unexpected", unexpected, advice)
   return new Map(
-    needed.map(({ weight, parts }) => {
+    lists.map(({ weight, parts }) => {
       const pieces = parts.map(({ name, ...rows }) => ({
         ...rows,
         tensor: found.get(name) as StoredTensor,
