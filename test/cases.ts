@@ -47,7 +47,9 @@ export async function outputsOn(backend: Backend, call: Call): Promise<Float64Ar
 export async function kernelError(backend: Backend, call: Call, same = call): Promise<string> {
   const [want, got] = [await oracle(call.outputs), await outputsOn(backend, same)]
   return call.outputs
-    .flatMap((y, i) => report(call.op.outputs[i], got[i], want[i], limitOf(call, y.dtype)))
+    .flatMap((y, i) =>
+      report(call.op.outputs[i], got[i], want[i], limitOf(call, y.dtype, backend.name)),
+    )
     .join()
 }
 

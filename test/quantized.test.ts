@@ -1,9 +1,17 @@
 // Quantized weights as numbers: how far they lie from the matrix they stand for, what the search
-// for q4's scales gains, and what is counted as not finite.
+// for q4's scales gains, what is counted as not finite, and what products make of them.
 import t from "tap"
 import { constant, normalAt, read, type Tensor } from "../engine/index.ts"
-import { blockBytes, blocksOf, dequantize, panelsOf, quantize } from "../ops/index.ts"
-import { allBackends } from "./backends.ts"
+import {
+  blockBytes,
+  blocksOf,
+  dequantize,
+  matmulQuantized,
+  panelsOf,
+  quantize,
+} from "../ops/index.ts"
+import { allBackends, wasmBackends } from "./backends.ts"
+import { relativeError } from "./tolerance.ts"
 
 const [N, K] = [45, 203]
 const values = Float32Array.from({ length: N * K }, (_, i) => normalAt(5, 1, 0, i) * 0.02)
@@ -60,4 +68,53 @@ for (const { label, open } of allBackends) {
     }
     backend.close()
   })
+}
+
+/** x (M, K) rounded as products round it: to 127 steps for the largest of 32 neighbours. */
+function rounded(x: Float32Array, K: number): Float64Array {
+  const y = new Float64Array(x.length)
+  for (let m = 0; m < x.length; m += K) {
+    for (let k = m; k < m + K; k += 32) {
+      const block = x.subarray(k, Math.min(k + 32, m + K))
+      const step = Math.max(...block.map(Math.abs)) / 127
+      block.forEach((value, i) => {
+        y[k + i] = Math.round(value / step) * step
+      })
+    }
+  }
+  return y
+}
+
+for (const { label, open } of wasmBackends) {
+  t.test(
+    `products of whole numbers on ${label}: a row's do not depend on other rows`,
+    async (t) => {
+      const backend = await open()
+      const rows = Float32Array.from({ length: 35 * K }, (_, i) => normalAt(7, 1, 0, i))
+      const exact = rounded(rows, K)
+      for (const [format, Z] of Object.entries(blockBytes)) {
+        const { w } = quantized(x, Z, 0)
+        const matrix = await read(dequantize(w, { N, K, Halves: 1 }), backend)
+        const productOf = async (from: number, M: number): Promise<Float32Array> => {
+          const some = constant(rows.slice(from * K, (from + M) * K), [M, K])
+          return (await read(matmulQuantized(some, w, { N }), backend)) as Float32Array
+        }
+        const all = await productOf(0, 35)
+        const want = Array.from({ length: 35 * N }, (_, i) => {
+          const [m, n] = [Math.floor(i / N), i % N]
+          let sum = 0
+          for (let k = 0; k < K; k++) {
+            sum += (exact[m * K + k] as number) * (matrix[n * K + k] as number)
+          }
+          return sum
+        })
+        t.ok(relativeError(all, want) < 1e-6, `${format}: rounded rows times the matrix`)
+        for (const M of [1, 2, 3, 4, 5, 7, 8, 16, 17]) {
+          const got = await productOf(3, M)
+          t.same(got, all.subarray(3 * N, (3 + M) * N), `${format}: ${M} rows are those of 35`)
+        }
+      }
+      backend.close()
+    },
+  )
 }

@@ -165,8 +165,8 @@ export async function errorsOf(backend: Backend, known: readonly Known[]): Promi
 }
 
 /** A row that is rounded to 8 bits, of few numbers and into few outputs: rounding is more of them. */
-const limitAt = (call: Call, dtype: DType): number => {
-  const limit = limitOf(call, dtype)
+const limitAt = (call: Call, dtype: DType, backend: string): number => {
+  const limit = limitOf(call, dtype, backend)
   return limit > tolerance[dtype] ? 0.1 : limit
 }
 
@@ -175,7 +175,9 @@ async function errorOf(backend: Backend, { call, values }: Known, targets: reado
   for (const [o, target] of targets.entries()) {
     const raw = await backend.read(bufferOf(target))
     const got = decode(target.dtype, viewOf(target.dtype, raw, 0, target.size))
-    found.push(...report(call.op.outputs[o], got, values[o], limitAt(call, target.dtype)))
+    found.push(
+      ...report(call.op.outputs[o], got, values[o], limitAt(call, target.dtype, backend.name)),
+    )
     const behind = new Uint8Array(raw, wholeWords(target.bytes))
     if (!behind.every((byte) => byte === guard)) found.push(`${target} is written past`)
   }

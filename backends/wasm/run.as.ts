@@ -5,7 +5,7 @@
 // A step is 128 bytes: u32 table index of its kernel, u32 rows, then the kernel's arguments.
 
 import { setWideTiles } from "../../ops/product/matmul.as"
-import { setRelaxedDot } from "../../ops/product/quantized_row.as"
+import { probeDot, setDot } from "../../ops/product/quantized_dot.as"
 
 /** Words shared by all threads, each on a cache line of its own, below the module's data. */
 const epoch: usize = 1024 // plans started so far; workers wait for it to change
@@ -16,7 +16,7 @@ const job: usize = 1280 // address and number of the steps to run
 const failed: usize = 1344 // 1 + number of the thread that failed
 const stopping: usize = 1408 // not 0 when workers shall return
 const wide: usize = 1472 // not 0 when products use the tile for 256-bit registers
-const dot: usize = 1536 // not 0 when quantized products use the relaxed integer dot
+const dot: usize = 1536 // what quantized products take the relaxed dot of bytes to be
 const crowded: usize = 1600 // not 0 when there are more threads than cores
 
 const stepBytes: usize = 128
@@ -80,7 +80,7 @@ function barrier(threads: u32): bool {
 
 function runSteps(steps: usize, count: u32, thread: u32, threads: u32): bool {
   setWideTiles(load<u32>(wide))
-  setRelaxedDot(load<u32>(dot) != 0)
+  setDot(load<u32>(dot))
   for (let i: u32 = 0; i < count; i++) {
     const step = steps + i * stepBytes
     const rows = load<u32>(step, 4)
@@ -126,9 +126,9 @@ export function useCrowded(on: u32): void {
   store<u32>(crowded, on)
 }
 
-/** Whether quantized products use the relaxed integer dot. */
+/** Whether quantized products use the relaxed dot of bytes, as far as this machine has it. */
 export function useRelaxedDot(on: u32): void {
-  store<u32>(dot, on)
+  store<u32>(dot, on ? probeDot() : 0)
 }
 
 /** Tells workers to return, and wakes them. */

@@ -1,40 +1,107 @@
 // Products with quantized weights (quantized.ts), with the RMSNorm that comes before, the
 // activation and the residual add that come after. Parallel over panels, or pairs of them; each
-// thread streams its own range front to back. One row is rounded to whole numbers and multiplied as
-// such; more rows take the f32 tile, with 512 by 16 weights widened at a time: 32 KiB, for the
-// first-level cache. Bytes: the weights per block of rows, M·K of x per thread, M·N of y.
+// thread streams its own range front to back, once per block of rows. Rows are rounded to whole numbers
+// (quantized_round.as.ts), by every thread for itself, and multiplied as such: one row, and few of q4, by
+// the weights as they lie, more by parts of a panel laid out once for all of them, 18 KiB, for the
+// first-level cache.
+// Bytes: the weights per block of rows, M·K of x per thread, M·N of y.
 import { scratch } from "../../backends/wasm/thread.as"
-import {
-  blockDepth, blockProduct, blockRows, clear, deliver, gate, keep, keptDepth, kept, sums,
-} from "./matmul.as"
-import { expandBlock, q8Bytes } from "./quantized_block.as"
-import { roundedProduct, roundRow } from "./quantized_row.as"
+import { clear, deliver, gate, kept, sums } from "./matmul.as"
+import { q4Bytes, q8Bytes } from "./quantized_block.as"
+import { fewRows } from "./quantized_few.as"
+import { roundRow, roundTileRow, tileHasBytes, tileRecordBytes } from "./quantized_round.as"
+import { roundedProduct } from "./quantized_row.as"
+import { layOut, tileBlockBytes, tileOfBlocks } from "./quantized_tile.as"
 import { rstdOf, sumSquares } from "../norm/rmsnorm.as"
 import { lookUntil } from "../shared/stream.as"
 
-/** Scratch that matmul.as.ts leaves: widened weights. */
+/** Scratch that matmul.as.ts leaves: room to round in, then the blocks that are laid out. */
 // @ts-ignore: decorator
 @inline
-function widened(): usize { return scratch() + 786432 }
+function room(): usize { return scratch() + 786432 }
+// @ts-ignore: decorator
+@inline
+function laidOut(): usize { return scratch() + 786432 + 4096 }
 
-/** Depth of x kept at a time for the gated product: whole blocks, all of which six rows have. */
-const gatedDepth: u32 = 27296
+/** Bytes of the records that are kept: what lies between `kept` and `room`. */
+const keptBytes: u32 = 655360
+/** Most rows of a block: two tiles of sums of each are kept. */
+const mostRows: u32 = 1023
+/** Blocks laid out at a time. */
+const blockRun: u32 = 32
+/** Rows of a tile, but of the last of a block of rows. */
+const tileRows: u32 = 3
+/** The same where the weights are taken as they lie. */
+const fewTileRows: u32 = 4
+/** Most rows for which q4 is. */
+const mostFewRows: u32 = 16
 
-/** Rounds the one row x (K) into scratch, normalised with `norm` (K) if it is not 0. */
-function keepRounded(x: usize, norm: usize, K: u32, Z: u32, eps: f32): void {
-  const rstd = norm ? rstdOf(sumSquares(x, K), K, eps) : 1
-  roundRow(x, norm, rstd, K, Z, kept(), widened())
+/** Rows that are kept at a time: all, or as many as there is room for in blocks of nearly equal size. */
+function rowsAtOnce(M: u32, C: u32): u32 {
+  const most = min<u32>(mostRows, max<u32>(1, keptBytes / (C * <u32>tileRecordBytes)))
+  const blocks = (M + most - 1) / most
+  const rows = (M + blocks - 1) / blocks
+  return min(most, (rows + tileRows - 1) / tileRows * tileRows)
 }
 
-/** c (rows, 16) += kept x (rows, depth) · w, blocks of Z bytes. */
-function panelProduct(w: usize, Z: u32, c: usize, stride: usize, rows: u32, depth: u32): void {
-  for (let k: u32 = 0; k < depth; k += blockDepth) {
-    const n = min(blockDepth, depth - k)
-    for (let i: u32 = 0; i < n; i += 32) {
-      expandBlock(w, Z, widened() + <usize>i * 64)
-      w += Z
+/** Whether the weights are taken as they lie (quantized_few.as.ts). */
+// @ts-ignore: decorator
+@inline
+function isFew(rows: u32, Z: u32): bool {
+  return Z === q4Bytes && rows <= mostFewRows && tileHasBytes(Z)
+}
+
+/** Rounds rows x (rows, K) into scratch, normalised with `norm` (K) if it is not 0: one row for
+ *  roundedProduct, more tile by tile. */
+function keepRounded(x: usize, norm: usize, rows: u32, K: u32, C: u32, Z: u32, eps: f32): void {
+  let to = kept()
+  const tall = isFew(rows, Z) ? fewTileRows : tileRows
+  for (let m: u32 = 0; m < rows; m += tall) {
+    const height = min(tall, rows - m)
+    for (let r: u32 = 0; r < height; r++) {
+      const rstd = norm ? rstdOf(sumSquares(x, K), K, eps) : 1
+      roundTileRow(x, norm, rstd, K, Z, to, height, r, room())
+      x += <usize>K * 4
     }
-    blockProduct(widened(), c, stride, rows, depth, k, n, 0)
+    to += height * C * tileRecordBytes
+  }
+}
+
+/** The same of a single row. */
+function keepRow(x: usize, norm: usize, K: u32, Z: u32, eps: f32): void {
+  const rstd = norm ? rstdOf(sumSquares(x, K), K, eps) : 1
+  roundRow(x, norm, rstd, K, Z, kept(), room())
+}
+
+/** c (rows, 16) += kept rows · w, blocks of Z bytes. */
+function panelProduct(
+  w: usize, until: usize, c: usize, stride: usize, rows: u32, C: u32, Z: u32,
+): void {
+  if (isFew(rows, Z)) return fewProduct(w, until, c, stride, rows, C)
+  for (let first: u32 = 0; first < C; first += blockRun) {
+    const blocks = min(blockRun, C - first)
+    layOut(w + <usize>first * Z, Z, blocks, laidOut(), until, room())
+    let a = kept(), to = c
+    for (let m: u32 = 0; m < rows; m += tileRows) {
+      const height = min(tileRows, rows - m)
+      const record = height * tileRecordBytes
+      tileOfBlocks(height, Z, a + first * record, laidOut(), to, stride, blocks)
+      a += C * record
+      to += height * stride
+    }
+  }
+}
+
+/** The same for few rows of q4. */
+function fewProduct(
+  w: usize, until: usize, c: usize, stride: usize, rows: u32, C: u32,
+): void {
+  let a = kept()
+  for (let m: u32 = 0; m < rows; m += fewTileRows) {
+    const height = min(fewTileRows, rows - m)
+    fewRows(height, a, w, until, c, stride, C, room())
+    a += C * height * tileRecordBytes
+    c += height * stride
   }
 }
 
@@ -44,28 +111,20 @@ function product(
   M: u32, K: u32, C: u32, Z: u32, N: u32, eps: f32, more: bool, begin: u32, end: u32,
 ): void {
   const panelBytes = <usize>C * Z
-  if (M === 1) {
-    const until = lookUntil(w + end * panelBytes)
-    keepRounded(x, norm, K, Z, eps)
-    for (let p = begin; p < end; p++) {
-      clear(sums(), 64)
-      roundedProduct(kept(), w + p * panelBytes, until, sums(), C, Z)
-      deliver(y + <usize>p * 64, 0, 1, min(N - p * 16, 16), 1, more)
-    }
-    return
-  }
-  const block = blockRows(M, min(K, keptDepth))
+  const until = lookUntil(w + end * panelBytes)
+  const block = rowsAtOnce(M, C)
   for (let m: u32 = 0; m < M; m += block) {
     const rows = min(block, M - m)
-    for (let k: u32 = 0; k < K; k += keptDepth) {
-      const depth = min(keptDepth, K - k)
-      keep(x + <usize>m * K * 4, norm, K, k, rows, depth, eps, 0)
-      for (let p = begin; p < end; p++) {
-        clear(sums(), <usize>rows * 64)
-        panelProduct(w + p * panelBytes + (k >> 5) * Z, Z, sums(), 64, rows, depth)
-        const to = y + (<usize>m * N + p * 16) * 4
-        deliver(to, <usize>N * 4, rows, min(N - p * 16, 16), 1, more || k > 0)
-      }
+    const from = x + <usize>m * K * 4
+    if (M === 1) keepRow(from, norm, K, Z, eps)
+    else keepRounded(from, norm, rows, K, C, Z, eps)
+    for (let p = begin; p < end; p++) {
+      const panel = w + p * panelBytes
+      clear(sums(), <usize>rows * 64)
+      if (M === 1) roundedProduct(kept(), panel, until, sums(), C, Z)
+      else panelProduct(panel, until, sums(), 64, rows, C, Z)
+      const to = y + (<usize>m * N + p * 16) * 4
+      deliver(to, <usize>N * 4, rows, min(N - p * 16, 16), 1, more)
     }
   }
 }
@@ -100,31 +159,22 @@ function gatedProduct(
   M: u32, K: u32, C: u32, Z: u32, F: u32, eps: f32, begin: u32, end: u32,
 ): void {
   const panelBytes = <usize>C * Z
-  if (M === 1) {
-    const until = lookUntil(w + 2 * end * panelBytes)
-    keepRounded(x, norm, K, Z, eps)
-    for (let p = begin; p < end; p++) {
-      const panel = w + 2 * p * panelBytes
-      clear(sums(), 128)
-      roundedProduct(kept(), panel, until, sums(), C, Z)
-      roundedProduct(kept(), panel + panelBytes, until, sums() + 64, C, Z)
-      gate(y + <usize>p * 64, 0, 1, min(F - p * 16, 16), 1)
-    }
-    return
-  }
-  const block = blockRows(M, min(K, gatedDepth))
+  const until = lookUntil(w + 2 * end * panelBytes)
+  const block = rowsAtOnce(M, C)
   for (let m: u32 = 0; m < M; m += block) {
     const rows = min(block, M - m)
     const from = x + <usize>m * K * 4
-    if (K <= gatedDepth) keep(from, norm, K, 0, rows, K, eps, 0)
+    if (M === 1) keepRow(from, norm, K, Z, eps)
+    else keepRounded(from, norm, rows, K, C, Z, eps)
     for (let p = begin; p < end; p++) {
+      const panel = w + 2 * p * panelBytes
       clear(sums(), <usize>rows * 128)
-      for (let k: u32 = 0; k < K; k += gatedDepth) {
-        const depth = min(gatedDepth, K - k)
-        if (K > gatedDepth) keep(from, norm, K, k, rows, depth, eps, 0)
-        const panel = w + 2 * p * panelBytes + (k >> 5) * Z
-        panelProduct(panel, Z, sums(), 128, rows, depth)
-        panelProduct(panel + panelBytes, Z, sums() + 64, 128, rows, depth)
+      if (M === 1) {
+        roundedProduct(kept(), panel, until, sums(), C, Z)
+        roundedProduct(kept(), panel + panelBytes, until, sums() + 64, C, Z)
+      } else {
+        panelProduct(panel, until, sums(), 128, rows, C, Z)
+        panelProduct(panel + panelBytes, until, sums() + 64, 128, rows, C, Z)
       }
       const to = y + (<usize>m * F + p * 16) * 4
       gate(to, <usize>F * 4, rows, min(F - p * 16, 16), 1)

@@ -1,7 +1,8 @@
 // Products with quantized weights (quantized_pack.ts says what blocks hold): twins of those in
-// matmul.ts over dequantize(w). One row is rounded to whole numbers first, 127 steps for the
-// largest of 32 neighbours, so that integers are multiplied: about 0.5 % off the meaning. More rows
-// are multiplied in f32 with weights widened block by block. Kernels: quantized.as.ts.
+// matmul.ts over dequantize(w). Rows are rounded to whole numbers first, 127 steps for the largest of
+// 32 neighbours, so that integers are multiplied: about 0.5 % off the meaning. On the CPU all rows are,
+// and a row's products are the same to the bit whatever rows it comes with; on a GPU one alone is, more
+// are multiplied in f32 with weights widened block by block. Kernels: quantized.as.ts, quantized.wgsl.
 import { op, type Tensor } from "../../engine/index.ts"
 import { normalise } from "../norm/rmsnorm.ts"
 import { add } from "../plain/elementwise.ts"

@@ -1,110 +1,17 @@
 // One row times one panel of quantized weights, reading the panel's bytes once, front to back: what
-// decode does all day. The row is rounded to whole numbers with one scale for 32 neighbours, so
-// that a block is integer multiply-adds and one multiplication of its 16 sums by both scales. The sums
-// over the blocks come from memory and go back to it in adjacent pairs: V8 can fuse those.
+// decode does all day. The row is rounded to whole numbers with one scale for 32 neighbours
+// (quantized_round.as.ts), so that a block is integer multiply-adds and one multiplication of its 16
+// sums by both scales. The sums over the blocks come from memory and go back to it in adjacent pairs:
+// V8 can fuse those.
 // q4 uses the dot product of 8-bit numbers by 7-bit ones where the build has it: the half bytes 0 …
 // 15 are the 7-bit numbers, the sum starts at −8·Σx. Elsewhere 16-bit ones give the same integers.
 import { q4Bytes, q8Bytes } from "./quantized_block.as"
+import { dot7, hasDot } from "./quantized_dot.as"
 import { madd } from "../shared/simd.as"
 import { isFirstInPage, lookAhead } from "../shared/stream.as"
 
 /** In memory, not in the code: V8 makes constants anew in every round, and does not pair them. */
 const masks = memory.data<u32>([0x0f0f0f0f, 0x000f000f])
-
-/** Whether this runtime's relaxed dot can be relied on: that of Node 20 cannot, in code that is not
- *  yet optimised. */
-let dotIsSound: bool = false
-
-export function setRelaxedDot(on: bool): void {
-  dotIsSound = on
-}
-
-// @ts-ignore: decorator
-@inline
-function relaxedDot(): bool {
-  return ASC_FEATURE_RELAXED_SIMD && dotIsSound
-}
-
-/** Bytes of 32 rounded numbers, then their scale (f32), then −8·Σ of them (i32). */
-// @ts-ignore: decorator
-@inline
-function recordBytes(Z: u32): usize {
-  return Z === q4Bytes && relaxedDot() ? 40 : 72
-}
-
-/** Rounds 32 numbers at x into a record, in the order in which the format's product takes them. */
-function roundBlock(x: usize, to: usize, Z: u32): void {
-  const record = to + recordBytes(Z)
-  const largest = magnitude(x)
-  const zero = f32x4.lt(largest, f32x4.splat(1e-36))
-  const factor = v128.andnot(f32x4.div(f32x4.splat(127), largest), zero)
-  v128.store32_lane(record - 8, f32x4.div(largest, f32x4.splat(127)), 0)
-  let sum = i32x4.splat(0)
-  for (let i: usize = 0; i < 128; i += 32) {
-    let a = wholes(v128.load(x + i), factor), b = wholes(v128.load(x + i, 16), factor)
-    if (Z === q4Bytes) {
-      sum = i32x4.add(sum, i32x4.add(a, b))
-      if (relaxedDot()) {
-        const short = i16x8.narrow_i32x4_s(a, b)
-        v128.store64_lane(to, i8x16.narrow_i16x8_s(short, short), 0)
-        to += 8
-        continue
-      }
-      a = v128.shuffle<i32>(a, a, 0, 2, 1, 3)
-      b = v128.shuffle<i32>(b, b, 0, 2, 1, 3)
-    }
-    v128.store(to, i16x8.narrow_i32x4_s(a, b))
-    to += 16
-  }
-  sum = i32x4.add(sum, v128.shuffle<i32>(sum, sum, 2, 3, 0, 1))
-  sum = i32x4.add(sum, v128.shuffle<i32>(sum, sum, 1, 0, 3, 2))
-  v128.store32_lane(record - 4, i32x4.mul(sum, i32x4.splat(-8)), 0)
-}
-
-/** The largest magnitude of 32 numbers in every lane, found among bits: NaN is above all. */
-// @ts-ignore: decorator
-@inline
-function magnitude(x: usize): v128 {
-  const mask = i32x4.splat(0x7fffffff)
-  let most = v128.and(v128.load(x), mask)
-  for (let i: usize = 16; i < 128; i += 16) {
-    most = i32x4.max_s(most, v128.and(v128.load(x + i), mask))
-  }
-  most = i32x4.max_s(most, v128.shuffle<i32>(most, most, 2, 3, 0, 1))
-  return i32x4.max_s(most, v128.shuffle<i32>(most, most, 1, 0, 3, 2))
-}
-
-/** Nearest whole numbers of x·factor, ties to even: adding 1.5·2²³ leaves them in the low bits. */
-// @ts-ignore: decorator
-@inline
-function wholes(x: v128, factor: v128): v128 {
-  const magic = f32x4.splat(12582912)
-  return i32x4.sub(f32x4.add(f32x4.mul(x, factor), magic), magic)
-}
-
-/** Rounds a row x (K), times rstd and the norm's weights if there are any, into records at `to`.
- *  `room`: 128 bytes for one block. */
-export function roundRow(
-  x: usize, norm: usize, rstd: f32, K: u32, Z: u32, to: usize, room: usize,
-): void {
-  const scale = f32x4.splat(rstd)
-  const end = x + (<usize>K << 2)
-  for (; x + 128 <= end; x += 128, to += recordBytes(Z)) {
-    if (norm) {
-      for (let i: usize = 0; i < 128; i += 16, norm += 16) {
-        v128.store(room + i, f32x4.mul(f32x4.mul(v128.load(x + i), scale), v128.load(norm)))
-      }
-    }
-    roundBlock(norm ? room : x, to, Z)
-  }
-  if (x === end) return
-  memory.fill(room, 0, 128)
-  for (; x < end; x += 4, room += 4) {
-    store<f32>(room, norm ? load<f32>(x) * rstd * load<f32>(norm) : load<f32>(x))
-    if (norm) norm += 4
-  }
-  roundBlock(room - (K & 31) * 4, to, Z)
-}
 
 /** c (16) += the row of records at a · w (blocks, Z). `until`: of all weights that are about to be
  *  read (stream.as.ts); four bytes 128 behind c are overwritten. */
@@ -112,7 +19,7 @@ export function roundedProduct(
   a: usize, w: usize, until: usize, c: usize, blocks: u32, Z: u32,
 ): void {
   if (Z === q8Bytes) row8(a, w, until, c, blocks)
-  else if (relaxedDot()) row4(a, w, until, c, blocks)
+  else if (hasDot()) row4(a, w, until, c, blocks)
   else row4Exact(a, w, until, c, blocks)
 }
 
@@ -194,12 +101,6 @@ function row8(a: usize, w: usize, until: usize, c: usize, blocks: u32): void {
     w += q8Bytes
   }
   v128.store(c, s0); v128.store(c, s1, 16); v128.store(c, s2, 32); v128.store(c, s3, 48)
-}
-
-// @ts-ignore: decorator
-@inline
-function dot7(sum: v128, w: v128, x: v128): v128 {
-  return i32x4.relaxed_dot_i8x16_i7x16_add_s(x, w, sum)
 }
 
 // @ts-ignore: decorator
