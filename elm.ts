@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs"
 import { CommanderError } from "commander"
 import { elmProgram } from "./cli/program.ts"
 import { outputProblem, watchEnd } from "./cli/terminal/ending.ts"
-import { debug } from "./cli/terminal/invocation.ts"
+import { dashed, debug } from "./cli/terminal/invocation.ts"
 import { printable, systemFault } from "./model/index.ts"
 
 const manifest = new URL("../package.json", import.meta.url)
@@ -13,7 +13,7 @@ const { version } = JSON.parse(readFileSync(manifest, "utf8")) as { version: str
 
 watchEnd()
 try {
-  await elmProgram(version).parseAsync()
+  await elmProgram(version).parseAsync(dashed(process.argv))
 } catch (error) {
   if (error instanceof CommanderError) {
     // Commander has printed its own message; help and version are no errors.

@@ -2,22 +2,15 @@
 // comes, and on the standard error how fast that was.
 import { existsSync } from "node:fs"
 import { join } from "node:path"
-import {
-  OpenELM,
-  printable,
-  shippedModel,
-  type Tokenizer,
-  threeDigits,
-  treeOf,
-} from "../model/index.ts"
+import { OpenELM, printable, shippedModel, type Tokenizer, treeOf } from "../model/index.ts"
 import { checkpointsIn } from "../train/run/checkpoint.ts"
 import { notNegative, path, probability, seed, texts, usageError, whole } from "./line/arguments.ts"
 import { command } from "./line/command.ts"
 import { positional, under, type ValuesOf, valued } from "./line/flags.ts"
+import { choosing, chosenBy } from "./line/generation.ts"
 import { openFor } from "./line/open.ts"
 import { cache, folderDtype, headings, machine } from "./line/options.ts"
-import { bold } from "./terminal/colour.ts"
-import { whileRunning } from "./terminal/ending.ts"
+import { completed, streamed } from "./terminal/continuation.ts"
 import { standardInput } from "./terminal/files.ts"
 import { reporter } from "./terminal/progress.ts"
 import { sayWhich } from "./terminal/which.ts"
@@ -46,7 +39,9 @@ const flags = {
     ),
     seed: valued("<n>", "seed of the sampling, default a new one", seed),
     stop: valued("<text>", "end before this text, of several tokens too; repeatable", texts),
+    prompt: valued("<text>", "the prompt, in place of the argument", (text: string) => text),
   }),
+  ...choosing,
   ...machine,
 }
 
@@ -56,14 +51,15 @@ export const generate = command({
   name: "generate",
   description: "continue a text with a model",
   arguments: [
-    positional("<prompt>", 'the text to continue, or "-" to read it from the standard input'),
+    positional("[prompt]", 'the text to continue, or "-" to read it from the standard input'),
   ],
   flags,
   after:
     "* or what the model's generation_config.json says\n\nExamples:\n" +
     '  elm generate "It is a truth universally acknowledged" --seed 1\n' +
     "  elm generate --model elm-run --temperature 0 --max-new-tokens 50 - < prompt.txt",
-  async run(flags, { args: [argument] }) {
+  async run(flags, { args: [given] }) {
+    const argument = promptOf(flags, given)
     const { dtype, cache, tokenizer } = flags
     const folder = flags.model === undefined ? await shippedModel() : await modelIn(flags.model)
     // The line break that ends a file or an `echo` is no part of the text.
@@ -84,6 +80,17 @@ export const generate = command({
     }
   },
 })
+
+/** The prompt, which is given once. */
+function promptOf({ prompt, json, logprobs }: Values, argument: string | undefined): string {
+  if (logprobs !== undefined && !json) throw usageError("--logprobs is printed with --json alone")
+  if (prompt !== undefined && argument !== undefined) {
+    throw usageError("the prompt is given twice: as an argument and by --prompt")
+  }
+  const given = prompt ?? argument
+  if (given !== undefined) return given
+  throw usageError("missing required argument 'prompt'")
+}
 
 /** The folder itself, or the newest checkpoint of a run's. Throws Error where nothing is there. */
 async function modelIn(folder: string): Promise<string> {
@@ -109,52 +116,35 @@ function newTokens({ maxNewTokens }: Values, taken: number, { capacity }: OpenEL
   )
 }
 
-/** Writes the text as it comes. Returns how many tokens it took, how fast, from which seed. */
+/** Writes what the model makes of the prompt. Returns how many tokens it took, how fast, from which
+ *  seed. */
 async function write(
   model: OpenELM,
   tokenizer: Tokenizer,
   prompt: string,
   flags: Values,
 ): Promise<string> {
-  const { topK, stop, seed = Math.floor(Math.random() * 2 ** 32) } = flags
-  const maxNewTokens = newTokens(flags, tokenizer.encode(prompt).length + 1, model)
-  const control = new AbortController()
-  const { signal } = control
-  let isClosed = false
-  const done = whileRunning((reason) => {
-    isClosed = reason === "closed"
-    control.abort()
-  })
-  // What a model writes may hold anything; programs get it as it is, a terminal what is safe.
-  const shown = process.stdout.isTTY ? printable : (text: string) => text
+  const { topK, stop, seed = Math.floor(Math.random() * 2 ** 32), json } = flags
+  const taken = tokenizer.encode(prompt).length + 1
+  const chosen = await chosenBy(flags, model, taken)
+  const maxNewTokens =
+    flags.maxNewTokens === undefined && chosen.maxNewTokens !== undefined
+      ? chosen.maxNewTokens
+      : newTokens(flags, taken, model)
   // What the model's folder says of sampling comes before the defaults of this command.
-  const saysHow = model.config.generation?.doSample !== undefined
-  const { temperature = saysHow ? undefined : 0.8, topP = saysHow ? undefined : 0.95 } = flags
-  const options = { maxNewTokens, temperature, topK, topP, seed, stop, signal }
-  const start = performance.now()
-  let first = start
-  let count = 0
-  let others = 0
-  let output = bold(shown(prompt))
-  try {
-    for await (const { id, text } of model.generate(prompt, options)) {
-      if (id >= tokenizer.vocabSize) others++
-      if (count++ === 0) first = performance.now()
-      process.stdout.write(output + shown(text))
-      output = ""
-    }
-  } catch (error) {
-    if (!signal.aborted) throw error
-  } finally {
-    done()
-  }
-  if (!isClosed) process.stdout.write("\n")
-  checkPieces(others, count, tokenizer, model)
-  const rate = count > 1 ? (1000 * (count - 1)) / (performance.now() - first) : 0
-  return (
-    `${count} tokens, ${threeDigits(rate)} tokens/s; ` +
-    `first after ${(first - start).toFixed(0)} ms; seed ${seed}`
-  )
+  const saysHow = model.config.generation?.doSample !== undefined || flags.generateKwargs
+  const isSearch = (chosen.numBeams ?? model.config.generation?.numBeams ?? 1) > 1
+  const usual = saysHow ? undefined : isSearch ? 0 : 0.8
+  const { temperature = chosen.temperature ?? usual, topP = saysHow ? undefined : 0.95 } = flags
+  const drawn = { temperature, topP: topP ?? chosen.topP, topK: topK ?? chosen.topK }
+  const options = { ...chosen, maxNewTokens, ...drawn, stop: stop ?? chosen.stop }
+  const isWhole = json || isSearch || (chosen.numReturnSequences ?? 1) > 1
+  const { ids, speed } = isWhole
+    ? await completed(model, prompt, { ...options, seed }, json === true)
+    : await streamed(model, prompt, { ...options, seed })
+  const others = ids.filter((id) => id >= tokenizer.vocabSize).length
+  checkPieces(others, ids.length, tokenizer, model)
+  return `${ids.length} tokens, ${speed}; seed ${seed}`
 }
 
 /** Throws RangeError where most of what a model says has no piece in the tokenizer. */

@@ -52,8 +52,9 @@ export type { Token } from "./generate/generate.ts"
 export { type GenerationDefaults, generationFile } from "./generate/generation.ts"
 export type { Likely, Logprobs, Sampler } from "./generate/host.ts"
 export { isList } from "./generate/ids.ts"
+export { optionsOfKwargs } from "./generate/kwargs.ts"
 export type { GenerateOptions } from "./generate/options.ts"
-export type { ProcessorOptions } from "./generate/processors/chain.ts"
+export { type ProcessorOptions, processorList } from "./generate/processors/chain.ts"
 export type {
   Change as LogitsProcessor,
   Step as GenerationStep,

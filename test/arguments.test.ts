@@ -91,6 +91,11 @@ const table: Readonly<Record<string, Called>> = {
     [[1], { maxNewTokens: 1 }],
     [/prompt/, /options/],
   ),
+  "model.complete": of(
+    (ids, options) => model.complete(ids, options),
+    [[1], { maxNewTokens: 1 }],
+    [/prompt/, /options/],
+  ),
   "model.logits": of((ids) => model.logits(ids), [rows], [/rows of token ids/]),
   "model.save": of(
     (folder, options) => model.save(folder, options),

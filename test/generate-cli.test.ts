@@ -114,6 +114,64 @@ t.test("a reader that goes away as the text ends changes nothing of how it ends"
   }
 })
 
+t.test("generate takes the original's flags, and one for every processor", async (t) => {
+  const rest = [...model, "--max-new-tokens", "24"]
+  const text = async (...args: string[]): Promise<string> => {
+    const { code, stdout, stderr } = await ended(start("generate", ...args, ...rest))
+    t.equal(code, 0, stderr)
+    return stdout
+  }
+  const greedy = await text("Begin", "--temperature", "0")
+  t.equal(await text("--prompt", "Begin", "--generate_kwargs", "do_sample=False"), greedy)
+  t.equal(
+    await text("--prompt", "Begin", "--generate-kwargs", "num_beams=1", "use_cache=true"),
+    greedy,
+  )
+  const unlike = [
+    "--temperature",
+    "0",
+    "--repetition-penalty",
+    "1.5",
+    "--no-repeat-ngram-size",
+    "2",
+  ]
+  const penalized = await text("Begin", ...unlike)
+  t.not(penalized, greedy)
+  const kwargs = ["repetition_penalty=1.5", "no_repeat_ngram_size=2", "bad_words_ids=[(3,4)]"]
+  t.equal(await text("--prompt", "Begin", "--generate_kwargs", ...kwargs), penalized)
+  const seeded = ["--seed", "3"]
+  const drawn = await text(
+    "Begin",
+    ...seeded,
+    "--temperature",
+    "1",
+    "--top-k",
+    "50",
+    "--top-p",
+    "1",
+  )
+  t.equal(await text("Begin", ...seeded, "--generate_kwargs", "do_sample=True"), drawn)
+})
+
+t.test("generate searches beams, and prints continuations as lines of JSON", async (t) => {
+  const several = ["--num-beams", "3", "--num-return-sequences", "2", "--max-new-tokens", "5"]
+  const plain = await ended(start("generate", "Begin", ...model, ...several))
+  t.equal(plain.code, 0, plain.stderr)
+  t.match(plain.stdout, /^Begin[\s\S]*\n\nBegin[\s\S]*\n$/)
+  t.match(plain.stderr, /^10 tokens, [\d.]+ tokens\/s; seed \d+\n$/)
+  const json = [...several, "--json", "--logprobs", "2"]
+  const { stdout } = await ended(start("generate", "Begin", ...model, ...json))
+  const lines = stdout
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line))
+  t.equal(lines.length, 2)
+  t.equal(plain.stdout, lines.map(({ prompt, text }) => `${prompt}${text}\n`).join("\n"))
+  t.ok(lines[0].score >= lines[1].score)
+  t.equal(lines[0].logprobs.length, lines[0].ids.length)
+  t.equal(lines[0].logprobs[0].top.length, 2)
+})
+
 t.test("generate says what is wrong", async (t) => {
   const golden = goldenFolder()
   t.teardown(golden.remove)
@@ -125,6 +183,13 @@ t.test("generate says what is wrong", async (t) => {
     [["--top-p", "2"], 2, /above 0 and up to 1/],
     [["--temperature", "-1"], 2, /a number from 0/],
     [["--seed", "x"], 2, /whole number/],
+    [["--prompt", "b"], 2, /the prompt is given twice/],
+    [["--logprobs", "1"], 2, /--logprobs is printed with --json alone/],
+    [["--min-p", "2"], 2, /argument '2' is invalid\. Expected a number from 0 to 1\./],
+    [["--logit-bias", "7"], 2, /Expected a token id and a number, such as 7=-2\.5\./],
+    [["--generate_kwargs", "foo"], 2, /Expected name=value, got "foo"/],
+    [["--model", dir, "--generate_kwargs", "foo=1"], 2, /there is no "foo"\. There are: bad_words/],
+    [["--model", dir, "--generate_kwargs", "top_k=-1"], 1, /topK must be a whole number from 0/],
     [["--stop", ""], 2, /'--stop <text>' argument '' is invalid\. Expected a text/],
   ]
   for (const [args, want, message] of cases) {

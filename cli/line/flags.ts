@@ -114,6 +114,8 @@ export function optionsOf(key: string, flag: Flag<unknown>): Option[] {
   const options: Option[] = []
   if (text !== undefined) {
     const option = new Option(`--${flagName(key)}${value ? ` ${value}` : ""}`, text)
+    // --no-repeat-ngram-size 2 takes nothing back.
+    if (value) option.negate = false
     if (choices) option.choices(choices)
     if (flag.parse) option.argParser(flag.parse)
     if (flag.default !== undefined) option.default(flag.default, shown)
