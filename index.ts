@@ -32,6 +32,7 @@ export {
   type Gradients,
   grad,
   type In as InputNames,
+  type KernelCondition,
   type KernelFeature,
   type KernelVariant,
   type Maybe,

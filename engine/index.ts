@@ -17,7 +17,12 @@ export {
   viewOf,
 } from "./dtype.ts"
 export { derivedVjp, grad, type Tensors, vjp, vjpFrom, vjpOf } from "./grad.ts"
-export { type Condition, type KernelFeature, type KernelVariant, kernelFeatures } from "./kernel.ts"
+export {
+  type KernelCondition,
+  type KernelFeature,
+  type KernelVariant,
+  kernelFeatures,
+} from "./kernel.ts"
 export { Binding, checkFreed, Lifetime, type LivingBuffer } from "./lifetime.ts"
 export {
   type Alternative,

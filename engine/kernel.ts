@@ -8,8 +8,9 @@ export const kernelFeatures = ["shader-f16", "subgroups", "subgroup-matrix", "pa
 export type KernelFeature = (typeof kernelFeatures)[number]
 
 /** Which parameters a kernel serves, and the same in words of the op, such as `M > 8`. */
-export interface Condition<P = Sizes> {
+export interface KernelCondition<P = Sizes> {
   readonly text: string
+  /** Whether it serves them. */
   readonly holds: (params: P) => boolean
 }
 
@@ -22,7 +23,7 @@ export interface KernelVariant<T extends string = string, P = Sizes> {
    *  declare, the first one's declaration is meant. */
   readonly from: readonly string[]
   /** Whether it serves these parameters; left out, it serves all. */
-  readonly when?: Condition<P>
+  readonly when?: KernelCondition<P>
   /** Features without which it does not run. */
   readonly needs?: readonly KernelFeature[]
   /** How many workgroups it takes; left out, as many as the op has rows. */

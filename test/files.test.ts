@@ -1,11 +1,20 @@
 // Trees of files: on a disk, behind a URL and in a page, one like the other; and what a server says of
 // files that it lacks.
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import t, { type Test } from "tap"
 import { loadTokenizer, OpenELM, open, scaledConfig } from "../index.ts"
-import { contentOf, type FileTree, openFile, treeOf } from "../model/index.ts"
+import { contentOf, type FileTree, openFile, tokenizersIn, treeOf } from "../model/index.ts"
+import { fixture } from "./fixtures.ts"
 import { type Circumstance, serveFolder, status } from "./server.ts"
 
 const backend = await open("wasm", { threads: 1 })
@@ -202,6 +211,35 @@ t.test("a server that lists nothing answers 403 for what it lacks, as S3 does", 
     })
   }
 })
+
+t.test(
+  "a tokenizer.model alone loads from a server that answers 403 for what it lacks",
+  async (t) => {
+    const path = t.testdir()
+    const model = fixture("data/tiny.model")
+    copyFileSync(model, join(path, "tokenizer.model"))
+    const lacks =
+      (code: number, isOpen = true): Circumstance =>
+      (asked) =>
+        isOpen && existsSync(join(path, asked.name)) ? asked.good() : status(code)(asked)
+    for (const code of [401, 403, 404]) {
+      const { url } = await serveFolder(t, path, lacks(code))
+      const { vocabSize } = await loadTokenizer(url)
+      t.equal(vocabSize, (await loadTokenizer(model)).vocabSize)
+      t.same(await tokenizersIn(url), ["tokenizer.model"])
+    }
+    const none = await serveFolder(t, path, lacks(403, false))
+    await t.rejects(loadTokenizer(none.url), {
+      message: /tokenizer\.json: the server answers with status 403.*may be read/,
+    })
+    const closed = await serveFolder(t, path, (asked) =>
+      asked.name === "tokenizer.json" ? status(403)(asked) : lacks(404)(asked),
+    )
+    await t.rejects(loadTokenizer(closed.url), {
+      message: /tokenizer\.json: the server answers with status 403/,
+    })
+  },
+)
 
 t.test("403 of a server that answers 404 for what it lacks is a refusal", async (t) => {
   const closed = ["tokenizer.json", "generation_config.json", "model.safetensors"]

@@ -109,6 +109,10 @@ function retryAfterMs({ headers }: Response): number | undefined {
 /** Servers that list nothing answer so for what they lack, too. */
 export const mayBeLack = (status: number): boolean => status === 401 || status === 403
 
+/** Whether an error says that the server answered with such a status. */
+export const isRefusal = (error: unknown): boolean =>
+  mayBeLack((error as { status?: number } | undefined)?.status ?? 0)
+
 export function refused(url: string, { status, statusText }: Response) {
   const name = statusText === "" ? "" : ` (${statusText})`
   const said = `the server answers with status ${status}${name}`

@@ -2,6 +2,7 @@
 // or https URL (http_tree.ts), or chosen in a page (page.ts). Which of them it is, source.ts finds out;
 // nothing else asks.
 import { show } from "../json.ts"
+import { isRefusal } from "./http.ts"
 
 /** A file that is open, to be read anywhere in it. */
 export interface OpenFile {
@@ -55,6 +56,36 @@ export async function readIfThere(
 ): Promise<Uint8Array | undefined> {
   const open = await tree.openIfThere(file, limit)
   return open && contentOf(open, limit)
+}
+
+/**
+ * What `read` gives of each name, in their order, undefined being nothing; at most so many. A server that
+ * has given no file yet may refuse what it lacks: such a name is asked for again once another was read.
+ */
+export async function readAmong<T>(
+  names: readonly string[],
+  read: (name: string) => Promise<T | undefined>,
+  most = names.length,
+): Promise<[name: string, result: T][]> {
+  const found = new Map<string, T>()
+  const refused = new Map<string, unknown>()
+  const take = async (name: string): Promise<void> => {
+    const result = await read(name)
+    if (result !== undefined) found.set(name, result)
+  }
+  for (const name of names) {
+    if (found.size === most) break
+    await take(name).catch((error: unknown) => {
+      if (!isRefusal(error)) throw error
+      refused.set(name, error)
+    })
+  }
+  for (const [name, error] of refused) {
+    if (found.size === 0) throw error
+    await take(name)
+  }
+  const inOrder = names.flatMap((name) => [...found].filter(([each]) => each === name))
+  return inOrder.slice(0, most)
 }
 
 /** All of a file, which is closed then. */

@@ -3,7 +3,7 @@
 import { kindOf } from "../../engine/index.ts"
 import { checkWaiting, type Waiting } from "../files/http.ts"
 import { type FileSource, treeOf } from "../files/source.ts"
-import { type FileTree, readIfThere } from "../files/tree.ts"
+import { type FileTree, readAmong, readIfThere } from "../files/tree.ts"
 import { isObject, parseJson } from "../json.ts"
 import { encoderOf } from "./bpe.ts"
 import { byteModelType, byteTokenizer, checkText, decodeWith } from "./bytes.ts"
@@ -80,11 +80,8 @@ async function tokenizerAmong(
   tree: FileTree,
   files: readonly string[],
 ): Promise<Tokenizer | undefined> {
-  for (const file of files) {
-    const bytes = await readIfThere(tree, file, maxBytes)
-    if (bytes) return parseTokenizer(bytes, tree.nameOf(file))
-  }
-  return undefined
+  const [first] = await readAmong(files, (file) => readIfThere(tree, file, maxBytes), 1)
+  return first && parseTokenizer(first[1], tree.nameOf(first[0]))
 }
 
 /** The tokenizer file of a folder, undefined where it has none; other paths as they are. */
@@ -102,9 +99,8 @@ export async function tokenizersIn(path: string): Promise<string[]> {
 }
 
 async function namesIn(tree: FileTree): Promise<string[]> {
-  const found: string[] = []
-  for (const name of tokenizerFiles) if (await tree.has(name)) found.push(name)
-  return found
+  const found = await readAmong(tokenizerFiles, async (name) => (await tree.has(name)) || undefined)
+  return found.map(([name]) => name)
 }
 
 /** A tokenizer from the bytes of its file, of either format; `source` names it in messages. */

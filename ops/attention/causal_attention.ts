@@ -1,6 +1,12 @@
 // Attention in training: every position of a call at once, documents side by side kept apart, with
 // a gradient that recomputes the weights. Kernels: causal_attention.as.ts and _grad.as.ts.
-import { type Condition, constant, type Gradients, op, type Tensor } from "../../engine/index.ts"
+import {
+  constant,
+  type Gradients,
+  type KernelCondition,
+  op,
+  type Tensor,
+} from "../../engine/index.ts"
 import { add, affine, exp, less, log, mul, select, sub } from "../plain/elementwise.ts"
 import { cast } from "../plain/indexing.ts"
 import { broadcast, permute, reshape } from "../plain/movement.ts"
@@ -67,7 +73,7 @@ const refusal = ({ H, G, E }: { H: number; G: number; E: number }): string | und
 }
 
 /** Where tiles of 32 queries and keys serve a GPU. */
-const tiled: Condition<Record<"T" | "H" | "G" | "E", number>> = {
+const tiled: KernelCondition<Record<"T" | "H" | "G" | "E", number>> = {
   text: "T·H > 32·G, 4 | E ≤ 128",
   holds: ({ T, H, G, E }) => T * H > 32 * G && E % 4 === 0 && E <= 128,
 }

@@ -1,6 +1,6 @@
 // Between the qkv product and attention: per-head RMSNorm of queries and keys, rotary positions and
 // the write to the cache, in one step. Kernel: rope.as.ts.
-import { type Condition, constant, op, type Tensor } from "../../engine/index.ts"
+import { constant, type KernelCondition, op, type Tensor } from "../../engine/index.ts"
 import { normalise } from "../norm/rmsnorm.ts"
 import { add, mul } from "../plain/elementwise.ts"
 import { castFinite, readRows, writeRows } from "../plain/indexing.ts"
@@ -87,7 +87,7 @@ const written = (cache: Tensor, x: Tensor, position: Tensor): Tensor =>
   writeRows(cache, castFinite(x, cache.dtype), position)
 
 /** Where rope_fours.wgsl serves a GPU. */
-export const byFours: Condition<{ E: number }> = {
+export const byFours: KernelCondition<{ E: number }> = {
   text: "8 | E ≤ 1024",
   holds: ({ E }) => E % 8 === 0 && E <= 1024,
 }

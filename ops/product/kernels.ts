@@ -1,7 +1,7 @@
 // Which kernels of a GPU serve products with weights in panels: by the number of rows, the format of
 // the weights, what comes before (a norm) and what comes after (an add, an activation). Named
 // parameters as in matmul.ts: M rows, P panels, of gates only where values follow them.
-import { type Condition, dtypeCode, type KernelVariant } from "../../engine/index.ts"
+import { dtypeCode, type KernelCondition, type KernelVariant } from "../../engine/index.ts"
 
 interface Form {
   /** The op, whose name those of its entry points begin with. */
@@ -23,7 +23,7 @@ type Variant<P> = KernelVariant<"w", P>
 const { ceil } = Math
 /** Most rows that matmul_row.wgsl serves. */
 const fewRows = 8
-const manyRows: Condition<{ M: number }> = {
+const manyRows: KernelCondition<{ M: number }> = {
   text: `M > ${fewRows}`,
   holds: ({ M }) => M > fewRows,
 }
@@ -81,7 +81,7 @@ const productGroups =
 
 /** Kernels for weights in f32, f16 and bf16. */
 export function floatKernels(form: Form): readonly Variant<Float>[] {
-  const halves: Condition<Float> = {
+  const halves: KernelCondition<Float> = {
     text: `${manyRows.text}, w f16`,
     holds: ({ M, wType }) => manyRows.holds({ M }) && wType === dtypeCode("f16"),
   }
