@@ -101,24 +101,33 @@ function quantized(x: Float32Array, bits: number) {
   const words = new Uint8Array(x.length / each)
   const scales = new Float32Array(x.length / groupSize)
   const biases = new Float32Array(scales.length)
-  for (let group = 0; group < scales.length; group++) {
+  for (let group = 0, at = 0; group < scales.length; group++) {
     const from = group * groupSize
-    const { scale, bias } = endsOf(x.subarray(from, from + groupSize), most)
+    const { scale, bias } = endsOf(x, from, most)
     scales[group] = scale
     biases[group] = bias
-    for (let i = from; i < from + groupSize; i++) {
-      const number = Math.round(((x[i] as number) - bias) / scale)
-      const held = Math.min(most, Math.max(0, number))
-      const at = Math.floor(i / each)
-      words[at] = (words[at] as number) | (held << ((i % each) * bits))
+    for (let i = from; i < from + groupSize; at++) {
+      let byte = 0
+      for (let shift = 0; shift < 8; shift += bits, i++) {
+        const number = Math.round(((x[i] as number) - bias) / scale)
+        byte |= (number < 0 ? 0 : number > most ? most : number) << shift
+      }
+      words[at] = byte
     }
   }
   return { words, scales, biases }
 }
 
 /** Scale and bias of a group: the scale is below 0 where its largest number is the farthest from 0. */
-function endsOf(group: Float32Array, most: number): { scale: number; bias: number } {
-  const [min, max] = [Math.min(...group), Math.max(...group)]
+function endsOf(x: Float32Array, from: number, most: number): { scale: number; bias: number } {
+  let [min, max] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]
+  for (let i = from; i < from + groupSize; i++) {
+    const value = x[i] as number
+    // A scale that is none is refused when it is written.
+    if (Number.isNaN(value)) return { scale: value, bias: value }
+    if (value < min) min = value
+    if (value > max) max = value
+  }
   const isLow = Math.abs(min) > Math.abs(max)
   const size = Math.max(Math.fround((max - min) / most), leastScale)
   const scale = isLow ? size : -size
