@@ -1,12 +1,6 @@
 // `elm average`: one model of the checkpoints of a run.
 import { existsSync } from "node:fs"
-import {
-  folderAtomically,
-  loadTokenizer,
-  pathToWrite,
-  printable,
-  tokenizerIn,
-} from "../model/index.ts"
+import { folderAtomically, pathToWrite, printable } from "../model/index.ts"
 import { averageModels } from "../train/run/average.ts"
 import { checkpointsIn } from "../train/run/checkpoint.ts"
 import { path, paths } from "./line/arguments.ts"
@@ -30,9 +24,7 @@ export const average = command({
       throw new RangeError(`${run} holds ${folders.length} checkpoints, expected two or more`)
     }
     checkEmpty(out)
-    const file = await tokenizerIn(folders[0] as string)
-    const tokenizer = file === undefined ? undefined : await loadTokenizer(file)
-    await folderAtomically(out, (folder) => averageModels(folders, folder, tokenizer))
+    await folderAtomically(out, (folder) => averageModels(folders, folder))
     const from = `${folders.length} checkpoints: ${folders.join(", ")}`
     console.log(printable(`${out} holds the average of ${from}`))
   },

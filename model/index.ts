@@ -73,7 +73,7 @@ export {
   loadModel,
   randomModel,
 } from "./language_model.ts"
-export { configIn, type OpenedModel, openModel, readConfig } from "./opened.ts"
+export { configIn, type OpenedModel, openModel, readConfig, tokenizerOfModel } from "./opened.ts"
 export type { LoadOptions, ModelOptions, RandomOptions, SaveOptions } from "./options.ts"
 export { printable } from "./printable.ts"
 export { gatedProduct, product } from "./products.ts"

@@ -85,3 +85,9 @@ export async function configIn({ config, generation, tree }: Checkpoint): Promis
 /** More bytes than any file of such a model has: its weights in f32, as much padding as they may have,
  *  buffers that some exports carry, and a header. */
 const mostBytes = (config: DecoderConfig): number => 5 * parameterCount(config) + 2 ** 27
+
+/** The tokenizer of a model in any format; undefined where it has none. */
+export async function tokenizerOfModel(from: FileSource): Promise<Tokenizer | undefined> {
+  const checkpoint = await openCheckpoint(from)
+  return checkpoint.tokenizer().finally(checkpoint.close)
+}

@@ -5,7 +5,7 @@ import { createRequire } from "node:module"
 import { dirname, relative, resolve } from "node:path"
 import { fileURLToPath } from "node:url"
 import { InvalidArgumentError } from "commander"
-import { tokenizerIn } from "../../model/index.ts"
+import { tokenizerIn, tokenizerOfModel, treeOf } from "../../model/index.ts"
 import { isObject, show } from "../../model/json.ts"
 import { readYaml } from "../../train/data/yaml.ts"
 import { checkpointOf, readRunState } from "../../train/run/checkpoint.ts"
@@ -113,10 +113,15 @@ export async function settingsOf(flags: SettingsFlags, hasConfig: boolean): Prom
 
 type Given = Readonly<Record<string, unknown>>
 
+/** Whether first weights, a folder or a file of them, bring their tokenizer. */
+const hasTokenizer = async (init: string): Promise<boolean> =>
+  (treeOf(init).file === undefined ? await tokenizerIn(init) : await tokenizerOfModel(init)) !==
+  undefined
+
 async function started({ config }: SettingsFlags, given: Given): Promise<Settings> {
   const [from, base] = await readConfig(config)
   const { init } = given
-  if (typeof init === "string" && existsSync(init) && (await tokenizerIn(init))) {
+  if (typeof init === "string" && existsSync(init) && (await hasTokenizer(init))) {
     delete base.tokenizer
   }
   const isAlone = Object.keys(given).length === 0

@@ -10,7 +10,6 @@ import {
   type StoredTensor,
   saveModel,
   type TensorData,
-  type Tokenizer,
 } from "../../model/index.ts"
 import { show } from "../../model/json.ts"
 
@@ -18,20 +17,16 @@ import { show } from "../../model/json.ts"
 const pieceBytes = 16 << 20
 
 /**
- * Writes the average of models into a new folder, with the first's config.json and the given
- * tokenizer. Throws RangeError naming the tensor that differs in shape or dtype, or is missing.
+ * Writes the average of models into a new folder, with the first's config.json and its tokenizer. Throws RangeError naming the tensor that differs in shape or dtype, or is missing.
  */
-export async function averageModels(
-  folders: readonly string[],
-  out: string,
-  tokenizer?: Tokenizer,
-): Promise<void> {
+export async function averageModels(folders: readonly string[], out: string): Promise<void> {
   if (folders.length < 2) throw new RangeError("average: give two or more model folders")
   const checkpoints: Checkpoint[] = []
   try {
     for (const folder of folders) checkpoints.push(await openCheckpoint(folder))
-    const config = await configIn(checkpoints[0] as Checkpoint)
-    await saveModel(out, config, averaged(checkpoints), tokenizer)
+    const first = checkpoints[0] as Checkpoint
+    const tokenizer = await first.tokenizer()
+    await saveModel(out, await configIn(first), averaged(checkpoints), tokenizer)
   } finally {
     for (const checkpoint of checkpoints) await checkpoint.close()
   }

@@ -9,6 +9,8 @@ import {
   randomModel,
   scaledConfig,
   type Tokenizer,
+  tokenizerOfModel,
+  treeOf,
 } from "../../model/index.ts"
 import { type DataOptions, loadDataConfig, type Sample, textPipeline } from "../data/index.ts"
 import { optimizers } from "../optimizers/index.ts"
@@ -52,8 +54,13 @@ export async function tokenizerOf(
   data: DataOptions,
   checkpoint: string | undefined,
 ): Promise<Tokenizer> {
-  const path = checkpoint ?? settings.tokenizer ?? data.tokenizer ?? settings.init
-  if (path !== undefined) return loadTokenizer(path)
+  const { init } = settings
+  const path = checkpoint ?? settings.tokenizer ?? data.tokenizer
+  if (path === undefined && init !== undefined && treeOf(init).file !== undefined) {
+    const own = await tokenizerOfModel(init)
+    if (own) return own
+  } else if (path !== undefined || init !== undefined)
+    return loadTokenizer(path ?? (init as string))
   throw new RangeError(
     'give tokenizer: a tokenizer.model, a tokenizer.json, their folder, or "byte"',
   )
