@@ -71,6 +71,8 @@ export {
   type ConfigSpec,
   configOf,
   type DecoderConfig,
+  type DraftOptions,
+  type DraftRound,
   type EncodeOptions,
   type FileSource,
   type FinishReason,

@@ -17,7 +17,7 @@ import { checkScored } from "./generate/ids.ts"
 import { checkOptions, type GenerateOptions } from "./generate/options.ts"
 import { Pool } from "./generate/pool.ts"
 import { type Scores, scoresOf } from "./generate/sequence.ts"
-import type { Source } from "./generate/source.ts"
+import { type Source, withSource } from "./generate/source.ts"
 import type { CacheDType } from "./generate/state.ts"
 import { stream } from "./generate/stream.ts"
 import { continuation, promptIds, tokenizerFor } from "./generate/text.ts"
@@ -83,14 +83,14 @@ export class LanguageModel {
     this.weightBytes = loaded.bytes
     this.#loaded = loaded
     this.#decoder = { config, weights: loaded.weights, recorderOf }
-    this.#source = {
+    this.#source = withSource(this, {
       decoder: this.#decoder,
       backend,
       options: { capacity, cache },
       usage: new Usage("this model is closed. Load it again", parent),
       residence,
       pool: new Pool(),
-    }
+    })
     this.tokenizer = tokenizer
   }
 

@@ -37,6 +37,7 @@ const number =
 
 /** A seed as every generator here takes one. */
 export const seed = whole(0, 0xffffffff)
+export const finite = number("a number", Number.isFinite)
 export const notNegative = number("a number from 0", (x) => x >= 0 && Number.isFinite(x))
 export const probability = number("a number above 0 and up to 1", (x) => x > 0 && x <= 1)
 

@@ -9,7 +9,7 @@ import {
   type ProcessorOptions,
   processorList,
 } from "../../model/index.ts"
-import { asUsage, several, texts, whole } from "./arguments.ts"
+import { asUsage, finite, several, texts, whole } from "./arguments.ts"
 import { choice, type Flag, toggle, under, type ValuesOf, valued } from "./flags.ts"
 import { headings } from "./options.ts"
 
@@ -77,7 +77,7 @@ export const choosing = under(headings.text, {
   badWord: valued("<text>", "a text that never comes; repeatable", texts),
   logitBias: valued("<id=x>", "adds x to a token's logit; repeatable", several(bias)),
   numBeams: valued("<n>", "search so many continuations side by side, default 1 *", whole(1)),
-  lengthPenalty: valued("<x>", "beams: above 0 prefers longer ones, default 1 *", decimal),
+  lengthPenalty: valued("<x>", "beams: above 0 prefers longer ones, default 1 *", finite),
   earlyStopping: choice("beams: when to end, default false *", ["true", "false", "never"]),
   numReturnSequences: valued("<n>", "continuations of the prompt, default 1", whole(1)),
   logprobs: valued("<n>", "with --json: log p, and so many of the likeliest tokens", whole(0)),

@@ -143,8 +143,9 @@ async function drawn(
       return growingOf({ ...request, options: { ...request.options, seed } }, tokenizer)
     }),
   )
-  if (all.length === 1) await completeAlone(source, all[0] as Growing)
-  else await completeTogether(source, all, batchSize)
+  if (all.length === 1 || all[0]?.request.options.draft) {
+    for (const growing of all) await completeAlone(source, growing)
+  } else await completeTogether(source, all, batchSize)
   return all.map((growing) => ({ growing }))
 }
 

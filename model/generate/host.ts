@@ -33,19 +33,23 @@ export interface Logprobs {
   readonly top: readonly Likely[]
 }
 
-type Chosen = Pick<Token, "id" | "logprobs">
+export type Chosen = Pick<Token, "id" | "logprobs">
 
-/** The token after a row of logits (V). Throws Error where there is none. */
+/** The token after a row of logits (V), or what `choose` makes of it. Throws Error where there is none. */
 export function chosenFrom(
   row: Float32Array,
   step: Step,
   { temperature, seed }: Pick<Checked, "temperature" | "seed">,
   { changes, sampler, logprobs }: HostChoice,
+  choose?: () => number,
 ): Chosen {
-  const scores = changed(row, changes, step)
-  const id = sampler
-    ? sampled(sampler, scores, step)
-    : drawn(scores, temperature === 0 ? undefined : (k) => uniformAt(seed, step.ids.length, 0, k))
+  const uniform = (k: number) => uniformAt(seed, step.ids.length, 0, k)
+  const plain = (): number => {
+    const scores = changed(row, changes, step)
+    if (sampler) return sampled(sampler, scores, step)
+    return drawn(scores, temperature === 0 ? undefined : uniform)
+  }
+  const id = choose ? choose() : plain()
   return logprobs === undefined ? { id } : { id, logprobs: likelihood(row, id, logprobs) }
 }
 
@@ -64,7 +68,7 @@ export function changed(row: Float32Array, changes: readonly Change[], step: Ste
 
 /** The token of the largest score; with noise, one of softmax(scores): what is added is Gumbel's, by the
  *  same numbers as on the device (ops/logits/sample.ts). */
-function drawn(scores: Float64Array, uniform: ((k: number) => number) | undefined): number {
+export function drawn(scores: Float64Array, uniform: ((k: number) => number) | undefined): number {
   let [best, most] = [-1, Number.NEGATIVE_INFINITY]
   for (let k = 0; k < scores.length; k++) {
     const x = scores[k] as number

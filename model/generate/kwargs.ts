@@ -12,6 +12,8 @@ const others: Readonly<Record<string, keyof CompleteOptions>> = {
   num_return_sequences: "numReturnSequences",
   length_penalty: "lengthPenalty",
   early_stopping: "earlyStopping",
+  prompt_lookup_num_tokens: "promptLookupNumTokens",
+  assistant_early_exit: "assistantEarlyExit",
 }
 
 /** What changes nothing here: rows are not padded, and there always is a cache. */

@@ -3,6 +3,7 @@ import { checkWhole, isSingle } from "../../engine/index.ts"
 import type { DecoderConfig } from "../architecture.ts"
 import { show } from "../json.ts"
 import type { Tokenizer } from "../tokenizer/index.ts"
+import { checkDraft, type DraftChoice, type DraftOptions } from "./drafters.ts"
 import { samplingOf } from "./generation.ts"
 import type { HostChoice, Sampler } from "./host.ts"
 import { checkPrompt, checkToken, isList, orMore } from "./ids.ts"
@@ -12,7 +13,7 @@ import type { Sampling } from "./session.ts"
 
 /** How a generation goes on, and where it ends. What options leave open, the model's
  *  generation_config.json says (generation.ts), then this engine's defaults. */
-export interface GenerateOptions extends ProcessorOptions {
+export interface GenerateOptions extends ProcessorOptions, DraftOptions {
   /** Most tokens to generate; default: as many as the cache holds. */
   readonly maxNewTokens?: number
   /** 0 takes the most likely token; default 0. */
@@ -44,6 +45,8 @@ export interface Checked extends Sampling {
   readonly signal: AbortSignal | undefined
   /** How tokens are chosen where that is not on the device. */
   readonly host: HostChoice | undefined
+  /** Who guesses tokens, if anybody does. */
+  readonly draft: DraftChoice | undefined
   /** Ids after which to end, and texts before which to. */
   readonly stop: readonly number[]
   readonly stopTexts: readonly string[]
@@ -80,8 +83,9 @@ export function checkOptions(
   }
   const after = texts.length > 0 && ids.length === 0 ? end : ids
   const all = { ...own, ...given(options), ...sampling }
-  const host = hostChoice(all, config, tokenizer, isOnHost)
-  return { ...sampling, maxNewTokens, stop: after, stopTexts: texts, signal, host }
+  const draft = checkDraft(options, config)
+  const host = hostChoice(all, config, tokenizer, isOnHost || draft !== undefined)
+  return { ...sampling, maxNewTokens, stop: after, stopTexts: texts, signal, host, draft }
 }
 
 /** Options without those that are undefined. */

@@ -107,7 +107,7 @@ const abandoned = new FinalizationRegistry<Seat>((seat) => seat.leave())
 /** What a generation holds while it is under way; it knows nothing of the generation. */
 export class Seat {
   readonly #pool: Pool
-  #kept: Kept | undefined
+  readonly #taken: (readonly [Pool, Kept])[] = []
 
   constructor(pool: Pool) {
     this.#pool = pool
@@ -118,16 +118,14 @@ export class Seat {
     abandoned.register(generation, this, this)
   }
 
-  take<T extends Kept>(kind: string, open: () => T): T {
-    const kept = this.#pool.acquire(kind, open)
-    this.#kept = kept
+  take<T extends Kept>(kind: string, open: () => T, pool = this.#pool): T {
+    const kept = pool.acquire(kind, open)
+    this.#taken.push([pool, kept])
     return kept
   }
 
   leave(): void {
-    const kept = this.#kept
-    this.#kept = undefined
-    if (kept) this.#pool.release(kept)
+    for (const [pool, kept] of this.#taken.splice(0)) pool.release(kept)
   }
 
   end(): void {

@@ -16,8 +16,9 @@ export const chunkOf: Readonly<Record<Want, number>> = {
   ...{ scores: 128, rows: 128 },
 }
 
-/** Plans that are kept ready, and positions of all of them: their memory goes by these. */
-const keptPlans = 8
+/** Plans that are kept ready, and positions of all of them: their memory goes by these. Rounds of drafts
+ *  are of every length up to their most. */
+const keptPlans = 24
 const keptPositions = 1536
 
 /** Lengths that plans are recorded for, so that they recur: all up to 64, since padding costs a short

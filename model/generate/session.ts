@@ -36,7 +36,7 @@ export interface Scored {
 export class Session {
   readonly #decoder: Decoder
   readonly #backend: Backend
-  readonly #capacity: number
+  readonly capacity: number
   readonly #held: Holder
   readonly #state: SequenceState
   readonly #prefills: Prefills
@@ -50,7 +50,7 @@ export class Session {
   constructor(decoder: Decoder, backend: Backend, options: CacheOptions, state?: SequenceState) {
     this.#decoder = decoder
     this.#backend = backend
-    this.#capacity = options.capacity
+    this.capacity = options.capacity
     this.#held = new Holder(backend)
     try {
       this.#state = state ?? allocateStates(decoder, this.#held, 1, options)
@@ -120,7 +120,7 @@ export class Session {
     this.check()
     const count = tokens.length
     const length = recurring(count)
-    const prefill = this.#prefills.of(position + length > this.#capacity ? count : length, want)
+    const prefill = this.#prefills.of(position + length > this.capacity ? count : length, want)
     const { row, scores } = prefill
     const write = (to: Tensor, values: readonly number[]) =>
       put(this.#backend, to, Int32Array.from(values))

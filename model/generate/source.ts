@@ -18,6 +18,17 @@ export interface Source {
   readonly pool: Pool
 }
 
+const sources = new WeakMap<object, Source>()
+
+/** The same, which is known to be the model's from here on. */
+export function withSource(model: object, source: Source): Source {
+  sources.set(model, source)
+  return source
+}
+
+/** What a model generates from; undefined for what is no model. */
+export const sourceOf = (model: unknown): Source | undefined => sources.get(Object(model))
+
 /** A session that nobody else has until it is released. `from`: the pool, or a seat in it. */
 export const sessionOf = ({ decoder, backend, options }: Source, from: Sessions): Session =>
   from("session", () => new Session(decoder, backend, options))

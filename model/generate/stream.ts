@@ -2,9 +2,12 @@
 // move, a device that is lost, an end that nobody waits for.
 import { DeviceLostError } from "../../engine/index.ts"
 import type { Request } from "./completion.ts"
-import { run, type Token } from "./generate.ts"
+import { runDrafted } from "./drafted.ts"
+import { openDrafter } from "./drafters.ts"
+import { type Begun, run, type Token } from "./generate.ts"
 import { runOnHost } from "./host.ts"
 import { Seat } from "./pool.ts"
+import type { Session } from "./session.ts"
 import { type Source, sessionOf } from "./source.ts"
 import { before } from "./stop.ts"
 
@@ -70,10 +73,7 @@ async function* part(
     const { lost } = residence
     const begun = { ...options, maxNewTokens, lost, promptLength: prompt.length }
     const ids = [...prompt, ...yielded]
-    const { host } = options
-    const tokens = host
-      ? runOnHost(session, ids, begun, host, textOf)
-      : run(session, ids, begun, textOf)
+    const tokens = await tokensOf(source, session, ids, { options: begun, textOf }, seat)
     // The first in the same use, so that there is one however often the weights move.
     return { session, tokens, writes: usage.writes, first: await tokens.next() }
   }
@@ -91,4 +91,19 @@ async function* part(
   } finally {
     seat.leave()
   }
+}
+
+/** Chosen on the device where that can be, on the host, or guessed before. */
+async function tokensOf(
+  source: Source,
+  session: Session,
+  ids: readonly number[],
+  { options, textOf }: { readonly options: Begun; readonly textOf: Request["textOf"] },
+  seat: Seat,
+): Promise<Tokens> {
+  const { host, draft } = options
+  if (!host) return run(session, ids, options, textOf)
+  if (!draft) return runOnHost(session, ids, options, host, textOf)
+  const drafter = await openDrafter(draft, source, seat, options, host)
+  return runDrafted(session, ids, options, host, textOf, drafter, draft.onRound)
 }
