@@ -95,9 +95,10 @@ export class LanguageModel {
   }
 
   /**
-   * Reads a Hugging Face style folder by its path or its http or https URL, or, in a page, the files of
-   * one: config.json and model.safetensors, or shards with an index. Throws Error for files that are
-   * not there, SyntaxError for those that do not parse, RangeError for sizes and values out of range.
+   * Reads a model in any form, by its path or its http or https URL, or, in a page, from files: a folder
+   * of the Hugging Face layout, of MLX or of `elm quantize`; a file of torch.save; a GGUF file. Throws Error
+   * for files that are not there, SyntaxError for those that do not parse, RangeError for sizes and values
+   * out of range.
    */
   static load(folder: FileSource, options: LoadOptions): Promise<LanguageModel> {
     return loadModel(folder, options)

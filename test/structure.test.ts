@@ -194,6 +194,18 @@ t.test("a processor of logits is one file, and one line in the list", (t) => {
   t.end()
 })
 
+t.test("a format that models are written in is one file, and one line in the list", (t) => {
+  const writers = files("model/checkpoints").filter((file) =>
+    /^export const \w+: CheckpointWriter = /m.test(text(file)),
+  )
+  const list = importsOf("model/checkpoints/writers.ts")
+    .map(({ from }) => from)
+    .filter((from) => writers.includes(from))
+  t.ok(list.length > 1)
+  t.same(list.sort(), writers.sort())
+  t.end()
+})
+
 t.test("what is exported is used in another file, or in the public interface", (t) => {
   const users = [...allFolders.flatMap(files), "index.ts", "elm.ts"]
     .filter((file) => !file.endsWith(".as.ts"))

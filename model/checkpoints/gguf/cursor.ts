@@ -8,6 +8,7 @@ export class Cursor {
   readonly #view: DataView
   readonly #fileSize: number
   #at = 0
+  #counted = 0
 
   /** `fileSize`: what no text is longer than. */
   constructor(bytes: Uint8Array, fileSize: number) {
@@ -20,6 +21,7 @@ export class Cursor {
     return this.#at
   }
 
+  // Numbers of so many bits.
   u8 = (): number => this.#view.getUint8(this.#take(1))
   u16 = (): number => this.#view.getUint16(this.#take(2), true)
   u32 = (): number => this.#view.getUint32(this.#take(4), true)
@@ -33,6 +35,12 @@ export class Cursor {
     const at = this.#take(8)
     const value = isSigned ? this.#view.getBigInt64(at, true) : this.#view.getBigUint64(at, true)
     return Number.isSafeInteger(Number(value)) ? Number(value) : value
+  }
+
+  /** Adds to a count that is kept with the place, and returns all of it. */
+  count(more: number): number {
+    this.#counted += more
+    return this.#counted
   }
 
   /** UTF-8 after its number of bytes. Throws RangeError, without the file's name, for what is none. */

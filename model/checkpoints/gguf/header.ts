@@ -30,6 +30,9 @@ const versions = [2, 3]
 const firstBytes = 1 << 20
 const maxBytes = 128 << 20
 const maxName = 64
+/** Keys, tensors, and values in all lists: more than any model has, and few enough for memory. */
+const mostEntries = 1 << 16
+const mostValues = 1 << 23
 const maxDimensions = 4
 const defaultAlignment = 32
 
@@ -60,7 +63,8 @@ function parse(file: OpenFile, at: Cursor): GgufHeader {
   const tensorCount = at.u64()
   const keyCount = at.u64()
   // The shortest: a name of one letter with no dimensions, a key of one letter with a byte.
-  if (tensorCount * 25 > file.size || keyCount * 14 > file.size) {
+  const isTooMany = tensorCount > mostEntries || keyCount > mostEntries
+  if (isTooMany || tensorCount * 25 > file.size || keyCount * 14 > file.size) {
     throw refuse(file, `${tensorCount} tensors and ${keyCount} keys in ${file.size} bytes`)
   }
   const metadata = new Map<string, MetadataValue>()
@@ -137,7 +141,9 @@ function valueAt(
   const each = at.u32()
   const count = at.u64()
   const bytes = each === types.string ? 8 : (plain[each]?.[0] ?? 1)
-  if (count * bytes > file.size) throw refuse(file, `${show(key)} has ${count} values`)
+  if (count * bytes > file.size || at.count(count) > mostValues) {
+    throw refuse(file, `${show(key)} has ${count} values, with those before it more than there are`)
+  }
   const list: MetadataValue[] = []
   for (let i = 0; i < count; i++) list.push(valueAt(file, at, key, each, true))
   return list

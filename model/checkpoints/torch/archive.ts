@@ -14,8 +14,8 @@ export interface TorchFile {
   read(storage: Storage, start: number, target: Uint8Array): Promise<void>
 }
 
-/** Most bytes of a pickle: that of the largest model's training state is a hundredth of it. */
-export const maxPickle = 32 << 20
+/** Most bytes of a pickle: that of the largest model's training state is a tenth of it. */
+export const maxPickle = 8 << 20
 
 /** Opens a file that begins like a zip file. Throws SyntaxError or RangeError that names it. */
 export async function openArchive(file: OpenFile): Promise<TorchFile> {

@@ -33,6 +33,8 @@ const isCallable = (value: Value): value is Callable =>
   typeof value === "object" && value !== null && "named" in value
 
 const longestName = 512
+/** Far more than the pickle of any weights has, and few enough for memory: a byte may make a dict. */
+const mostCodes = 500_000
 
 interface Machine {
   readonly bytes: Uint8Array
@@ -61,8 +63,9 @@ export function readPickle(
     ...{ bytes, view, at: start, stack: [], marks: [], memo: new Map() },
     ...{ allowed, source },
   }
-  for (;;) {
+  for (let count = 0; ; count++) {
     const at = m.at
+    if (count > mostCodes) throw refuse(m, `its pickle has more than ${mostCodes} codes`)
     const code = byte(m)
     if (code === stop) return { value: pop(m), end: m.at }
     const run = codes.get(code)
