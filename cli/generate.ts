@@ -2,7 +2,15 @@
 // comes, and on the standard error how fast that was.
 import { existsSync } from "node:fs"
 import { join } from "node:path"
-import { OpenELM, printable, shippedModel, type Tokenizer, treeOf } from "../model/index.ts"
+import type { OpenBackend } from "../backends/index.ts"
+import {
+  type DraftRound,
+  OpenELM,
+  printable,
+  shippedModel,
+  type Tokenizer,
+  treeOf,
+} from "../model/index.ts"
 import { checkpointsIn } from "../train/run/checkpoint.ts"
 import { notNegative, path, probability, seed, texts, usageError, whole } from "./line/arguments.ts"
 import { command } from "./line/command.ts"
@@ -21,6 +29,7 @@ const flags = {
   ...under(headings.model, {
     model: valued("<folder>", "a model folder or URL, default the package's model", path),
     tokenizer: valued("<path>", 'another tokenizer than the folder\'s, or "byte"', path),
+    assistantModel: valued("<folder>", "a smaller model, which guesses what comes", path),
     dtype: folderDtype,
     cache,
   }),
@@ -74,12 +83,19 @@ export const generate = command({
         throw new Error(`${folder} has no tokenizer. Give one with --tokenizer PATH`)
       }
       await sayWhich(tokenizer ?? folder, model.tokenizer)
-      console.error(printable(await write(model, model.tokenizer, prompt, flags)))
+      await using assistantModel = await assistantFor(flags, backend)
+      console.error(printable(await write(model, model.tokenizer, prompt, flags, assistantModel)))
     } finally {
       report.done()
     }
   },
 })
+
+/** The model that guesses, which needs no tokenizer: it reads the other's tokens. */
+async function assistantFor({ assistantModel, cache }: Values, backend: OpenBackend) {
+  if (assistantModel === undefined) return undefined
+  return OpenELM.load(await modelIn(assistantModel), { backend, cache, tokenizer: null })
+}
 
 /** The prompt, which is given once. */
 function promptOf({ prompt, json, logprobs }: Values, argument: string | undefined): string {
@@ -105,10 +121,16 @@ async function modelIn(folder: string): Promise<string> {
   return (await checkpointsIn(folder)).at(-1) ?? folder
 }
 
-/** How many tokens to ask for. Throws, as wrong usage, for more than the context has room for. */
-function newTokens({ maxNewTokens }: Values, taken: number, { capacity }: OpenELM): number {
+/** How many tokens to ask for: `asked`, or what the model's folder says, unless a flag does. Throws, as
+ *  wrong usage, for more than the context has room for. */
+function newTokens(
+  { maxNewTokens }: Values,
+  taken: number,
+  { capacity, config }: OpenELM,
+  asked = config.generation?.maxNewTokens,
+): number {
   const room = capacity - taken
-  if (maxNewTokens === undefined) return Math.max(1, Math.min(defaultNewTokens, room))
+  if (maxNewTokens === undefined) return Math.max(1, Math.min(asked ?? defaultNewTokens, room))
   if (maxNewTokens <= room || room < 1) return maxNewTokens
   throw usageError(
     `--max-new-tokens ${maxNewTokens} is more than the context of ${capacity} tokens has room for ` +
@@ -123,28 +145,36 @@ async function write(
   tokenizer: Tokenizer,
   prompt: string,
   flags: Values,
+  assistantModel: OpenELM | undefined,
 ): Promise<string> {
   const { topK, stop, seed = Math.floor(Math.random() * 2 ** 32), json } = flags
   const taken = tokenizer.encode(prompt).length + 1
   const chosen = await chosenBy(flags, model, taken)
-  const maxNewTokens =
-    flags.maxNewTokens === undefined && chosen.maxNewTokens !== undefined
-      ? chosen.maxNewTokens
-      : newTokens(flags, taken, model)
+  const maxNewTokens = newTokens(flags, taken, model, chosen.maxNewTokens)
   // What the model's folder says of sampling comes before the defaults of this command.
   const saysHow = model.config.generation?.doSample !== undefined || flags.generateKwargs
   const isSearch = (chosen.numBeams ?? model.config.generation?.numBeams ?? 1) > 1
   const usual = saysHow ? undefined : isSearch ? 0 : 0.8
   const { temperature = chosen.temperature ?? usual, topP = saysHow ? undefined : 0.95 } = flags
   const drawn = { temperature, topP: topP ?? chosen.topP, topK: topK ?? chosen.topK }
-  const options = { ...chosen, maxNewTokens, ...drawn, stop: stop ?? chosen.stop }
+  const rounds: DraftRound[] = []
+  const onDraft = (round: DraftRound): unknown => rounds.push(round)
+  const guessing = { ...(assistantModel ? { assistantModel } : {}), onDraft }
+  const options = { ...chosen, maxNewTokens, ...drawn, ...guessing, stop: stop ?? chosen.stop }
   const isWhole = json || isSearch || (chosen.numReturnSequences ?? 1) > 1
   const { ids, speed } = isWhole
     ? await completed(model, prompt, { ...options, seed }, json === true)
     : await streamed(model, prompt, { ...options, seed })
   const others = ids.filter((id) => id >= tokenizer.vocabSize).length
   checkPieces(others, ids.length, tokenizer, model)
-  return `${ids.length} tokens, ${speed}; seed ${seed}`
+  return `${ids.length} tokens, ${speed}${guessed(rounds)}; seed ${seed}`
+}
+
+/** How many guesses held, in words. */
+function guessed(rounds: readonly DraftRound[]): string {
+  if (rounds.length === 0) return ""
+  const sum = (name: "drafted" | "accepted") => rounds.reduce((all, each) => all + each[name], 0)
+  return `; ${sum("accepted")} of ${sum("drafted")} guesses held in ${rounds.length} rounds`
 }
 
 /** Throws RangeError where most of what a model says has no piece in the tokenizer. */

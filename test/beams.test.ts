@@ -109,6 +109,7 @@ t.test("what beams are asked for is checked", (t) =>
         "TypeError",
         /earlyStopping is "no", expected true, false/,
       ],
+      [{ numBeams: 2, promptLookupNumTokens: 3 }, "TypeError", /guesses are of one continuation/],
       [{ numBeams: 2, sampler: () => 0 }, "TypeError", /a sampler chooses one token/],
     ]
     for (const [options, name, message] of rows) {

@@ -172,6 +172,25 @@ t.test("generate searches beams, and prints continuations as lines of JSON", asy
   t.equal(lines[0].logprobs[0].top.length, 2)
 })
 
+t.test("generate guesses by the text, by first layers, by another model", async (t) => {
+  const rest = [...model, "--temperature", "0", "--max-new-tokens", "60"]
+  const plain = await ended(start("generate", "Begin", ...rest))
+  for (const by of [
+    ["--generate_kwargs", "prompt_lookup_num_tokens=10"],
+    ["--prompt-lookup-num-tokens", "4"],
+    ["--assistant-early-exit", "1"],
+    ["--assistant_model", dir],
+  ]) {
+    const { code, stdout, stderr } = await ended(start("generate", "Begin", ...rest, ...by))
+    t.equal(code, 0, stderr)
+    t.equal(stdout, plain.stdout, by.join(" "))
+    t.match(stderr, /; \d+ of \d+ guesses held in \d+ rounds; seed \d+\n$/)
+  }
+  const own = await ended(start("generate", "Begin", ...rest, "--assistant_model", dir))
+  const [, held, of] = /(\d+) of (\d+) guesses/.exec(own.stderr) as RegExpExecArray
+  t.equal(held, of, "a model guesses its own tokens")
+})
+
 t.test("generate says what is wrong", async (t) => {
   const golden = goldenFolder()
   t.teardown(golden.remove)
@@ -185,10 +204,19 @@ t.test("generate says what is wrong", async (t) => {
     [["--seed", "x"], 2, /whole number/],
     [["--prompt", "b"], 2, /the prompt is given twice/],
     [["--logprobs", "1"], 2, /--logprobs is printed with --json alone/],
+    [
+      ["--model", dir, "--assistant-early-exit", "2"],
+      1,
+      /is 2, expected a whole number from 1 to 1/,
+    ],
     [["--min-p", "2"], 2, /argument '2' is invalid\. Expected a number from 0 to 1\./],
     [["--logit-bias", "7"], 2, /Expected a token id and a number, such as 7=-2\.5\./],
     [["--generate_kwargs", "foo"], 2, /Expected name=value, got "foo"/],
-    [["--model", dir, "--generate_kwargs", "foo=1"], 2, /there is no "foo"\. There are: bad_words/],
+    [
+      ["--model", dir, "--generate_kwargs", "foo=1"],
+      2,
+      /there is no "foo"\. There are: assistant_early_exit, bad/,
+    ],
     [["--model", dir, "--generate_kwargs", "top_k=-1"], 1, /topK must be a whole number from 0/],
     [["--stop", ""], 2, /'--stop <text>' argument '' is invalid\. Expected a text/],
   ]

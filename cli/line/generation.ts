@@ -79,6 +79,8 @@ export const choosing = under(headings.text, {
   numBeams: valued("<n>", "search so many continuations side by side, default 1 *", whole(1)),
   lengthPenalty: valued("<x>", "beams: above 0 prefers longer ones, default 1 *", finite),
   earlyStopping: choice("beams: when to end, default false *", ["true", "false", "never"]),
+  promptLookupNumTokens: valued("<n>", "guess so many tokens from the text before", whole(1)),
+  assistantEarlyExit: valued("<n>", "guess by so many of the model's first layers", whole(1)),
   numReturnSequences: valued("<n>", "continuations of the prompt, default 1", whole(1)),
   logprobs: valued("<n>", "with --json: log p, and so many of the likeliest tokens", whole(0)),
   json: toggle("print each continuation as a line of JSON, when all are there"),
@@ -99,7 +101,10 @@ export async function chosenBy(
   promptLength: number,
 ): Promise<CompleteOptions> {
   const { badWord, logitBias, earlyStopping, generateKwargs, json: _, ...plain } = flags
-  const byName = ["lengthPenalty", "numBeams", "numReturnSequences", "logprobs"] as const
+  const byName = [
+    ...(["lengthPenalty", "numBeams", "numReturnSequences", "logprobs"] as const),
+    ...(["promptLookupNumTokens", "assistantEarlyExit"] as const),
+  ]
   const names = [...(Object.keys(numbers) as Numeric[]), ...byName]
   const given = names.filter((name) => plain[name] !== undefined)
   const kwargs = Object.fromEntries(generateKwargs ?? [])

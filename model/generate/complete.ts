@@ -5,6 +5,7 @@ import type { Tokenizer } from "../tokenizer/index.ts"
 import { searchBeams } from "./beam_completion.ts"
 import { type BeamOptions, checkBeams } from "./beam_options.ts"
 import { type Completion, type Echo, type Ended, Growing, type Request } from "./completion.ts"
+import type { DraftOptions } from "./drafters.ts"
 import type { GenerationDefaults } from "./generation.ts"
 import { type Logprobs, likelihood } from "./host.ts"
 import { isList } from "./ids.ts"
@@ -107,8 +108,16 @@ function checked(
       "complete: a sampler chooses one token, and beams go on with several. Leave one out",
     )
   }
+  if (beams.numBeams > 1 && isDrafted(options)) {
+    throw new TypeError(
+      "complete: guesses are of one continuation, and beams of several. Leave one out",
+    )
+  }
   return { numReturnSequences, echo, batchSize, beams, seeds: seedsOf(options.seed, count) }
 }
+
+const isDrafted = ({ promptLookupNumTokens, assistantModel, assistantEarlyExit }: DraftOptions) =>
+  [promptLookupNumTokens, assistantModel, assistantEarlyExit].some((each) => each !== undefined)
 
 /** Each prompt by beams, one after the other. */
 async function searched(
