@@ -52,6 +52,8 @@ t.test("a tokenizer that GGUF does not hold is refused, or left out", (t) => {
     run("convert", pt, `${out}.gguf`, "--to", "gguf", "--dtype", "f32", ...more)
   t.match(to("--tokenizer", "byte").stderr, /takes the tokenizer\.model .*--no-tokenizer/)
   t.equal(to("--no-tokenizer").status, 0)
+  const { stderr } = run("convert", pt, out, "--to=hf", "--dtype=f32", "--tokenizer=byte")
+  t.match(stderr, /the tokenizer has \d+ pieces, .*checkpoint_f32\.pt a vocabulary of 48/)
   t.end()
 })
 

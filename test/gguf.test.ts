@@ -13,6 +13,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import t from "tap"
 import { OpenELM, open } from "../index.ts"
+import { headerBytes } from "../model/checkpoints/gguf/encode.ts"
 import { readGguf } from "../model/checkpoints/gguf/header.ts"
 import { storedBlocks } from "../model/checkpoints/gguf/stored.ts"
 import { f32Rows } from "../model/checkpoints/numbers.ts"
@@ -183,6 +184,21 @@ t.test("everything bad is refused in a message that names the file and the reaso
     await t.rejects(openModel(fixture(`gguf/bad/${name}`)), { message }, name)
   }
   await t.rejects(openModel(fixture("gguf/nano-a-bigendian.gguf")), { message: /big-endian/ })
+})
+
+t.test("a header of some megabytes is read whole", async (t) => {
+  const path = join(dir, "wide.gguf")
+  const texts = Array.from({ length: 60_000 }, (_, i) => `a piece of thirty letters ${i}`)
+  const info = { name: "a", shape: [2, 3], type: "F32", bytes: 24 }
+  const header = headerBytes(new Map([["list", { texts }]]), [info])
+  t.ok(header.length > 2 ** 21)
+  writeFileSync(path, Buffer.concat([header, new Uint8Array(24)]))
+  const { metadata, tensors, close } = await opened(path)
+  t.same(metadata.get("list"), texts)
+  t.same([...(await numbersOf(tensors.get("a") as StoredTensor))], [0, 0, 0, 0, 0, 0])
+  await close()
+  writeFileSync(path, header.subarray(0, 2 ** 21))
+  await t.rejects(opened(path), { message: /its header is cut off/ })
 })
 
 t.test("a file of nothing but its magic, or a part of a header, is cut off", async (t) => {

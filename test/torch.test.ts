@@ -170,7 +170,7 @@ for (const protocol of [2, 3, 4]) {
   t.test(`protocol ${protocol}, stored, deflated and with junk behind`, async (t) => {
     const turned: Written = { ...plain, shape: [3, 2, 2], strides: [1, 12, 6], offset: 2 }
     const views = { plain, turned }
-    for (const how of [{}, { deflate: true }, { junk: 300 }]) {
+    for (const how of [{}, { deflate: true }, { junk: 300 }, { wide: true }]) {
       const { tensors, close } = await tensorsOf(write("a.pt", views, protocol, how))
       const get = async (name: string) =>
         new Float32Array((await bytesOf(tensors.get(name) as StoredTensor)).buffer)
@@ -181,6 +181,33 @@ for (const protocol of [2, 3, 4]) {
     }
   })
 }
+
+t.test("a large matrix that lies turned in its file is read through a window", async (t) => {
+  const [rows, columns] = [1500, 1100]
+  const values = Float32Array.from({ length: rows * columns }, (_, i) => i % 9973)
+  const turned: Written = {
+    shape: [columns, rows],
+    strides: [1, columns],
+    key: "0",
+    count: values.length,
+  }
+  const members = [
+    ["any/data.pkl", pickled({ turned })],
+    ["any/data/0", new Uint8Array(values.buffer)],
+  ] as const
+  const path = join(dir, "large.pt")
+  writeFileSync(path, zipped(members))
+  const { tensors, close } = await tensorsOf(path)
+  const data = new Uint8Array(4 * rows * 7)
+  await tensors.get("turned")?.read(300, 7, data)
+  const found = new Float32Array(data.buffer)
+  const wrong = found.findIndex((x, i) => {
+    const [r, c] = [300 + Math.floor(i / rows), i % rows]
+    return x !== values[c * columns + r]
+  })
+  t.equal(wrong, -1)
+  await close()
+})
 
 t.test("what is wrong with a file is said, and names it", async (t) => {
   const wrong: [string, Record<string, Written>, RegExp, Parameters<typeof zipped>[1]?][] = [

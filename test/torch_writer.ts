@@ -83,12 +83,14 @@ interface Packing {
   readonly wrongSums?: boolean
   /** After the end. */
   readonly junk?: number
+  /** Sizes and places in the fields that are wide enough for more than four gigabytes. */
+  readonly wide?: boolean
 }
 
 /** A zip file of members by name. */
 export function zipped(
   members: ReadonlyArray<readonly [string, Uint8Array]>,
-  { deflate = false, wrongSums = false, junk = 0 }: Packing = {},
+  { deflate = false, wrongSums = false, junk = 0, wide = false }: Packing = {},
 ): Buffer {
   const parts: Buffer[] = []
   const directory: Buffer[] = []
@@ -105,15 +107,45 @@ export function zipped(
     const own = Buffer.concat([ascii("PK\x03\x04"), fields, ascii(name), packed])
     const rest = Buffer.alloc(14)
     rest.writeUInt32LE(at, 10)
-    directory.push(Buffer.concat([ascii("PK\x01\x02\x14\x00"), fields, rest, ascii(name)]))
+    const extra = wide ? wideFields(fields, rest, [bytes.length, packed.length, at]) : ascii("")
+    const head = ascii("PK\x01\x02\x14\x00")
+    directory.push(Buffer.concat([head, fields, rest, ascii(name), extra]))
     parts.push(own)
     at += own.length
   }
   const all = Buffer.concat(directory)
+  const end = endOf(members.length, all.length, at, wide)
+  return Buffer.concat([...parts, all, end, Buffer.alloc(junk, 7)])
+}
+
+/** Numbers of eight bytes. */
+function u64s(...numbers: readonly number[]): Buffer {
+  const bytes = Buffer.alloc(8 * numbers.length)
+  for (const [i, n] of numbers.entries()) bytes.writeBigUInt64LE(BigInt(n), 8 * i)
+  return bytes
+}
+
+/** The extra field of wide sizes, in place of those of four bytes. */
+function wideFields(fields: Buffer, rest: Buffer, sizes: readonly number[]): Buffer {
+  fields.writeUInt32LE(0xffffffff, 14)
+  fields.writeUInt32LE(0xffffffff, 18)
+  rest.writeUInt32LE(0xffffffff, 10)
+  // Another extra field first, which is passed over.
+  const extra = Buffer.concat([ascii("\x55\x54\x02\x00ab\x01\x00\x18\x00"), u64s(...sizes)])
+  fields.writeUInt16LE(extra.length, 24)
+  return extra
+}
+
+function endOf(count: number, bytes: number, start: number, wide: boolean): Buffer {
   const end = Buffer.alloc(18)
-  end.writeUInt16LE(members.length, 4)
-  end.writeUInt16LE(members.length, 6)
-  end.writeUInt32LE(all.length, 8)
-  end.writeUInt32LE(at, 12)
-  return Buffer.concat([...parts, all, ascii("PK\x05\x06"), end, Buffer.alloc(junk, 7)])
+  end.writeUInt16LE(wide ? 0xffff : count, 4)
+  end.writeUInt16LE(wide ? 0xffff : count, 6)
+  end.writeUInt32LE(wide ? 0xffffffff : bytes, 8)
+  end.writeUInt32LE(wide ? 0xffffffff : start, 12)
+  const plain = Buffer.concat([ascii("PK\x05\x06"), end])
+  if (!wide) return plain
+  const versions = Buffer.alloc(12)
+  const own = [ascii("PK\x06\x06"), u64s(44), versions, u64s(count, count, bytes, start)]
+  const locator = [ascii("PK\x06\x07"), u32(0), u64s(start + bytes), u32(1)]
+  return Buffer.concat([...own, ...locator, plain])
 }

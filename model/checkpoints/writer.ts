@@ -98,6 +98,12 @@ export async function filesBeside({
   const isFolder = tree.file === undefined
   if (tokenizer === undefined && isFolder) await add(tokenizerFiles)
   const own = tokenizer === undefined && files.size === 0 ? await model.tokenizer() : tokenizer
+  if (own && own.vocabSize > config.vocabSize) {
+    throw new RangeError(
+      `the tokenizer has ${own.vocabSize} pieces, ${model.name} a vocabulary of ${config.vocabSize}. ` +
+        "Give the tokenizer that it was trained with",
+    )
+  }
   if (own) files.set(own.file.name, own.file.bytes)
   if (isFolder || config.generation) await add(besideFiles)
   return files

@@ -91,14 +91,15 @@ class Bytes {
   #view = new DataView(this.#bytes.buffer)
   #length = 0
 
-  u8 = (n: number): void => this.#view.setUint8(this.#room(1), n)
-  u16 = (n: number): void => this.#view.setUint16(this.#room(2), n, true)
-  u32 = (n: number): void => this.#view.setUint32(this.#room(4), n, true)
-  f32 = (x: number): void => this.#view.setFloat32(this.#room(4), x, true)
-  u64 = (n: number): void => this.#view.setBigUint64(this.#room(8), BigInt(n), true)
+  u8 = (n: number): void => this.#put(1, (view, at) => view.setUint8(at, n))
+  u16 = (n: number): void => this.#put(2, (view, at) => view.setUint16(at, n, true))
+  u32 = (n: number): void => this.#put(4, (view, at) => view.setUint32(at, n, true))
+  f32 = (x: number): void => this.#put(4, (view, at) => view.setFloat32(at, x, true))
+  u64 = (n: number): void => this.#put(8, (view, at) => view.setBigUint64(at, BigInt(n), true))
 
   raw(bytes: Uint8Array): void {
-    this.#bytes.set(bytes, this.#room(bytes.length))
+    const at = this.#room(bytes.length)
+    this.#bytes.set(bytes, at)
   }
 
   text(text: string): void {
@@ -111,6 +112,12 @@ class Bytes {
   padded(): Uint8Array {
     this.#room(padded(this.#length) - this.#length)
     return this.#bytes.subarray(0, this.#length)
+  }
+
+  /** The view is asked for after there is room: it may be another one then. */
+  #put(count: number, write: (view: DataView, at: number) => void): void {
+    const at = this.#room(count)
+    write(this.#view, at)
   }
 
   /** Where that many bytes are to be written. */
