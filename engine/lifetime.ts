@@ -3,7 +3,7 @@
 import type { Buffer } from "./backend.ts"
 import type { Plan } from "./plan.ts"
 
-/** The life of one buffer: whether it has ended, and the plans to be told when it does. */
+/** The life of one buffer: whether it has ended, and the plans to notify when it does. */
 export class Lifetime {
   #ended = false
   readonly #bindings = new Set<Binding>()

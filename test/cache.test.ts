@@ -81,9 +81,14 @@ t.test("an f16 cache saturates where a number is beyond its range", async (t) =>
       ReturnType<typeof f32>,
       ReturnType<typeof f32>,
     ]
-    const apart = ropeWrite(x, y, z, angles, cache(), cache(), position)
+    const separate = ropeWrite(x, y, z, angles, cache(), cache(), position)
     const mixed = attention(fused.q, fused.newKeys, fused.newValues, position, { scale: 1 })
-    const read = await valuesOf(backend, [fused.newValues, apart.newValues, apart.newKeys, mixed])
+    const read = await valuesOf(backend, [
+      fused.newValues,
+      separate.newValues,
+      separate.newKeys,
+      mixed,
+    ])
     const [values = [], others = [], keys = [], result = []] = read
     t.same([...values.slice(0, E)], want, label)
     t.same([...others.slice(0, E)], want)

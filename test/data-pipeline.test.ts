@@ -116,7 +116,7 @@ for (const [mode, changed] of modes) {
     t.same(twice[0], twice[1])
   })
 
-  t.test(`a pipeline goes on behind every sample, ${mode}`, async (t) => {
+  t.test(`a pipeline goes on after every sample, ${mode}`, async (t) => {
     for (const workers of [0, 2]) {
       // Far enough to be in the second epoch, or the third block of windows.
       const want = await first(90, { workers }, changed)
@@ -129,7 +129,7 @@ for (const [mode, changed] of modes) {
       t.ok(JSON.stringify(states.at(-1)).length < 1000, "a state is small")
       for (const [i, state] of states.entries()) {
         const got = await first(6, { workers, state }, changed)
-        t.same(got, want.slice(i + 1, i + 7), `${workers} workers, behind sample ${i}`)
+        t.same(got, want.slice(i + 1, i + 7), `${workers} workers, after sample ${i}`)
       }
     }
   })
@@ -207,7 +207,7 @@ t.test("damage that is skipped is counted once, wherever a run goes on", async (
     t.ok(skipped >= 12, `${skipped} skipped`)
     for (const [i, state] of states.entries()) {
       const [rest, , total] = await run(state)
-      t.same([rest, total], [samples.slice(i + 1), skipped], `behind sample ${i}`)
+      t.same([rest, total], [samples.slice(i + 1), skipped], `after sample ${i}`)
     }
   }
 })

@@ -184,12 +184,12 @@ for (const [name, content, message, left] of damage) {
       workers: 0,
     }
     const read = async (changed: Partial<DataOptions>): Promise<unknown[]> => {
-      const told: string[] = []
+      const skips: string[] = []
       let count = 0
-      const options = { epochs: 1, onSkip: (message: string) => told.push(message) }
+      const options = { epochs: 1, onSkip: (message: string) => skips.push(message) }
       const pipeline = textPipeline({ ...config, ...changed }, options)
       for await (const _ of pipeline) count++
-      return [count >= left, told.length, pipeline.skipped, message.test(told[0] ?? "")]
+      return [count >= left, skips.length, pipeline.skipped, message.test(skips[0] ?? "")]
     }
     await t.rejects(read({}), message)
     await t.rejects(read({ workers: 1 }), message, "from a thread")

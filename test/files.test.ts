@@ -1,4 +1,4 @@
-// Trees of files: on a disk, behind a URL and in a page, one like the other; and what a server says of
+// Trees of files: on a disk, at a URL and in a page, one like the other; and what a server says of
 // files that it lacks.
 import {
   copyFileSync,

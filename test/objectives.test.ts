@@ -84,9 +84,9 @@ t.test(
         Array.from({ length: 300 }, (_, i) => Math.floor(uniformAt(seed, b, 0, i) * 20000)),
       )
     const [x, y] = [rows(1), rows(2)]
-    const apart = objectives.crossEntropy({ zLoss: 1e-2, labelSmoothing: 0.1 })
-    const together = { ...apart, rowwise: false }
-    const want = await lossAndGradients(model, x, y, { objective: apart })
+    const byRows = objectives.crossEntropy({ zLoss: 1e-2, labelSmoothing: 0.1 })
+    const together = { ...byRows, rowwise: false }
+    const want = await lossAndGradients(model, x, y, { objective: byRows })
     const got = await lossAndGradients(model, x, y, { objective: together })
     t.ok(relativeError([got.loss, got.ce, got.z], [want.loss, want.ce, want.z]) < 1e-6)
     for (const [name, values] of Object.entries(want.gradients)) {

@@ -216,9 +216,9 @@ t.test("every signature refuses a wrong shape, a wrong dtype and a missing tenso
       )
     })
     if (!sharesSize(op)) continue
-    // Only what the shapes do not tell, so that nothing but the grown tensor is wrong.
-    const told = toldSizes(op)
-    const own = Object.fromEntries(Object.entries(attrs).filter(([key]) => !told.has(key)))
+    // Only what the shapes do not give, so that nothing but the grown tensor is wrong.
+    const known = sizesFromShapes(op)
+    const own = Object.fromEntries(Object.entries(attrs).filter(([key]) => !known.has(key)))
     t.doesNotThrow(() => op.record(inputs, own), op.name)
     const grown = inputs.map((x, i) =>
       i === 0
@@ -234,17 +234,17 @@ t.test("every signature refuses a wrong shape, a wrong dtype and a missing tenso
 })
 
 /** Sizes that follow from the shapes of the inputs alone. */
-function toldSizes(op: Op): Set<string> {
-  const told = new Set<string>()
+function sizesFromShapes(op: Op): Set<string> {
+  const known = new Set<string>()
   const dims = op.signature?.flatMap((slot) => slot.dims) ?? []
-  for (let before = -1; before < told.size; ) {
-    before = told.size
+  for (let before = -1; before < known.size; ) {
+    before = known.size
     for (const { symbols } of dims) {
-      const unknown = symbols.filter((symbol) => !told.has(symbol))
-      if (unknown.length === 1) told.add(unknown[0] as string)
+      const unknown = symbols.filter((symbol) => !known.has(symbol))
+      if (unknown.length === 1) known.add(unknown[0] as string)
     }
   }
-  return told
+  return known
 }
 
 /** Whether two inputs have a size in common, so that one grown alone cannot fit. */

@@ -72,10 +72,10 @@ t.test(
   "headers of Parquet pages that lead back, or ask for the impossible, are damage",
   async (t) => {
     const fixtures = fileURLToPath(new URL("../../test/fixtures/faults/", import.meta.url))
-    const told = await Promise.all(
+    const texts = await Promise.all(
       ["parquet-1178.parquet", "parquet-2013.parquet"].map((name) => itemsOf(join(fixtures, name))),
     )
-    for (const items of told) {
+    for (const items of texts) {
       const wrong = items.flatMap((item) => ("error" in item ? [item.error] : []))
       t.ok(wrong.length > 0 && items.length > wrong.length, "a row group is lost, others are read")
       for (const error of wrong) t.match(error.message, /parquet row(s \d+ to)? \d+/)
@@ -113,7 +113,7 @@ t.test("of a struct's columns only the text's is decoded, whatever the others ho
   const { parquetMetadataAsync } = await import("hyparquet")
   const copy = new Uint8Array(sound).buffer
   const { row_groups } = await parquetMetadataAsync(copy)
-  /** The file with the packed bytes of a column, behind the header of its page, overwritten. */
+  /** The file with the packed bytes of a column, after the header of its page, overwritten. */
   const spoilt = (bytes: Uint8Array, name: string): Uint8Array => {
     const columns = row_groups[0]?.columns.map(({ meta_data }) => meta_data as ColumnMetaData)
     const column = columns?.find(({ path_in_schema }) => path_in_schema.includes(name))

@@ -1,4 +1,4 @@
-// Models behind a URL: the same as in a folder, from servers with and without ranges; what is missing
+// Models at a URL: the same as in a folder, from servers with and without ranges; what is missing
 // there, and what is replaced while it is read.
 import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -24,7 +24,7 @@ const logits = async (folder: string): Promise<Float32Array> => {
   return await model.logits([[1, 2, 3]])
 }
 
-t.test("a model behind a URL is the model of the folder", async (t) => {
+t.test("a model at a URL is the model of the folder", async (t) => {
   const folder = await shippedModel()
   const want = await textOf(folder)
   const { url, log } = await serveFolder(t, folder)

@@ -150,7 +150,7 @@ export async function knownOf(op: Op, tests: readonly Case[]): Promise<Known[]> 
 }
 
 /** What is wrong with a backend's values of calls that run in one plan, one text for each call.
- *  Nothing may be written behind an output either. */
+ *  Nothing may be written after an output either. */
 export async function errorsOf(backend: Backend, known: readonly Known[]): Promise<string[]> {
   const targets = known.map(({ call }) => call.outputs.map((y) => guarded(backend, y)))
   const updates = known.flatMap(({ call }, i) =>
@@ -178,13 +178,13 @@ async function errorOf(backend: Backend, { call, values }: Known, targets: reado
     found.push(
       ...report(call.op.outputs[o], got, values[o], limitAt(call, target.dtype, backend.name)),
     )
-    const behind = new Uint8Array(raw, wholeWords(target.bytes))
-    if (!behind.every((byte) => byte === guard)) found.push(`${target} is written past`)
+    const after = new Uint8Array(raw, wholeWords(target.bytes))
+    if (!after.every((byte) => byte === guard)) found.push(`${target} is written past`)
   }
   return found.join(", ")
 }
 
-/** Memory for an output with bytes behind it that no kernel has to write. */
+/** Memory for an output with bytes after it that no kernel has to write. */
 function guarded(backend: Backend, { shape, dtype, bytes }: Tensor): Tensor {
   const start = wholeWords(bytes)
   const buffer = backend.alloc(start + guardBytes, dtype)

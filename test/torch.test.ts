@@ -167,7 +167,7 @@ function write(
 const plain: Written = { shape: [4, 6], key: "0", count: 24 }
 
 for (const protocol of [2, 3, 4]) {
-  t.test(`protocol ${protocol}, stored, deflated and with junk behind`, async (t) => {
+  t.test(`protocol ${protocol}, stored, deflated and with junk after`, async (t) => {
     const turned: Written = { ...plain, shape: [3, 2, 2], strides: [1, 12, 6], offset: 2 }
     const views = { plain, turned }
     for (const how of [{}, { deflate: true }, { junk: 300 }, { wide: true }]) {

@@ -151,7 +151,7 @@ t.test("kill -9 at a random update, resumed, equals never stopped", async (t) =>
     if (stdout.includes(`step ${after}/`)) child.kill("SIGKILL")
   })
   const found = (await checkpointsIn(join(dir, "killed"))).length
-  t.ok(found < 4, `killed behind update ${after}, with ${found} checkpoints`)
+  t.ok(found < 4, `killed after update ${after}, with ${found} checkpoints`)
   const args = ["train", "--resume", join(dir, "killed"), "--log-every", "5"]
   const { code, stderr } = await run(args)
   t.equal(code, 0, stderr)

@@ -118,7 +118,7 @@ test("a model closed while its first plan compiles leaves others alone", async (
   await other.close()
 })
 
-test("memory freed right behind a run, plans run when closed", async (t, backend) => {
+test("memory freed right after a run, plans run when closed", async (t, backend) => {
   const [x, y] = [allocate(backend, [4]), allocate(backend, [4])]
   const prepared = backend.prepare(plan([[y, add(x, constant([1, 2, 3, 4], [4]))]], backend))
   await prepared.run()

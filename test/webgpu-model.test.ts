@@ -58,7 +58,7 @@ test("tokens queued ahead are those taken one by one", async (t, backend) => {
   t.same(await collect(model, prompt, options), all)
   const end = all[16] as number
   const short = await collect(model, prompt, { ...options, stop: [end] })
-  t.same(short, all.slice(0, all.indexOf(end) + 1), "steps beyond the end are not told")
+  t.same(short, all.slice(0, all.indexOf(end) + 1), "steps beyond the end are not yielded")
   t.same(await collect(model, prompt, options), all, "and leave nothing behind")
   const controller = new AbortController()
   const aborted = collectUntil(model, controller, 5)

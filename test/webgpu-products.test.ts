@@ -73,7 +73,7 @@ t.test("products of many sizes are those on wasm", skip, async (t) => {
   backend.close()
 })
 
-t.test("a product that is right is told from one that is wrong", skip, async (t) => {
+t.test("a product that is right is distinguished from one that is wrong", skip, async (t) => {
   for (const [driver, isRight] of [
     [undefined, true],
     ["null", false],

@@ -44,7 +44,7 @@ const settingsOf = (out: string) =>
     out,
   )
 
-/** Losses by step of a run whose device is taken away behind some of its updates. */
+/** Losses by step of a run whose device is taken away after some of its updates. */
 async function run(out: string, lostAfter: readonly number[]) {
   await using backend = await openWebgpu()
   const losses = new Map<number, number>()
@@ -78,15 +78,18 @@ t.test("training goes on where the device was lost", skip, async (t) => {
 t.test("a device lost while a run is opened", skip, async (t) => {
   await using backend = await openWebgpu()
   const write = backend.write.bind(backend)
-  const told: string[] = []
+  const messages: string[] = []
   backend.write = (...data) => {
-    if (told.length === 0) backend.device.destroy()
+    if (messages.length === 0) backend.device.destroy()
     write(...data)
   }
   const settings = { ...settingsOf("opened"), steps: 4 }
-  const { step } = await train(settings, { backend, onDeviceLost: (text) => void told.push(text) })
+  const { step } = await train(settings, {
+    backend,
+    onDeviceLost: (text) => void messages.push(text),
+  })
   t.equal(step, 4)
-  t.match(told, [/lost/])
+  t.match(messages, [/lost/])
   t.equal(backend.liveCount, 0)
 })
 

@@ -103,7 +103,7 @@ export function runPlan(steps: usize, count: u32, threads: u32): i32 {
   return threads > 1 ? atomic.load<i32>(failed) : 0
 }
 
-/** A worker's life: waits for plans and runs its share of each until told to stop. */
+/** A worker's life: waits for plans and runs its share of each until stopped. */
 export function serve(thread: u32, threads: u32, startEpoch: i32): void {
   let seen = startEpoch
   while (true) {

@@ -257,7 +257,7 @@ export class WebgpuBackend implements Backend, AsyncDisposable {
     })
   }
 
-  /** Throws why there is no result: often the loss of the device, which may be told a little later. */
+  /** Throws why there is no result: often the loss of the device, which may be reported a little later. */
   async #explain(device: GPUDevice, cause: unknown): Promise<never> {
     let timer: ReturnType<typeof setTimeout> | undefined
     const notice = new Promise<void>((resolve) => {

@@ -100,7 +100,7 @@ interface CommandGroup {
   readonly commands: readonly Command[]
 }
 
-/** Commands behind one word: `elm tokenizer train`, `elm tokenizer encode`. */
+/** Commands under one word: `elm tokenizer train`, `elm tokenizer encode`. */
 export function group({ name, description, byDefault, commands }: CommandGroup): Command {
   const addTo = (parent: Commander): Commander => {
     const made = parent.command(name).description(description)

@@ -79,7 +79,7 @@ interface RunDisplay {
   onProblem(message: string): void
 }
 
-/** Prints what a run tells, a line for each line of metrics; at a terminal the progress stays below. */
+/** Prints what a run reports, a line for each line of metrics; at a terminal the progress stays below. */
 export function display(settings: Settings, { report, log, from, onProblem }: RunDisplay) {
   const { steps } = settings
   let begun = { time: performance.now(), step: 0 }

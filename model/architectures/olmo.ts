@@ -1,5 +1,5 @@
 // OLMo: LayerNorm without parameters before each half of a block, rotary positions, SwiGLU, no biases.
-// It is published in two layouts, told apart by `d_model`: Hugging Face's OlmoForCausalLM, with a
+// It is published in two layouts, distinguished by `d_model`: Hugging Face's OlmoForCausalLM, with a
 // matrix each for queries, keys, values, gates and values of the feed-forward network, and AI2's own,
 // with one for the first three and one for the last two.  Groeneveld et al. 2024, arXiv 2402.00838
 import { constant, type Tensor } from "../../engine/index.ts"

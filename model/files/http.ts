@@ -4,7 +4,7 @@
 import { checkNumber } from "../json.ts"
 import { judgedBytes } from "./kinds.ts"
 
-/** How long to wait for files behind a URL. */
+/** How long to wait for files at a URL. */
 export interface Waiting {
   /** Ends the wait by throwing the signal's reason. */
   readonly signal?: AbortSignal | undefined

@@ -1,4 +1,4 @@
-// A folder behind an http or https URL. What it lacks shows by its answers alone, which differ: 404, a page
+// A folder at an http or https URL. What it lacks shows by its answers alone, which differ: 404, a page
 // of status 200, or, of servers that list nothing, such as S3, the status of what may not be read.
 import { ask, leave, type Waiting } from "./http.ts"
 import { likeOf } from "./kinds.ts"
@@ -7,7 +7,7 @@ import { checkFileName, type FileTree } from "./tree.ts"
 
 export const isRemote = (path: string): boolean => /^https?:\/\//i.test(path)
 
-/** The files behind a URL of a folder, or of one file in it; a query, such as that of a signed URL,
+/** The files at a URL of a folder, or of one file in it; a query, such as that of a signed URL,
  *  stays. */
 export function httpTree(given: string, isFile: boolean, waiting: Waiting = {}): FileTree {
   const { folder, file } = isFile ? parted(given) : { folder: given, file: undefined }

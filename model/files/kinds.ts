@@ -10,7 +10,7 @@ const neededFields: readonly (readonly [ending: string, field: string])[] = [
   ["index.json", '"weight_map"'],
 ]
 
-/** Judges the first bytes of a file behind such a URL. */
+/** Judges the first bytes of a file at such a URL. */
 export function likeOf(url: string): (start: Uint8Array) => boolean {
   const { pathname } = new URL(url)
   if (!pathname.endsWith(".json")) return isBinary

@@ -1,5 +1,5 @@
-// Files behind http and https, read in blocks where the server gives ranges, as a whole where it does
-// not, or where it could not be told whether two answers are of one version of the file. What the
+// Files at http and https URLs, read in blocks where the server gives ranges, as a whole where it does
+// not, or where it is not known whether two answers are of one version of the file. What the
 // bytes mean is left to others.
 
 import { show } from "../json.ts"
@@ -103,7 +103,7 @@ export async function openRemote(
 
 // ---- Pieces -------------------------------------------------------------------------------------
 
-/** No such file; or one of which no part is of use, as its size or its version is not told. */
+/** No such file; or one of which no part is of use, as its size or its version is not known. */
 type Without = "missing" | "whole"
 
 /** The first block, or all of a file that has to come at once; undefined for no file. */

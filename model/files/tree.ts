@@ -1,4 +1,4 @@
-// Files that belong together, such as those of a model: in a folder on a disk (disk.ts), behind an http
+// Files that belong together, such as those of a model: in a folder on a disk (disk.ts), at an http
 // or https URL (http_tree.ts), or chosen in a page (page.ts). Which of them it is, source.ts finds out;
 // nothing else asks.
 import { show } from "../json.ts"
@@ -27,7 +27,7 @@ export interface FileTree {
   /** A file's path or URL, for messages. */
   nameOf(file: string): string
   has(file: string): Promise<boolean>
-  /** Names of the files in the folder, in order, where that can be told: not behind a URL. */
+  /** Names of the files in the folder, in order, where that is known: not at a URL. */
   list?(): Promise<readonly string[]>
   /** Opens a file. `limit`: most bytes of one that a server gives only as a whole. Throws Error. */
   open(file: string, limit?: number): Promise<OpenFile>

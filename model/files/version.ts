@@ -1,5 +1,5 @@
 // Which version of a file an answer is of: by ETag, else by Last-Modified where that is old enough to
-// tell two apart (RFC 9110 §8.8). Ranges of one version fit together; others never do.
+// distinguish two (RFC 9110 §8.8). Ranges of one version fit together; others never do.
 
 export interface Version {
   readonly etag: string | null

@@ -172,7 +172,7 @@ function narrow2F16Scores(
 }
 
 /** out (n, 4) = scores of n keys with the first `rows` of the four queries q (E/4, 4, 4). What lies
- *  behind them, up to a multiple of eight keys, is overwritten; `at` is the place of 256 bytes. */
+ *  after them, up to a multiple of eight keys, is overwritten; `at` is the place of 256 bytes. */
 export function scoreBlock(
   rows: u32, wide: bool, half: bool, q: usize, k: usize, s: usize, n: u32, E: u32, out: usize,
   at: usize,

@@ -1,4 +1,4 @@
-// Attention in training: every position of a call at once, documents side by side kept apart, with
+// Attention in training: every position of a call at once, documents side by side kept separate, with
 // a gradient that recomputes the weights. Kernels: causal_attention.as.ts and _grad.as.ts.
 import {
   constant,

@@ -140,7 +140,7 @@ export const qkNormRope = op({
   sample: positionOf,
 })
 
-/** qkNormRope without the norms, of queries, keys and values that lie apart; for comparisons.
+/** qkNormRope without the norms, of queries, keys and values in tensors of their own; for comparisons.
  *  q (B·T, H·E), k, v (B·T, G·E), angles (C, E), keys, values (B, G, S, E), position (B)
  *  → y (B·T, H·E), the caches updated in place */
 export const ropeWrite = op({

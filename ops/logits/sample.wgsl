@@ -1,7 +1,7 @@
 // token = argmax(logits), or at a temperature argmax(logits / temperature + Gumbel noise) among the
 // logits that top-k, then top-p leave. No sorting: both edges are found digit by digit on the image
 // of the floats in u32 that keeps their order, by count for top-k and by mass for top-p: a pass sums
-// what has each of 16 digits behind those known. A row with NaN, or whose largest is infinite, has no
+// what has each of 16 digits after those known. A row with NaN, or whose largest is infinite, has no
 // token: −1. Parallel plan: a workgroup a row, a lane every 256th four. Bytes: logits once when greedy,
 // twice otherwise; top-k and top-p 8 passes each, from the caches.
 

@@ -33,14 +33,15 @@ fn restride(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index
 }
 
 // The axes with more than one index, by falling size of their strides, which flipping has made
-// positive; those with stride 0 apart. `dense` is the distance of neighbours in the dense side.
+// positive; those with stride 0, `repeats` times each, by themselves. `dense` is the distance of
+// neighbours in the dense side.
 struct Axes {
   count: array<u32, 6>,
   stride: array<u32, 6>,
   dense: array<i32, 6>,
   used: u32,
   repeats: array<u32, 6>,
-  apart: array<u32, 6>,
+  repeatDense: array<u32, 6>,
   repeated: u32,
   offset: u32,
   start: i32,
@@ -61,7 +62,7 @@ fn axesOf() -> Axes {
     if (n < 2u) { continue; }
     if (stride == 0) {
       a.repeats[a.repeated] = n;
-      a.apart[a.repeated] = u32(step);
+      a.repeatDense[a.repeated] = u32(step);
       a.repeated += 1u;
       continue;
     }
@@ -112,7 +113,7 @@ fn gathered(at: u32, axes: Axes) -> f32 {
     var row = n;
     var place = u32(origin);
     for (var i = 0u; i < a.repeated; i++) {
-      place += (row % a.repeats[i]) * a.apart[i];
+      place += (row % a.repeats[i]) * a.repeatDense[i];
       row /= a.repeats[i];
     }
     part += x[place];

@@ -1,4 +1,4 @@
-// Where a sequence stands, kept on the device: no run has to be told by its caller.
+// Where a sequence stands, kept on the device: no run needs it from its caller.
 import { op } from "../../engine/index.ts"
 
 /** After a run: the next run reads the token that this one chose, and chooses the one after it.

@@ -12,7 +12,7 @@ function turn(y: v128, r: i32, x: v128): v128 {
   return v128.xor(v128.or(i32x4.shl(y, r), i32x4.shr_u(y, 32 - r)), x)
 }
 
-/** Writes the key schedule of key (k0, k1) behind the two vectors at `at`: 160 bytes in all. */
+/** Writes the key schedule of key (k0, k1) after the two vectors at `at`: 160 bytes in all. */
 export function schedule(k0: u32, k1: u32, at: usize): void {
   const k2 = k0 ^ k1 ^ 0x1bd11bda
   v128.store(at, i32x4.splat(k0), 32)

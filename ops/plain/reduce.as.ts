@@ -126,7 +126,7 @@ function sink(heap: usize, root: u32, n: u32): void {
   store<f32>(heap + ((<usize>root) << 2), value)
 }
 
-/** Heap sort: the smallest number goes behind the heap, which shrinks from the right. */
+/** Heap sort: the smallest number goes after the heap, which shrinks from the right. */
 export function sort(x: usize, y: usize, N: u32, D: u32, begin: u32, end: u32): void {
   const bytes = (<usize>D) << 2
   for (let n = <usize>begin; n < end; n++) {

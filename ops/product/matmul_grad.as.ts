@@ -10,7 +10,7 @@ import { blockProduct, blockRows, clear, deliver, keep, kept, sums } from "./mat
 /** Depth of a sum that is worked on at a time. */
 const depthAtATime: u32 = 512
 
-/** Scratch behind what matmul.as.ts keeps: one panel of 512 rows, 32 KiB. */
+/** Scratch after what matmul.as.ts keeps: one panel of 512 rows, 32 KiB. */
 // @ts-ignore: decorator
 @inline
 function panel(): usize { return sums() + 786432 }

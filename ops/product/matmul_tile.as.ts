@@ -1,4 +1,4 @@
-// The register-blocked product behind matmul.as.ts: C (rows, 16) += A (rows, k) · B (k, 16).
+// The register-blocked product that matmul.as.ts calls: C (rows, 16) += A (rows, k) · B (k, 16).
 // A lies k by k (rows numbers each), B is a panel of f32, f16 or bf16; C has rows `stride` bytes
 // apart. Per k a tile of six rows does 24 multiply-adds for 10 loads. Adjacent pairs of 128-bit
 // operations throughout, all sums loaded from C and stored back on one path, offsets as immediates:

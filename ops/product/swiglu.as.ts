@@ -37,7 +37,7 @@ export function swigluPanels(
       for (; g < stop && out + 16 <= last; g += 16, out += 16) {
         v128.store(out, gate(v128.load(g), v128.load(g, 64)))
       }
-      // Only within a panel: behind its gates lie its values.
+      // Only within a panel: after its gates lie its values.
       for (; g < stop && out < last; g += 4, out += 4) {
         v128.store32_lane(out, gate(v128.load32_zero(g), v128.load32_zero(g, 64)), 0)
       }

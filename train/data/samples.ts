@@ -69,7 +69,7 @@ function padded(ids: readonly number[], length: number, padId: number): Sample {
   return { inputs: row.slice(0, length), targets: row.slice(1) }
 }
 
-/** A share whose skips are counted as well as told. */
+/** A share whose skips are counted as well as reported. */
 export const countSkips = (share: Share, count: () => void): Share => ({
   ...share,
   skip(message) {

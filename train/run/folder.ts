@@ -17,7 +17,7 @@ interface Owner {
   readonly id: string
   readonly pid: number
   readonly host: string
-  /** What tells the process from a later one of the same number, where the system says it. */
+  /** What distinguishes the process from a later one of the same number, where the system says it. */
   readonly started: string
   readonly since: string
 }

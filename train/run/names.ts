@@ -1,4 +1,4 @@
-// The names of what a run keeps in its folder, by which it is told from everything else.
+// The names of what a run keeps in its folder, by which it is distinguished from everything else.
 import { fromNode } from "../../engine/node.ts"
 
 /** The folder of what is not finished, and of the lock. */

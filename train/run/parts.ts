@@ -40,7 +40,7 @@ export async function dataSection({
         ? { holdOut: validation, wordsPerPiece: heldOutWords }
         : {}
   if (typeof data === "string" && /\.ya?ml$/i.test(data)) {
-    // A file of data has an order of its own, which the run's seed moves on.
+    // A file of data has an order of its own, which the run's seed shifts.
     const file = await loadDataConfig(data)
     const interleave = file.interleave === 1 ? batchSize : file.interleave
     return { ...file, ...held, sequenceLength, seed: file.seed + seed, interleave }

@@ -1,9 +1,9 @@
-// What a caller gives a training run, and what it tells and returns.
+// What a caller gives a training run, and what it reports and returns.
 import type { Backend } from "../../engine/index.ts"
 import type { DecoderConfig, Tokenizer } from "../../model/index.ts"
 import type { EvaluationMetrics, Metrics } from "./metrics.ts"
 
-/** What a run is given beside its settings: where it runs, and whom it tells. */
+/** What a run is given beside its settings: where it runs, and what it reports to. */
 export interface RunOptions {
   readonly backend: Backend
   /** A checkpoint, or the folder of a run, to go on from. */

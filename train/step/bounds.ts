@@ -1,6 +1,6 @@
-// Whether f32 surely holds what an update makes, told beforehand and without looking at it: by
-// bounds of the parameters and first moments, which each update moves on, and which are measured
-// where they do not tell. With settings as people have them that is once.
+// Whether f32 surely holds what an update makes, known beforehand and without looking at it: by
+// bounds of the parameters and first moments, which each update advances, and which are measured
+// where they do not decide. With settings as people have them that is once.
 import { type Backend, constant, readTensors } from "../../engine/index.ts"
 import { add } from "../../ops/index.ts"
 import type { Magnitudes } from "../optimizers/index.ts"

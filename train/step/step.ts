@@ -27,7 +27,7 @@ import {
 } from "./plans.ts"
 import { failureOf, type Parameter, parametersOf, reportHead, termPlace } from "./update.ts"
 
-/** What a step tells, all of it from before the update. */
+/** What a step reports, all of it from before the update. */
 export interface StepResult {
   /** The sum of its terms: of the whole batch, with `accumulate` "sum" the mean of those of its parts. */
   readonly loss: number
