@@ -23,7 +23,7 @@ const mostBytes = 1.5e9
 const dir = mkdtempSync(join(tmpdir(), "openelm-fuzz-"))
 t.teardown(() => rmSync(dir, { recursive: true, force: true }))
 
-interface Line {
+interface ReportLine {
   readonly begin?: number
   readonly end?: number
   readonly kind?: string
@@ -82,7 +82,7 @@ function tryFrom(from: number, to: number): Promise<{ next: number; wrong: strin
     if (why) trial.kill("SIGKILL")
   }, 200)
   createInterface({ input: trial.stdout as NodeJS.ReadableStream }).on("line", (text) => {
-    const line = JSON.parse(text) as Line
+    const line = JSON.parse(text) as ReportLine
     if (line.begin !== undefined) {
       ;[kind, what, began] = [
         line.kind ?? "",

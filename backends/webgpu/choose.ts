@@ -10,7 +10,7 @@ export interface Taken {
 }
 
 /** A kernel with what follows from the parameters of a step. */
-export interface Chosen extends Taken {
+export interface ChosenKernel extends Taken {
   readonly entry: string
   /** Its shader, but for what the prelude puts in front. */
   readonly code: string
@@ -26,7 +26,7 @@ export interface Chosen extends Taken {
 export function choose(
   { op, call }: Pick<Step, "op" | "call">,
   usable: ReadonlySet<string>,
-): Chosen {
+): ChosenKernel {
   const { params } = call
   const isUsable = (features: readonly KernelFeature[]): boolean =>
     features.every((name) => usable.has(name))

@@ -1,7 +1,7 @@
 // The compute pipelines of a device: each is compiled once, when a plan first needs it, and all of a
 // plan at the same time. Errors of a shader name the file, the line and the generated source.
 import type { Op, Step } from "../../engine/index.ts"
-import { type Chosen, choose } from "./choose.ts"
+import { type ChosenKernel, choose } from "./choose.ts"
 import type { Feature } from "./options.ts"
 import { type Argument, preludeOf } from "./prelude.ts"
 import { throughFunctions } from "./windows.ts"
@@ -39,12 +39,12 @@ export class Pipelines {
   }
 
   /** The kernel for a step with the features in use. */
-  kernelOf(step: Step): Chosen {
+  kernelOf(step: Step): ChosenKernel {
     return choose(step, this.#features)
   }
 
   /** The pipeline of an op for arguments of these dtypes, written or not, shared or not. */
-  of(op: Op, kernel: Chosen, args: readonly Argument[]): Pipeline {
+  of(op: Op, kernel: ChosenKernel, args: readonly Argument[]): Pipeline {
     const key = [
       kernel.entry,
       op.name,

@@ -1,7 +1,7 @@
 // What stands in front of a kernel's text: its bindings and parameters by name, and how numbers of
 // 16 bits are read and written. Kernels compute in f32; f16, bf16 and u8 are bound as 32-bit words.
 import { type Dim, type DType, isOwn, isWord, type Op } from "../../engine/index.ts"
-import type { Chosen, Taken } from "./choose.ts"
+import type { ChosenKernel, Taken } from "./choose.ts"
 import type { Feature } from "./options.ts"
 
 /** How a step uses one of its tensors. */
@@ -61,7 +61,7 @@ const directives: Readonly<Partial<Record<Feature, string>>> = {
 }
 
 /** The text in front of a kernel's code for these arguments. */
-export function preludeOf(op: Op, args: readonly Argument[], kernel: Chosen): string {
+export function preludeOf(op: Op, args: readonly Argument[], kernel: ChosenKernel): string {
   const { code, features, values } = kernel
   const slots = slotsOf(op, kernel)
   const fields = fieldsOf(op).map(
