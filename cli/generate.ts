@@ -27,7 +27,11 @@ const defaultNewTokens = 256
 
 const flags = {
   ...under(headings.model, {
-    model: valued("<folder>", "a model folder or URL, default the package's model", path),
+    model: valued(
+      "<folder>",
+      "a model folder, a .pt or .gguf file, or a URL, default the package's model",
+      path,
+    ),
     tokenizer: valued("<path>", 'another tokenizer than the folder\'s, or "byte"', path),
     assistantModel: valued("<folder>", "a smaller model, which guesses what comes", path),
     dtype: folderDtype,

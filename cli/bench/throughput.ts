@@ -17,7 +17,11 @@ import { headline, throughputLines, throughputTable } from "../terminal/throughp
 const flags = {
   ...under(headings.model, {
     model: sizes(`sizes to measure, of ${modelNames.join(", ")}`, ["270M"]),
-    weights: valued("<dir>", "a model folder instead of seeded random weights", path),
+    weights: valued(
+      "<path>",
+      "a model folder, a .pt or .gguf file, instead of seeded random weights",
+      path,
+    ),
     dtype: folderDtype,
     cache,
     seed: valued("<n>", "seed of the random weights", seed, 0),

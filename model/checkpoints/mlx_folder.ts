@@ -6,7 +6,7 @@ import { isObject, show } from "../json.ts"
 import { type CheckpointFormat, checkRows, type Sourced, type StoredTensor } from "./checkpoint.ts"
 import type { PlainDType } from "./header.ts"
 import { plainName } from "./names.ts"
-import { f32Rows } from "./numbers.ts"
+import { f32Rows, fillF32 } from "./numbers.ts"
 import { openFolder } from "./safetensors_folder.ts"
 
 export const mlxFolder: CheckpointFormat = {
@@ -115,8 +115,9 @@ function matrixOf(
         return new Float32Array(numbers.buffer)
       }),
     )
-    const out = expand(packed, s as Float32Array, b as Float32Array, { size, bits })
-    target.set(new Uint8Array(out.buffer))
+    fillF32(target, (out) =>
+      expand(packed, s as Float32Array, b as Float32Array, { size, bits }, out),
+    )
   }
   const { name, file, bytes } = weight
   return {
@@ -135,16 +136,18 @@ function expand(
   scales: Float32Array,
   biases: Float32Array,
   { size, bits }: Grouping,
-): Float32Array {
+  out: Float32Array,
+): void {
   const each = 8 / bits
   const mask = 2 ** bits - 1
-  const out = new Float32Array(packed.length * each)
-  for (let group = 0, i = 0; group < scales.length; group++) {
+  for (let group = 0, i = 0, at = 0; group < scales.length; group++) {
     const [scale, bias] = [scales[group] as number, biases[group] as number]
-    for (const end = i + size; i < end; i += each) {
-      const byte = packed[i / each] as number
-      for (let n = 0; n < each; n++) out[i + n] = ((byte >> (n * bits)) & mask) * scale + bias
+    for (const end = i + size; i < end; at++) {
+      let byte = packed[at] as number
+      for (const next = i + each; i < next; i++) {
+        out[i] = (byte & mask) * scale + bias
+        byte >>= bits
+      }
     }
   }
-  return out
 }

@@ -3,7 +3,7 @@ import type { OpenFile } from "../../files/tree.ts"
 import { show } from "../../json.ts"
 import { checkRows, type StoredTensor } from "../checkpoint.ts"
 import type { PlainDType } from "../header.ts"
-import { f32Rows } from "../numbers.ts"
+import { f32Rows, fillF32 } from "../numbers.ts"
 import type { GgufTensor } from "./header.ts"
 
 export function storedBlocks(file: OpenFile, tensor: GgufTensor, name: string): StoredTensor {
@@ -21,11 +21,11 @@ export function storedBlocks(file: OpenFile, tensor: GgufTensor, name: string): 
     (async (start, count, target) => {
       const raw = new Uint8Array(count * rowBytes)
       await read(start, count, raw)
-      const out = new Float32Array((raw.length / type.bytes) * type.values)
-      for (let block = 0; block < raw.length / type.bytes; block++) {
-        expand(raw, block * type.bytes, out, block * type.values)
-      }
-      target.set(new Uint8Array(out.buffer))
+      fillF32(target, (out) => {
+        for (let at = 0, to = 0; at < raw.length; at += type.bytes, to += type.values) {
+          expand(raw, at, out, to)
+        }
+      })
     })
   return { name, file: file.name, dtype: type.name, shape, bytes, form: type.form, asF32, read }
 }
