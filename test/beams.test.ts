@@ -2,6 +2,7 @@
 import t from "tap"
 import { type CompleteOptions, LanguageModel, OpenELM } from "../index.ts"
 import { Batch } from "../model/generate/batch.ts"
+import { logSoftmax } from "../model/generate/processors/probabilities.ts"
 import { internals } from "../model/index.ts"
 import { goldenBackends, relativeError } from "./backends.ts"
 import { type Case, generationCases, optionsOf } from "./cases_of_generation.ts"
@@ -83,6 +84,33 @@ t.test("one beam is no search, and beams are the model's default where its file 
     t.same(none.ids, [])
   }),
 )
+
+t.test("as many beams as tokens find the best of all pairs", async (t) => {
+  const V = 13
+  const tiny = { ...config, vocabSize: V }
+  await withModel(async (_, backend) => {
+    for (const seed of [1, 2, 3]) {
+      await using model = await OpenELM.random(tiny, { backend, seed })
+      const after = async (ids: readonly number[]) =>
+        logSoftmax((await model.logits([ids])).subarray(-V))
+      const first = await after([1, 2, 3])
+      const pairs: { ids: number[]; sum: number }[] = []
+      for (let a = 0; a < V; a++) {
+        const second = await after([1, 2, 3, a])
+        second.forEach((x, b) => {
+          pairs.push({ ids: [a, b], sum: (first[a] as number) + x })
+        })
+      }
+      pairs.sort((x, y) => y.sum - x.sum)
+      const options = { maxNewTokens: 2, numBeams: V, numReturnSequences: 3, stop: [] }
+      const found = await model.complete([1, 2, 3], options)
+      t.same(
+        found.map(({ ids }) => ids),
+        pairs.slice(0, 3).map(({ ids }) => ids),
+      )
+    }
+  })
+})
 
 t.test("beams are drawn from a seed, where the temperature is above 0", (t) =>
   withModel(async (model) => {

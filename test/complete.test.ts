@@ -25,7 +25,7 @@ for (const { label, open } of goldenBackends) {
     const backend = await open()
     t.teardown(() => backend.close())
     await using model = await OpenELM.random(config, { backend, seed: 5 })
-    const some = /^(js|webgpu)$/.test(label) ? prompts.slice(0, 4) : prompts
+    const some = /^(js|webgpu)$/.test(label) ? prompts.slice(0, 3) : prompts
     const seed = some.map((_, i) => 100 + i)
     const batchSize = label === "webgpu" ? 2 : 3
     for (const [way, options] of Object.entries(ways)) {

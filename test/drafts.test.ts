@@ -162,6 +162,20 @@ t.test("tokens that a draft is drawn for have the model's distribution", async (
   })
 })
 
+t.test("how much is guessed is as asked", (t) =>
+  withModel(async (model) => {
+    const planned = async (options: GenerateOptions): Promise<number[]> => {
+      const found: number[] = []
+      const onDraft = (round: DraftRound) => found.push(round.planned ?? round.drafted)
+      await collect(model, prompt, { maxNewTokens: 20, assistantModel: model, onDraft, ...options })
+      return found
+    }
+    t.same(await planned({ numAssistantTokens: 2 }), [2, 4, 6, 8], "all of its own hold")
+    const constant = { numAssistantTokensSchedule: "constant" } as const
+    t.same(await planned({ numAssistantTokens: 4, ...constant }), [4, 4, 4, 4])
+  }),
+)
+
 t.test("what drafts are asked for is checked", (t) =>
   withModel(async (model, backend) => {
     await using other = await OpenELM.random({ ...config, vocabSize: 99 }, { backend })
@@ -174,6 +188,13 @@ t.test("what drafts are asked for is checked", (t) =>
         { assistantEarlyExit: 1, promptLookupNumTokens: 1 },
         "TypeError",
         /promptLookupNumTokens and assistantEarlyExit are given, expected one of them/,
+      ],
+      [{ numAssistantTokens: 0 }, "RangeError", /numAssistantTokens is 0, expected a whole number/],
+      [{ maxMatchingNgramSize: 0 }, "RangeError", /maxMatchingNgramSize is 0, expected a whole/],
+      [
+        { numAssistantTokensSchedule: "some" as never },
+        "TypeError",
+        /is "some", expected "heuristic" or "constant"/,
       ],
       [{ promptLookupNumTokens: 1, onDraft: 1 as never }, "TypeError", /onDraft is 1, expected a/],
     ]

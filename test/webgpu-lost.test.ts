@@ -55,6 +55,19 @@ test("completions side by side, of which a device is lost", async (t, backend) =
   t.equal(count, 30, "no token is chosen twice")
 })
 
+test("a generation whose assistant is lost with it", async (t, backend) => {
+  await using model = await OpenELM.random(config, { backend, seed: 3 })
+  await using assistantModel = await OpenELM.random(config, { backend, seed: 4 })
+  const options = { maxNewTokens: 12, stop: [] }
+  const whole = await collect(model, prompt, options)
+  let rounds = 0
+  const onDraft = (): void => {
+    if (++rounds === 3) backend.device.destroy()
+  }
+  t.same(await collect(model, prompt, { ...options, assistantModel, onDraft }), whole)
+  t.ok(rounds > 3)
+})
+
 test("a model is saved as it was, not as memory that was lost", async (t, backend) => {
   const folder = mkdtempSync(join(tmpdir(), "openelm-lost-"))
   t.teardown(() => rmSync(folder, { recursive: true }))

@@ -9,71 +9,64 @@ import { Sequence } from "./sequence.ts"
 import { Session } from "./session.ts"
 import type { Source } from "./source.ts"
 
-/** Tokens that the first round drafts. */
-const firstDrafts = 5
+/** How many tokens a round guesses. */
+export interface Schedule {
+  readonly first: number
+  readonly change: "heuristic" | "constant"
+}
 
-/** How many tokens a round drafts: two more after one that held whole, one less after any other, as
- *  transformers has it. Each generation begins anew, so that a seed's tokens are always the same. */
-class Schedule {
-  #count = firstDrafts
-
-  get count(): number {
-    return this.#count
-  }
-
-  told({ drafted, accepted }: DraftRound): void {
-    this.#count = accepted === drafted ? this.#count + 2 : Math.max(1, this.#count - 1)
-  }
+/** What an assistant is given beside its session. */
+interface Ways {
+  /** Keeps its weights where they are. */
+  within<T>(work: () => Promise<T>): Promise<T>
+  readonly options: Checked
+  readonly host: HostChoice
+  readonly schedule: Schedule
+  /** Devices that had been lost before. */
+  readonly lost: number
 }
 
 export class Assistant implements Drafter {
   readonly #sequence: Sequence
-  readonly #within: <T>(work: () => Promise<T>) => Promise<T>
   readonly #capacity: number
-  readonly #options: Checked
-  readonly #host: HostChoice
-  readonly #schedule = new Schedule()
+  readonly #ways: Ways
+  #planned: number
   /** Tokens in its cache. */
   #read: readonly number[] = []
 
-  /** On a session that no one else uses meanwhile; `within` keeps its weights where they are. */
-  constructor(
-    session: Session,
-    capacity: number,
-    within: <T>(work: () => Promise<T>) => Promise<T>,
-    options: Checked,
-    host: HostChoice,
-    lost: number,
-  ) {
-    session.begin(options, lost)
+  /** On a session that no one else uses meanwhile. */
+  constructor(session: Session, ways: Ways) {
+    session.begin(ways.options, ways.lost)
     this.#sequence = new Sequence(session)
-    this.#capacity = capacity
-    this.#within = within
-    this.#options = options
-    this.#host = host
+    this.#capacity = session.capacity
+    this.#ways = ways
+    this.#planned = ways.schedule.first
   }
 
   propose(step: Step, most: number): Promise<Draft> {
-    const count = Math.min(this.#schedule.count, most - 1, this.#capacity - step.ids.length)
-    return count <= 0 ? Promise.resolve({ ids: [] }) : this.#within(() => this.#draft(step, count))
+    const count = Math.min(this.#planned, most - 1, this.#capacity - step.ids.length)
+    if (count <= 0) return Promise.resolve({ ids: [] })
+    return this.#ways.within(() => this.#draft(step, count))
   }
 
   get planned(): number {
-    return this.#schedule.count
+    return this.#planned
   }
 
-  told(round: DraftRound): void {
-    this.#schedule.told(round)
+  told({ drafted, accepted }: DraftRound): void {
+    if (this.#ways.schedule.change === "constant") return
+    this.#planned = accepted === drafted ? this.#planned + 2 : Math.max(1, this.#planned - 1)
   }
 
   async #draft(step: Step, count: number): Promise<Draft> {
-    const { temperature, seed, stop } = this.#options
+    const { options, host } = this.#ways
+    const { temperature, seed, stop } = options
     const ids = [...step.ids]
     const probabilities: Float64Array[] = []
     const here = { ...step, ids }
     while (ids.length < step.ids.length + count) {
       const row = await this.#after(ids)
-      const scores = changed(row, this.#host.changes, here)
+      const scores = changed(row, host.changes, here)
       const isDrawn = temperature > 0
       const id = drawn(scores, isDrawn ? noise.draft(seed, ids.length) : undefined)
       if (isDrawn) probabilities.push(softmax(scores))

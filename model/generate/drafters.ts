@@ -1,7 +1,7 @@
 // Who drafts, as options ask for it.
 import { show } from "../json.ts"
 import type { LanguageModel } from "../language_model.ts"
-import { Assistant, firstLayers } from "./assistant.ts"
+import { Assistant, firstLayers, type Schedule } from "./assistant.ts"
 import type { Drafter, DraftRound } from "./draft.ts"
 import type { HostChoice } from "./host.ts"
 import { lookedUp } from "./lookup.ts"
@@ -14,12 +14,19 @@ import { type Source, sessionOf, sourceOf } from "./source.ts"
  *  The likeliest tokens stay what they are without it, and so do those that are drawn, but for
  *  `assistantModel` and `assistantEarlyExit`, which draw others of the same distribution. */
 export interface DraftOptions {
-  /** Guesses so many tokens at most from what followed the last two tokens, or the last one, before. */
+  /** Guesses so many tokens at most from what followed the last tokens where they stood before. */
   readonly promptLookupNumTokens?: number
+  /** How many of the last tokens are looked for at most; default 2. */
+  readonly maxMatchingNgramSize?: number
   /** Guesses by a smaller model of the same vocabulary. */
   readonly assistantModel?: LanguageModel
   /** Guesses by so many of the model's own first layers. */
   readonly assistantEarlyExit?: number
+  /** Tokens that a model guesses in the first round; default 5. */
+  readonly numAssistantTokens?: number
+  /** "heuristic", the default: two more after a round that held whole, one less after any other;
+   *  "constant": as many in each. Each generation begins anew. */
+  readonly numAssistantTokensSchedule?: "heuristic" | "constant"
   /** Is told how each round went. */
   readonly onDraft?: (round: DraftRound) => void
 }
@@ -27,6 +34,8 @@ export interface DraftOptions {
 /** Options as they were checked. */
 export interface DraftChoice {
   readonly lookup: number | undefined
+  readonly longestMatch: number
+  readonly schedule: Schedule
   readonly assistant: Source | undefined
   readonly layers: number | undefined
   readonly onRound: ((round: DraftRound) => void) | undefined
@@ -57,7 +66,22 @@ export function checkDraft(
   }
   const assistant =
     assistantModel === undefined ? undefined : assistantOf(assistantModel, vocabSize)
-  return given.length > 0 ? { lookup, assistant, layers, onRound } : undefined
+  const numbers = checkNumbers(options)
+  return given.length > 0 ? { lookup, assistant, layers, onRound, ...numbers } : undefined
+}
+
+/** How much is guessed, and by how much of the text. */
+function checkNumbers(options: DraftOptions): Pick<DraftChoice, "longestMatch" | "schedule"> {
+  const { maxMatchingNgramSize: longestMatch = 2, numAssistantTokens: first = 5 } = options
+  const { numAssistantTokensSchedule: change = "heuristic" } = options
+  checkRange("generate: maxMatchingNgramSize", longestMatch, { from: 1, isWhole: true })
+  checkRange("generate: numAssistantTokens", first, { from: 1, isWhole: true })
+  if (change === "heuristic" || change === "constant") {
+    return { longestMatch, schedule: { first, change } }
+  }
+  throw new TypeError(
+    `generate: numAssistantTokensSchedule is ${show(change)}, expected "heuristic" or "constant"`,
+  )
 }
 
 function assistantOf(model: LanguageModel, vocabSize: number): Source {
@@ -75,14 +99,16 @@ function assistantOf(model: LanguageModel, vocabSize: number): Source {
 
 /** Begins to draft; what it takes is given back with the seat. */
 export async function openDrafter(
-  { lookup, assistant, layers }: DraftChoice,
+  { lookup, longestMatch, assistant, layers, schedule }: DraftChoice,
   source: Source,
   seat: Seat,
   options: Checked,
   host: HostChoice,
 ): Promise<Drafter> {
   if (lookup !== undefined) {
-    const propose: Drafter["propose"] = async ({ ids }) => ({ ids: lookedUp(ids, lookup) })
+    const propose: Drafter["propose"] = async ({ ids }) => ({
+      ids: lookedUp(ids, lookup, longestMatch),
+    })
     return { propose, planned: undefined, told() {} }
   }
   const own = assistant ?? source
@@ -96,5 +122,5 @@ export async function openDrafter(
   // Its own weights are kept where they are by whoever generates.
   const within = <T>(work: () => Promise<T>): Promise<T> =>
     isApart ? usage.reading(() => residence.during(work)) : work()
-  return new Assistant(session, own.options.capacity, within, options, host, residence.lost)
+  return new Assistant(session, { within, options, host, schedule, lost: residence.lost })
 }

@@ -13,7 +13,10 @@ const others: Readonly<Record<string, keyof CompleteOptions>> = {
   length_penalty: "lengthPenalty",
   early_stopping: "earlyStopping",
   prompt_lookup_num_tokens: "promptLookupNumTokens",
+  max_matching_ngram_size: "maxMatchingNgramSize",
   assistant_early_exit: "assistantEarlyExit",
+  num_assistant_tokens: "numAssistantTokens",
+  num_assistant_tokens_schedule: "numAssistantTokensSchedule",
 }
 
 /** What changes nothing here: rows are not padded, and there always is a cache. */

@@ -1,9 +1,6 @@
 // Drafts from the text itself (Saxena 2023, prompt lookup decoding): what followed the last tokens where
 // they stood before.
 
-/** Tokens at the end that are looked for, at most. */
-const longestMatch = 2
-
 /**
  * Up to `count` tokens that followed the leftmost place where the text's last tokens stood before: as many
  * of them as are found somewhere, `longest` at most. None where nothing is found. As in transformers.
@@ -11,7 +8,7 @@ const longestMatch = 2
 export function lookedUp(
   ids: readonly number[],
   count: number,
-  longest = longestMatch,
+  longest: number,
 ): readonly number[] {
   for (let size = Math.min(longest, ids.length - 1); size > 0; size--) {
     const from = ids.length - size
