@@ -55,10 +55,12 @@ export function configOfWidths(widths: Widths, source: string): Record<string, u
   const { modelDim, headDim, vocabSize, queryHeads, keyHeads, ffnDims } = widths
   const layers = queryHeads.length
   const [shared = 0] = queryHeads.map((heads, i) => heads / (keyHeads[i] as number))
-  const all = [modelDim, headDim, layers, shared, ...queryHeads, ...keyHeads, ...ffnDims]
+  const sizes = [modelDim, headDim, vocabSize, layers, shared]
+  const all = [...sizes, ...queryHeads, ...keyHeads, ...ffnDims]
   const isWhole = all.every((n) => Number.isSafeInteger(n) && n > 0 && n <= 2 ** 20)
   const isShared = keyHeads.every((heads, i) => heads * shared === queryHeads[i])
-  if (!isWhole || !isShared || layers > 1024 || headDim % 2 !== 0) throw misfit(widths, source)
+  const isUsual = Math.max(layers, headDim, shared) <= 1024 && modelDim <= 65536
+  if (!isWhole || !isShared || !isUsual || headDim % 2 !== 0) throw misfit(widths, source)
   const found = specsOf(widths, shared).find((spec) => gives(spec, widths))
   if (!found) throw misfit(widths, source)
   return {
@@ -75,11 +77,14 @@ export function configOfWidths(widths: Widths, source: string): Record<string, u
   }
 }
 
-const misfit = ({ queryHeads, keyHeads, ffnDims }: Widths, source: string): RangeError =>
-  new RangeError(
-    `${source} has layers of ${show(queryHeads)} query heads, ${show(keyHeads)} key heads and ` +
-      `${show(ffnDims)} feed-forward widths, which no OpenELM has. Put its config.json beside it`,
+const misfit = (widths: Widths, source: string): RangeError => {
+  const { modelDim, headDim, vocabSize, queryHeads, keyHeads, ffnDims } = widths
+  return new RangeError(
+    `${source} has a vocabulary of ${vocabSize}, the width ${modelDim}, heads of ${headDim}, in its ` +
+      `layers ${show(queryHeads)} query heads, ${show(keyHeads)} key heads and the feed-forward ` +
+      `widths ${show(ffnDims)}: no OpenELM has these. Use another model, or put its config.json beside it`,
   )
+}
 
 /** Specs that may give the widths: that of a released size, then ranges, then a multiplier a layer. */
 function specsOf({ modelDim, headDim, vocabSize, ...lists }: Widths, shared: number): ConfigSpec[] {
