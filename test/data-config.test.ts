@@ -96,7 +96,7 @@ optim: { name: adamw }
   })
 })
 
-t.test("the published sources", async (t) => {
+t.test("the published sources are as many files as the release names", async (t) => {
   const folder = fileURLToPath(new URL("../../train/configs/data", import.meta.url))
   const counts: Record<string, number> = {}
   for (const name of readdirSync(folder)) {

@@ -17,7 +17,7 @@ t.test("ftfy's repairs equal ftfy's on generated text", (t) => {
   t.end()
 })
 
-t.test("what each repair does", (t) => {
+t.test("each repair mends what it is for, and nothing else", (t) => {
   const repairs: readonly (readonly [string, string, string])[] = [
     ["misread once", "naÃ¯ve â€œcafÃ©â€\u009d", 'naïve "café"'],
     ["misread twice", "Ã¢â‚¬Å“twiceÃ¢â‚¬\u009d", '"twice"'],

@@ -51,7 +51,7 @@ async function itemsOf(
 const textsOf = (items: readonly Item[]): string[] =>
   items.map((item) => ("text" in item ? item.text : `(${item.error.message})`))
 
-t.test("records in lines, plain and packed", async (t) => {
+t.test("records in lines are the same plain and packed", async (t) => {
   const gzip = zlib.gzipSync(json)
   const half = json.indexOf("\n", json.length / 2) + 1
   const twoParts = [json.slice(0, half), json.slice(half)].map((part) => zlib.gzipSync(part))
@@ -120,7 +120,7 @@ t.test("Parquet in each compression, with and without page index", async (t) => 
   t.same(items.slice(17), texts.slice(36))
 })
 
-t.test("text as one document, paragraphs or lines", async (t) => {
+t.test("text is one document, paragraphs or lines, as asked", async (t) => {
   const text = "one\ntwo\n\n\nthree\r\nfour\n \nfive"
   const path = write("j.txt", text)
   const lines = ["one", "two", "three", "four", "five"]

@@ -46,7 +46,7 @@ const filled = (backend: Backend, values: readonly number[]): Tensor => {
 }
 
 for (const [label, open] of backends) {
-  t.test(`updates on ${label}`, async (t) => {
+  t.test(`updates on ${label} read what was there before them`, async (t) => {
     const backend = await open()
     t.teardown(() => backend.close())
     const values = async (...tensors: Tensor[]) =>
@@ -238,7 +238,7 @@ t.test("a plan prints its steps", (t) => {
   t.end()
 })
 
-t.test("grad", async (t) => {
+t.test("gradients are those of calculus, once and twice", async (t) => {
   const backend = new JsBackend()
   const x = constant([1, -2, 3], [3])
   const loss = sum(mul(x, mul(x, x)))

@@ -22,7 +22,7 @@ const ones = (backend: Backend): Tensor => {
 }
 
 for (const { label, open } of allBackends) {
-  t.test(`freed memory on ${label}`, async (t) => {
+  t.test(`freed memory on ${label} is refused wherever it is named`, async (t) => {
     const backend = await open()
     t.teardown(() => backend.close())
     const freed = { name: "Error", message: /buffer has been freed\. Was its model closed/ }

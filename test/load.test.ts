@@ -11,7 +11,7 @@ import { configJson, openSafetensors, tensorShapes, writeSafetensors } from "../
 import { relativeError } from "./backends.ts"
 import { goldenFolder } from "./fixtures.ts"
 
-t.test("folders", async (t) => {
+t.test("a folder loads by any prefix and dtype, and refuses numbers that are none", async (t) => {
   const golden = goldenFolder()
   const dir = mkdtempSync(join(tmpdir(), "openelm-folders-"))
   t.teardown(() => {

@@ -14,7 +14,7 @@ import { relativeError } from "./backends.ts"
 
 import { collect, config, prompt, withModel } from "./small.ts"
 
-t.test("generation", async (t) => {
+t.test("a prompt and a seed give their tokens again, whatever runs beside them", async (t) => {
   await withModel(async (model) => {
     const greedy = await collect(model, prompt, { maxNewTokens: 20 })
     t.equal(greedy.length, 20)
@@ -57,7 +57,7 @@ t.test("a long prompt is read in chunks, with the logits of one pass", async (t)
   })
 })
 
-t.test("aborting", async (t) => {
+t.test("a signal ends a generation, and the model goes on", async (t) => {
   await withModel(async (model) => {
     const control = new AbortController()
     const seen: number[] = []
@@ -85,7 +85,7 @@ t.test("aborting", async (t) => {
   })
 })
 
-t.test("closing", async (t) => {
+t.test("what is closed refuses what comes after, and closes twice", async (t) => {
   const backend = await open("wasm", { threads: 2 })
   const model = await OpenELM.random(config, { backend })
   const stream = model.generate(prompt, { stop: [] })

@@ -49,7 +49,7 @@ const absolute = (got: ArrayLike<number>, want: ArrayLike<number>): number => {
 }
 
 for (const { label, open } of goldenBackends) {
-  t.test(`golden model on ${label}`, async (t) => {
+  t.test(`the golden model on ${label} gives the original's logits and tokens`, async (t) => {
     const backend = await open()
     const model = await OpenELM.load(folder.path, { backend })
     t.teardown(async () => {
@@ -118,7 +118,7 @@ for (const { label, open } of goldenBackends) {
     }
   })
 
-  t.test(`golden loss and gradients on ${label}`, async (t) => {
+  t.test(`loss and gradients on ${label} are the original's`, async (t) => {
     const backend = await open()
     t.teardown(() => backend.close())
     const opened = await openModel(folder.path)

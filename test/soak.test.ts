@@ -31,7 +31,7 @@ function heldBytes(): number {
 /** Growth that measurements explain. */
 const slackBytes = 8 << 20
 
-t.test("2,000 generated tokens", async (t) => {
+t.test("2,000 generated tokens leave memory where it was", async (t) => {
   const backend = await openWasm({ threads: 2 })
   const model = await OpenELM.random(config, { backend })
   const run = async (maxNewTokens: number): Promise<number> => {
@@ -50,7 +50,7 @@ t.test("2,000 generated tokens", async (t) => {
   backend.close()
 })
 
-t.test("200 cycles of load, generate and close", async (t) => {
+t.test("200 cycles of load, generate and close leave memory where it was", async (t) => {
   const folder = goldenFolder()
   t.teardown(() => folder.remove())
   const backend = await openWasm({ threads: 2 })
@@ -71,7 +71,7 @@ t.test("200 cycles of load, generate and close", async (t) => {
   backend.close()
 })
 
-t.test("50 backends opened and closed", async (t) => {
+t.test("50 backends opened and closed leave neither threads nor memory", async (t) => {
   const cycle = async () => {
     const backend = await openWasm({ threads: 2 })
     const model = await OpenELM.random(config, { backend, capacity: 64 })

@@ -75,7 +75,7 @@ t.test("the bytes of a character that a stop text begins with", async (t) => {
 })
 
 for (const { label, open } of allBackends.filter(({ label }) => !/js|wide|simd/.test(label))) {
-  t.test(`stop texts on ${label}`, async (t) => {
+  t.test(`stop texts on ${label} end a text before them, wherever tokens are cut`, async (t) => {
     const backend = await open()
     t.teardown(() => backend.close())
     const tokenizer = await loadTokenizer("byte")

@@ -35,7 +35,7 @@ async function parameters(model: OpenELM): Promise<Map<string, Float32Array>> {
 const off = (got: number, want: number): number => Math.abs(got - want)
 
 for (const { label, open } of goldenBackends) {
-  t.test(`golden training on ${label}`, async (t) => {
+  t.test(`training on ${label} goes as the original's`, async (t) => {
     const backend = await open()
     const used = () => ("usedBytes" in backend ? backend.usedBytes : 0)
     const before = used()

@@ -148,7 +148,7 @@ test("memory freed right after a run, plans run when closed", async (t, backend)
 })
 
 t.test(
-  "a backend closed while it gets a device",
+  "a backend closed while it gets a device gives that back",
   noWholeWebgpu ? { skip: noWholeWebgpu } : {},
   async (t) => {
     const backend = await openWebgpu()

@@ -103,16 +103,20 @@ test("generations go on where the device was lost", async (t, backend) => {
   await drawn.close()
 })
 
-t.test("weights in windows", noWholeWebgpu ? { skip: noWholeWebgpu } : {}, async (t) => {
-  const results = async (bindingBytes?: number) => {
-    await using backend = await openWebgpu(bindingBytes ? { bindingBytes } : {})
-    await using model = await OpenELM.random(config, { backend, seed: 2, capacity: 32 })
-    const tokens = await collect(model, prompt, { maxNewTokens: 8 })
-    return { tokens, logits: await model.logits([prompt]) }
-  }
-  // The embedding table has 28,672 bytes.
-  t.same(await results(16384), await results())
-})
+t.test(
+  "weights in windows give the same logits and tokens",
+  noWholeWebgpu ? { skip: noWholeWebgpu } : {},
+  async (t) => {
+    const results = async (bindingBytes?: number) => {
+      await using backend = await openWebgpu(bindingBytes ? { bindingBytes } : {})
+      await using model = await OpenELM.random(config, { backend, seed: 2, capacity: 32 })
+      const tokens = await collect(model, prompt, { maxNewTokens: 8 })
+      return { tokens, logits: await model.logits([prompt]) }
+    }
+    // The embedding table has 28,672 bytes.
+    t.same(await results(16384), await results())
+  },
+)
 
 test("weights that were trained do not come back by themselves", async (t, backend) => {
   const model = await OpenELM.random(config, { backend })
@@ -158,18 +162,22 @@ test("2,000 tokens leave memory where it was", async (t, backend) => {
   await model.close()
 })
 
-t.test("100 devices opened and closed", noWholeWebgpu ? { skip: noWholeWebgpu } : {}, async (t) => {
-  const cycle = async () => {
-    const backend = await openWebgpu()
-    const model = await OpenELM.random(config, { backend, capacity: 64 })
-    await model.logits([prompt])
-    await model.close()
-    t.equal(backend.liveCount, 0)
-    backend.close()
-  }
-  for (let i = 0; i < 10; i++) await cycle()
-  const before = rss()
-  for (let i = 0; i < 100; i++) await cycle()
-  const grown = rss() - before
-  t.ok(grown < 4 * slackBytes, `resident memory grew by ${(grown / 2 ** 20).toFixed(1)} MiB`)
-})
+t.test(
+  "100 devices opened and closed leave no memory",
+  noWholeWebgpu ? { skip: noWholeWebgpu } : {},
+  async (t) => {
+    const cycle = async () => {
+      const backend = await openWebgpu()
+      const model = await OpenELM.random(config, { backend, capacity: 64 })
+      await model.logits([prompt])
+      await model.close()
+      t.equal(backend.liveCount, 0)
+      backend.close()
+    }
+    for (let i = 0; i < 10; i++) await cycle()
+    const before = rss()
+    for (let i = 0; i < 100; i++) await cycle()
+    const grown = rss() - before
+    t.ok(grown < 4 * slackBytes, `resident memory grew by ${(grown / 2 ** 20).toFixed(1)} MiB`)
+  },
+)

@@ -84,7 +84,7 @@ t.test("a product that is right is distinguished from one that is wrong", skip, 
   }
 })
 
-t.test("quantized weights larger than a binding", skip, async (t) => {
+t.test("quantized weights larger than a binding are bound in windows", skip, async (t) => {
   const backend = await openWebgpu({ bindingBytes: 4096 })
   for (const { Z } of [q8, q4]) {
     const sizes = { K: 70, P: 3, C: 3, Z, N: 40 }
