@@ -182,6 +182,35 @@ for (const protocol of [2, 3, 4]) {
   })
 }
 
+t.test("a dict may have the state of a module's, which says nothing of its tensors", async (t) => {
+  for (const protocol of [2, 4]) {
+    const members = [
+      ["any/data.pkl", pickled({ plain }, protocol, true)],
+      ["any/data/0", storage],
+    ] as const
+    const path = join(dir, "state.pt")
+    writeFileSync(path, zipped(members))
+    const { tensors, close } = await tensorsOf(path)
+    t.same([...tensors.keys()], ["plain"])
+    await close()
+  }
+})
+
+t.test("numbers of eight bytes are read as those of four, each rounded once", async (t) => {
+  const wide = Float64Array.from({ length: 24 }, (_, i) => Math.PI ** (i - 12))
+  const members = [
+    ["any/data.pkl", pickled({ plain: { ...plain, type: "DoubleStorage" } })],
+    ["any/data/0", new Uint8Array(wide.buffer)],
+  ] as const
+  const path = join(dir, "wide.pt")
+  writeFileSync(path, zipped(members))
+  const { tensors, close } = await tensorsOf(path)
+  const data = new Uint8Array(4 * 12)
+  await tensors.get("plain")?.asF32?.(2, 2, data)
+  t.same(new Float32Array(data.buffer), Float32Array.from(wide.subarray(12)))
+  await close()
+})
+
 t.test("a large matrix that lies turned in its file is read through a window", async (t) => {
   const [rows, columns] = [1500, 1100]
   const values = Float32Array.from({ length: rows * columns }, (_, i) => i % 9973)

@@ -50,7 +50,11 @@ function contiguous(shape: readonly number[]): number[] {
 }
 
 /** A pickle of a dict of tensors. */
-export function pickled(tensors: Readonly<Record<string, Written>>, protocol = 2): Buffer {
+export function pickled(
+  tensors: Readonly<Record<string, Written>>,
+  protocol = 2,
+  hasState = false,
+): Buffer {
   const { text, name, tuple, numbers } = codesOf(protocol)
   const dict = Buffer.concat([name("collections", "OrderedDict"), ascii(")R")])
   const items = Object.entries(tensors).map(([key, tensor]) => {
@@ -66,7 +70,10 @@ export function pickled(tensors: Readonly<Record<string, Written>>, protocol = 2
       ascii("R"),
     ])
   })
-  const body = Buffer.concat([dict, ascii("("), ...items, ascii("u.")])
+  // What a module's state_dict leaves at its dict: an attribute with the versions of its parts.
+  const versions = [ascii("}"), text("_metadata"), dict, text(""), ascii("}ss"), ascii("b")]
+  const state = hasState ? Buffer.concat(versions) : ascii("")
+  const body = Buffer.concat([dict, ascii("("), ...items, ascii("u"), state, ascii(".")])
   const head = [Buffer.from([0x80, protocol])]
   if (protocol > 3) {
     const frame = Buffer.alloc(9)
