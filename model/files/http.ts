@@ -10,6 +10,16 @@ export interface Waiting {
   readonly signal?: AbortSignal | undefined
   /** Most milliseconds in which a server may send nothing, up to Infinity; default 30,000. */
   readonly timeoutMs?: number | undefined
+  /** Token of the hub, in place of the environment's (HF_TOKEN); no other host is told. */
+  readonly token?: string | undefined
+  /** Called as files of the hub come into the cache: name, bytes so far and in all. */
+  readonly onDownload?: ((file: string, bytes: number, total: number) => void) | undefined
+}
+
+/** How to ask: with GET, following redirects, unless said. */
+interface Asking extends Waiting {
+  readonly method?: "GET" | "HEAD"
+  readonly redirect?: "follow" | "manual"
 }
 
 /** What reading an answer came to: a result, or a failure that may pass. */
@@ -30,10 +40,16 @@ const defaultTimeoutMs = 30_000
 const mostAttempts = 4
 const firstPauseMs = 250
 
-/** Throws TypeError or RangeError for what is no signal or no time. */
-export function checkWaiting({ signal, timeoutMs }: Waiting): void {
+/** Throws TypeError or RangeError for what is no signal, time, token or function. */
+export function checkWaiting({ signal, timeoutMs, token, onDownload }: Waiting): void {
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
     throw new TypeError("load: signal must be an AbortSignal")
+  }
+  if (token !== undefined && typeof token !== "string") {
+    throw new TypeError(`load: token must be a text, got ${typeof token}`)
+  }
+  if (onDownload !== undefined && typeof onDownload !== "function") {
+    throw new TypeError(`load: onDownload must be a function, got ${typeof onDownload}`)
   }
   if (timeoutMs !== undefined) {
     checkNumber("load: timeoutMs", timeoutMs, 1, Number.POSITIVE_INFINITY, false)
@@ -48,11 +64,14 @@ export function checkWaiting({ signal, timeoutMs }: Waiting): void {
 export async function ask<T>(
   url: string,
   headers: Readonly<Record<string, string>>,
-  { signal, timeoutMs = defaultTimeoutMs }: Waiting,
+  { signal, timeoutMs = defaultTimeoutMs, method = "GET", redirect = "follow" }: Asking,
   read: ReadAnswer<T>,
 ): Promise<T> {
+  // A browser may put what it keeps of a file together with more ranges: not for who wants it whole.
+  const cache = "range" in headers ? "default" : "no-store"
   for (let attempt = 1; ; attempt++) {
-    const outcome = await once(url, headers, patienceOf(url, signal, timeoutMs), read)
+    const request = { method, redirect, headers, cache } as const
+    const outcome = await once(url, request, patienceOf(url, signal, timeoutMs), read)
     if ("result" in outcome) return outcome.result
     const { failure, waitMs = firstPauseMs * 2 ** (attempt - 1) } = outcome
     if (attempt === mostAttempts) throw failure
@@ -66,16 +85,14 @@ export async function ask<T>(
 
 async function once<T>(
   url: string,
-  headers: Readonly<Record<string, string>>,
+  request: RequestInit,
   patience: ReturnType<typeof patienceOf>,
   read: ReadAnswer<T>,
 ): Promise<Outcome<T>> {
   try {
     let response: Response
     try {
-      // A browser may put what it keeps of a file together with more ranges: not for who wants it whole.
-      const cache = "range" in headers ? "default" : "no-store"
-      response = await fetch(url, { headers, cache, signal: patience.signal })
+      response = await fetch(url, { ...request, signal: patience.signal })
     } catch (error) {
       patience.signal.throwIfAborted()
       return { failure: noAnswer(url, error) }
@@ -98,9 +115,10 @@ export async function leave({ body }: Response): Promise<void> {
 
 const mayPass = (status: number): boolean => [408, 425, 429].includes(status) || status >= 500
 
-/** Milliseconds of Retry-After, given as seconds or as a date. */
+/** Milliseconds of Retry-After, given as seconds or as a date, else of RateLimit, as the hub has it. */
 function retryAfterMs({ headers }: Response): number | undefined {
-  const given = headers.get("retry-after")?.trim()
+  const [, limit] = /;\s*r=0;\s*t=(\d+)/.exec(headers.get("ratelimit") ?? "") ?? []
+  const given = headers.get("retry-after")?.trim() ?? limit
   if (!given) return undefined
   const ms = /^\d+$/.test(given) ? 1000 * Number(given) : Date.parse(given) - Date.now()
   return Number.isNaN(ms) ? undefined : Math.max(0, ms)

@@ -1,6 +1,9 @@
-// Where files are taken from, as a user says it: a path, an http or https URL, or what a page was given.
+// Where files are taken from, as a user says it: a path, an http or https URL, a repository of the hub, or
+// what a page was given.
 import { kindOf } from "../../engine/index.ts"
 import { fromNode } from "../../engine/node.ts"
+import { hubNameOf, isHubText } from "./hub/name.ts"
+import { hubTree } from "./hub/tree.ts"
 import { show } from "../json.ts"
 import { diskTree, isFileOnDisk, openOnDisk } from "./disk.ts"
 import type { Waiting } from "./http.ts"
@@ -9,7 +12,8 @@ import { chosenFiles, filesTree, folderTree, isFolder } from "./page.ts"
 import { openRequired } from "./remote.ts"
 import type { FileTree, OpenFile } from "./tree.ts"
 
-/** A path or URL, of a folder or of a single file; or, in a page, files that were chosen there, or
+/** A path or URL, of a folder or of a single file; a repository of the hub (ORG/NAME, ORG/NAME@REVISION,
+ *  hf:ORG/NAME/FILE), where no path is of that name; or, in a page, files that were chosen there, or
  *  a folder that it was given. */
 export type FileSource = string | URL | ArrayLike<File> | FileSystemDirectoryHandle
 
@@ -32,7 +36,10 @@ export function treeOf(source: FileSource, waiting: Waiting = {}, name = "the so
     if (!URL.canParse(path)) throw new TypeError(`${show(path)} is not the URL of a folder`)
     return httpTree(path, looksLikeFile(new URL(path).pathname), waiting)
   }
-  return diskTree(path, isFileOnDisk(path) ?? looksLikeFile(path), waiting)
+  const isFile = isHubText(path) ? undefined : isFileOnDisk(path)
+  const hub = isFile === undefined ? hubNameOf(path) : undefined
+  if (hub && (isHubText(path) || !looksLikeFile(path))) return hubTree(hub, waiting)
+  return diskTree(path, isFile ?? looksLikeFile(path), waiting)
 }
 
 /** Opens a single file by its path or URL; `limit` as FileTree has it. Throws Error that names it where

@@ -1,0 +1,162 @@
+// The files of a hub's repository, all of one commit: from the cache where they are there, else downloaded
+// into it as they are opened. In a page, which has no disk: read from the hub.
+import { fromNode, isNode } from "../../../engine/node.ts"
+import { openOnDisk } from "../disk.ts"
+import type { Waiting } from "../http.ts"
+import { httpTree } from "../http_tree.ts"
+import { checkFileName, type FileTree, type OpenFile } from "../tree.ts"
+import { hubCache } from "./cache.ts"
+import { download } from "./download.ts"
+import { HubError } from "./faults.ts"
+import { withLock } from "./lock.ts"
+import { type HubName, hubText, isCommit } from "./name.ts"
+import { type Asker, fileAt, filesAt, type HubFile } from "./requests.ts"
+import { endpointOf, hubSettings } from "./settings.ts"
+
+/** The files of a repository, as Python's huggingface_hub has them. Throws HubError for what the hub refuses
+ *  or, offline, the cache lacks; Error for contents that do not come. */
+export function hubTree(name: HubName, waiting: Waiting = {}): FileTree {
+  if (!isNode) return treeOfPage(name, waiting)
+  const repository = repositoryOf(name, waiting)
+  const nameOf = (file: string): string => {
+    checkFileName(file)
+    return `${hubText(name)}/${file}`
+  }
+  const openIfThere = async (file: string): Promise<OpenFile | undefined> => {
+    checkFileName(file)
+    const path = await repository.download(file)
+    return path === undefined ? undefined : openOnDisk(path, waiting)
+  }
+  return {
+    name: hubText(name),
+    file: name.file,
+    remark: remarkOf(name),
+    nameOf,
+    openIfThere,
+    async has(file) {
+      checkFileName(file)
+      return (await repository.find(file)) !== undefined
+    },
+    list: () => repository.list(),
+    async open(file) {
+      const found = await openIfThere(file)
+      if (found) return found
+      const page = `${repository.endpoint}/${name.repository}`
+      throw new HubError("entry", `Cannot open ${nameOf(file)}: no such file. See ${page}`)
+    },
+  }
+}
+
+/** A page reads from the hub, each part when it is wanted. */
+function treeOfPage(name: HubName, waiting: Waiting): FileTree {
+  const revision = encodeURIComponent(name.revision)
+  const folder = `${endpointOf()}/${name.repository}/resolve/${revision}`
+  const tree = httpTree(folder, false, waiting)
+  return { ...tree, name: hubText(name), file: name.file, remark: remarkOf(name) }
+}
+
+/** Apple published the models without the tokenizer that they were trained with. */
+function remarkOf({ repository }: HubName): string | undefined {
+  if (!/^apple\/OpenELM/i.test(repository)) return undefined
+  return (
+    "OpenELM uses the tokenizer of Llama 2, which its repositories do not hold: ask for access at " +
+    "https://huggingface.co/meta-llama/Llama-2-7b-hf, set HF_TOKEN, and give --tokenizer " +
+    "meta-llama/Llama-2-7b-hf, or the tokenizer.model as a file"
+  )
+}
+
+/** Where a file is: in the cache, or what has to be downloaded for it. */
+type Found = { readonly path: string } | HubFile
+
+function repositoryOf(name: HubName, waiting: Waiting) {
+  const { endpoint, cache: folder, token, isOffline } = hubSettings()
+  const asker: Asker = { ...waiting, endpoint, token: waiting.token ?? token }
+  const cache = hubCache(folder, name)
+  const isFixed = isCommit(name.revision)
+  /** Of all files, from the first answer on. */
+  let commit = isFixed ? name.revision : undefined
+  const known = new Map<string, Promise<Found | undefined>>()
+
+  /** What is known without asking: undefined for a file that is missing, null for nothing. */
+  const cached = (of: string, file: string): Found | undefined | null => {
+    const path = cache.fileOf(of, file)
+    if (path !== undefined) return { path }
+    return cache.lacks(of, file) ? undefined : null
+  }
+  /** The cache in place of a hub that does not answer, or does not let in any more. */
+  const instead = (file: string, why: () => Error): Found | undefined => {
+    const of = commit ?? cache.commitOf(name.revision)
+    const found = of === undefined ? null : cached(of, file)
+    if (found === null) throw why()
+    return found
+  }
+  const asked = async (file: string): Promise<Found | undefined> => {
+    try {
+      const at = { ...name, revision: commit ?? name.revision }
+      const found = await fileAt(at, file, asker)
+      if (!isFixed && commit === undefined) await cache.keepCommit(name.revision, found.commit)
+      commit ??= found.commit
+      const path = cache.fileOf(commit, file)
+      return path === undefined ? found : { path }
+    } catch (error) {
+      waiting.signal?.throwIfAborted()
+      const fault = error instanceof HubError ? error.fault : "server"
+      if (fault === "entry") {
+        const of = commit ?? cache.commitOf(name.revision)
+        if (of !== undefined) await cache.keepLack(of, file)
+        return undefined
+      }
+      if (fault !== "server" && fault !== "gated") throw error
+      return instead(file, () => error as Error)
+    }
+  }
+  const found = (file: string): Promise<Found | undefined> | Found | undefined => {
+    const here = isFixed ? cached(name.revision, file) : null
+    if (here !== null) return here
+    if (isOffline) return instead(file, () => notCached(name, file))
+    return asked(file)
+  }
+  const find = (file: string): Promise<Found | undefined> => {
+    const before = known.get(file) ?? (async () => found(file))()
+    known.set(file, before)
+    return before
+  }
+  return {
+    endpoint,
+    find,
+    /** The path of a file, downloaded if need be; undefined where there is none. */
+    async download(file: string): Promise<string | undefined> {
+      const what = await find(file)
+      if (!what) return undefined
+      if ("path" in what) return what.path
+      const { hash } = what
+      const how = {
+        name: `${hubText(name)}/${file}`,
+        asker,
+        again: () => fileAt({ ...name, revision: what.commit }, file, asker),
+        onDownload: waiting.onDownload,
+      }
+      const isThere = (): boolean => cache.hasBlob(hash)
+      const work = (): Promise<void> => download(what, cache.blob(hash), how)
+      if (!isThere()) await withLock(cache.lock(hash), isThere, work, waiting.signal)
+      return cache.link(what.commit, file, hash)
+    },
+    async list(): Promise<readonly string[]> {
+      const of = commit ?? cache.commitOf(name.revision)
+      if (!isOffline) return filesAt({ ...name, revision: commit ?? name.revision }, asker)
+      return of === undefined ? [] : filesIn(cache.snapshot(of))
+    },
+  }
+}
+
+const notCached = (name: HubName, file: string): HubError =>
+  new HubError(
+    "offline",
+    `Cannot open ${file} of ${hubText(name)}: it is not in the cache, and HF_HUB_OFFLINE is set`,
+  )
+
+async function filesIn(folder: string): Promise<string[]> {
+  const { readdir } = fromNode("node:fs/promises")
+  const entries = await readdir(folder, { recursive: true }).catch(() => [])
+  return entries.map((entry) => entry.replaceAll("\\", "/")).sort()
+}

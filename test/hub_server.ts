@@ -1,0 +1,159 @@
+// A hub with one small repository and one that is gated, and the host that it sends large contents from,
+// which does on demand whatever goes wrong on the way.
+import { createHash } from "node:crypto"
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
+import type { AddressInfo } from "node:net"
+import type { Test } from "tap"
+
+/** Commit of the repository, and the one that touched the large file last. */
+export const head = "2".repeat(40)
+
+/** A file of the repository: contents of large ones are on another host. */
+export interface HubContent {
+  readonly bytes: Buffer
+  readonly isLarge?: boolean
+  /** In place of its own hash. */
+  readonly hash?: string
+}
+
+/** What becomes of a request for a large content, the n-th from 0; "good" is an answer in order. */
+export type Trouble = (
+  n: number,
+  response: ServerResponse,
+  request: IncomingMessage,
+  good: (part?: { readonly sent?: number; readonly ranges?: boolean }) => unknown,
+) => unknown
+
+export interface ServedHub {
+  readonly endpoint: string
+  /** Method, address and token of each request to the hub, in order. */
+  readonly asked: string[]
+  /** Range and token of each request to the other host. */
+  readonly contents: string[]
+  files: Record<string, HubContent>
+  trouble: Trouble
+  /** Status of every answer of the hub, where it is not in order. */
+  status: number | undefined
+  /** Signs addresses anew: those before are forbidden. */
+  signature: number
+}
+
+/** SHA-256, or, of a small file, that of a blob of Git. */
+export const hashOf = ({ bytes, isLarge }: HubContent): string =>
+  isLarge
+    ? createHash("sha256").update(bytes).digest("hex")
+    : createHash("sha1").update(`blob ${bytes.length}\0`).update(bytes).digest("hex")
+
+/** Serves as long as the test lasts. */
+export async function serveHub(t: Test, files: Record<string, HubContent>): Promise<ServedHub> {
+  const listen = async (
+    answer: (request: IncomingMessage, response: ServerResponse) => unknown,
+  ) => {
+    const server = createServer(answer)
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
+    t.teardown(() => {
+      server.closeAllConnections()
+      server.close()
+    })
+    return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  }
+  const other = await listen((request, response) => answerContent(served, request, response))
+  const endpoint = await listen((request, response) => answerHub(served, other, request, response))
+  const served: ServedHub = {
+    endpoint,
+    asked: [],
+    contents: [],
+    files,
+    trouble: (_n, _response, _request, good) => good(),
+    status: undefined,
+    signature: 1,
+  }
+  return served
+}
+
+function answerHub(
+  served: ServedHub,
+  other: string,
+  request: IncomingMessage,
+  response: ServerResponse,
+): unknown {
+  const { method, url = "/", headers } = request
+  const token = headers.authorization
+  served.asked.push(`${method} ${url} ${token ?? "-"}`)
+  if (served.status !== undefined) return response.writeHead(served.status).end()
+  const refuse = (status: number, code: string) =>
+    response.writeHead(status, { "x-error-code": code }).end()
+  const [path = ""] = url.split("?")
+  if (path.startsWith("/gated/")) return refuse(token ? 403 : 401, "GatedRepo")
+  const [, list] = /^\/api\/models\/org\/m\/tree\/(.+)$/.exec(path) ?? []
+  if (list !== undefined) return answerList(served, url, response)
+  const [, revision, file = ""] = /^\/org\/m\/resolve\/([^/]+)\/(.+)$/.exec(path) ?? []
+  if (revision === undefined) return refuse(token ? 404 : 401, "RepoNotFound")
+  if (revision !== "main" && revision !== head) return refuse(404, "RevisionNotFound")
+  const found = served.files[decodeURIComponent(file)]
+  if (!found) return refuse(404, "EntryNotFound")
+  const hash = found.hash ?? hashOf(found)
+  const marks = { "x-repo-commit": head, "accept-ranges": "bytes" }
+  if (found.isLarge) {
+    const linked = { "x-linked-etag": `"${hash}"`, "x-linked-size": found.bytes.length }
+    const location = `${other}/blob/${file}?sig=${served.signature}`
+    return response.writeHead(302, { ...marks, ...linked, location, etag: '"redirect"' }).end()
+  }
+  const [, from, to] = /^bytes=(\d+)-(\d+)$/.exec(headers.range ?? "") ?? []
+  const all = found.bytes
+  if (method === "HEAD" || from === undefined) {
+    response.writeHead(200, { ...marks, etag: `"${hash}"`, "content-length": all.length })
+    return response.end(method === "HEAD" ? undefined : all)
+  }
+  const end = Math.min(Number(to) + 1, all.length)
+  const range = `bytes ${from}-${end - 1}/${all.length}`
+  response.writeHead(206, { ...marks, etag: `"${hash}"`, "content-range": range })
+  return response.end(all.subarray(Number(from), end))
+}
+
+/** Two names a page. */
+function answerList(
+  { files, endpoint }: ServedHub,
+  url: string,
+  response: ServerResponse,
+): unknown {
+  const names = Object.keys(files)
+  const at = Number(new URL(url, endpoint).searchParams.get("at") ?? 0)
+  const next = `<${endpoint}${url.split("?")[0]}?recursive=true&at=${at + 2}>; rel="next"`
+  response.writeHead(200, at + 2 < names.length ? { link: next } : {})
+  const entries = names.slice(at, at + 2).map((path) => ({ type: "file", path }))
+  return response.end(JSON.stringify([{ type: "directory", path: "sub" }, ...entries]))
+}
+
+function answerContent(
+  served: ServedHub,
+  request: IncomingMessage,
+  response: ServerResponse,
+): unknown {
+  const { url = "/", headers } = request
+  const n = served.contents.length
+  served.contents.push(`${headers.range ?? "all"} ${headers.authorization ?? "-"}`)
+  const { pathname, searchParams } = new URL(url, served.endpoint)
+  if (searchParams.get("sig") !== String(served.signature)) {
+    return response.writeHead(403).end()
+  }
+  const file = served.files[decodeURIComponent(pathname.replace("/blob/", ""))]
+  if (!file) return response.writeHead(404).end()
+  return served.trouble(n, response, request, ({ sent, ranges = true } = {}) => {
+    const all = file.bytes
+    const [, from, to] = /^bytes=(\d+)-(\d+)$/.exec(headers.range ?? "") ?? []
+    const [start, end] =
+      ranges && from !== undefined
+        ? [Number(from), Math.min(Number(to) + 1, all.length)]
+        : [0, all.length]
+    const range = { "content-range": `bytes ${start}-${end - 1}/${all.length}` }
+    const length = { "content-length": end - start, etag: '"other"' }
+    response.writeHead(ranges && from !== undefined ? 206 : 200, {
+      ...length,
+      ...(ranges && from ? range : {}),
+    })
+    const body = all.subarray(start, end)
+    if (sent === undefined) return response.end(body)
+    return response.write(body.subarray(0, sent), () => response.destroy())
+  })
+}
