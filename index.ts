@@ -79,6 +79,8 @@ export {
   type GenerateOptions,
   type GenerationDefaults,
   type GenerationStep,
+  HubError,
+  type HubFault,
   LanguageModel,
   type Likely,
   type LoadOptions,

@@ -2,9 +2,10 @@
 // comes, and on the standard error how fast that was.
 import { existsSync } from "node:fs"
 import { join } from "node:path"
-import type { OpenBackend } from "../backends/index.ts"
+import type { Report } from "../bench/measure/report.ts"
 import {
   type DraftRound,
+  type LoadOptions,
   OpenELM,
   printable,
   shippedModel,
@@ -29,13 +30,19 @@ const flags = {
   ...under(headings.model, {
     model: valued(
       "<folder>",
-      "a model folder, a .pt or .gguf file, or a URL, default the package's model",
+      "a model folder, a .pt or .gguf file, a URL, or a name on the hub (ORG/NAME[@REVISION]), " +
+        "default the package's model",
       path,
     ),
     tokenizer: valued("<path>", 'another tokenizer than the folder\'s, or "byte"', path),
     assistantModel: valued("<folder>", "a smaller model, which guesses what comes", path),
     dtype: folderDtype,
     cache,
+    hfAccessToken: valued(
+      "<token>",
+      "token of the hub for what is gated, default that of HF_TOKEN",
+      (text: string) => text,
+    ),
   }),
   ...under(headings.text, {
     maxNewTokens: valued(
@@ -81,13 +88,12 @@ export const generate = command({
     report("loading")
     try {
       await using backend = await openFor(flags)
-      await using model = await OpenELM.load(folder, { backend, dtype, cache, tokenizer })
+      const loading = { ...hubOptions(flags, report), backend, cache }
+      await using model = await OpenELM.load(folder, { ...loading, dtype, tokenizer })
       report.done()
-      if (!model.tokenizer) {
-        throw new Error(`${folder} has no tokenizer. Give one with --tokenizer PATH`)
-      }
+      if (!model.tokenizer) throw withoutTokenizer(folder)
       await sayWhich(tokenizer ?? folder, model.tokenizer)
-      await using assistantModel = await assistantFor(flags, backend)
+      await using assistantModel = await assistantFor(flags, loading)
       console.error(printable(await write(model, model.tokenizer, prompt, flags, assistantModel)))
     } finally {
       report.done()
@@ -96,9 +102,22 @@ export const generate = command({
 })
 
 /** The model that guesses, which needs no tokenizer: it reads the other's tokens. */
-async function assistantFor({ assistantModel, cache }: Values, backend: OpenBackend) {
+async function assistantFor({ assistantModel }: Values, loading: LoadOptions) {
   if (assistantModel === undefined) return undefined
-  return OpenELM.load(await modelIn(assistantModel), { backend, cache, tokenizer: null })
+  return OpenELM.load(await modelIn(assistantModel), { ...loading, tokenizer: null })
+}
+
+/** A token of the hub, as the original's command takes it, and what is said while files come. */
+const hubOptions = ({ hfAccessToken }: Values, report: Report) => ({
+  ...(hfAccessToken !== undefined && { token: hfAccessToken }),
+  onDownload: (file: string, bytes: number, total: number): void =>
+    report(`downloading ${file}`, bytes / total),
+})
+
+function withoutTokenizer(folder: string): Error {
+  const { remark } = treeOf(folder)
+  const more = remark === undefined ? "" : `. ${remark}`
+  return new Error(`${folder} has no tokenizer. Give one with --tokenizer PATH${more}`)
 }
 
 /** The prompt, which is given once. */

@@ -42,6 +42,7 @@ export {
 export { cannot } from "./files/disk.ts"
 export { faultText, systemFault } from "./files/faults.ts"
 export type { Waiting } from "./files/http.ts"
+export { HubError, type HubFault } from "./files/hub/faults.ts"
 export { type FileSource, openFile, pathToWrite, treeOf } from "./files/source.ts"
 export { contentOf, type FileTree } from "./files/tree.ts"
 export type { Decoder } from "./forward.ts"

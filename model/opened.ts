@@ -37,11 +37,13 @@ export interface OpenedModel {
  */
 export async function openModel(
   from: FileSource,
-  { signal, timeoutMs }: Waiting = {},
+  { signal, timeoutMs, token, onDownload }: Waiting = {},
   name?: string,
 ): Promise<OpenedModel> {
   const weightsLimit = ({ value, source }: Sourced) => mostBytes(parseConfig(value, source))
-  return openedFrom(await openCheckpoint(from, { signal, timeoutMs, name, weightsLimit }))
+  return openedFrom(
+    await openCheckpoint(from, { signal, timeoutMs, token, onDownload, name, weightsLimit }),
+  )
 }
 
 async function openedFrom(checkpoint: Checkpoint): Promise<OpenedModel> {

@@ -1,34 +1,13 @@
 // The `elm` command from outside: output, exit codes, one message for each mistake; and that a
 // process with a backend ends by itself.
-import { type ExecFileException, execFile } from "node:child_process"
 import { mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { fileURLToPath } from "node:url"
 import t from "tap"
+import { elm, node } from "./command.ts"
 import { goldenFolder } from "./fixtures.ts"
 
-const elm = fileURLToPath(new URL("../elm.js", import.meta.url))
 const index = new URL("../index.js", import.meta.url).href
-
-interface Ended {
-  readonly code: number
-  readonly stdout: string
-  readonly stderr: string
-}
-
-const node = (...args: string[]): Promise<Ended> =>
-  new Promise((resolve) => {
-    execFile(
-      process.execPath,
-      args,
-      { timeout: 120_000 },
-      (error: ExecFileException | null, stdout, stderr) => {
-        const code = error ? Number(error.code ?? -1) : 0
-        resolve({ code, stdout, stderr })
-      },
-    )
-  })
 
 const golden = goldenFolder()
 const dir = mkdtempSync(join(tmpdir(), "openelm-cli-"))

@@ -2,7 +2,6 @@
 // the token goes to nobody else.
 import { fork } from "node:child_process"
 import {
-  existsSync,
   lstatSync,
   mkdirSync,
   readdirSync,
@@ -13,42 +12,10 @@ import {
 import type { ServerResponse } from "node:http"
 import { dirname, join } from "node:path"
 import t, { type Test } from "tap"
+import { HubError, type HubFault } from "../model/files/hub/faults.ts"
 import { treeOf } from "../model/files/source.ts"
 import { type FileTree, readFile } from "../model/files/tree.ts"
-import { HubError, type HubFault } from "../model/files/hub/faults.ts"
-import { hubNameOf } from "../model/files/hub/name.ts"
-import { hubSettings } from "../model/files/hub/settings.ts"
-import { hashOf, head, type ServedHub, serveHub } from "./hub_server.ts"
-
-const variables = [
-  ...["HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_TOKEN", "HF_TOKEN_PATH"],
-  ...["HUGGING_FACE_HUB_TOKEN", "HF_ENDPOINT", "HF_HUB_OFFLINE", "XDG_CACHE_HOME"],
-]
-const before = Object.fromEntries(variables.map((name) => [name, process.env[name]]))
-const restore = (): void => {
-  for (const name of variables) {
-    if (before[name] === undefined) delete process.env[name]
-    else process.env[name] = before[name]
-  }
-}
-
-const large = Buffer.from(Uint8Array.from({ length: 300_000 }, (_, i) => (31 * i + 7) & 255))
-const contents = () => ({
-  "config.json": { bytes: Buffer.from('{"model_type":"openelm"}\n') },
-  "sub/readme.txt": { bytes: Buffer.from("hi\n") },
-  "model.safetensors": { bytes: large, isLarge: true },
-})
-
-/** A hub, and a cache of its own as the environment names it. */
-async function hubFor(t: Test, token?: string): Promise<ServedHub & { readonly cache: string }> {
-  const served = await serveHub(t, contents())
-  const cache = t.testdir()
-  for (const name of variables) delete process.env[name]
-  Object.assign(process.env, { HF_ENDPOINT: served.endpoint, HF_HUB_CACHE: cache, HF_HOME: cache })
-  if (token !== undefined) process.env.HF_TOKEN = token
-  t.teardown(restore)
-  return Object.assign(served, { cache })
-}
+import { contents, hashOf, head, hubFor, large } from "./hub_server.ts"
 
 const contentOf = async (tree: FileTree, file: string): Promise<Buffer> =>
   Buffer.from(await readFile(tree, file, 1 << 20))
@@ -252,55 +219,4 @@ t.test("two processes share a download", async (t) => {
   t.same(await Promise.all([run(), run(), run()]), [0, 0, 0])
   t.equal(hub.contents.length, 1)
   t.notOk(readdirSync(join(cache, ".locks/models--org--m")).length, "no lock is left")
-})
-
-t.test("names of repositories", async (t) => {
-  t.same(hubNameOf("apple/OpenELM-1_1B"), {
-    repository: "apple/OpenELM-1_1B",
-    revision: "main",
-    file: undefined,
-  })
-  t.same(hubNameOf("hf:a/b@refs/pr/1"), {
-    repository: "a/b",
-    revision: "refs/pr/1",
-    file: undefined,
-  })
-  t.same(hubNameOf("hf:a/b/c/d.gguf@v1"), { repository: "a/b", revision: "v1", file: "c/d.gguf" })
-  for (const text of [
-    "a",
-    "./a/b",
-    "../a",
-    "/a/b",
-    "a/b/c",
-    "a//b",
-    "C:\\a/b",
-    "a/..",
-    "a/b--c",
-    "",
-  ]) {
-    t.equal(hubNameOf(text), undefined, text)
-  }
-  for (const text of ["hf:a", "hf:a/b/../c@..", "hf:/a/b"]) {
-    t.throws(() => hubNameOf(text), RangeError, text)
-  }
-  const folder = t.testdir({ a: { b: { "config.json": "{}" } } })
-  t.equal(treeOf(join(folder, "a/b")).path, join(folder, "a/b"))
-})
-
-t.test("settings of the environment", async (t) => {
-  const home = t.testdir({ token: "hf_file\n" })
-  const of = (environment: Record<string, string>) => hubSettings({ HF_HOME: home, ...environment })
-  t.match(of({}), {
-    endpoint: "https://huggingface.co",
-    cache: join(home, "hub"),
-    token: "hf_file",
-    isOffline: false,
-  })
-  t.match(of({ HF_TOKEN: "hf_own", HF_HUB_OFFLINE: "yes" }), { token: "hf_own", isOffline: true })
-  t.equal(of({ HUGGINGFACE_HUB_CACHE: "/x" }).cache, "/x")
-  t.equal(of({ HF_HUB_CACHE: "/y", HUGGINGFACE_HUB_CACHE: "/x" }).cache, "/y")
-  t.equal(hubSettings({ XDG_CACHE_HOME: "/z" }).cache, "/z/huggingface/hub")
-  t.equal(of({ HF_ENDPOINT: "https://hub.example/" }).endpoint, "https://hub.example")
-  t.throws(() => of({ HF_ENDPOINT: "hub" }), /HF_ENDPOINT is "hub"/)
-  t.notOk(existsSync("/x"))
 })

@@ -1,4 +1,4 @@
-// A hub with one small repository and one that is gated, and the host that it sends large contents from,
+// A hub with one repository of two names and one that is gated, and the host that it sends large contents from,
 // which does on demand whatever goes wrong on the way.
 import { createHash } from "node:crypto"
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
@@ -71,6 +71,41 @@ export async function serveHub(t: Test, files: Record<string, HubContent>): Prom
   return served
 }
 
+const variables = [
+  ...["HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_TOKEN", "HF_TOKEN_PATH"],
+  ...["HUGGING_FACE_HUB_TOKEN", "HF_ENDPOINT", "HF_HUB_OFFLINE", "XDG_CACHE_HOME"],
+]
+const before = Object.fromEntries(variables.map((name) => [name, process.env[name]]))
+const restore = (): void => {
+  for (const name of variables) {
+    if (before[name] === undefined) delete process.env[name]
+    else process.env[name] = before[name]
+  }
+}
+
+/** 300,000 bytes. */
+export const large = Buffer.from(Uint8Array.from({ length: 300_000 }, (_, i) => (31 * i + 7) & 255))
+/** The files of the repository. */
+export const contents = () => ({
+  "config.json": { bytes: Buffer.from('{"model_type":"openelm"}\n') },
+  "sub/readme.txt": { bytes: Buffer.from("hi\n") },
+  "model.safetensors": { bytes: large, isLarge: true },
+})
+
+/** A hub, and a cache of its own as the environment names it. */
+export async function hubFor(
+  t: Test,
+  token?: string,
+): Promise<ServedHub & { readonly cache: string }> {
+  const served = await serveHub(t, contents())
+  const cache = t.testdir()
+  for (const name of variables) delete process.env[name]
+  Object.assign(process.env, { HF_ENDPOINT: served.endpoint, HF_HUB_CACHE: cache, HF_HOME: cache })
+  if (token !== undefined) process.env.HF_TOKEN = token
+  t.teardown(restore)
+  return Object.assign(served, { cache })
+}
+
 function answerHub(
   served: ServedHub,
   other: string,
@@ -85,9 +120,10 @@ function answerHub(
     response.writeHead(status, { "x-error-code": code }).end()
   const [path = ""] = url.split("?")
   if (path.startsWith("/gated/")) return refuse(token ? 403 : 401, "GatedRepo")
-  const [, list] = /^\/api\/models\/org\/m\/tree\/(.+)$/.exec(path) ?? []
+  const [, list] = /^\/api\/models\/(?:org\/m|apple\/OpenELM-270M)\/tree\/(.+)$/.exec(path) ?? []
   if (list !== undefined) return answerList(served, url, response)
-  const [, revision, file = ""] = /^\/org\/m\/resolve\/([^/]+)\/(.+)$/.exec(path) ?? []
+  const [, revision, file = ""] =
+    /^\/(?:org\/m|apple\/OpenELM-270M)\/resolve\/([^/]+)\/(.+)$/.exec(path) ?? []
   if (revision === undefined) return refuse(token ? 404 : 401, "RepoNotFound")
   if (revision !== "main" && revision !== head) return refuse(404, "RevisionNotFound")
   const found = served.files[decodeURIComponent(file)]

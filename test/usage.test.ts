@@ -171,6 +171,9 @@ const pathsIn: readonly (readonly [before: string, after: string, isWritten?: bo
   ["tokenizer decode 5 --tokenizer", ""],
 ]
 
+// What might be a name on the hub is not asked for.
+process.env.HF_HUB_OFFLINE = "1"
+
 t.test("a path that leads nowhere is named in words, and nothing is left", async (t) => {
   const odd = ["nothing", "folder", "text.txt/x", "/dev/full", "nothing/x"]
   const before = readdirSync(dir).sort()

@@ -41,7 +41,9 @@ export async function openCheckpoint(from: FileSource, opening: Opening = {}): P
   for (const { name: format, open } of formats) {
     const found = await open(candidate)
     if (!found) continue
-    const reopen = () => openCheckpoint(from, { weightsLimit, timeoutMs: waiting.timeoutMs })
+    // Later, when nobody watches any more, and the signal may have ended something else.
+    const { signal: _, onDownload: __, ...lasting } = waiting
+    const reopen = () => openCheckpoint(from, { weightsLimit, ...lasting })
     return { ...found, format, tree, reopen }
   }
   throw await notFound(tree)

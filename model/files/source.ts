@@ -2,12 +2,12 @@
 // what a page was given.
 import { kindOf } from "../../engine/index.ts"
 import { fromNode } from "../../engine/node.ts"
-import { hubNameOf, isHubText } from "./hub/name.ts"
-import { hubTree } from "./hub/tree.ts"
 import { show } from "../json.ts"
 import { diskTree, isFileOnDisk, openOnDisk } from "./disk.ts"
 import type { Waiting } from "./http.ts"
 import { httpTree, isRemote } from "./http_tree.ts"
+import { hubNameOf, isHubText } from "./hub/name.ts"
+import { hubTree } from "./hub/tree.ts"
 import { chosenFiles, filesTree, folderTree, isFolder } from "./page.ts"
 import { openRequired } from "./remote.ts"
 import type { FileTree, OpenFile } from "./tree.ts"
@@ -38,9 +38,13 @@ export function treeOf(source: FileSource, waiting: Waiting = {}, name = "the so
   }
   const isFile = isHubText(path) ? undefined : isFileOnDisk(path)
   const hub = isFile === undefined ? hubNameOf(path) : undefined
-  if (hub && (isHubText(path) || !looksLikeFile(path))) return hubTree(hub, waiting)
+  if (hub && (isHubText(path) || !leadsNowhere(path))) return hubTree(hub, waiting)
   return diskTree(path, isFile ?? looksLikeFile(path), waiting)
 }
+
+/** Whether what is not there was meant as a path all the same: of a file, or in something that is there. */
+const leadsNowhere = (path: string): boolean =>
+  looksLikeFile(path) || isFileOnDisk(path.split("/")[0] as string) !== undefined
 
 /** Opens a single file by its path or URL; `limit` as FileTree has it. Throws Error that names it where
  *  that fails. */

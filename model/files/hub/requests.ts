@@ -1,7 +1,8 @@
 // What is asked of a hub: what a file is (HEAD), and which files there are. The token goes to the hub
 // alone, never to the host that it sends contents from.
-import { ask, leave, type Waiting } from "../http.ts"
+
 import { parseJson } from "../../json.ts"
+import { ask, leave, type Waiting } from "../http.ts"
 import { HubError, refusalOf } from "./faults.ts"
 import type { HubName } from "./name.ts"
 
@@ -28,11 +29,8 @@ const mostRedirects = 5
 const encoded = (path: string): string => path.split("/").map(encodeURIComponent).join("/")
 
 /** A revision is one step of an address. */
-const fileUrl = (
-  endpoint: string,
-  { repository, revision }: HubName,
-  file: string,
-): string => `${endpoint}/${repository}/resolve/${encodeURIComponent(revision)}/${encoded(file)}`
+const fileUrl = (endpoint: string, { repository, revision }: HubName, file: string): string =>
+  `${endpoint}/${repository}/resolve/${encodeURIComponent(revision)}/${encoded(file)}`
 
 /** Headers for an address: with the token, if it is the hub's own. */
 export function headersFor(url: string, { endpoint, token }: Asker): Record<string, string> {

@@ -2,7 +2,7 @@
 // the environment, so that both share one cache and one token.
 import { fromNode, isNode } from "../../../engine/node.ts"
 
-export interface HubSettings {
+interface HubSettings {
   /** Address of the hub, without a slash at its end. */
   readonly endpoint: string
   /** The folder of repositories. */

@@ -107,7 +107,10 @@ function repositoryOf(name: HubName, waiting: Waiting) {
         return undefined
       }
       if (fault !== "server" && fault !== "gated") throw error
-      return instead(file, () => error as Error)
+      return instead(
+        file,
+        () => (fault === "gated" ? error : unanswered(name, file, endpoint, error)) as Error,
+      )
     }
   }
   const found = (file: string): Promise<Found | undefined> | Found | undefined => {
@@ -149,10 +152,18 @@ function repositoryOf(name: HubName, waiting: Waiting) {
   }
 }
 
+function unanswered(name: HubName, file: string, endpoint: string, cause: unknown): HubError {
+  const { status } = cause as { readonly status?: number }
+  const answer = status === undefined ? "does not answer" : `answers with status ${status}`
+  const text = `no folder of that name is here, and the hub that may have it, ${endpoint}, ${answer}`
+  return new HubError("server", `Cannot open ${file} of ${hubText(name)}: ${text}`, { cause })
+}
+
 const notCached = (name: HubName, file: string): HubError =>
   new HubError(
     "offline",
-    `Cannot open ${file} of ${hubText(name)}: it is not in the cache, and HF_HUB_OFFLINE is set`,
+    `Cannot open ${file} of ${hubText(name)}: no folder of that name is here, the cache of the hub does not ` +
+      "have it, and HF_HUB_OFFLINE is set",
   )
 
 async function filesIn(folder: string): Promise<string[]> {
