@@ -99,6 +99,15 @@ t.test("what generation_config.json cannot say names file and field", async (t) 
     [{ top_k: 1.5 }, "RangeError", /top_k is 1.5, expected an integer/],
     [{ top_p: 0 }, "RangeError", /top_p is 0/],
     [{ top_p: 1.1 }, "RangeError", /top_p is 1.1/],
+    [{ repetition_penalty: 0 }, "RangeError", /repetition_penalty is 0, expected a number above 0/],
+    [{ bad_words_ids: [[200]] }, "RangeError", /bad_words_ids: a word: an id is 200/],
+    [{ max_new_tokens: 0 }, "RangeError", /max_new_tokens is 0/],
+    [{ num_beams: 1.5 }, "RangeError", /num_beams is 1\.5, expected a whole number from 1/],
+    [
+      { early_stopping: "no" },
+      "TypeError",
+      /early_stopping is "no", expected true, false or "never"/,
+    ],
     [[], "TypeError", /is \[\], expected a JSON object/],
   ]
   for (const [generation, name, message] of refusals) {
@@ -109,15 +118,34 @@ t.test("what generation_config.json cannot say names file and field", async (t) 
   await t.rejects(OpenELM.load(golden.path, { backend }), { message: /config\.json is not JSON/ })
 })
 
+t.test("beams and most tokens are as the file says, unless options say otherwise", async (t) => {
+  const beams = { num_beams: 3, length_penalty: 2, early_stopping: "never" }
+  writeFileSync(file, JSON.stringify({ ...beams, max_new_tokens: 7 }))
+  await using model = await OpenELM.load(golden.path, { backend, tokenizer: null })
+  rmSync(file)
+  await using plain = await OpenELM.load(golden.path, { backend, tokenizer: null })
+  const options = { stop: [], maxNewTokens: 7 }
+  const asked = { numBeams: 3, lengthPenalty: 2, earlyStopping: "never" } as const
+  const found = await model.complete([1, 5], { stop: [] })
+  t.equal(found.ids.length, 7)
+  t.same(found, await plain.complete([1, 5], { ...options, ...asked }))
+  t.same(
+    await model.complete([1, 5], { ...options, numBeams: 1 }),
+    await plain.complete([1, 5], options),
+  )
+})
+
 t.test("a saved model generates as the one that was loaded", async (t) => {
   const out = mkdtempSync(join(tmpdir(), "openelm-generation-"))
   t.teardown(() => rmSync(out, { recursive: true }))
-  writeFileSync(file, JSON.stringify({ ...sampled, eos_token_id: [2, 3] }))
+  const more = { min_p: 0.1, bad_words_ids: [[3, 4]], num_beams: 2, max_new_tokens: 9 }
+  writeFileSync(file, JSON.stringify({ ...sampled, eos_token_id: [2, 3], ...more }))
   await using model = await OpenELM.load(golden.path, { backend, tokenizer: null })
   await model.save(out)
   await using again = await OpenELM.load(out, { backend, tokenizer: null })
   t.same(again.config, model.config)
-  t.match(again.config.generation, { eosIds: [2, 3], doSample: true, topP: 0.9 })
+  t.match(again.config.generation, { eosIds: [2, 3], doSample: true, topP: 0.9, minP: 0.1 })
+  t.match(again.config.generation, { badWords: [[3, 4]], numBeams: 2, maxNewTokens: 9 })
   rmSync(file)
   await using plain = await OpenELM.load(golden.path, { backend, tokenizer: null })
   const other = join(out, "other")
