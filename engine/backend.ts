@@ -1,5 +1,5 @@
-// What a backend is to the rest: seven members. Memory, and the replay of plans; no mathematics. A
-// device other than the processor says two things more: how far runs may go ahead, how it is replaced.
+// What a backend is to the rest: seven members. Memory, and the replay of plans; no mathematics. Three
+// more may be left out: how values are aligned, how far runs may go ahead, how a lost device is replaced.
 import type { DType } from "./dtype.ts"
 import type { Plan } from "./plan.ts"
 

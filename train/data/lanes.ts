@@ -45,13 +45,18 @@ export const batchSize = ({ sequenceLength }: DataConfig): number =>
   Math.max(1, Math.min(64, Math.floor(batchTokens / sequenceLength)))
 
 /** The samples of a share, in this thread. */
-export function stream({ config, tokenizer, share, from }: LaneOptions): AsyncGenerator<Placed> {
+export function samplesOfShare({
+  config,
+  tokenizer,
+  share,
+  from,
+}: LaneOptions): AsyncGenerator<Placed> {
   const make = config.pack ? packedSamples : samples
   return make(config, tokenizer, share, from)
 }
 
 export function ownLane(options: LaneOptions): Lane {
-  const placed = stream(options)
+  const placed = samplesOfShare(options)
   return {
     async next() {
       const { value, done } = await placed.next()

@@ -7,7 +7,7 @@ import {
   buffersOf,
   type LaneMessage,
   type LaneStart,
-  stream,
+  samplesOfShare,
 } from "./lanes.ts"
 import type { Placed } from "./samples.ts"
 
@@ -41,7 +41,12 @@ const batch: Placed[] = []
 async function makeAll(): Promise<void> {
   const tokenizer = parseTokenizer(file.bytes, file.name)
   const skip = (message: string): void => send({ kind: "skip", message })
-  for await (const placed of stream({ config, tokenizer, share: { ...share, skip }, from })) {
+  for await (const placed of samplesOfShare({
+    config,
+    tokenizer,
+    share: { ...share, skip },
+    from,
+  })) {
     batch.push(placed)
     if (batch.length === batchSize(config)) await sendBatch(batch.splice(0))
   }
