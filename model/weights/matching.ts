@@ -126,13 +126,18 @@ async function checkCopy(copy: StoredTensor, original: StoredTensor): Promise<vo
       "kind has only one of them. Use another model",
   )
   if (copy.dtype !== dtype || copy.shape.join() !== shape.join()) throw differ
-  const [rows = 1] = shape
-  const most = Math.max(1, Math.floor((copyBytes * rows) / bytes))
+  const [rows = 1, ...row] = shape
+  const rowBytes = original.asF32 ? row.reduce((a, b) => a * b, 4) : bytes / rows
+  const most = Math.max(1, Math.floor(copyBytes / rowBytes))
   for (let start = 0; start < rows; start += most) {
     const count = Math.min(most, rows - start)
-    const [a, b] = [copy, original].map(() => new Uint8Array((bytes / rows) * count))
-    await copy.read(start, count, a as Uint8Array)
-    await original.read(start, count, b as Uint8Array)
+    const [a, b] = await Promise.all(
+      [copy, original].map(async (tensor) => {
+        const data = new Uint8Array(rowBytes * count)
+        await (tensor.asF32 ?? tensor.read)(start, count, data)
+        return data
+      }),
+    )
     if (a?.some((byte, i) => byte !== b?.[i])) throw differ
   }
 }
