@@ -116,7 +116,7 @@ for (const [mode, changed] of modes) {
     t.same(twice[0], twice[1])
   })
 
-  t.test(`a pipeline goes on after every sample, ${mode}`, async (t) => {
+  t.test(`a pipeline goes on from wherever it was, ${mode}`, async (t) => {
     for (const workers of [0, 2]) {
       // Far enough to be in the second epoch, or the third block of windows.
       const want = await first(90, { workers }, changed)
@@ -128,6 +128,8 @@ for (const [mode, changed] of modes) {
       }
       t.ok(JSON.stringify(states.at(-1)).length < 1000, "a state is small")
       for (const [i, state] of states.entries()) {
+        // After each of the first samples, and after some of all that come.
+        if (i > 5 && i % 7 !== 0) continue
         const got = await first(6, { workers, state }, changed)
         t.same(got, want.slice(i + 1, i + 7), `${workers} workers, after sample ${i}`)
       }
