@@ -4,6 +4,7 @@ import { existsSync } from "node:fs"
 import { join } from "node:path"
 import type { Report } from "../bench/measure/report.ts"
 import {
+  type CompleteOptions,
   type DraftRound,
   type LoadOptions,
   OpenELM,
@@ -187,10 +188,16 @@ async function write(
   const isWhole = json || isSearch || (chosen.numReturnSequences ?? 1) > 1
   const { ids, speed } = isWhole
     ? await completed(model, prompt, { ...options, seed }, json === true)
-    : await streamed(model, prompt, { ...options, seed })
+    : await streamed(model, prompt, { ...asStream(options), seed })
   const others = ids.filter((id) => id >= tokenizer.vocabSize).length
   checkPieces(others, ids.length, tokenizer, model)
   return `${ids.length} tokens, ${speed}${guessed(rounds)}; seed ${seed}`
+}
+
+/** Options of one continuation, which need not be whole. */
+function asStream(options: CompleteOptions): Omit<CompleteOptions, "seed"> {
+  const { numBeams, lengthPenalty, earlyStopping, numReturnSequences, seed, ...rest } = options
+  return rest
 }
 
 /** How many guesses held, in words. */

@@ -14,13 +14,14 @@ import type { Completion } from "./generate/completion.ts"
 import { evaluate, evaluateTraced } from "./generate/evaluate.ts"
 import type { Token } from "./generate/generate.ts"
 import { checkScored } from "./generate/ids.ts"
-import { checkOptions, type GenerateOptions } from "./generate/options.ts"
+import type { GenerateOptions } from "./generate/options.ts"
 import { Pool } from "./generate/pool.ts"
+import { streamRequest } from "./generate/request.ts"
 import { type Scores, scoresOf } from "./generate/sequence.ts"
 import { type Source, withSource } from "./generate/source.ts"
 import type { CacheDType } from "./generate/state.ts"
 import { stream } from "./generate/stream.ts"
-import { continuation, promptIds, tokenizerFor } from "./generate/text.ts"
+import { promptIds, tokenizerFor } from "./generate/text.ts"
 import { type Internals, internalsOver, type Placement } from "./internals.ts"
 import { openModel } from "./opened.ts"
 import type { LoadOptions, ModelOptions, RandomOptions, SaveOptions } from "./options.ts"
@@ -145,13 +146,8 @@ export class LanguageModel {
     prompt: string | readonly number[],
     options: GenerateOptions = {},
   ): AsyncGenerator<Token, void, undefined> {
-    const { config, capacity, tokenizer } = this
-    return stream(this.#source, () => {
-      checkObject("generate: options", options)
-      const ids = promptIds(prompt, tokenizer)
-      const checked = checkOptions(ids, options, config, capacity, tokenizer)
-      return { prompt: ids, options: checked, textOf: continuation(ids, tokenizer) }
-    })
+    const source = this.#source
+    return stream(source, () => streamRequest(source, this.tokenizer, prompt, options))
   }
 
   /**

@@ -118,6 +118,8 @@ t.test("options of processors are checked by name", (t) =>
       [{ sequenceBias: [[1]] as never }, "TypeError", /expected a list of pairs/],
       [{ logprobs: 102 }, "RangeError", /logprobs must be a whole number from 0 to 101/],
       [{ sampler: 3 as never }, "TypeError", /sampler is 3, expected a function/],
+      [{ top_k: 5 } as never, "TypeError", /there is no option "top_k"\. .* camelCase: topK/],
+      [{ numBeams: 2 } as never, "TypeError", /numBeams is an option of complete/],
       [{ renormalizeLogits: 1 as never }, "TypeError", /is 1, expected true or false/],
       [{ exponentialDecayLengthPenalty: [1] as never }, "TypeError", /expected a pair/],
       [{ forcedEosTokenId: "x" as never }, "TypeError", /expected a token id or a list/],

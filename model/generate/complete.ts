@@ -9,8 +9,9 @@ import type { DraftOptions } from "./drafters.ts"
 import type { GenerationDefaults } from "./generation.ts"
 import { type Logprobs, likelihood } from "./host.ts"
 import { isList } from "./ids.ts"
-import { checkOptions, type GenerateOptions } from "./options.ts"
+import type { GenerateOptions } from "./options.ts"
 import { chunkOf } from "./prefill.ts"
+import { requestOf } from "./request.ts"
 import { Sequence } from "./sequence.ts"
 import { type Source, sessionOf } from "./source.ts"
 import { wholeStream } from "./stream.ts"
@@ -161,18 +162,6 @@ async function drawn(
 /** Text is completed token by token, for each by itself. */
 const growingOf = (request: Request, tokenizer: Tokenizer | undefined): Growing =>
   new Growing({ ...request, textOf: continuation(request.prompt, tokenizer) })
-
-function requestOf(
-  { decoder, options: { capacity } }: Source,
-  tokenizer: Tokenizer | undefined,
-  prompt: readonly number[],
-  options: GenerateOptions,
-  isOnHost: boolean,
-): Request {
-  const { config } = decoder
-  const checked = checkOptions(prompt, options, config, capacity, tokenizer, isOnHost)
-  return { prompt, options: checked, textOf: continuation(prompt, tokenizer) }
-}
 
 /** Without anybody beside it, it is a stream's tokens: several steps may be under way on a device. */
 async function completeAlone(source: Source, growing: Growing): Promise<void> {

@@ -61,6 +61,7 @@ export function checkOptions(
   tokenizer?: Tokenizer,
   isOnHost = false,
 ): Checked {
+  checkNames(options)
   checkPrompt(prompt, config, capacity)
   const room = capacity - prompt.length
   const own = samplingOf(config)
@@ -86,6 +87,17 @@ export function checkOptions(
   const draft = checkDraft(options, config)
   const host = hostChoice(all, config, tokenizer, isOnHost || draft !== undefined)
   return { ...sampling, maxNewTokens, stop: after, stopTexts: texts, signal, host, draft }
+}
+
+/** Throws TypeError for names as other programs write them, which would change nothing. */
+function checkNames(options: GenerateOptions): void {
+  for (const [name, value] of Object.entries(options)) {
+    if (value === undefined || !name.includes("_")) continue
+    const camel = name.replace(/_+([a-z])/g, (_, letter: string) => letter.toUpperCase())
+    throw new TypeError(
+      `generate: there is no option ${show(name)}. Names are in camelCase: ${camel}`,
+    )
+  }
 }
 
 /** Options without those that are undefined. */
