@@ -25,7 +25,12 @@ export function diskTree(path: string, isFile: boolean, waiting: Waiting = {}): 
     open,
     has: async (name) => isThere(name),
     async list() {
-      const entries = await fromNode("node:fs/promises").readdir(folder, { withFileTypes: true })
+      const fs = fromNode("node:fs/promises")
+      const entries = await fs.readdir(folder, { withFileTypes: true }).catch((error) => {
+        // A folder that is not there lacks whatever is looked for.
+        if ((error as NodeJS.ErrnoException).code === "ENOENT") return []
+        throw cannot("open", folder, error)
+      })
       return entries.flatMap((each) => (each.isDirectory() ? [] : [each.name])).sort()
     },
     openIfThere: async (name) => (isThere(name) ? open(name) : undefined),
