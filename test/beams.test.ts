@@ -4,7 +4,7 @@ import { type CompleteOptions, LanguageModel, OpenELM } from "../index.ts"
 import { Batch } from "../model/generate/batch.ts"
 import { logSoftmax } from "../model/generate/processors/probabilities.ts"
 import { internals } from "../model/index.ts"
-import { goldenBackends, relativeError } from "./backends.ts"
+import { allBackends, relativeError } from "./backends.ts"
 import { type Case, generationCases, optionsOf } from "./cases_of_generation.ts"
 import { goldenFolder } from "./fixtures.ts"
 import { collect, config, prompt, withModel } from "./small.ts"
@@ -23,7 +23,7 @@ function unpadded({ kwargs, tokens }: Case): number[][] {
   })
 }
 
-for (const { label, open } of goldenBackends) {
+for (const { label, open } of allBackends) {
   t.test(`beams have transformers' tokens and scores, on ${label}`, async (t) => {
     const backend = await open()
     t.teardown(() => backend.close())

@@ -3,7 +3,7 @@
 import t from "tap"
 import { type GenerateOptions, LanguageModel, OpenELM, type Token } from "../index.ts"
 import { logSoftmax } from "../model/generate/processors/probabilities.ts"
-import { goldenBackends } from "./backends.ts"
+import { allBackends } from "./backends.ts"
 import { generationCases, optionsOf } from "./cases_of_generation.ts"
 import { goldenFolder } from "./fixtures.ts"
 import { collect, config, prompt, withModel } from "./small.ts"
@@ -18,7 +18,7 @@ const greedy = Object.entries(generationCases).filter(
     !Array.isArray(tokens[0]),
 )
 
-for (const { label, open } of goldenBackends) {
+for (const { label, open } of allBackends) {
   t.test(`greedy tokens after processors are transformers', on ${label}`, async (t) => {
     const backend = await open()
     t.teardown(() => backend.close())

@@ -2,7 +2,7 @@
 import t from "tap"
 import { type CompleteOptions, loadTokenizer, OpenELM, type Prompt } from "../index.ts"
 import { internals } from "../model/index.ts"
-import { goldenBackends } from "./backends.ts"
+import { allBackends } from "./backends.ts"
 import { fixture } from "./fixtures.ts"
 import { collect, config, withModel } from "./small.ts"
 
@@ -20,7 +20,7 @@ const ways: Readonly<Record<string, CompleteOptions>> = {
   },
 }
 
-for (const { label, open } of goldenBackends) {
+for (const { label, open } of allBackends) {
   t.test(`many prompts in one plan are completed as each alone, on ${label}`, async (t) => {
     const backend = await open()
     t.teardown(() => backend.close())

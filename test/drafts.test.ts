@@ -13,7 +13,7 @@ import {
 import { holds, remainder } from "../model/generate/draft.ts"
 import { lookedUp } from "../model/generate/lookup.ts"
 import { softmax } from "../model/generate/processors/probabilities.ts"
-import { goldenBackends } from "./backends.ts"
+import { allBackends } from "./backends.ts"
 import { generationCases, optionsOf } from "./cases_of_generation.ts"
 import { fixtureJson, goldenFolder } from "./fixtures.ts"
 import { collect, config, prompt, withModel } from "./small.ts"
@@ -53,7 +53,7 @@ async function onOneThread(run: (backend: OpenBackend) => Promise<void>): Promis
 
 const cases = Object.entries(generationCases).filter(([, { rounds }]) => rounds)
 
-for (const { label, open: openBackend } of goldenBackends) {
+for (const { label, open: openBackend } of allBackends) {
   t.test(`tokens and rounds of drafts are transformers', on ${label}`, async (t) => {
     const backend = await openBackend()
     t.teardown(() => backend.close())

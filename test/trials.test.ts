@@ -11,7 +11,7 @@ const count = (usual: number): number =>
   ELM_TEST_TRIAL === undefined ? Number(ELM_TEST_RANDOM ?? usual) : 1
 
 for (const [kind, opened, usual] of [
-  ["wasm", wasmBackends, smallPart ? 100 : 250],
+  ["wasm", wasmBackends, smallPart ? 60 : 250],
   ["webgpu", webgpuBackends, 40],
 ] as const) {
   const skip = kind === "webgpu" && noWholeWebgpu

@@ -177,8 +177,10 @@ process.env.HF_HUB_OFFLINE = "1"
 t.test("a path that leads nowhere is named in words, and nothing is left", async (t) => {
   const odd = ["nothing", "folder", "text.txt/x", "/dev/full", "nothing/x"]
   const before = readdirSync(dir).sort()
-  const jobs = pathsIn.flatMap(([first, after, isWritten]) =>
+  // Of every command two or three of the five, of all commands together all.
+  const jobs = pathsIn.flatMap(([first, after, isWritten], i) =>
     odd
+      .filter((_, j) => (i + j) % 2 === 0)
       .filter((path) => !isWritten || !/^(nothing|folder|\/dev)/.test(path) || path === "nothing/x")
       .map((path) => ({ first, after, path })),
   )
