@@ -38,7 +38,7 @@ export { sample } from "./logits/sample.ts"
 export { softmax, softmaxOf } from "./logits/softmax.ts"
 export { lanes, multiplyAdd, streamSum } from "./measure/ceiling.ts"
 export { layerNorm } from "./norm/layernorm.ts"
-export { addRmsNorm, normalise, rmsNorm } from "./norm/rmsnorm.ts"
+export { addRmsNorm, normalize, rmsNorm } from "./norm/rmsnorm.ts"
 export { meanRows, scaleColumns, scaleRows } from "./norm/rows.ts"
 export {
   add,

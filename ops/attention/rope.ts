@@ -1,7 +1,7 @@
 // Between the qkv product and attention: per-head RMSNorm of queries and keys, rotary positions and
 // the write to the cache, in one step. Kernel: rope.as.ts.
 import { constant, type KernelCondition, op, type Tensor } from "../../engine/index.ts"
-import { normalise } from "../norm/rmsnorm.ts"
+import { normalize } from "../norm/rmsnorm.ts"
 import { add, mul } from "../plain/elementwise.ts"
 import { castFinite, readRows, writeRows } from "../plain/indexing.ts"
 import { broadcast, permute, reshape, restride, slice, stridesOf } from "../plain/movement.ts"
@@ -114,8 +114,8 @@ export const qkNormRope = op({
   meaning: ({ qkv, qNorm, kNorm, angles, keys, values, position }, { B, T, H, G, E, eps }) => {
     const part = headsOf(reshape(qkv, [B, T, H + 2 * G, E]))
     const here = anglesAt(angles, position, B, T) // (B, 1, T, E)
-    const q = rotate(normalise(part(0, H), qNorm, eps), here) // (B, H, T, E)
-    const k = rotate(normalise(part(H, G), kNorm, eps), here) // (B, G, T, E)
+    const q = rotate(normalize(part(0, H), qNorm, eps), here) // (B, H, T, E)
+    const k = rotate(normalize(part(H, G), kNorm, eps), here) // (B, G, T, E)
     return {
       q: reshape(permute(q, [0, 2, 1, 3]), [B * T, H * E]),
       newKeys: written(keys, k, position),

@@ -1,7 +1,7 @@
 // Between the qkv product and attention in training: what qkNormRope does, at positions 0 … T−1 of
 // every sequence and without a cache, and its gradient. Kernels: rope_train.as.ts.
 import { type Gradients, op, type Tensor, vjpOf } from "../../engine/index.ts"
-import { normalise } from "../norm/rmsnorm.ts"
+import { normalize } from "../norm/rmsnorm.ts"
 import { broadcast, permute, reshape, slice } from "../plain/movement.ts"
 import { partsOf, rowsPerPart, sumBlocks, total, wrongParts } from "../shared/parts.ts"
 
@@ -20,8 +20,8 @@ function normRope(
 ) {
   const part = headsOf(reshape(qkv, [B, T, H + 2 * G, E]))
   const here = reshape(slice(angles, 0, 0, T), [1, 1, T, E])
-  const q = rotate(normalise(part(0, H), qNorms, eps), here) // (B, H, T, E)
-  const keys = rotate(normalise(part(H, G), kNorms, eps), here) // (B, G, T, E)
+  const q = rotate(normalize(part(0, H), qNorms, eps), here) // (B, H, T, E)
+  const keys = rotate(normalize(part(H, G), kNorms, eps), here) // (B, G, T, E)
   const values = part(H + G, G) // (B, G, T, E)
   return { q: reshape(permute(q, [0, 2, 1, 3]), [B * T, H * E]), keys, values }
 }

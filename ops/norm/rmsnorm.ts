@@ -10,7 +10,7 @@ import { partsOf, sumBlocks, total, wrongParts } from "../shared/parts.ts"
 const rstdOf = (x: Tensor, eps: number): Tensor => rsqrt(affine(mean(mul(x, x)), 1, eps))
 
 /** x·rstd·w over the last axis in plain ops, for a tensor of any rank. */
-export const normalise = (x: Tensor, w: Tensor, eps: number): Tensor =>
+export const normalize = (x: Tensor, w: Tensor, eps: number): Tensor =>
   mul(mul(x, rstdOf(x, eps)), w)
 
 const rowCases = [
@@ -28,7 +28,7 @@ export const rmsNorm = op({
   sig: "x:(N,D) w:(D) -> y:(N,D) rstd:(N)",
   params: "N D eps",
   meaning: ({ x, w }, { N, eps }) => ({
-    y: normalise(x, w, eps),
+    y: normalize(x, w, eps),
     rstd: reshape(rstdOf(x, eps), [N]),
   }),
   vjp: (d, { x, w, rstd }, { N }): Gradients | undefined => {
@@ -51,7 +51,7 @@ export const addRmsNorm = op({
   params: "N D eps",
   meaning: ({ x, d, w }, { N, eps }) => {
     const sum = add(x, d)
-    return { sum, y: normalise(sum, w, eps), rstd: reshape(rstdOf(sum, eps), [N]) }
+    return { sum, y: normalize(sum, w, eps), rstd: reshape(rstdOf(sum, eps), [N]) }
   },
   vjp: (d, { sum, w, rstd }, { N }): Gradients | undefined => {
     if (d.rstd) return undefined

@@ -2,6 +2,7 @@
 // the weights, what comes before (a norm) and what comes after (an add, an activation). Named
 // parameters as in matmul.ts: M rows, P panels, of gates only where values follow them.
 import { dtypeCode, type KernelCondition, type KernelVariant } from "../../engine/index.ts"
+import { blockVectors } from "./quantized_pack.ts"
 
 interface Form {
   /** The op, whose name those of its entry points begin with. */
@@ -124,11 +125,10 @@ export function floatKernels(form: Form): readonly Variant<Float>[] {
 
 /** Kernels for weights in blocks of whole numbers (quantized_pack.ts). */
 export function quantizedKernels(form: Form): readonly Variant<Blocks>[] {
-  const vectors = ({ Z }: Blocks): number => Z / 16
   const ofRows = (sizes: Blocks) => ({
     width: sizes.P < 512 ? 128 : 64,
     ...rowSizes(form, sizes),
-    vectors: vectors(sizes),
+    ...blockVectors(sizes),
   })
   const row = ["product/quantized_row.wgsl", ...norm(form), ...rowFiles]
   return [
@@ -149,7 +149,7 @@ export function quantizedKernels(form: Form): readonly Variant<Blocks>[] {
         "product/quantized_row.wgsl",
       ],
       when: manyRows,
-      constants: (sizes) => ({ ...productTile(form, sizes), vectors: vectors(sizes) }),
+      constants: (sizes) => ({ ...productTile(form, sizes), ...blockVectors(sizes) }),
       groups: productGroups(form),
       wide: ["w"],
     },

@@ -5,7 +5,7 @@
 // Kernels: matmul.as.ts.
 import { op } from "../../engine/index.ts"
 
-import { normalise } from "../norm/rmsnorm.ts"
+import { normalize } from "../norm/rmsnorm.ts"
 import { add } from "../plain/elementwise.ts"
 import { floatKernels } from "./kernels.ts"
 import { matmulGradW, matmulGradX } from "./matmul_grad.ts"
@@ -65,7 +65,7 @@ export const normMatmul = op({
   sig: "x:(M,K) n:(K) w:f32|f16|bf16(P,K,16) -> y:(M,N)",
   params: "M K P N eps wType",
   check: fits,
-  meaning: ({ x, n, w }, { N, eps }) => product(normalise(x, n, eps), unpanel(w, N)),
+  meaning: ({ x, n, w }, { N, eps }) => product(normalize(x, n, eps), unpanel(w, N)),
   gpu: floatKernels({ op: "normMatmul", isNormed: true }),
   norms: 1,
   isProduct: true,
@@ -112,7 +112,7 @@ export const normMatmulSwiglu = op({
   sig: "x:(M,K) n:(K) w:f32|f16|bf16(2*P,K,16) -> y:(M,F)",
   params: "M K P F eps wType",
   check: gatedFits,
-  meaning: ({ x, n, w }, { F, eps }) => gated(product(normalise(x, n, eps), unpanel(w, 2 * F, 2))),
+  meaning: ({ x, n, w }, { F, eps }) => gated(product(normalize(x, n, eps), unpanel(w, 2 * F, 2))),
   gpu: floatKernels({ op: "normMatmulSwiglu", isNormed: true, isGated: true }),
   norms: 1,
   isProduct: true,

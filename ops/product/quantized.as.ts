@@ -51,7 +51,7 @@ function isFew(rows: u32, Z: u32): bool {
   return Z === q4Bytes && rows <= mostFewRows && tileHasBytes(Z)
 }
 
-/** Rounds rows x (rows, K) into scratch, normalised with `norm` (K) if it is not 0: one row for
+/** Rounds rows x (rows, K) into scratch, normalized with `norm` (K) if it is not 0: one row for
  *  roundedProduct, more tile by tile. */
 function keepRounded(x: usize, norm: usize, rows: u32, K: u32, C: u32, Z: u32, eps: f32): void {
   let to = kept()
@@ -105,7 +105,7 @@ function fewProduct(
   }
 }
 
-/** y ← x·Wᵀ, or += where `more`; x normalised with `norm` (K), if it is not 0. */
+/** y ← x·Wᵀ, or += where `more`; x normalized with `norm` (K), if it is not 0. */
 function product(
   x: usize, norm: usize, w: usize, y: usize,
   M: u32, K: u32, C: u32, Z: u32, N: u32, eps: f32, more: bool, begin: u32, end: u32,
@@ -153,7 +153,7 @@ export function matmulAddQuantized(
   product(x, 0, w, r, M, K, C, Z, N, 0, true, begin, end)
 }
 
-/** y ← silu(g)·v, [g, v] = x·Wᵀ; x normalised with `norm` (K), if it is not 0. */
+/** y ← silu(g)·v, [g, v] = x·Wᵀ; x normalized with `norm` (K), if it is not 0. */
 function gatedProduct(
   x: usize, norm: usize, w: usize, y: usize,
   M: u32, K: u32, C: u32, Z: u32, F: u32, eps: f32, begin: u32, end: u32,

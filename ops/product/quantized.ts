@@ -4,12 +4,19 @@
 // and a row's products are the same to the bit whatever rows it comes with; on a GPU one alone is, more
 // are multiplied in f32 with weights widened block by block. Kernels: quantized.as.ts, quantized.wgsl.
 import { op, type Tensor } from "../../engine/index.ts"
-import { normalise } from "../norm/rmsnorm.ts"
+import { normalize } from "../norm/rmsnorm.ts"
 import { add } from "../plain/elementwise.ts"
 import { take } from "../plain/indexing.ts"
 import { quantizedKernels } from "./kernels.ts"
 import { panelsOf, panelWidth, product } from "./panels.ts"
-import { blockBytes, blocksOf, dequantize, misfit, quantizedSample } from "./quantized_pack.ts"
+import {
+  blockBytes,
+  blocksOf,
+  blockVectors,
+  dequantize,
+  misfit,
+  quantizedSample,
+} from "./quantized_pack.ts"
 import { gated } from "./swiglu.ts"
 
 interface Sizes {
@@ -77,7 +84,7 @@ export const normMatmulQuantized = op({
   sig: "x:(M,K) n:(K) w:u8(P,C,Z) -> y:(M,N)",
   params: "M K P C Z N eps",
   check: fits,
-  meaning: ({ x, n, w }, { N, K, eps }) => product(normalise(x, n, eps), matrix(w, N, K)),
+  meaning: ({ x, n, w }, { N, K, eps }) => product(normalize(x, n, eps), matrix(w, N, K)),
   gpu: quantizedKernels({ op: "normMatmulQuantized", isNormed: true }),
   norms: 1,
   isProduct: true,
@@ -127,7 +134,7 @@ export const normMatmulSwigluQuantized = op({
   params: "M K P C Z F eps",
   check: gatedFits,
   meaning: ({ x, n, w }, { F, K, eps }) =>
-    gated(product(normalise(x, n, eps), gatedMatrix(w, F, K))),
+    gated(product(normalize(x, n, eps), gatedMatrix(w, F, K))),
   gpu: quantizedKernels({
     op: "normMatmulSwigluQuantized",
     isNormed: true,
@@ -152,7 +159,7 @@ export const embedQuantized = op({
   gpu: [
     {
       from: ["product/quantized_tile.wgsl", "product/quantized_row.wgsl"],
-      constants: ({ Z }) => ({ vectors: Z / 16 }),
+      constants: blockVectors,
       wide: ["w"],
     },
   ],

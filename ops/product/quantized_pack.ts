@@ -16,6 +16,12 @@ const blockDepth = 32
 /** Bytes of a block, Z, by the name of the format. */
 export const blockBytes = { q8: 544, q4: 288 } as const
 
+/** Vectors of 16 bytes that a block has, and what q8's has, as a GPU's kernels are told. */
+export const blockVectors = ({ Z }: { readonly Z: number }) => ({
+  vectors: Z / 16,
+  q8Vectors: blockBytes.q8 / 16,
+})
+
 /** Blocks of a panel, C, for a matrix with rows of K numbers. */
 export const blocksOf = (K: number): number => Math.ceil(K / blockDepth)
 
@@ -138,7 +144,7 @@ export const quantize = op({
     }
   },
   vjp: () => ({}),
-  gpu: [{ from: ["product/quantized_pack.wgsl"] }],
+  gpu: [{ from: ["product/quantized_pack.wgsl"], constants: () => ({ q8Bytes: blockBytes.q8 }) }],
   rows: ({ P }) => P,
   cost: ({ N, K, P, C, Z, xType }) => ({
     bytes: N * K * (xType === 0 ? 4 : 2) + P * C * Z,
@@ -196,7 +202,7 @@ export const dequantize = op({
     })
   },
   vjp: () => ({}),
-  gpu: [{ from: ["product/quantized_pack.wgsl"] }],
+  gpu: [{ from: ["product/quantized_pack.wgsl"], constants: () => ({ q8Bytes: blockBytes.q8 }) }],
   rows: ({ P }) => P,
   cost: ({ N, K, P, C, Z }) => ({ bytes: N * K * 4 + P * C * Z, flops: N * K }),
   cases: Object.values(blockBytes).flatMap((Z) => [

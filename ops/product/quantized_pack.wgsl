@@ -89,7 +89,7 @@ fn quantize(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index
         values[i] = x_get(row * param.K + k);
         spoilt += f32((bitcast<u32>(values[i]) & 0x7f800000u) == 0x7f800000u);
       }
-      if (param.Z == 544u) {
+      if (param.Z == q8Bytes) {
         let bits = scale8(values);
         scales |= bits << (16u * half);
         for (var i = 0u; i < perBlock; i++) {
@@ -106,7 +106,7 @@ fn quantize(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index
         }
       }
     }
-    if (param.Z == 544u) {
+    if (param.Z == q8Bytes) {
       for (var i = 0u; i < 16u; i++) { w[block + 8u * i + pair] = words[i]; }
     } else {
       for (var i = 0u; i < 8u; i++) {
@@ -137,7 +137,7 @@ fn dequantize(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_ind
 fn quantizedAt(block: u32, k: u32, n: u32) -> f32 {
   let pair = w[block + param.Z / 4u - 8u + n / 2u];
   let scale = bitcast<f32>((pair >> (16u * (n & 1u))) << 16u);
-  if (param.Z == 544u) {
+  if (param.Z == q8Bytes) {
     let word = w[block + 8u * (k / 2u) + n / 2u];
     let shift = 16u * (n & 1u) + 8u * (k & 1u);
     return scale * f32(bitcast<i32>(word << (24u - shift)) >> 24u);

@@ -2,13 +2,13 @@
 // weights widened to f32. Parallel plan: that of matmul_row.wgsl, with a quarter of a block for one k:
 // eight numbers of eight outputs, 16 bytes at a time. Bytes: the blocks once.
 
-// A block has `vectors` of 16 bytes (kernels.ts): 34 in q8, 18 in q4.
+// A block has `vectors` of 16 bytes (quantized_pack.ts).
 const scalesAt = vectors - 2u;
 
 // Place among the row's numbers of number j of quarter u.
 fn placeOf(u: u32, j: u32) -> u32 {
   let first = u / 4u * 32u;
-  if (vectors == 34u) { return first + j / 2u * 8u + u % 4u * 2u + j % 2u; }
+  if (vectors == q8Vectors) { return first + j / 2u * 8u + u % 4u * 2u + j % 2u; }
   return first + u % 4u * 8u + j;
 }
 
@@ -98,7 +98,7 @@ fn addWeights(p: u32, last: u32, lane: u32) {
     for (var m = 0u; m < rows; m++) { numbers[m] = eightAt(m, u); }
     for (var i = 0u; i < panels; i++) {
       let block = (min(p + i, last) * param.C + u / 4u) * vectors;
-      if (vectors == 34u) {
+      if (vectors == q8Vectors) {
         addQuarter8(i, block, u, lane & 1u, numbers);
       } else {
         addQuarter4(i, block, u, lane & 1u, numbers);

@@ -6,7 +6,7 @@ fn widened(block: u32, k: u32, quarter: u32) -> vec4f {
   let scales = w_at(block + scalesAt + quarter / 2u);
   let two = select(scales.xy, scales.zw, (quarter & 1u) == 1u);
   let scale = bitcast<vec4f>(vec4u(two.x << 16u, two.x & 0xffff0000u, two.y << 16u, two.y & 0xffff0000u));
-  if (vectors == 34u) {
+  if (vectors == q8Vectors) {
     let words = w_at(block + k / 2u * 2u + quarter / 2u);
     let pairs = bitcast<vec2i>(select(words.xy, words.zw, (quarter & 1u) == 1u));
     let first = (pairs << vec2u(24u - 8u * (k & 1u))) >> vec2u(24u);
