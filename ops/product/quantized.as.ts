@@ -1,15 +1,14 @@
 // Products with quantized weights (quantized.ts), with the RMSNorm that comes before, the
 // activation and the residual add that come after. Parallel over panels, or pairs of them; each
 // thread streams its own range front to back, once per block of rows. Rows are rounded to whole numbers
-// (quantized_round.as.ts), by every thread for itself, and multiplied as such: one row, and few of q4, by
-// the weights as they lie, more by parts of a panel laid out once for all of them, 18 KiB, for the
+// (quantized_round.as.ts), by every thread for itself, and multiplied as such: one row by the
+// weights as they lie, more by parts of a panel laid out once for all of them, 18 KiB, for the
 // first-level cache.
 // Bytes: the weights per block of rows, M·K of x per thread, M·N of y.
 import { scratch } from "../../backends/wasm/thread.as"
 import { clear, deliver, gate, kept, sums } from "./matmul.as"
-import { q4Bytes, q8Bytes } from "./quantized_block.as"
-import { fewRows } from "./quantized_few.as"
-import { roundRow, roundTileRow, tileHasBytes, tileRecordBytes } from "./quantized_round.as"
+import { q8Bytes } from "./quantized_block.as"
+import { roundRow, roundTileRow, tileRecordBytes } from "./quantized_round.as"
 import { roundedProduct } from "./quantized_row.as"
 import { layOut, tileBlockBytes, tileOfBlocks } from "./quantized_tile.as"
 import { rstdOf, sumSquares } from "../norm/rmsnorm.as"
@@ -31,10 +30,6 @@ const mostRows: u32 = 1023
 const blockRun: u32 = 32
 /** Rows of a tile, but of the last of a block of rows. */
 const tileRows: u32 = 3
-/** The same where the weights are taken as they lie. */
-const fewTileRows: u32 = 4
-/** Most rows for which q4 is. */
-const mostFewRows: u32 = 16
 
 /** Rows that are kept at a time: all, or as many as there is room for in blocks of nearly equal size. */
 function rowsAtOnce(M: u32, C: u32): u32 {
@@ -44,20 +39,12 @@ function rowsAtOnce(M: u32, C: u32): u32 {
   return min(most, (rows + tileRows - 1) / tileRows * tileRows)
 }
 
-/** Whether the weights are taken as they lie (quantized_few.as.ts). */
-// @ts-ignore: decorator
-@inline
-function isFew(rows: u32, Z: u32): bool {
-  return Z === q4Bytes && rows <= mostFewRows && tileHasBytes(Z)
-}
-
 /** Rounds rows x (rows, K) into scratch, normalized with `norm` (K) if it is not 0: one row for
  *  roundedProduct, more tile by tile. */
 function keepRounded(x: usize, norm: usize, rows: u32, K: u32, C: u32, Z: u32, eps: f32): void {
   let to = kept()
-  const tall = isFew(rows, Z) ? fewTileRows : tileRows
-  for (let m: u32 = 0; m < rows; m += tall) {
-    const height = min(tall, rows - m)
+  for (let m: u32 = 0; m < rows; m += tileRows) {
+    const height = min(tileRows, rows - m)
     for (let r: u32 = 0; r < height; r++) {
       const rstd = norm ? rstdOf(sumSquares(x, K), K, eps) : 1
       roundTileRow(x, norm, rstd, K, Z, to, height, r, room())
@@ -77,7 +64,6 @@ function keepRow(x: usize, norm: usize, K: u32, Z: u32, eps: f32): void {
 function panelProduct(
   w: usize, until: usize, c: usize, stride: usize, rows: u32, C: u32, Z: u32,
 ): void {
-  if (isFew(rows, Z)) return fewProduct(w, until, c, stride, rows, C)
   for (let first: u32 = 0; first < C; first += blockRun) {
     const blocks = min(blockRun, C - first)
     layOut(w + <usize>first * Z, Z, blocks, laidOut(), until, room())
@@ -89,19 +75,6 @@ function panelProduct(
       a += C * record
       to += height * stride
     }
-  }
-}
-
-/** The same for few rows of q4. */
-function fewProduct(
-  w: usize, until: usize, c: usize, stride: usize, rows: u32, C: u32,
-): void {
-  let a = kept()
-  for (let m: u32 = 0; m < rows; m += fewTileRows) {
-    const height = min(fewTileRows, rows - m)
-    fewRows(height, a, w, until, c, stride, C, room())
-    a += C * height * tileRecordBytes
-    c += height * stride
   }
 }
 

@@ -7,6 +7,7 @@ import {
   OpenELM,
   open,
   ops,
+  read,
   shippedModel,
 } from "../../dist/index.js"
 
@@ -69,7 +70,7 @@ const result = {}
   const x = constant([1, 2, 3, -4, 0.5, 6], [1, 6])
   const { y } = ops.rmsNorm(x, constant([1, 0.5, 2, 1, 3, -1], [6]), { eps: 1e-6 })
   const [dx] = grad(ops.sum(ops.mul(y, ops.mul(y, y))), [x])
-  result.gradient = [...(await dx.read(backend))]
+  result.gradient = [...(await read(dx, backend))]
 }
 
 result.build = backend.build
