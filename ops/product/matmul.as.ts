@@ -17,9 +17,9 @@ import { lookUntil } from "../shared/stream.as"
 /** Numbers of x kept in scratch at a time: 640 KiB, within a core's second-level cache. */
 const blockNumbers: u32 = 163840
 /** Depth of a panel that all tiles go through in turn: 32 KiB as f32, for the first-level cache. */
-export const blockDepth: u32 = 512
+const blockDepth: u32 = 512
 /** Depth of x that is kept at a time when there are many rows. */
-export const keptDepth: u32 = 2048
+const keptDepth: u32 = 2048
 
 /** Whether tiles are 16 columns wide: right where V8 fuses 128-bit operations in pairs. */
 let wideTiles: bool = false

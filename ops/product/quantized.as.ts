@@ -42,6 +42,10 @@ function rowsAtOnce(M: u32, C: u32): u32 {
 /** Rounds rows x (rows, K) into scratch, normalized with `norm` (K) if it is not 0: one row for
  *  roundedProduct, more tile by tile. */
 function keepRounded(x: usize, norm: usize, rows: u32, K: u32, C: u32, Z: u32, eps: f32): void {
+  if (rows === 1) {
+    const rstd = norm ? rstdOf(sumSquares(x, K), K, eps) : 1
+    return roundRow(x, norm, rstd, K, Z, kept(), room())
+  }
   let to = kept()
   for (let m: u32 = 0; m < rows; m += tileRows) {
     const height = min(tileRows, rows - m)
@@ -54,16 +58,11 @@ function keepRounded(x: usize, norm: usize, rows: u32, K: u32, C: u32, Z: u32, e
   }
 }
 
-/** The same of a single row. */
-function keepRow(x: usize, norm: usize, K: u32, Z: u32, eps: f32): void {
-  const rstd = norm ? rstdOf(sumSquares(x, K), K, eps) : 1
-  roundRow(x, norm, rstd, K, Z, kept(), room())
-}
-
 /** c (rows, 16) += kept rows · w, blocks of Z bytes. */
 function panelProduct(
   w: usize, until: usize, c: usize, stride: usize, rows: u32, C: u32, Z: u32,
 ): void {
+  if (rows === 1) return roundedProduct(kept(), w, until, c, C, Z)
   for (let first: u32 = 0; first < C; first += blockRun) {
     const blocks = min(blockRun, C - first)
     layOut(w + <usize>first * Z, Z, blocks, laidOut(), until, room())
@@ -89,13 +88,11 @@ function product(
   for (let m: u32 = 0; m < M; m += block) {
     const rows = min(block, M - m)
     const from = x + <usize>m * K * 4
-    if (M === 1) keepRow(from, norm, K, Z, eps)
-    else keepRounded(from, norm, rows, K, C, Z, eps)
+    keepRounded(from, norm, rows, K, C, Z, eps)
     for (let p = begin; p < end; p++) {
       const panel = w + p * panelBytes
       clear(sums(), <usize>rows * 64)
-      if (M === 1) roundedProduct(kept(), panel, until, sums(), C, Z)
-      else panelProduct(panel, until, sums(), 64, rows, C, Z)
+      panelProduct(panel, until, sums(), 64, rows, C, Z)
       const to = y + (<usize>m * N + p * 16) * 4
       deliver(to, <usize>N * 4, rows, min(N - p * 16, 16), 1, more)
     }
@@ -137,18 +134,12 @@ function gatedProduct(
   for (let m: u32 = 0; m < M; m += block) {
     const rows = min(block, M - m)
     const from = x + <usize>m * K * 4
-    if (M === 1) keepRow(from, norm, K, Z, eps)
-    else keepRounded(from, norm, rows, K, C, Z, eps)
+    keepRounded(from, norm, rows, K, C, Z, eps)
     for (let p = begin; p < end; p++) {
       const panel = w + 2 * p * panelBytes
       clear(sums(), <usize>rows * 128)
-      if (M === 1) {
-        roundedProduct(kept(), panel, until, sums(), C, Z)
-        roundedProduct(kept(), panel + panelBytes, until, sums() + 64, C, Z)
-      } else {
-        panelProduct(panel, until, sums(), 128, rows, C, Z)
-        panelProduct(panel + panelBytes, until, sums() + 64, 128, rows, C, Z)
-      }
+      panelProduct(panel, until, sums(), 128, rows, C, Z)
+      panelProduct(panel + panelBytes, until, sums() + 64, 128, rows, C, Z)
       const to = y + (<usize>m * F + p * 16) * 4
       gate(to, <usize>F * 4, rows, min(F - p * 16, 16), 1)
     }

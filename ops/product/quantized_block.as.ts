@@ -17,18 +17,26 @@ export function expandBlock(w: usize, Z: u32, to: usize): void {
   else expand4(w, to)
 }
 
-/** Scales of four outputs. */
+/** Scales of four outputs in f32, from their bits. */
 // @ts-ignore: decorator
 @inline
-function scales(w: usize): v128 {
-  return i32x4.shl(v128.load16x4_u(w), 16)
+export function scalesOf(bits: v128): v128 {
+  return i32x4.shl(bits, 16)
+}
+
+/** The upper halves of bytes of q4. */
+// @ts-ignore: decorator
+@inline
+export function upper(u: v128, mask: v128): v128 {
+  return v128.and(i32x4.shr_u(u, 4), mask)
 }
 
 // Lanes of 32 bits hold the numbers k and k + 1 of one output; products with 1, 0 and 0, 1 part
 // them, all even k first. Each extending load is used once, and so stays in order of address: V8
 // pairs them right only if the lower one comes first.
 function expand8(w: usize, to: usize): void {
-  const s = scales(w + 512), t = scales(w + 520), u = scales(w + 528), v = scales(w + 536)
+  const s = scalesOf(v128.load16x4_u(w, 512)), t = scalesOf(v128.load16x4_u(w, 520))
+  const u = scalesOf(v128.load16x4_u(w, 528)), v = scalesOf(v128.load16x4_u(w, 536))
   const end = w + 512
   for (let odd: usize = 0; odd < 8; odd += 4) {
     const which = v128.load32_splat(constants + odd, 8)
@@ -50,7 +58,8 @@ function one(pair: v128, which: v128, scale: v128): v128 {
 
 // Lanes of 32 bits hold eight numbers of one output: k, k + 4, k + 1, k + 5 … from the lowest bits.
 function expand4(w: usize, to: usize): void {
-  const s = scales(w + 256), t = scales(w + 264), u = scales(w + 272), v = scales(w + 280)
+  const s = scalesOf(v128.load16x4_u(w, 256)), t = scalesOf(v128.load16x4_u(w, 264))
+  const u = scalesOf(v128.load16x4_u(w, 272)), v = scalesOf(v128.load16x4_u(w, 280))
   const mask = v128.load32_splat(constants), eight = v128.load32_splat(constants, 4)
   for (const end = w + 256; w < end; w += 64, to += 512) {
     let a = v128.load(w), b = v128.load(w, 16), c = v128.load(w, 32), d = v128.load(w, 48)

@@ -1,6 +1,7 @@
 // The relaxed dot product of bytes, and what this machine makes of it. Its second operand has 7 bits
 // by the standard; what the eighth one means differs: without sign on x86 with VNNI, with it on ARM,
 // and neither where sums of two products are cut to 16 bits. A probe tells.
+import { madd } from "../shared/simd.as"
 
 /** The dot cannot be relied on at all. */
 const none: u32 = 0
@@ -25,6 +26,20 @@ export function setDot(found: u32): void {
 export function dot7(sum: v128, w: v128, x: v128): v128 {
   if (ASC_FEATURE_RELAXED_SIMD) return i32x4.relaxed_dot_i8x16_i7x16_add_s(x, w, sum)
   return unreachable()
+}
+
+/** sum + products of numbers k, k + 1 of 16 bits with those of four outputs. */
+// @ts-ignore: decorator
+@inline
+export function dot16(sum: v128, w: v128, x: v128): v128 {
+  return i32x4.add(sum, i32x4.dot_i16x8_s(w, x))
+}
+
+/** sum + integers · both scales. */
+// @ts-ignore: decorator
+@inline
+export function scaled(integers: v128, scales: v128, scale: v128, sum: v128): v128 {
+  return madd(f32x4.convert_i32x4_s(integers), f32x4.mul(scales, scale), sum)
 }
 
 /** Whether numbers of 7 bits can be multiplied. */

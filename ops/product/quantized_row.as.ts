@@ -5,9 +5,8 @@
 // V8 can fuse those.
 // q4 uses the dot product of 8-bit numbers by 7-bit ones where the build has it: the half bytes 0 …
 // 15 are the 7-bit numbers, the sum starts at −8·Σx. Elsewhere 16-bit ones give the same integers.
-import { q4Bytes, q8Bytes } from "./quantized_block.as"
-import { dot7, hasDot } from "./quantized_dot.as"
-import { madd } from "../shared/simd.as"
+import { q4Bytes, q8Bytes, scalesOf, upper } from "./quantized_block.as"
+import { dot16, dot7, hasDot, scaled } from "./quantized_dot.as"
 import { isFirstInPage, lookAhead } from "../shared/stream.as"
 
 /** In memory, not in the code: V8 makes constants anew in every round, and does not pair them. */
@@ -23,20 +22,6 @@ export function roundedProduct(
   else row4Exact(a, w, until, c, blocks)
 }
 
-/** sum + integers · both scales. */
-// @ts-ignore: decorator
-@inline
-function scaled(integers: v128, scales: v128, scale: v128, sum: v128): v128 {
-  return madd(f32x4.convert_i32x4_s(integers), f32x4.mul(i32x4.shl(scales, 16), scale), sum)
-}
-
-/** Products of numbers k, k + 1 with four outputs, added up. */
-// @ts-ignore: decorator
-@inline
-function dot(sum: v128, w: v128, x: v128): v128 {
-  return i32x4.add(sum, i32x4.dot_i16x8_s(w, x))
-}
-
 function row8(a: usize, w: usize, until: usize, c: usize, blocks: u32): void {
   const end = w + <usize>blocks * q8Bytes
   let s0 = v128.load(c), s1 = v128.load(c, 16), s2 = v128.load(c, 32), s3 = v128.load(c, 48)
@@ -48,65 +33,59 @@ function row8(a: usize, w: usize, until: usize, c: usize, blocks: u32): void {
     let i2 = i32x4.dot_i16x8_s(v128.load8x8_s(w, 16), x)
     let i3 = i32x4.dot_i16x8_s(v128.load8x8_s(w, 24), x)
     x = v128.load32_splat(a, 4)
-    i0 = dot(i0, v128.load8x8_s(w, 32), x); i1 = dot(i1, v128.load8x8_s(w, 40), x)
-    i2 = dot(i2, v128.load8x8_s(w, 48), x); i3 = dot(i3, v128.load8x8_s(w, 56), x)
+    i0 = dot16(i0, v128.load8x8_s(w, 32), x); i1 = dot16(i1, v128.load8x8_s(w, 40), x)
+    i2 = dot16(i2, v128.load8x8_s(w, 48), x); i3 = dot16(i3, v128.load8x8_s(w, 56), x)
     x = v128.load32_splat(a, 8)
-    i0 = dot(i0, v128.load8x8_s(w, 64), x); i1 = dot(i1, v128.load8x8_s(w, 72), x)
-    i2 = dot(i2, v128.load8x8_s(w, 80), x); i3 = dot(i3, v128.load8x8_s(w, 88), x)
+    i0 = dot16(i0, v128.load8x8_s(w, 64), x); i1 = dot16(i1, v128.load8x8_s(w, 72), x)
+    i2 = dot16(i2, v128.load8x8_s(w, 80), x); i3 = dot16(i3, v128.load8x8_s(w, 88), x)
     x = v128.load32_splat(a, 12)
-    i0 = dot(i0, v128.load8x8_s(w, 96), x); i1 = dot(i1, v128.load8x8_s(w, 104), x)
-    i2 = dot(i2, v128.load8x8_s(w, 112), x); i3 = dot(i3, v128.load8x8_s(w, 120), x)
+    i0 = dot16(i0, v128.load8x8_s(w, 96), x); i1 = dot16(i1, v128.load8x8_s(w, 104), x)
+    i2 = dot16(i2, v128.load8x8_s(w, 112), x); i3 = dot16(i3, v128.load8x8_s(w, 120), x)
     x = v128.load32_splat(a, 16)
-    i0 = dot(i0, v128.load8x8_s(w, 128), x); i1 = dot(i1, v128.load8x8_s(w, 136), x)
-    i2 = dot(i2, v128.load8x8_s(w, 144), x); i3 = dot(i3, v128.load8x8_s(w, 152), x)
+    i0 = dot16(i0, v128.load8x8_s(w, 128), x); i1 = dot16(i1, v128.load8x8_s(w, 136), x)
+    i2 = dot16(i2, v128.load8x8_s(w, 144), x); i3 = dot16(i3, v128.load8x8_s(w, 152), x)
     x = v128.load32_splat(a, 20)
-    i0 = dot(i0, v128.load8x8_s(w, 160), x); i1 = dot(i1, v128.load8x8_s(w, 168), x)
-    i2 = dot(i2, v128.load8x8_s(w, 176), x); i3 = dot(i3, v128.load8x8_s(w, 184), x)
+    i0 = dot16(i0, v128.load8x8_s(w, 160), x); i1 = dot16(i1, v128.load8x8_s(w, 168), x)
+    i2 = dot16(i2, v128.load8x8_s(w, 176), x); i3 = dot16(i3, v128.load8x8_s(w, 184), x)
     x = v128.load32_splat(a, 24)
-    i0 = dot(i0, v128.load8x8_s(w, 192), x); i1 = dot(i1, v128.load8x8_s(w, 200), x)
-    i2 = dot(i2, v128.load8x8_s(w, 208), x); i3 = dot(i3, v128.load8x8_s(w, 216), x)
+    i0 = dot16(i0, v128.load8x8_s(w, 192), x); i1 = dot16(i1, v128.load8x8_s(w, 200), x)
+    i2 = dot16(i2, v128.load8x8_s(w, 208), x); i3 = dot16(i3, v128.load8x8_s(w, 216), x)
     x = v128.load32_splat(a, 28)
-    i0 = dot(i0, v128.load8x8_s(w, 224), x); i1 = dot(i1, v128.load8x8_s(w, 232), x)
-    i2 = dot(i2, v128.load8x8_s(w, 240), x); i3 = dot(i3, v128.load8x8_s(w, 248), x)
+    i0 = dot16(i0, v128.load8x8_s(w, 224), x); i1 = dot16(i1, v128.load8x8_s(w, 232), x)
+    i2 = dot16(i2, v128.load8x8_s(w, 240), x); i3 = dot16(i3, v128.load8x8_s(w, 248), x)
     x = v128.load32_splat(a, 32)
-    i0 = dot(i0, v128.load8x8_s(w, 256), x); i1 = dot(i1, v128.load8x8_s(w, 264), x)
-    i2 = dot(i2, v128.load8x8_s(w, 272), x); i3 = dot(i3, v128.load8x8_s(w, 280), x)
+    i0 = dot16(i0, v128.load8x8_s(w, 256), x); i1 = dot16(i1, v128.load8x8_s(w, 264), x)
+    i2 = dot16(i2, v128.load8x8_s(w, 272), x); i3 = dot16(i3, v128.load8x8_s(w, 280), x)
     x = v128.load32_splat(a, 36)
-    i0 = dot(i0, v128.load8x8_s(w, 288), x); i1 = dot(i1, v128.load8x8_s(w, 296), x)
-    i2 = dot(i2, v128.load8x8_s(w, 304), x); i3 = dot(i3, v128.load8x8_s(w, 312), x)
+    i0 = dot16(i0, v128.load8x8_s(w, 288), x); i1 = dot16(i1, v128.load8x8_s(w, 296), x)
+    i2 = dot16(i2, v128.load8x8_s(w, 304), x); i3 = dot16(i3, v128.load8x8_s(w, 312), x)
     x = v128.load32_splat(a, 40)
-    i0 = dot(i0, v128.load8x8_s(w, 320), x); i1 = dot(i1, v128.load8x8_s(w, 328), x)
-    i2 = dot(i2, v128.load8x8_s(w, 336), x); i3 = dot(i3, v128.load8x8_s(w, 344), x)
+    i0 = dot16(i0, v128.load8x8_s(w, 320), x); i1 = dot16(i1, v128.load8x8_s(w, 328), x)
+    i2 = dot16(i2, v128.load8x8_s(w, 336), x); i3 = dot16(i3, v128.load8x8_s(w, 344), x)
     x = v128.load32_splat(a, 44)
-    i0 = dot(i0, v128.load8x8_s(w, 352), x); i1 = dot(i1, v128.load8x8_s(w, 360), x)
-    i2 = dot(i2, v128.load8x8_s(w, 368), x); i3 = dot(i3, v128.load8x8_s(w, 376), x)
+    i0 = dot16(i0, v128.load8x8_s(w, 352), x); i1 = dot16(i1, v128.load8x8_s(w, 360), x)
+    i2 = dot16(i2, v128.load8x8_s(w, 368), x); i3 = dot16(i3, v128.load8x8_s(w, 376), x)
     x = v128.load32_splat(a, 48)
-    i0 = dot(i0, v128.load8x8_s(w, 384), x); i1 = dot(i1, v128.load8x8_s(w, 392), x)
-    i2 = dot(i2, v128.load8x8_s(w, 400), x); i3 = dot(i3, v128.load8x8_s(w, 408), x)
+    i0 = dot16(i0, v128.load8x8_s(w, 384), x); i1 = dot16(i1, v128.load8x8_s(w, 392), x)
+    i2 = dot16(i2, v128.load8x8_s(w, 400), x); i3 = dot16(i3, v128.load8x8_s(w, 408), x)
     x = v128.load32_splat(a, 52)
-    i0 = dot(i0, v128.load8x8_s(w, 416), x); i1 = dot(i1, v128.load8x8_s(w, 424), x)
-    i2 = dot(i2, v128.load8x8_s(w, 432), x); i3 = dot(i3, v128.load8x8_s(w, 440), x)
+    i0 = dot16(i0, v128.load8x8_s(w, 416), x); i1 = dot16(i1, v128.load8x8_s(w, 424), x)
+    i2 = dot16(i2, v128.load8x8_s(w, 432), x); i3 = dot16(i3, v128.load8x8_s(w, 440), x)
     x = v128.load32_splat(a, 56)
-    i0 = dot(i0, v128.load8x8_s(w, 448), x); i1 = dot(i1, v128.load8x8_s(w, 456), x)
-    i2 = dot(i2, v128.load8x8_s(w, 464), x); i3 = dot(i3, v128.load8x8_s(w, 472), x)
+    i0 = dot16(i0, v128.load8x8_s(w, 448), x); i1 = dot16(i1, v128.load8x8_s(w, 456), x)
+    i2 = dot16(i2, v128.load8x8_s(w, 464), x); i3 = dot16(i3, v128.load8x8_s(w, 472), x)
     x = v128.load32_splat(a, 60)
-    i0 = dot(i0, v128.load8x8_s(w, 480), x); i1 = dot(i1, v128.load8x8_s(w, 488), x)
-    i2 = dot(i2, v128.load8x8_s(w, 496), x); i3 = dot(i3, v128.load8x8_s(w, 504), x)
+    i0 = dot16(i0, v128.load8x8_s(w, 480), x); i1 = dot16(i1, v128.load8x8_s(w, 488), x)
+    i2 = dot16(i2, v128.load8x8_s(w, 496), x); i3 = dot16(i3, v128.load8x8_s(w, 504), x)
     const scale = v128.load32_splat(a, 64)
-    s0 = scaled(i0, v128.load16x4_u(w, 512), scale, s0)
-    s1 = scaled(i1, v128.load16x4_u(w, 520), scale, s1)
-    s2 = scaled(i2, v128.load16x4_u(w, 528), scale, s2)
-    s3 = scaled(i3, v128.load16x4_u(w, 536), scale, s3)
+    s0 = scaled(i0, scalesOf(v128.load16x4_u(w, 512)), scale, s0)
+    s1 = scaled(i1, scalesOf(v128.load16x4_u(w, 520)), scale, s1)
+    s2 = scaled(i2, scalesOf(v128.load16x4_u(w, 528)), scale, s2)
+    s3 = scaled(i3, scalesOf(v128.load16x4_u(w, 536)), scale, s3)
     a += 72
     w += q8Bytes
   }
   v128.store(c, s0); v128.store(c, s1, 16); v128.store(c, s2, 32); v128.store(c, s3, 48)
-}
-
-// @ts-ignore: decorator
-@inline
-function upper(u: v128, mask: v128): v128 {
-  return v128.and(i32x4.shr_u(u, 4), mask)
 }
 
 function row4(a: usize, w: usize, until: usize, c: usize, blocks: u32): void {
@@ -142,10 +121,10 @@ function row4(a: usize, w: usize, until: usize, c: usize, blocks: u32): void {
     i0 = dot7(i0, upper(u0, mask), y); i1 = dot7(i1, upper(u1, mask), y)
     i2 = dot7(i2, upper(u2, mask), y); i3 = dot7(i3, upper(u3, mask), y)
     const scale = v128.load32_splat(a, 32)
-    s0 = scaled(i0, v128.load16x4_u(w, 256), scale, s0)
-    s1 = scaled(i1, v128.load16x4_u(w, 264), scale, s1)
-    s2 = scaled(i2, v128.load16x4_u(w, 272), scale, s2)
-    s3 = scaled(i3, v128.load16x4_u(w, 280), scale, s3)
+    s0 = scaled(i0, scalesOf(v128.load16x4_u(w, 256)), scale, s0)
+    s1 = scaled(i1, scalesOf(v128.load16x4_u(w, 264)), scale, s1)
+    s2 = scaled(i2, scalesOf(v128.load16x4_u(w, 272)), scale, s2)
+    s3 = scaled(i3, scalesOf(v128.load16x4_u(w, 280)), scale, s3)
     a += 40
     w += q4Bytes
   }
@@ -164,23 +143,23 @@ function row4Exact(a: usize, w: usize, until: usize, c: usize, blocks: u32): voi
     for (const last = w + 256; w < last; w += 64, a += 16) {
       const u0 = v128.load(w), u1 = v128.load(w, 16), u2 = v128.load(w, 32), u3 = v128.load(w, 48)
       let x = v128.load32_splat(a)
-      i0 = dot(i0, v128.and(u0, mask), x); i1 = dot(i1, v128.and(u1, mask), x)
-      i2 = dot(i2, v128.and(u2, mask), x); i3 = dot(i3, v128.and(u3, mask), x)
+      i0 = dot16(i0, v128.and(u0, mask), x); i1 = dot16(i1, v128.and(u1, mask), x)
+      i2 = dot16(i2, v128.and(u2, mask), x); i3 = dot16(i3, v128.and(u3, mask), x)
       x = v128.load32_splat(a, 4)
-      i0 = dot(i0, part(u0, 8, mask), x); i1 = dot(i1, part(u1, 8, mask), x)
-      i2 = dot(i2, part(u2, 8, mask), x); i3 = dot(i3, part(u3, 8, mask), x)
+      i0 = dot16(i0, part(u0, 8, mask), x); i1 = dot16(i1, part(u1, 8, mask), x)
+      i2 = dot16(i2, part(u2, 8, mask), x); i3 = dot16(i3, part(u3, 8, mask), x)
       x = v128.load32_splat(a, 8)
-      i0 = dot(i0, part(u0, 4, mask), x); i1 = dot(i1, part(u1, 4, mask), x)
-      i2 = dot(i2, part(u2, 4, mask), x); i3 = dot(i3, part(u3, 4, mask), x)
+      i0 = dot16(i0, part(u0, 4, mask), x); i1 = dot16(i1, part(u1, 4, mask), x)
+      i2 = dot16(i2, part(u2, 4, mask), x); i3 = dot16(i3, part(u3, 4, mask), x)
       x = v128.load32_splat(a, 12)
-      i0 = dot(i0, part(u0, 12, mask), x); i1 = dot(i1, part(u1, 12, mask), x)
-      i2 = dot(i2, part(u2, 12, mask), x); i3 = dot(i3, part(u3, 12, mask), x)
+      i0 = dot16(i0, part(u0, 12, mask), x); i1 = dot16(i1, part(u1, 12, mask), x)
+      i2 = dot16(i2, part(u2, 12, mask), x); i3 = dot16(i3, part(u3, 12, mask), x)
     }
     const scale = v128.load32_splat(a)
-    s0 = scaled(i0, v128.load16x4_u(w), scale, s0)
-    s1 = scaled(i1, v128.load16x4_u(w, 8), scale, s1)
-    s2 = scaled(i2, v128.load16x4_u(w, 16), scale, s2)
-    s3 = scaled(i3, v128.load16x4_u(w, 24), scale, s3)
+    s0 = scaled(i0, scalesOf(v128.load16x4_u(w)), scale, s0)
+    s1 = scaled(i1, scalesOf(v128.load16x4_u(w, 8)), scale, s1)
+    s2 = scaled(i2, scalesOf(v128.load16x4_u(w, 16)), scale, s2)
+    s3 = scaled(i3, scalesOf(v128.load16x4_u(w, 24)), scale, s3)
     a += 8
     w += 32
   }

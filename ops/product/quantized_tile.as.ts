@@ -5,10 +5,9 @@
 // in whole numbers, two weights. What V8 pairs to 256 bits: sums begun by adjacent loads, a loop over
 // the block that is not unrolled, adjacent stores.
 // A row's products are those of quantized_row.as.ts to the bit.
-import { q4Bytes, q8Bytes } from "./quantized_block.as"
-import { dot7 } from "./quantized_dot.as"
+import { q4Bytes, scalesOf, upper } from "./quantized_block.as"
+import { dot16, dot7, scaled } from "./quantized_dot.as"
 import { tileHasBytes, tileOffset, tileRecordBytes } from "./quantized_round.as"
-import { madd } from "../shared/simd.as"
 import { isFirstInPage, lookAhead } from "../shared/stream.as"
 
 /** Bytes of a block that is laid out. */
@@ -23,22 +22,17 @@ export function layOut(w: usize, Z: u32, blocks: u32, to: usize, until: usize, s
   const bytes = tileHasBytes(Z)
   for (const end = w + <usize>blocks * Z; w < end; w += Z, to += tileBlockBytes) {
     if (isFirstInPage(w, Z)) lookAhead(w, until, spare)
-    const scales = w + Z - 32
-    v128.store(to, scalesOf(scales)); v128.store(to, scalesOf(scales + 8), 16)
-    v128.store(to, scalesOf(scales + 16), 32); v128.store(to, scalesOf(scales + 24), 48)
+    const at = w + Z - 32
+    v128.store(to, scalesOf(v128.load16x4_u(at)))
+    v128.store(to, scalesOf(v128.load16x4_u(at, 8)), 16)
+    v128.store(to, scalesOf(v128.load16x4_u(at, 16)), 32)
+    v128.store(to, scalesOf(v128.load16x4_u(at, 24)), 48)
     if (Z === q4Bytes) {
       if (bytes) halves(w, to + 64)
       else halvesInPairs(w, to + 64)
     } else if (bytes) fours(w, to + 64, <u8>tileOffset(Z))
     else memory.copy(to + 64, w, 512)
   }
-}
-
-/** Scales of four outputs. */
-// @ts-ignore: decorator
-@inline
-function scalesOf(at: usize): v128 {
-  return i32x4.shl(v128.load16x4_u(at), 16)
 }
 
 /** q8: fours out of pairs, raised by `offset`. */
@@ -64,12 +58,6 @@ function halves(w: usize, to: usize): void {
     v128.store(to, upper(a, mask), 64); v128.store(to, upper(b, mask), 80)
     v128.store(to, upper(c, mask), 96); v128.store(to, upper(d, mask), 112)
   }
-}
-
-// @ts-ignore: decorator
-@inline
-function upper(u: v128, mask: v128): v128 {
-  return v128.and(i32x4.shr_u(u, 4), mask)
 }
 
 /** q4: the half bytes as signed bytes in pairs, as q8 has them. */
@@ -132,14 +120,7 @@ const zeros = memory.data<u32>([0, 0, 0, 0, 0, 0, 0, 0])
 // @ts-ignore: decorator
 @inline
 function dot(bytes: bool, sum: v128, w: v128, x: v128): v128 {
-  return bytes ? dot7(sum, w, x) : i32x4.add(sum, i32x4.dot_i16x8_s(w, x))
-}
-
-/** sum + integers · both scales. */
-// @ts-ignore: decorator
-@inline
-function scaled(integers: v128, scales: v128, scale: v128, sum: v128): v128 {
-  return madd(f32x4.convert_i32x4_s(integers), f32x4.mul(scales, scale), sum)
+  return bytes ? dot7(sum, w, x) : dot16(sum, w, x)
 }
 
 // `rows` 1 … 3 and `bytes` are constants where this is inlined: dead branches fall away.
@@ -160,7 +141,7 @@ function tile(
     s20 = v128.load(r2); s21 = v128.load(r2, 16); s22 = v128.load(r2, 32); s23 = v128.load(r2, 48)
   }
   for (const end = w + <usize>blocks * tileBlockBytes; w < end;) {
-    const scales = w
+    const first = w
     const start = bytes ? a + 9 * step : zeros
     let i00 = v128.load(start), i01 = v128.load(start, 16), i02 = i00, i03 = i01
     let i10 = i00, i11 = i01, i12 = i00, i13 = i01, i20 = i00, i21 = i01, i22 = i00, i23 = i01
@@ -191,8 +172,8 @@ function tile(
       }
     }
     let t = v128.load32_splat(a)
-    const u0 = v128.load(scales), u1 = v128.load(scales, 16)
-    const u2 = v128.load(scales, 32), u3 = v128.load(scales, 48)
+    const u0 = v128.load(first), u1 = v128.load(first, 16)
+    const u2 = v128.load(first, 32), u3 = v128.load(first, 48)
     s00 = scaled(i00, u0, t, s00); s01 = scaled(i01, u1, t, s01)
     s02 = scaled(i02, u2, t, s02); s03 = scaled(i03, u3, t, s03)
     if (rows > 1) {
