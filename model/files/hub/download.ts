@@ -83,6 +83,8 @@ function sinkOf(file: HubFile, target: FileHandle, { name, onDownload }: Downloa
       size += bytes.length
     },
     async add(bytes: Uint8Array): Promise<void> {
+      if (size + bytes.length > file.size)
+        throw new RangeError(`${name} has more than ${file.size} bytes`)
       for (let done = 0; done < bytes.length; ) {
         done += (await target.write(bytes, done, bytes.length - done, size + done)).bytesWritten
       }
@@ -191,6 +193,7 @@ async function wholeOf(
       await into.add(value)
     }
   } catch (cause) {
+    if (cause instanceof RangeError) throw cause
     return { failure: new Error(`${name} ended early: the connection broke. Try again`, { cause }) }
   }
   return { result: undefined }

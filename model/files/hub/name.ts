@@ -1,5 +1,6 @@
 // Names of repositories of a hub, as people write them: apple/OpenELM-270M, with a revision behind "@",
 // with "hf:" before it where a folder might be meant, and then of a single file too.
+import { show } from "../../json.ts"
 
 /** A repository, or one file of it, as of a revision. */
 export interface HubName {
@@ -30,7 +31,7 @@ export function hubNameOf(text: string): HubName | undefined {
   if (isName) return { repository, revision, file: file?.slice(1) }
   if (!isSaid) return undefined
   const expected = "hf:ORG/NAME, hf:ORG/NAME@REVISION or hf:ORG/NAME/FILE"
-  throw new RangeError(`${JSON.stringify(text)} is no name of a hub's repository: ${expected}`)
+  throw new RangeError(`${show(text)} is no name of a hub's repository: ${expected}`)
 }
 
 /** Whether a revision is a whole commit, which never changes. */

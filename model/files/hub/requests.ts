@@ -1,8 +1,8 @@
 // What is asked of a hub: what a file is (HEAD), and which files there are. The token goes to the hub
 // alone, never to the host that it sends contents from.
 
-import { parseJson } from "../../json.ts"
-import { ask, leave, type Waiting } from "../http.ts"
+import { isObject, parseJson, show } from "../../json.ts"
+import { ask, bodyOf, leave, type Waiting } from "../http.ts"
 import { HubError, refusalOf } from "./faults.ts"
 import type { HubName } from "./name.ts"
 
@@ -77,7 +77,7 @@ function described(headers: Headers, asked: string, url: string): HubFile {
   const size = Number(headers.get("x-linked-size") ?? headers.get("content-length") ?? Number.NaN)
   const commit = headers.get("x-repo-commit") ?? ""
   if (!/^([0-9a-f]{40}|[0-9a-f]{64})$/.test(hash) || !/^[0-9a-f]{40}$/.test(commit)) {
-    const got = `ETag ${JSON.stringify(tag)} and X-Repo-Commit ${JSON.stringify(commit)}`
+    const got = `ETag ${show(tag)} and X-Repo-Commit ${show(commit)}`
     throw new HubError("server", `Cannot read ${asked}: expected a hash and a commit, got ${got}`)
   }
   if (!Number.isSafeInteger(size) || size < 0) {
@@ -98,19 +98,26 @@ export async function filesAt(name: HubName, asker: Asker): Promise<readonly str
   let next: string | undefined = `${tree}?recursive=true`
   for (let page = 0; next !== undefined && page < mostPages; page++) {
     const url: string = next
-    const [entries, link] = await ask(url, headersFor(url, asker), asker, async (response) => {
-      const { status, headers } = response
-      if (!response.ok) {
-        await leave(response)
-        const code = headers.get("x-error-code")
-        throw refusalOf({ name, endpoint, hasToken: token !== undefined, status, code })
-      }
-      const bytes = new Uint8Array(await response.arrayBuffer())
-      if (bytes.length > listLimit) throw new RangeError(`${url} lists more than is read`)
-      return { result: [parseJson(bytes, url), headers.get("link")] as const }
-    })
+    const [entries, link] = await ask<readonly [unknown, string | null]>(
+      url,
+      headersFor(url, asker),
+      asker,
+      async (response, patience) => {
+        const { status, headers } = response
+        if (!response.ok) {
+          await leave(response)
+          const code = headers.get("x-error-code")
+          throw refusalOf({ name, endpoint, hasToken: token !== undefined, status, code })
+        }
+        const { bytes, broken } = await bodyOf(url, response, patience, listLimit)
+        if (broken) return { failure: broken }
+        return { result: [parseJson(bytes, url), headers.get("link")] as const }
+      },
+    )
     if (!Array.isArray(entries)) throw new SyntaxError(`${url} is no list of files`)
-    for (const { type, path } of entries) if (type === "file") names.push(String(path))
+    for (const entry of entries) {
+      if (isObject(entry) && entry.type === "file") names.push(String(entry.path))
+    }
     const [, more] = /<([^>]+)>;\s*rel="next"/.exec(link ?? "") ?? []
     next = more && new URL(more, url).href
   }

@@ -1,6 +1,7 @@
 // Where the hub is, where its files are kept, and who asks: as Python's huggingface_hub takes them from
 // the environment, so that both share one cache and one token.
 import { fromNode, isNode } from "../../../engine/node.ts"
+import { show } from "../../json.ts"
 
 interface HubSettings {
   /** Address of the hub, without a slash at its end. */
@@ -40,7 +41,7 @@ export function hubSettings(environment: Environment = process.env): HubSettings
 export function endpointOf(given = isNode ? process.env.HF_ENDPOINT?.trim() : undefined): string {
   if (!given) return defaultEndpoint
   if (/^https?:\/\//i.test(given) && URL.canParse(given)) return given.replace(/\/+$/, "")
-  throw new RangeError(`HF_ENDPOINT is ${JSON.stringify(given)}, expected an http or https URL`)
+  throw new RangeError(`HF_ENDPOINT is ${show(given)}, expected an http or https URL`)
 }
 
 const expanded = (path: string | undefined, user: string): string | undefined =>
