@@ -1,6 +1,6 @@
 // Builds the WebAssembly modules: writes the AssemblyScript entry that gives every kernel of the op
-// table a place in the function table, compiles it in four variants, and embeds each as a module of
-// JavaScript; and embeds the WGSL kernels (shaders.ts). Run after tsc: node dist/build/kernels.js,
+// table a place in the function table, compiles it with and without relaxed SIMD, and embeds each,
+// for shared memory and for memory of one thread, as a module of JavaScript; and embeds the WGSL kernels (shaders.ts). Run after tsc: node dist/build/kernels.js,
 // with --shaders for these alone.
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { dirname, join, relative } from "node:path"
@@ -67,45 +67,42 @@ function entry(ops: readonly Op[], files: ReadonlyMap<string, string>): string {
   ].join("\n")
 }
 
-interface KernelBuild {
-  readonly name: string
-  readonly flags: readonly string[]
-}
-
-const memory = ["--importMemory", "--initialMemory", "32", "--maximumMemory", "65536"]
-const shared = ["--sharedMemory"]
-const relaxed = ["--enable", "relaxed-simd"]
-const variants: readonly KernelBuild[] = [
+const builds = [
   { name: "simd", flags: [] },
-  { name: "simd-shared", flags: shared },
-  { name: "relaxed", flags: relaxed },
-  { name: "relaxed-shared", flags: [...shared, ...relaxed] },
+  { name: "relaxed", flags: ["--enable", "relaxed-simd"] },
+] as const
+
+const options = [
+  "-O3",
+  "--noAssert",
+  ...["--runtime", "stub"],
+  ...["--enable", "simd"],
+  ...["--enable", "threads"],
+  ...["--noExportMemory", "--memoryBase", "65536"],
+  ...["--importMemory", "--initialMemory", "32", "--maximumMemory", "65536", "--sharedMemory"],
 ]
 
-async function compile({ name, flags }: KernelBuild, kernels: readonly string[]): Promise<void> {
-  const target = join(work, `${name}.wasm`)
-  const options = [
-    "-O3",
-    "--noAssert",
-    "--runtime",
-    "stub",
-    "--enable",
-    "simd",
-    "--enable",
-    "threads",
-  ]
-  const { error, stderr } = await asc.main([
-    join(work, "entry.as.ts"),
-    ...["--outFile", target, "--noExportMemory", "--memoryBase", "65536"],
-    ...options,
-    ...memory,
-    ...flags,
-  ])
-  if (error) throw new Error(`${name}: ${error.message}\n${stderr.toString()}`)
-  const bytes = readFileSync(target)
-  const text = `export const kernels = ${JSON.stringify(kernels)}\nexport const base64 = "${bytes.toString("base64")}"\n`
+/** A module that imports shared memory, as one that imports memory of a single thread. */
+function unshared(module: Uint8Array): Uint8Array {
+  const field = Buffer.from("\x06memory\x02", "latin1")
+  const at = Buffer.from(module).indexOf(field) + field.length
+  if (at < field.length || module[at] !== 3) throw new Error("the module's memory is not shared")
+  return module.with(at, 1)
+}
+
+function embed(name: string, kernels: readonly string[], module: Uint8Array): void {
+  const base64 = Buffer.from(module).toString("base64")
+  const text = `export const kernels = ${JSON.stringify(kernels)}\nexport const base64 = "${base64}"\n`
   writeFileSync(join(out, `kernels-${name}.js`), text)
-  console.log(`kernels-${name}.js: ${kernels.length} kernels, ${bytes.length} bytes`)
+  console.log(`kernels-${name}.js: ${kernels.length} kernels, ${module.length} bytes`)
+}
+
+async function compile(flags: readonly string[]): Promise<Uint8Array> {
+  const target = join(work, "kernels.wasm")
+  const entry = join(work, "entry.as.ts")
+  const { error, stderr } = await asc.main([entry, "--outFile", target, ...options, ...flags])
+  if (error) throw new Error(`${flags.join(" ")}: ${error.message}\n${stderr.toString()}`)
+  return new Uint8Array(readFileSync(target))
 }
 
 async function buildModules(): Promise<void> {
@@ -115,7 +112,11 @@ async function buildModules(): Promise<void> {
   const ops = allOps.filter((op) => files.has(op.name))
   writeFileSync(join(work, "entry.as.ts"), entry(ops, files))
   const names = ops.map((op) => op.name)
-  for (const variant of variants) await compile(variant, names)
+  for (const { name, flags } of builds) {
+    const module = await compile(flags)
+    embed(`${name}-shared`, names, module)
+    embed(name, names, unshared(module))
+  }
   rmSync(work, { recursive: true })
 }
 
