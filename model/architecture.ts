@@ -2,6 +2,7 @@
 // pass as calls of a recorder. OpenELM is the first (architectures/openelm.ts); each further family is
 // a file beside it and a line in their list.
 import type { Tensor } from "../engine/index.ts"
+import type { StoredTensor } from "./checkpoints/checkpoint.ts"
 import type { GenerationDefaults } from "./generate/generation.ts"
 import type { Linear, Norm, Recorder, Stream } from "./recorder.ts"
 
@@ -102,6 +103,9 @@ export interface Architecture<
   parse(json: Readonly<Record<string, unknown>>, source: string): C
   /** The same as an object for JSON.stringify, which `parse` reads back. */
   toJson(config: C): Record<string, unknown>
+  /** The config as the tensors of a published file have it, by plain names (checkpoints/names.ts), for
+   *  families whose config.json leaves something out or says it wrong. */
+  corrected?(config: C, tensors: ReadonlyMap<string, StoredTensor>): Promise<C>
   /** Every weight, in the order of the family's state dict. */
   weights(config: C): readonly WeightSpec[]
   strays?(config: C): Strays

@@ -3,6 +3,7 @@ import type { DecoderConfig } from "./architecture.ts"
 import { architectureOf } from "./architectures/index.ts"
 import type { Checkpoint, Sourced } from "./checkpoints/checkpoint.ts"
 import { configFile, openCheckpoint } from "./checkpoints/formats.ts"
+import { plainName } from "./checkpoints/names.ts"
 import type { QuantizedFormat } from "./checkpoints/quantized_format.ts"
 import { parameterCount, parseConfig } from "./config.ts"
 import type { Waiting } from "./files/http.ts"
@@ -76,12 +77,22 @@ export async function readConfig(from: FileSource): Promise<DecoderConfig> {
 }
 
 /** What a checkpoint says of its model, and how it is meant to generate. */
-export async function configIn({ config, generation, tree }: Checkpoint): Promise<DecoderConfig> {
+export async function configIn(checkpoint: Checkpoint): Promise<DecoderConfig> {
+  const { config, generation, tree, tensors } = checkpoint
   const { value, source } = config ?? (await configFile(tree))
-  const found = parseConfig(value, source)
+  const found = await corrected(parseConfig(value, source), tensors)
   if (!generation) return found
   const defaults = parseGeneration(generation.value, found.vocabSize, generation.source)
   return { ...found, generation: defaults }
+}
+
+/** A config with what only the tensors say. */
+async function corrected(
+  config: DecoderConfig,
+  tensors: Checkpoint["tensors"],
+): Promise<DecoderConfig> {
+  const byPlainName = new Map([...tensors].map(([name, tensor]) => [plainName(name), tensor]))
+  return (await architectureOf(config).corrected?.(config, byPlainName)) ?? config
 }
 
 /** More bytes than any file of such a model has: its weights in f32, as much padding as they may have,

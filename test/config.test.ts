@@ -137,7 +137,7 @@ t.test("tensorShapes has the names, order and shapes of the original state dict"
 })
 
 const refusals: readonly [Record<string, unknown>, string, string][] = [
-  [{ model_type: "llama" }, "RangeError", 'c.json: model_type is "llama", expected "openelm"'],
+  [{ model_type: "mamba" }, "RangeError", 'c.json: model_type is "mamba", expected "openelm"'],
   [{ share_input_output_layers: false }, "RangeError", "share_input_output_layers is false"],
   [{ normalize_qk_projections: false }, "RangeError", "normalize_qk_projections is false"],
   [{ ffn_with_glu: false }, "RangeError", "ffn_with_glu is false, expected true"],

@@ -2,10 +2,11 @@
 import { kindOf } from "../../engine/index.ts"
 import type { Architecture, DecoderConfig } from "../architecture.ts"
 import { show } from "../json.ts"
+import { llama } from "./llama.ts"
 import { olmo } from "./olmo.ts"
 import { openelm } from "./openelm.ts"
 
-const architectures: readonly Architecture[] = [openelm, olmo]
+const architectures: readonly Architecture[] = [openelm, olmo, llama]
 
 /** The family of a config. Throws TypeError for what is no config, RangeError for others' families. */
 export function architectureOf(config: Pick<DecoderConfig, "modelType">): Architecture {

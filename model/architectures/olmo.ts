@@ -5,9 +5,9 @@
 import { constant, type Tensor } from "../../engine/index.ts"
 import { less, ropeAngles, ropeFrequencies, select } from "../../ops/index.ts"
 import type { Architecture, DecoderConfig, Rows, WeightKind, WeightSpec } from "../architecture.ts"
-import { checkEnds } from "../generate/generation.ts"
-import { checkNumber, show } from "../json.ts"
 import type { Linear, Norm } from "../recorder.ts"
+import { fieldsOf, type Json } from "./shared/fields.ts"
+import { llamaNames } from "./shared/llama_names.ts"
 
 interface OlmoConfig extends DecoderConfig {
   /** Whose names its tensors and fields have. */
@@ -115,7 +115,7 @@ function weightsOf(config: OlmoConfig): WeightSpec[] {
     std = K ** -0.5,
   ) => found.push({ name: `${name}.weight`, shape: [N, K], kind, std, from })
   const residual = (D * 2 * L) ** -0.5
-  const names = layout === "hf" ? hfNames : nativeNames
+  const names = layout === "hf" ? llamaNames : nativeNames
   add("embed_tokens", "embedding", [V, D], [{ name: names.embedding }])
   config.queryHeads.forEach((H, i) => {
     const [G, F] = [config.keyHeads[i] as number, config.ffnDims[i] as number]
@@ -129,40 +129,23 @@ function weightsOf(config: OlmoConfig): WeightSpec[] {
   return found
 }
 
-const hf = (i: number, name: string): string => `model.layers.${i}.${name}.weight`
-const hfNames = {
-  embedding: "model.embed_tokens.weight",
-  output: "lm_head.weight",
-  qkv: (i: number, q: number, kv: number): Rows[] => [
-    { name: hf(i, "self_attn.q_proj"), count: q },
-    { name: hf(i, "self_attn.k_proj"), count: kv },
-    { name: hf(i, "self_attn.v_proj"), count: kv },
-  ],
-  out: (i: number) => hf(i, "self_attn.o_proj"),
-  gateUp: (i: number, F: number): Rows[] => [
-    { name: hf(i, "mlp.gate_proj"), count: F },
-    { name: hf(i, "mlp.up_proj"), count: F },
-  ],
-  down: (i: number) => hf(i, "mlp.down_proj"),
-}
-
 const native = (i: number, name: string): string => `model.transformer.blocks.${i}.${name}.weight`
-const nativeNames: typeof hfNames = {
+const nativeNames = {
   embedding: "model.transformer.wte.weight",
   output: "model.transformer.ff_out.weight",
-  qkv: (i, q, kv) => [{ name: native(i, "att_proj"), count: q + 2 * kv }],
-  out: (i) => native(i, "attn_out"),
+  qkv: (i: number, q: number, kv: number): Rows[] => [
+    { name: native(i, "att_proj"), count: q + 2 * kv },
+  ],
+  out: (i: number): string => native(i, "attn_out"),
   // The gate is the second half.
-  gateUp: (i, F) => [
+  gateUp: (i: number, F: number): Rows[] => [
     { name: native(i, "ff_proj"), start: F, count: F },
     { name: native(i, "ff_proj"), start: 0, count: F },
   ],
-  down: (i) => native(i, "ff_out"),
+  down: (i: number): string => native(i, "ff_out"),
 }
 
 // ---- config.json --------------------------------------------------------------------------------
-
-type Json = Readonly<Record<string, unknown>>
 
 /** Names of the sizes, and fields that must have the value given where they are there. */
 const layouts = {
@@ -205,42 +188,30 @@ const layouts = {
 export function olmoConfig(json: Json, source: string): OlmoConfig {
   const layout = "d_model" in json ? "native" : "hf"
   const names = layouts[layout]
-  for (const [field, value] of Object.entries(names.fixed)) {
-    if ((json[field] ?? value) === value) continue
-    const found = `${source}: ${field} is ${show(json[field])}`
-    throw new RangeError(`${found}, expected ${show(value)}. Use another model`)
-  }
-  const at = (field: string, most: number, otherwise?: number): number => {
-    const value = json[field] ?? otherwise
-    checkNumber(`${source}: ${field}`, value, 1, most, true)
-    return value
-  }
-  const [D, L, H] = [at(names.D, 65536), at(names.L, 1024), at(names.H, 1024)]
-  const G = at(names.G, 1024, json.multi_query_attention === true ? 1 : H)
-  const gated = layout === "native" ? at("mlp_ratio", 1024, 4) * D : undefined
-  const F = at(names.F, 2 ** 21, gated) / (layout === "native" ? 2 : 1)
-  const tokens = at("vocab_size", 2 ** 24)
-  const V = at(names.V, 2 ** 24, tokens)
+  const read = fieldsOf(json, source)
+  read.fixed(names.fixed)
+  const [D, L, H] = [
+    read.whole(names.D, 65536),
+    read.whole(names.L, 1024),
+    read.whole(names.H, 1024),
+  ]
+  const G = read.whole(names.G, 1024, json.multi_query_attention === true ? 1 : H)
+  const gated = layout === "native" ? read.whole("mlp_ratio", 1024, 4) * D : undefined
+  const F = read.whole(names.F, 2 ** 21, gated) / (layout === "native" ? 2 : 1)
+  const tokens = read.whole("vocab_size", 2 ** 24)
+  const V = read.whole(names.V, 2 ** 24, tokens)
   if (D % (2 * H) !== 0 || H % G !== 0 || !Number.isInteger(F)) {
-    const sizes = `width ${D}, ${H} heads, ${G} of keys, feed-forward ${F}`
-    throw new RangeError(`${source}: ${sizes} do not go together. Is it that of these weights?`)
+    throw read.misfit(`width ${D}, ${H} heads, ${G} of keys, feed-forward ${F}`)
   }
-  const { clip_qkv: clip, rope_theta: ropeBase = 10000, model_name, bos_token_id: bosId } = json
-  checkNumber(`${source}: clip_qkv`, clip ?? 1, 1e-30, 1e9, false)
-  checkNumber(`${source}: rope_theta`, ropeBase, 1, 1e12, false)
-  checkNumber(`${source}: bos_token_id`, bosId ?? 0, 0, V - 1, true)
-  const { eosId = 0, eosIds } = checkEnds(`${source}: eos_token_id`, json.eos_token_id ?? 0, V)
-  const name = typeof model_name === "string" ? model_name : source.split(/[\\/]/).at(-2)
   const every = (value: number): number[] => Array(L).fill(value)
   return {
-    ...{ modelType, layout, name: name || "OLMo", layers: L, modelDim: D, headDim: D / H },
+    ...{ modelType, layout, name: read.name("OLMo"), layers: L, modelDim: D, headDim: D / H },
     ...{ queryHeads: every(H), keyHeads: every(G), ffnDims: every(F) },
-    ...{ vocabSize: V, tokens, maxContext: at(names.context, 2 ** 24, 2048), ropeBase, eosId },
-    ...(Array.isArray(json.eos_token_id) && eosIds ? { eosIds } : {}),
-    ...(typeof bosId === "number" ? { bosId } : {}),
-    ...(typeof clip === "number" ? { clip } : {}),
+    ...{ vocabSize: V, tokens, maxContext: read.whole(names.context, 2 ** 24, 2048) },
+    ...{ ropeBase: read.real("rope_theta", 1, 1e12, 10000), ...read.ends(V, { eosId: 0 }) },
+    ...((json.clip_qkv ?? null) === null ? {} : { clip: read.real("clip_qkv", 1e-30, 1e9) }),
     // What a file does not say is each program's own default.
-    tied: (json[names.tied] ?? layout === "native") === true,
+    tied: read.flag(names.tied, layout === "native"),
   }
 }
 

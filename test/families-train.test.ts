@@ -1,5 +1,5 @@
-// OLMo, a family of one file: its gradients against finite differences, all backends against js, in the
-// variants that its configs have: clipped, untied, with fewer key heads.
+// Families of one file: their gradients against finite differences, all backends against js, quantized
+// weights against whole ones, in the variants that their configs have.
 import t from "tap"
 import { JsBackend } from "../backends/js/index.ts"
 import {
@@ -11,11 +11,12 @@ import {
   uniformAt,
 } from "../engine/index.ts"
 import { LanguageModel, lossAndGradients, objectives } from "../index.ts"
-import { configJson, internals, olmoConfig, parameterCount, parseConfig } from "../model/index.ts"
+import { configJson, internals, parameterCount, parseConfig } from "../model/index.ts"
 import { recordStep } from "../train/step/graph.ts"
 import { goldenBackends, relativeError } from "./backends.ts"
 import { collect } from "./small.ts"
 
+/** Fields as Hugging Face's Llama has them. */
 const sizes = {
   hidden_size: 24,
   num_hidden_layers: 2,
@@ -25,11 +26,16 @@ const sizes = {
   max_position_embeddings: 16,
   eos_token_id: 36,
 }
+const olmo = { model_type: "olmo", ...sizes }
+const llama = { model_type: "llama", ...sizes, num_key_value_heads: 2 }
 const variants = {
-  tied: { ...sizes, tie_word_embeddings: true },
-  "untied, fewer key heads": { ...sizes, num_key_value_heads: 2 },
-  clipped: { ...sizes, tie_word_embeddings: true, clip_qkv: 1.5 },
-} as const
+  "olmo, untied, fewer key heads": { ...olmo, num_key_value_heads: 2 },
+  "olmo, tied, clipped": { ...olmo, tie_word_embeddings: true, clip_qkv: 1.5 },
+  "llama, tied, fewer key heads, heads of their own size": {
+    ...{ ...llama, tie_word_embeddings: true, head_dim: 8 },
+  },
+  "llama, one network in all layers": { ...llama, shared_mlp: true },
+}
 const inputs = [
   [1, 5, 9, 13, 7],
   [2, 6, 10, 14, 3],
@@ -45,7 +51,7 @@ const starts = [
 
 /** A seeded model, by js's numbers wherever it is. */
 async function modelOn(backend: Backend, fields: object, from?: LanguageModel) {
-  const model = await LanguageModel.random(olmoConfig({ ...fields }, "x"), { backend, seed: 2 })
+  const model = await LanguageModel.random(parseConfig(fields, "x"), { backend, seed: 2 })
   for (const [name, tensor] of from?.tensors ?? []) {
     const bytes = await (from as LanguageModel).backend.read(bufferOf(tensor), tensor.bytes)
     backend.write(bufferOf(model.tensors.get(name) ?? tensor), new Uint8Array(bytes))
