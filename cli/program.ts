@@ -1,6 +1,6 @@
 // The command line as a whole: the list of every command of `elm`, and how it says what is wrong.
-import { Command as Commander } from "commander"
-import { printable } from "../model/index.ts"
+import { Command as Commander, CommanderError } from "commander"
+import { printable, systemFault } from "../model/index.ts"
 import { average } from "./average.ts"
 import { drive } from "./bench/drive.ts"
 import { norms } from "./bench/norms.ts"
@@ -16,7 +16,7 @@ import { generate } from "./generate.ts"
 import { info } from "./info.ts"
 import { type Command, group } from "./line/command.ts"
 import { quantize } from "./quantize.ts"
-import { debugFlag } from "./terminal/invocation.ts"
+import { dashed, debug, debugFlag } from "./terminal/invocation.ts"
 import { decode } from "./tokenizer/decode.ts"
 import { encode } from "./tokenizer/encode.ts"
 import { train as learn } from "./tokenizer/train.ts"
@@ -61,4 +61,23 @@ export function elmProgram(version: string, all = commands): Commander {
 function addDebug(command: Commander): void {
   command.option(debugFlag, "print stack traces, and how tiles were chosen")
   command.commands.forEach(addDebug)
+}
+
+/** Runs the command. Errors are one message: exit code 2 for wrong usage, 1 for the rest; --debug adds
+ *  the stack, and what was chosen by measuring.
+ *  @param argv As process.argv has it */
+export async function perform(argv: readonly string[], version: string): Promise<void> {
+  try {
+    await elmProgram(version).parseAsync(dashed(argv))
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      // Commander has printed its own message; help and version are no errors.
+      if (error.code === "elm.usage") console.error(printable(error.message))
+      process.exitCode = error.exitCode === 0 ? 0 : 2
+    } else {
+      const { message, stack } = error instanceof Error ? error : new Error(String(error))
+      console.error(printable(debug && stack ? stack : (systemFault(error) ?? message)))
+      process.exitCode = 1
+    }
+  }
 }

@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import t from "tap"
-import { elm, node } from "./command.ts"
+import { type Ended, elm, endsOf, node } from "./command.ts"
 import { goldenFolder } from "./fixtures.ts"
 
 const index = new URL("../index.js", import.meta.url).href
@@ -124,8 +124,9 @@ t.test("wrong usage exits with 2, other errors with 1, each with one message", a
     [["bench", "ops", "--filter", "sing"], 2, /There is no sing/],
     [["bench", "ops", "--filter", "rmsNrm"], 2, /There is no rmsNrm \(Did you mean rmsNorm\?\)/],
   ]
-  for (const [args, want, message] of cases) {
-    const { code, stderr } = await node(elm, ...args)
+  const ends = await endsOf(cases.map(([args]) => args))
+  for (const [i, [args, want, message]] of cases.entries()) {
+    const { code, stderr } = ends[i] as Ended
     t.equal(code, want, args.join(" "))
     t.match(stderr, message)
     t.notMatch(stderr, /^\s+at /m, "no stack")
@@ -135,12 +136,15 @@ t.test("wrong usage exits with 2, other errors with 1, each with one message", a
   t.equal(lost.code, 1)
   const { stderr } = await node(elm, "--debug", "bench", "--weights", join(dir, "nowhere"))
   t.match(stderr, /^\s+at /m, "--debug prints the stack")
-  for (const name of ["bench", "bench norms", "bench drive", "train", "generate"]) {
-    const { code, stdout } = await node(elm, ...name.split(" "), "--help")
-    t.equal(code, 0, name)
+  const names = ["bench", "bench norms", "bench drive", "train", "generate"]
+  for (const { code, stdout } of await endsOf(
+    names.map((name) => [...name.split(" "), "--help"]),
+  )) {
+    t.equal(code, 0)
     t.match(stdout, /Usage: elm [\s\S]*--(backend|dtype) /)
   }
-  for (const flag of ["--help", "--version"]) t.equal((await node(elm, flag)).code, 0)
+  t.equal((await node(elm, "--help")).code, 0)
+  t.equal((await node(elm, "sing")).code, 2)
   t.match((await node(elm, "--version")).stdout, /^\d+\.\d+\.\d+\n$/)
 })
 

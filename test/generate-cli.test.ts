@@ -9,6 +9,7 @@ import t from "tap"
 import { normalAt } from "../engine/index.ts"
 import { loadTokenizer, scaledConfig } from "../index.ts"
 import { configJson, tensorShapes, writeSafetensors } from "../model/index.ts"
+import { endsOf } from "./command.ts"
 import { goldenFolder } from "./fixtures.ts"
 
 const elm = fileURLToPath(new URL("../elm.js", import.meta.url))
@@ -110,7 +111,8 @@ t.test("a reader that goes away as the text ends changes nothing of how it ends"
   for (const tokens of ["1", "2", "3"]) {
     const child = start("generate", "On", ...model, "--max-new-tokens", tokens)
     child.stdout?.destroy()
-    t.equal((await ended(child)).code, 0, `${tokens} tokens`)
+    const { code, stderr } = await ended(child)
+    t.equal(code, 0, `${tokens} tokens: ${stderr}`)
   }
 })
 
@@ -220,8 +222,9 @@ t.test("generate says what is wrong", async (t) => {
     [["--model", dir, "--generate_kwargs", "top_k=-1"], 1, /topK must be a whole number from 0/],
     [["--stop", ""], 2, /'--stop <text>' argument '' is invalid\. Expected a text/],
   ]
-  for (const [args, want, message] of cases) {
-    const { code, stdout, stderr } = await ended(start("generate", "a", ...args))
+  const ends = await endsOf(cases.map(([args]) => ["generate", "a", ...args]))
+  for (const [i, [args, want, message]] of cases.entries()) {
+    const { code, stdout, stderr } = ends[i] as (typeof ends)[number]
     t.same([code, stdout], [want, ""], args.join(" "))
     t.match(stderr, message)
   }

@@ -17,6 +17,7 @@ import {
   tensorShapes,
   writeSafetensors,
 } from "../model/index.ts"
+import { type Ended, endsOf } from "./command.ts"
 import { goldenFolder } from "./fixtures.ts"
 
 const elm = fileURLToPath(new URL("../elm.js", import.meta.url))
@@ -189,8 +190,9 @@ t.test("quantize refuses what it cannot do, and leaves things as they are", asyn
     [[golden.path, "--dtype", "q4"], 2, /missing required argument 'out'/],
     [[golden.path, fresh, "--dtype", "q4", "--threads", "0"], 2, /whole number from 1/],
   ]
-  for (const [args, want, message] of cases) {
-    const { code, stderr } = await run("quantize", ...args)
+  const ends = await endsOf(cases.map(([args]) => ["quantize", ...args]))
+  for (const [i, [args, want, message]] of cases.entries()) {
+    const { code, stderr } = ends[i] as Ended
     t.equal(code, want, args.join(" "))
     t.match(stderr, message)
     t.notMatch(stderr, /^\s+at /m, "no stack")

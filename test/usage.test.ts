@@ -11,6 +11,7 @@ import { suggestion } from "../cli/line/arguments.ts"
 import { elmProgram } from "../cli/program.ts"
 import { shippedModel } from "../index.ts"
 import { bytesText, decimal, threeDigits } from "../model/index.ts"
+import { type Ended, endsOf } from "./command.ts"
 
 const elm = fileURLToPath(new URL("../elm.js", import.meta.url))
 const dir = mkdtempSync(join(tmpdir(), "openelm-usage-"))
@@ -134,8 +135,9 @@ t.test("wrong usage exits with 2 also where it is found after parsing", async (t
     ["tokenizer train --out x", /missing required argument 'files'/],
     ["completion tcsh", /Allowed choices are bash, zsh, fish/],
   ]
-  for (const [line, message] of cases) {
-    const { code, stdout, stderr } = await run(line.split(" "))
+  const ends = await endsOf(cases.map(([line]) => line.split(" ")))
+  for (const [i, [line, message]] of cases.entries()) {
+    const { code, stdout, stderr } = ends[i] as Ended
     t.same([code, stdout], [2, ""], line)
     t.match(stderr, message, line)
     t.notMatch(stderr, /^\s+at /m)
@@ -177,41 +179,31 @@ process.env.HF_HUB_OFFLINE = "1"
 t.test("a path that leads nowhere is named in words, and nothing is left", async (t) => {
   const odd = ["nothing", "folder", "text.txt/x", "/dev/full", "nothing/x"]
   const before = readdirSync(dir).sort()
-  // Of every command two or three of the five, of all commands together all.
-  const jobs = pathsIn.flatMap(([first, after, isWritten], i) =>
+  const lines = pathsIn.flatMap(([first, after, isWritten]) =>
     odd
-      .filter((_, j) => (i + j) % 2 === 0)
       .filter((path) => !isWritten || !/^(nothing|folder|\/dev)/.test(path) || path === "nothing/x")
-      .map((path) => ({ first, after, path })),
-  )
-  const next = async (): Promise<void> => {
-    for (let job = jobs.pop(); job; job = jobs.pop()) {
-      const { first, after, path } = job
-      // Two runs at once would meet.
-      const words = first.replace("--out run", `--out run${jobs.length}`)
-      const args = [words, path, after].flatMap((each) => each.split(" ")).filter(Boolean)
       // A new folder within one that is not there is made.
-      if (first.startsWith("quantize --") || first.endsWith("--out") || first === "average") {
-        if (path === "nothing/x") continue
-      }
-      const { code, stderr } = await run(args)
-      t.equal(code, 1, `${args.join(" ")}: ${stderr}`)
-      t.match(stderr, path, args.join(" "))
-      t.notMatch(stderr, /\bE[A-Z]{3,}\b|illegal|^\s+at |undefined|TypeError/m, args.join(" "))
-    }
+      .filter((path) => path !== "nothing/x" || !/^quantize --|--out$|^average$/.test(first))
+      .map((path) => ({ path, args: [first, path, after].flatMap((each) => each.split(" ")) })),
+  )
+  const args = lines.map((line) => line.args.filter(Boolean))
+  for (const [i, { code, stderr }] of (await endsOf(args, dir)).entries()) {
+    const line = `${args[i]?.join(" ")}`
+    t.equal(code, 1, `${line}: ${stderr}`)
+    t.match(stderr, lines[i]?.path, line)
+    t.notMatch(stderr, /\bE[A-Z]{3,}\b|illegal|^\s+at |undefined|TypeError/m, line)
   }
-  await Promise.all([next(), next()])
   t.same(readdirSync(dir).sort(), before)
 })
 
 t.test("an empty path is wrong usage", async (t) => {
-  for (const [first, after] of pathsIn.filter((_, i) => i % 3 === 0)) {
-    const { code, stderr } = await run([
-      ...first.split(" "),
-      "",
-      ...after.split(" ").filter(Boolean),
-    ])
-    t.equal(code, 2, first)
+  const lines = pathsIn.map(([first, after]) => [
+    ...first.split(" "),
+    "",
+    ...after.split(" ").filter(Boolean),
+  ])
+  for (const [i, { code, stderr }] of (await endsOf(lines, dir)).entries()) {
+    t.equal(code, 2, `${lines[i]?.join(" ")}`)
     t.match(stderr, /Expected a path/)
   }
 })

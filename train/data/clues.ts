@@ -48,17 +48,16 @@ const forbiddenAfter: readonly (readonly [number, number])[] = [
 
 // U+2000 to U+FFFF holds few members, so one table of the whole plane is the simplest.
 const classOf = new Uint16Array(65536)
-const forbidden = new Uint16Array(65536)
 for (const [name, text] of members) {
   for (const [, first = "", last = first] of text.matchAll(/(.)(?:-(.))?/gs)) {
     for (let c = first.charCodeAt(0); c <= last.charCodeAt(0); c++) classOf[c] = at(c) | name
   }
 }
-for (let c = 0; c < 65536; c++) {
-  for (const [name, after] of forbiddenAfter) {
-    if (at(c) & name) forbidden[c] = (forbidden[c] as number) | after
-  }
-}
+
+/** By classes: those that they may not have directly after them. */
+const forbidden = Uint16Array.from({ length: 2 * upperCommon }, (_, group) =>
+  forbiddenAfter.reduce((all, [name, after]) => (group & name ? all | after : all), 0),
+)
 
 function at(c: number): number {
   return classOf[c] as number
@@ -105,16 +104,16 @@ export function looksMisread(text: string): boolean {
     if (c < 0x80) continue
     if (c < 0xa0) return true
     const group = at(c)
-    if (group !== 0 && isSign(text, i, c, group)) return true
+    if (group !== 0 && isSign(text, i, group)) return true
   }
   return sequences.test(text)
 }
 
 /** Whether the character at i is one with the next, or with both of its neighbours. */
-function isSign(text: string, i: number, c: number, group: number): boolean {
+function isSign(text: string, i: number, group: number): boolean {
   const next = text.charCodeAt(i + 1)
   const after = Number.isNaN(next) ? 0 : at(next)
-  if ((forbidden[c] as number) & after) return true
+  if ((forbidden[group] as number) & after) return true
   const previous = i > 0 ? (text[i - 1] as string) : ""
   const before = previous === "" ? 0 : at(previous.charCodeAt(0))
   const accented = lowerAccented | upperAccented
