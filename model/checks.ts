@@ -4,7 +4,6 @@ import { bytesText } from "./amount.ts"
 import type { DecoderConfig } from "./architecture.ts"
 import { checkToken, isList } from "./generate/ids.ts"
 import { type CacheOptions, cacheDTypes } from "./generate/state.ts"
-import type { OpenedModel } from "./opened.ts"
 import type { ModelOptions } from "./options.ts"
 import { type WeightDType, weightBytes, weightDTypes } from "./weights/layout.ts"
 
@@ -33,16 +32,6 @@ export function checkModelOptions(config: DecoderConfig, options: ModelOptions):
     )
   }
   return { backend, dtype, capacity, cache }
-}
-
-/** The dtype to load a folder in: a quantized folder has its own and no other. */
-export function dtypeFor(folder: OpenedModel, asked: WeightDType | undefined) {
-  const { format, name } = folder
-  if (!format || asked === undefined || asked === format) return asked ?? format
-  throw new RangeError(
-    `${name} holds weights in ${format}, got dtype ${JSON.stringify(asked)}. ` +
-      "Leave dtype out, or load the model that it was made from",
-  )
 }
 
 /** An allocation error, with the dtypes in which the model would fit the machine. */

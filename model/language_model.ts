@@ -5,7 +5,7 @@ import type { DecoderConfig } from "./architecture.ts"
 import { configOf } from "./architectures/openelm/config.ts"
 import type { SizeName } from "./architectures/openelm/sizes.ts"
 import { savedDType, saveModel } from "./checkpoints/saving.ts"
-import { checkModelOptions, dtypeFor, explained, type ModelSettings } from "./checks.ts"
+import { checkModelOptions, explained, type ModelSettings } from "./checks.ts"
 import { checkConfig, parameterCount } from "./config.ts"
 import { type FileSource, pathToWrite } from "./files/source.ts"
 import type { Decoder } from "./forward.ts"
@@ -28,6 +28,7 @@ import type { LoadOptions, ModelOptions, RandomOptions, SaveOptions } from "./op
 import { inference, type RecorderOf } from "./recorder.ts"
 import type { Tokenizer } from "./tokenizer/index.ts"
 import { Usage } from "./usage.ts"
+import { keepingFor } from "./weights/kept.ts"
 import type { WeightDType } from "./weights/layout.ts"
 import { type Check, lostDevices, Residence } from "./weights/restore.ts"
 import { publishedTensors } from "./weights/unpacking.ts"
@@ -262,12 +263,12 @@ export async function loadModel(
   checkObject("load: options", options)
   const opened = await openModel(folder, options, "load: the folder")
   try {
-    const dtype = dtypeFor(opened, options.dtype) ?? "f32"
+    const { dtype, of: kept } = keepingFor(opened, options.dtype)
     const { config } = opened
     const tokenizer = await tokenizerFor(options.tokenizer, config, opened.tokenizer, options)
     const filling = { room, progress: options.onProgress }
-    return await build(config, { ...options, dtype }, tokenizer, (checked) =>
-      loadWeights(opened, checked.backend, checked.dtype, filling),
+    return await build(config, { ...options, dtype }, tokenizer, ({ backend }) =>
+      loadWeights(opened, backend, kept, filling),
     )
   } finally {
     await opened.close()

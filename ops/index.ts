@@ -19,6 +19,7 @@ import { advance } from "./plain/position.ts"
 import { randomOps } from "./plain/random.ts"
 import { reduceOps } from "./plain/reduce.ts"
 import { embed, embedGrad } from "./product/embed.ts"
+import { fileBlockOps } from "./product/file_blocks.ts"
 import { matmulOps } from "./product/matmul.ts"
 import { matmulGradOps } from "./product/matmul_grad.ts"
 import { packOps } from "./product/pack.ts"
@@ -69,6 +70,7 @@ export { advance } from "./plain/position.ts"
 export { randomNormal, randomUniform } from "./plain/random.ts"
 export { argmax, cumsum, dot, max, maxRows, mean, sort, sum, sumRows } from "./plain/reduce.ts"
 export { embed, embedGrad, noPadding } from "./product/embed.ts"
+export { panelBlocks, rowBlockBytes } from "./product/file_blocks.ts"
 export {
   matmul,
   matmulAdd,
@@ -87,7 +89,13 @@ export {
   normMatmulQuantized,
   normMatmulSwigluQuantized,
 } from "./product/quantized.ts"
-export { blockBytes, blocksOf, dequantize, quantize } from "./product/quantized_pack.ts"
+export {
+  blockBytes,
+  blocksOf,
+  dequantize,
+  fileBlockBytes,
+  quantize,
+} from "./product/quantized_pack.ts"
 export { gated, swiglu, swigluPanels, swigluPanelsGrad } from "./product/swiglu.ts"
 export { sumParts } from "./shared/parts.ts"
 export { accumulate, adamW, squareSums, squaresPerPart } from "./update/adamw.ts"
@@ -100,6 +108,7 @@ export const plainOps: readonly Op[] = [
   ...indexingOps,
   ...randomOps,
   ...quantizedPackOps,
+  ...fileBlockOps,
   advance.op,
 ]
 

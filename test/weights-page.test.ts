@@ -38,6 +38,7 @@ async function torchFile(path: string): Promise<Buffer> {
 
 const gguf = fixture("gguf/wide-a-q4_k_m.gguf")
 copyFileSync(gguf, join(dir, "openelm-q4_k_m.gguf"))
+copyFileSync(fixture("gguf/wide-a-q4_0.gguf"), join(dir, "openelm-q4_0.gguf"))
 copyFileSync(fixture("data/tiny.model"), join(dir, "tokenizer.model"))
 const checkpoint = await torchFile(gguf)
 for (const name of ["average", "epoch_0_iter_1", "epoch_0_iter_2"]) {

@@ -4,7 +4,7 @@
 import type { FileTree } from "../files/tree.ts"
 import { show } from "../json.ts"
 import type { Tokenizer } from "../tokenizer/index.ts"
-import type { WeightDType } from "../weights/layout.ts"
+import type { FileBlocks, WeightDType } from "../weights/layout.ts"
 import type { QuantizedFormat } from "./quantized_format.ts"
 
 /** A tensor as it lies in a file. */
@@ -21,6 +21,8 @@ export interface StoredTensor {
   /** Fills `target` with rows [start, start + count): a row of a vector is one number, one of panels a
    *  panel. Throws RangeError for rows that are not there, or do not fill the target. */
   read(start: number, count: number, target: Uint8Array): Promise<void>
+  /** The format of the blocks that `read` gives, where a kernel takes them row by row. */
+  readonly blocks?: FileBlocks | undefined
   /** The same rows as numbers of f32, each rounded once, where no kernel takes the bytes as they are. */
   readonly asF32?: StoredTensor["read"] | undefined
 }

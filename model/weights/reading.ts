@@ -13,8 +13,8 @@ import {
   type Tensor,
   viewOf,
 } from "../../engine/index.ts"
-import { panelWidth } from "../../ops/index.ts"
-import { packed, type Spec, type WeightDType } from "./layout.ts"
+import { blocksOf, panelWidth, rowBlockBytes } from "../../ops/index.ts"
+import { isFileBlocks, type Kept, packed, type Spec } from "./layout.ts"
 import type { TensorSource } from "./rows.ts"
 
 /** Bytes of staging for weights on their way from a file into panels. */
@@ -39,20 +39,30 @@ export async function loadVector(
   backend.write(bufferOf(target), Float32Array.from(values))
 }
 
+/** Rows on their way into panels: those of the source's blocks, if these are kept, else numbers.
+ *  row, without the number of rows: (K), or (C, bytes of a block) */
+function rowsFor(source: TensorSource, K: number, kept: Kept) {
+  const { blocks } = source
+  if (!isFileBlocks(kept)) return { row: [K], dtype: source.dtype, readRows: source.readRows }
+  if (blocks?.format !== kept) throw new RangeError(`rows have no blocks of ${kept}`)
+  const row = [blocksOf(K), rowBlockBytes[kept]]
+  return { row, dtype: "u8" as const, readRows: blocks.readRows }
+}
+
 /** Rows go through a staging buffer, whole panels at a time, and are packed on the backend. */
 export async function loadMatrix(
   source: TensorSource,
   spec: Spec,
   target: Tensor,
   backend: Backend,
-  kept: WeightDType,
+  kept: Kept,
   compare?: Compare,
 ): Promise<void> {
   const [N, K] = spec.shape as [number, number]
   const { halves } = spec
   const named = { ...spec, name: nameIn(source, spec) }
-  const { dtype } = source
-  const rowBytes = K * itemBytes(dtype)
+  const { row, dtype, readRows } = rowsFor(source, K, kept)
+  const rowBytes = sizeOf(row) * itemBytes(dtype)
   const half = N / halves
   const most = Math.max(1, Math.floor(stagingBytes / (rowBytes * panelWidth * halves))) * panelWidth
   const bytes = Math.min(half, most) * halves * rowBytes
@@ -63,10 +73,10 @@ export async function loadMatrix(
       const count = Math.min(most, half - start)
       for (let h = 0; h < halves; h++) {
         const at = h * count * rowBytes
-        await source.readRows(h * half + start, count, raw.subarray(at, at + count * rowBytes))
+        await readRows(h * half + start, count, raw.subarray(at, at + count * rowBytes))
       }
       backend.write(staging, raw.subarray(0, halves * count * rowBytes))
-      const x = bound(staging, [halves * count, K], dtype)
+      const x = bound(staging, [halves * count, ...row], dtype)
       const part = await packInto(backend, x, target, (start / panelWidth) * halves, named, kept)
       await compare?.(x, part)
     }
@@ -82,7 +92,7 @@ async function packInto(
   target: Tensor,
   firstPanel: number,
   spec: Spec,
-  kept: WeightDType,
+  kept: Kept,
 ): Promise<Tensor> {
   const { w, bad } = packed(x, spec.halves, kept, 1)
   const panelBytes = w.bytes / (w.shape[0] as number)

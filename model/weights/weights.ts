@@ -7,7 +7,8 @@ import { architectureOf } from "../architectures/index.ts"
 import { isQuantized } from "../checkpoints/quantized_format.ts"
 import type { OpenedModel } from "../opened.ts"
 import { Holder } from "./holder.ts"
-import { packed, type Spec, specsOf, stored, type WeightDType, weightBytes } from "./layout.ts"
+import type { Keeping } from "./kept.ts"
+import { type Kept, packed, type Spec, specsOf, stored, type WeightDType } from "./layout.ts"
 import { loadMatrix, loadPanels, loadVector } from "./reading.ts"
 
 /** Done and total bytes of weights. */
@@ -52,21 +53,22 @@ export function randomWeights(
   return filled(outline, fillAll(progress), fillAll)
 }
 
-/** The weights of a folder; those of a quantized one only in its own format.
+/** The weights of an open model, each matrix in the form in which it is to be kept.
  *  Throws RangeError naming the tensor that holds NaN or infinity. */
 export function loadWeights(
   folder: OpenedModel,
   backend: Backend,
-  dtype: WeightDType,
+  kept: Kept | Keeping["of"],
   { room, progress }: Filling = {},
 ): Promise<LoadedWeights> {
-  const outline = outlineWeights(folder.config, backend, dtype, room)
+  const keptOf = typeof kept === "function" ? kept : () => kept
+  const outline = outlineWeights(folder.config, backend, keptOf, room)
   const fillFrom = (open: OpenedModel, progress?: Progress): Promise<void> =>
     fillWeights(open.config, backend, outline, progress, async (spec, target) => {
       const source = open.source(spec.name)
       if (!spec.matrix) return loadVector(source, spec, target, backend)
       if (open.format) return loadPanels(source, spec, target, backend)
-      return loadMatrix(source, spec, target, backend, dtype)
+      return loadMatrix(source, spec, target, backend, keptOf(spec))
     })
   const refill = async (): Promise<void> => {
     const open = await folder.reopen()
@@ -89,7 +91,7 @@ interface Filling {
 export function outlineWeights(
   config: DecoderConfig,
   backend: Backend,
-  dtype: WeightDType,
+  kept: Kept | Keeping["of"],
   room = 0,
 ): Outline {
   const held = new Holder(backend)
@@ -104,14 +106,14 @@ export function outlineWeights(
     )
     const tensors = new Map<string, Tensor>()
     for (const spec of specsOf(config)) {
-      const { shape, dtype: kept } = stored(spec, dtype)
+      const { shape, dtype } = stored(spec, typeof kept === "function" ? kept(spec) : kept)
       const near = room > 0 ? placeFor(shape, 1 + room, backend) : undefined
-      const weight = held.allocate(shape, kept, near)
+      const weight = held.allocate(shape, dtype, near)
       tensors.set(spec.name, weight)
       for (let i = 0; i < room; i++) spare.allocate(shape, "f32", weight)
     }
     const weights = family.assemble(config, partsOf(config, tensors, tables))
-    return { weights, tensors, tables, bytes: weightBytes(config, dtype), free: () => held.free() }
+    return { weights, tensors, tables, bytes: held.bytes, free: () => held.free() }
   } catch (error) {
     held.free()
     throw error

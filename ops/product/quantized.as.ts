@@ -7,7 +7,7 @@
 // Bytes: the weights per block of rows, M·K of x per thread, M·N of y.
 import { scratch } from "../../backends/wasm/thread.as"
 import { clear, deliver, gate, kept, sums } from "./matmul.as"
-import { q8Bytes } from "./quantized_block.as"
+import { isBytes, isWide, numberBytes } from "./quantized_block.as"
 import { roundRow, roundTileRow, tileRecordBytes } from "./quantized_round.as"
 import { roundedProduct } from "./quantized_row.as"
 import { layOut, tileBlockBytes, tileOfBlocks } from "./quantized_tile.as"
@@ -173,7 +173,10 @@ export function embedQuantized(
     let block = w + <usize>(id >> 4) * C * Z
     let to = x + <usize>n * D * 4
     for (let k: u32 = 0; k < D; k += 32) {
-      const scale = reinterpret<f32>(<u32>load<u16>(block + Z - 32 + 2 * output) << 16)
+      const scales = block + numberBytes(Z)
+      const scale = isWide(Z)
+        ? load<f32>(scales + 4 * output)
+        : reinterpret<f32>(<u32>load<u16>(scales + 2 * output) << 16)
       for (let i: u32 = 0, most = min<u32>(D - k, 32); i < most; i++) {
         store<f32>(to, <f32>numberAt(block, output, i, Z) * scale)
         to += 4
@@ -187,7 +190,7 @@ export function embedQuantized(
 // @ts-ignore: decorator
 @inline
 function numberAt(block: usize, output: usize, k: usize, Z: u32): i32 {
-  if (Z === q8Bytes) return load<i8>(block + 32 * (k >> 1) + 2 * output + (k & 1))
+  if (isBytes(Z)) return load<i8>(block + 32 * (k >> 1) + 2 * output + (k & 1))
   const byte = load<u8>(block + 64 * (k >> 3) + 4 * output + (k & 3))
   return <i32>(k & 4 ? byte >> 4 : byte & 15) - 8
 }

@@ -14,6 +14,7 @@ import {
   blocksOf,
   blockVectors,
   dequantize,
+  fileBlockBytes,
   misfit,
   quantizedSample,
 } from "./quantized_pack.ts"
@@ -55,9 +56,14 @@ const shapes = [
   { M: 7, K: 33, N: 33 },
   { M: 3, K: 2100, N: 5 },
 ] as const
-const cases = Object.values(blockBytes).flatMap((Z) =>
-  shapes.map(({ M, K, N }) => ({ M, K, P: panelsOf(N), C: blocksOf(K), Z, N })),
-)
+type Shape = (typeof shapes)[number]
+const casesOf = (Z: number, some: readonly Shape[]) =>
+  some.map(({ M, K, N }) => ({ M, K, P: panelsOf(N), C: blocksOf(K), Z, N }))
+// Of blocks that differ by their scales alone one shape for each kind of kernel.
+const cases = [
+  ...Object.values(blockBytes).flatMap((Z) => casesOf(Z, shapes)),
+  ...Object.values(fileBlockBytes).flatMap((Z) => casesOf(Z, [shapes[0], shapes[3], shapes[4]])),
+]
 const gatedCases = cases.map(({ N, ...rest }) => ({ ...rest, F: N }))
 const eps = 1e-6
 const sample = (name: string, { Z }: { Z: number }) =>
@@ -165,7 +171,7 @@ export const embedQuantized = op({
   ],
   rows: ({ N }) => N,
   cost: ({ N, D, Z }) => ({ bytes: N * D * (4 + Z / 512), flops: N * D }),
-  cases: Object.values(blockBytes).flatMap((Z) => [
+  cases: [...Object.values(blockBytes), ...Object.values(fileBlockBytes)].flatMap((Z) => [
     { N: 1, P: 3, C: 40, Z, D: 1280 },
     { N: 33, P: 2, C: 1, Z, D: 31 },
   ]),

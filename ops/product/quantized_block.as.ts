@@ -1,20 +1,48 @@
 // A block of quantized weights, 32 numbers by 16 outputs (quantized_pack.ts), widened to f32.
 
-/** Bytes of a block of 32 numbers by 16 outputs, as blockBytes in quantized_pack.ts. */
+/** Bytes of a block of 32 numbers by 16 outputs, as blockBytes and fileBlockBytes in quantized_pack.ts. */
 // @ts-ignore: decorator
 @inline
 export const q8Bytes: u32 = 544
 // @ts-ignore: decorator
 @inline
 export const q4Bytes: u32 = 288
+/** The same with scales in f32. */
+// @ts-ignore: decorator
+@inline
+export const wideQ8Bytes: u32 = 576
+// @ts-ignore: decorator
+@inline
+export const wideQ4Bytes: u32 = 320
+
+/** Whether numbers are bytes, not halves of them. */
+// @ts-ignore: decorator
+@inline
+export function isBytes(Z: u32): bool {
+  return Z === q8Bytes || Z === wideQ8Bytes
+}
+
+/** Whether scales are f32, not bf16. */
+// @ts-ignore: decorator
+@inline
+export function isWide(Z: u32): bool {
+  return Z === wideQ8Bytes || Z === wideQ4Bytes
+}
+
+/** Bytes of a block before its scales. */
+// @ts-ignore: decorator
+@inline
+export function numberBytes(Z: u32): usize {
+  return isBytes(Z) ? 512 : 256
+}
 
 /** In memory, not in the code: V8 makes constants anew in every round, and does not pair them. */
 const constants = memory.data<u32>([0x0f, 8, 1, 0x10000])
 
 /** One block into f32 at `to`, (32, 16). */
 export function expandBlock(w: usize, Z: u32, to: usize): void {
-  if (Z === q8Bytes) expand8(w, to)
-  else expand4(w, to)
+  if (isBytes(Z)) expand8(w, isWide(Z), to)
+  else expand4(w, isWide(Z), to)
 }
 
 /** Scales of four outputs in f32, from their bits. */
@@ -22,6 +50,13 @@ export function expandBlock(w: usize, Z: u32, to: usize): void {
 @inline
 export function scalesOf(bits: v128): v128 {
   return i32x4.shl(bits, 16)
+}
+
+/** Scales of the i-th four outputs in f32, those of a block at `at`. */
+// @ts-ignore: decorator
+@inline
+export function fourScales(at: usize, i: usize, wide: bool): v128 {
+  return wide ? v128.load(at + 16 * i) : scalesOf(v128.load16x4_u(at + 8 * i))
 }
 
 /** The upper halves of bytes of q4. */
@@ -34,9 +69,9 @@ export function upper(u: v128, mask: v128): v128 {
 // Lanes of 32 bits hold the numbers k and k + 1 of one output; products with 1, 0 and 0, 1 part
 // them, all even k first. Each extending load is used once, and so stays in order of address: V8
 // pairs them right only if the lower one comes first.
-function expand8(w: usize, to: usize): void {
-  const s = scalesOf(v128.load16x4_u(w, 512)), t = scalesOf(v128.load16x4_u(w, 520))
-  const u = scalesOf(v128.load16x4_u(w, 528)), v = scalesOf(v128.load16x4_u(w, 536))
+function expand8(w: usize, wide: bool, to: usize): void {
+  const s = fourScales(w + 512, 0, wide), t = fourScales(w + 512, 1, wide)
+  const u = fourScales(w + 512, 2, wide), v = fourScales(w + 512, 3, wide)
   const end = w + 512
   for (let odd: usize = 0; odd < 8; odd += 4) {
     const which = v128.load32_splat(constants + odd, 8)
@@ -57,9 +92,9 @@ function one(pair: v128, which: v128, scale: v128): v128 {
 }
 
 // Lanes of 32 bits hold eight numbers of one output: k, k + 4, k + 1, k + 5 … from the lowest bits.
-function expand4(w: usize, to: usize): void {
-  const s = scalesOf(v128.load16x4_u(w, 256)), t = scalesOf(v128.load16x4_u(w, 264))
-  const u = scalesOf(v128.load16x4_u(w, 272)), v = scalesOf(v128.load16x4_u(w, 280))
+function expand4(w: usize, wide: bool, to: usize): void {
+  const s = fourScales(w + 256, 0, wide), t = fourScales(w + 256, 1, wide)
+  const u = fourScales(w + 256, 2, wide), v = fourScales(w + 256, 3, wide)
   const mask = v128.load32_splat(constants), eight = v128.load32_splat(constants, 4)
   for (const end = w + 256; w < end; w += 64, to += 512) {
     let a = v128.load(w), b = v128.load(w, 16), c = v128.load(w, 32), d = v128.load(w, 48)

@@ -86,7 +86,7 @@ fn addWeights(p: u32, last: u32, lane: u32) {
         let block = (min(p + i, last) * param.C + (start + u * 8u) / 32u) * vectors;
         let half = lane & 1u;
         var all: mat2x4f;
-        if (vectors == q8Vectors) {
+        if (isBytes == 1u) {
           all = quarter8(block, u / 4u, u % 4u, half);
         } else {
           all = quarter4(block, u / 4u, u % 4u, half);

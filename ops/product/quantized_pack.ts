@@ -5,21 +5,40 @@
 //   q4, Z = 288: numbers −8 … 7 are stored as 0 … 15 in the halves of byte 64·⌊k/8⌋ + 4n + k mod 4,
 //                the lower half where k mod 8 < 4
 // so that a thread reads one sequential stream, and integer dot products find their outputs in the
-// lanes. Scales are bf16, not f16: widening them is a shift, whatever their size.
+// lanes. Scales are bf16, not f16: widening them is a shift, whatever their size. Blocks that a file has
+// (file_blocks.ts) keep their scales as they are, in f32: Z = 576 and 320.
 // Kernels: quantized_pack.as.ts.
 import { fromBf16, op, toBf16 } from "../../engine/index.ts"
 import { panelsOf, panelWidth } from "./panels.ts"
 
 /** Numbers of an output that share a scale. */
-const blockDepth = 32
+export const blockDepth = 32
 
 /** Bytes of a block, Z, by the name of the format. */
 export const blockBytes = { q8: 544, q4: 288 } as const
+/** The same of blocks that are as GGUF's Q8_0 and Q4_0 have them: their scales, there f16, in f32. */
+export const fileBlockBytes = { q8_0: 576, q4_0: 320 } as const
+const blockSizes: readonly number[] = [
+  ...Object.values(blockBytes),
+  ...Object.values(fileBlockBytes),
+]
 
-/** Vectors of 16 bytes that a block has, and what q8's has, as a GPU's kernels are told. */
+/** Whether numbers are bytes, not halves of them. */
+export const isBytes = (Z: number): boolean => Z === blockBytes.q8 || Z === fileBlockBytes.q8_0
+
+/** Where the scales of a block begin: after its numbers. */
+export const scalesAt = (Z: number): number => (isBytes(Z) ? 512 : 256)
+
+/** Bytes of a scale. */
+const scaleBytes = (Z: number): number => (Z - scalesAt(Z)) / panelWidth
+
+/** Vectors of 16 bytes that a block has, and of them its numbers; whether these are bytes, and scales
+ *  f32: what a GPU's kernels are told. */
 export const blockVectors = ({ Z }: { readonly Z: number }) => ({
   vectors: Z / 16,
-  q8Vectors: blockBytes.q8 / 16,
+  scalesAt: scalesAt(Z) / 16,
+  isBytes: Number(isBytes(Z)),
+  isWide: Number(scaleBytes(Z) === 4),
 })
 
 /** Blocks of a panel, C, for a matrix with rows of K numbers. */
@@ -36,22 +55,20 @@ interface Matrix {
 
 /** What is wrong with the sizes of a quantized matrix, if anything. */
 export function misfit({ N, K, P, C, Z, Halves }: Matrix): string | undefined {
-  if (Z !== blockBytes.q8 && Z !== blockBytes.q4) {
-    return `blocks have ${Object.values(blockBytes).join(" or ")} bytes, not ${Z}`
-  }
+  if (!blockSizes.includes(Z)) return `blocks have ${blockSizes.join(" or ")} bytes, not ${Z}`
   if (blocksOf(K) !== C) return `K ${K} takes ${blocksOf(K)} blocks, C is ${C}`
   if (N % Halves === 0 && panelsOf(N, Halves) === P) return undefined
   return `N ${N} in ${Halves} parts takes ${panelsOf(N, Halves)} panels, P is ${P}`
 }
 
 /** Where number k of output n lies in a block; `high`: in the upper half of that byte. */
-const placeOf = (k: number, n: number, Z: number): { at: number; high: boolean } =>
-  Z === blockBytes.q8
+export const placeOf = (k: number, n: number, Z: number): { at: number; high: boolean } =>
+  isBytes(Z)
     ? { at: 32 * (k >> 1) + 2 * n + (k & 1), high: false }
     : { at: 64 * (k >> 3) + 4 * n + (k & 3), high: (k & 4) !== 0 }
 
 /** Calls with the place in the matrix and in its block of every number of the panels. */
-function eachNumber(
+export function eachNumber(
   { N, K, P, C, Z, Halves }: Matrix,
   visit: (row: number, k: number, block: number, n: number) => void,
 ): void {
@@ -120,7 +137,10 @@ export const quantize = op({
   name: "quantize",
   sig: "x:f32|f16|bf16(N,K) -> w:u8(P,C,Z) bad:(P)",
   params: "N K P C Z Halves Search xType",
-  check: misfit,
+  check: (sizes) =>
+    scaleBytes(sizes.Z) === 2
+      ? misfit(sizes)
+      : `blocks have ${Object.values(blockBytes).join(" or ")} bytes, not ${sizes.Z}`,
   compute({ x, w, bad }, sizes) {
     const { K, C, Z, Search } = sizes
     const blocks = new Map<number, { values: number[]; n: number }>()
@@ -144,7 +164,7 @@ export const quantize = op({
     }
   },
   vjp: () => ({}),
-  gpu: [{ from: ["product/quantized_pack.wgsl"], constants: () => ({ q8Bytes: blockBytes.q8 }) }],
+  gpu: [{ from: ["product/quantized_pack.wgsl"], constants: blockVectors }],
   rows: ({ P }) => P,
   cost: ({ N, K, P, C, Z, xType }) => ({
     bytes: N * K * (xType === 0 ? 4 : 2) + P * C * Z,
@@ -184,6 +204,15 @@ function writeOutput(
   w[block + Z - 32 + 2 * n + 1] = bits >> 8
 }
 
+/** The scale of output n of the block. */
+function scaleOf(w: Float64Array, block: number, n: number, Z: number): number {
+  const bytes = scaleBytes(Z)
+  const first = block + scalesAt(Z) + bytes * n
+  const scale = Uint8Array.from(w.subarray(first, first + bytes))
+  if (bytes === 4) return new Float32Array(scale.buffer)[0] as number
+  return fromBf16(new Uint16Array(scale.buffer)[0] as number)
+}
+
 /** The matrix that quantized panels stand for, in f32.  w (P, C, Z) → x (N, K) */
 export const dequantize = op({
   name: "dequantize",
@@ -195,17 +224,15 @@ export const dequantize = op({
     eachNumber(sizes, (row, k, block, n) => {
       const { at, high } = placeOf(k % blockDepth, n, Z)
       const byte = w[block + at] as number
-      const bits = block + Z - 32 + 2 * n
-      const scale = fromBf16((w[bits] as number) | ((w[bits + 1] as number) << 8))
-      const number = Z === blockBytes.q8 ? (byte << 24) >> 24 : (high ? byte >> 4 : byte & 15) - 8
-      x[row * K + k] = number * scale
+      const number = isBytes(Z) ? (byte << 24) >> 24 : (high ? byte >> 4 : byte & 15) - 8
+      x[row * K + k] = number * scaleOf(w, block, n, Z)
     })
   },
   vjp: () => ({}),
-  gpu: [{ from: ["product/quantized_pack.wgsl"], constants: () => ({ q8Bytes: blockBytes.q8 }) }],
+  gpu: [{ from: ["product/quantized_pack.wgsl"], constants: blockVectors }],
   rows: ({ P }) => P,
   cost: ({ N, K, P, C, Z }) => ({ bytes: N * K * 4 + P * C * Z, flops: N * K }),
-  cases: Object.values(blockBytes).flatMap((Z) => [
+  cases: blockSizes.flatMap((Z) => [
     { N: 33, K: 31, P: 3, C: 1, Z, Halves: 1 },
     { N: 48, K: 64, P: 4, C: 2, Z, Halves: 2 },
     { N: 3, K: 257, P: 1, C: 9, Z, Halves: 1 },
@@ -218,7 +245,8 @@ export const quantizedSample =
   (Z: number) =>
   (i: number): number => {
     const mixed = Math.imul(i + 1, 0x9e3779b1) >>> 24
-    if (i % Z < Z - 32 || i % 2 === 0) return mixed
+    const bytes = scaleBytes(Z)
+    if (i % Z < scalesAt(Z) || i % bytes !== bytes - 1) return mixed
     return mixed & 1 ? 0x3c : 0xbc
   }
 

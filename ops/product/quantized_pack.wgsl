@@ -89,7 +89,7 @@ fn quantize(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index
         values[i] = x_get(row * param.K + k);
         spoilt += f32((bitcast<u32>(values[i]) & 0x7f800000u) == 0x7f800000u);
       }
-      if (param.Z == q8Bytes) {
+      if (isBytes == 1u) {
         let bits = scale8(values);
         scales |= bits << (16u * half);
         for (var i = 0u; i < perBlock; i++) {
@@ -106,14 +106,14 @@ fn quantize(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index
         }
       }
     }
-    if (param.Z == q8Bytes) {
+    if (isBytes == 1u) {
       for (var i = 0u; i < 16u; i++) { w[block + 8u * i + pair] = words[i]; }
     } else {
       for (var i = 0u; i < 8u; i++) {
         w[block + 16u * (i / 2u) + 2u * pair + (i & 1u)] = words[i];
       }
     }
-    w[block + param.Z / 4u - 8u + pair] = scales;
+    w[block + 4u * scalesAt + pair] = scales;
   }
   let total = groupSum(spoilt, lane);
   if (lane == 0u) { bad[p] = total; }
@@ -133,11 +133,16 @@ fn dequantize(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_ind
   }
 }
 
+// The scale of output n, those of its block from word `at` of w on.
+fn scaleOf(at: u32, n: u32) -> f32 {
+  if (isWide == 1u) { return bitcast<f32>(w[at + n]); }
+  return bitcast<f32>((w[at + n / 2u] >> (16u * (n & 1u))) << 16u);
+}
+
 // Number k of output n of the block that begins at word `block` of w.
 fn quantizedAt(block: u32, k: u32, n: u32) -> f32 {
-  let pair = w[block + param.Z / 4u - 8u + n / 2u];
-  let scale = bitcast<f32>((pair >> (16u * (n & 1u))) << 16u);
-  if (param.Z == q8Bytes) {
+  let scale = scaleOf(block + 4u * scalesAt, n);
+  if (isBytes == 1u) {
     let word = w[block + 8u * (k / 2u) + n / 2u];
     let shift = 16u * (n & 1u) + 8u * (k & 1u);
     return scale * f32(bitcast<i32>(word << (24u - shift)) >> 24u);

@@ -2,28 +2,28 @@
 // are multiplied by. 32 of them are a record. For one row (quantized_row.as.ts) records follow one
 // another; for tiles of rows (quantized_tile.as.ts) those of a tile lie side by side, word by word.
 // However many rows there are, the numbers are the same.
-import { q4Bytes, q8Bytes } from "./quantized_block.as"
+import { isBytes } from "./quantized_block.as"
 import { byteOffset, hasByteDot, hasDot } from "./quantized_dot.as"
 
 /** Whether a row's numbers are bytes for the dot of bytes, not of 16 bits. */
 // @ts-ignore: decorator
 @inline
 function rowHasBytes(Z: u32): bool {
-  return Z === q4Bytes && hasDot()
+  return !isBytes(Z) && hasDot()
 }
 
 /** The same of a tile's. */
 // @ts-ignore: decorator
 @inline
 export function tileHasBytes(Z: u32): bool {
-  return Z === q4Bytes ? hasDot() : hasByteDot()
+  return isBytes(Z) ? hasByteDot() : hasDot()
 }
 
 /** What weights are raised by in a tile's dots of bytes. */
 // @ts-ignore: decorator
 @inline
 export function tileOffset(Z: u32): i32 {
-  return Z === q4Bytes ? 8 : byteOffset()
+  return isBytes(Z) ? byteOffset() : 8
 }
 
 /** In memory, not in the code: V8 makes constants anew in every round, and does not pair them. */
@@ -167,7 +167,7 @@ export function roundRow(
     for (const end = from + <usize>count * 4; from < end; from += 128, to += size) {
       let sum: i32
       if (bytes) sum = roundBlock(from, to, rowBytes, 0)
-      else if (Z === q8Bytes) sum = roundBlock(from, to, rowWords, 0)
+      else if (isBytes(Z)) sum = roundBlock(from, to, rowWords, 0)
       else sum = roundBlock(from, to, rowSwapped, 0)
       store<i32>(to + size - 4, -8 * sum)
     }

@@ -5,7 +5,9 @@
 // V8 can fuse those.
 // q4 uses the dot product of 8-bit numbers by 7-bit ones where the build has it: the half bytes 0 …
 // 15 are the 7-bit numbers, the sum starts at −8·Σx. Elsewhere 16-bit ones give the same integers.
-import { q4Bytes, q8Bytes, scalesOf, upper } from "./quantized_block.as"
+import {
+  isBytes, isWide, q4Bytes, q8Bytes, scalesOf, upper, wideQ4Bytes, wideQ8Bytes,
+} from "./quantized_block.as"
 import { dot16, dot7, hasDot, scaled } from "./quantized_dot.as"
 import { isFirstInPage, lookAhead } from "../shared/stream.as"
 
@@ -17,16 +19,44 @@ const masks = memory.data<u32>([0x0f0f0f0f, 0x000f000f])
 export function roundedProduct(
   a: usize, w: usize, until: usize, c: usize, blocks: u32, Z: u32,
 ): void {
-  if (Z === q8Bytes) row8(a, w, until, c, blocks)
-  else if (hasDot()) row4(a, w, until, c, blocks)
+  if (isBytes(Z)) {
+    if (isWide(Z)) row8Wide(a, w, until, c, blocks)
+    else row8(a, w, until, c, blocks)
+  } else if (hasDot()) {
+    if (isWide(Z)) row4Wide(a, w, until, c, blocks)
+    else row4(a, w, until, c, blocks)
+  } else if (isWide(Z)) row4ExactWide(a, w, until, c, blocks)
   else row4Exact(a, w, until, c, blocks)
 }
 
 function row8(a: usize, w: usize, until: usize, c: usize, blocks: u32): void {
-  const end = w + <usize>blocks * q8Bytes
+  bytesRow(false, a, w, until, c, blocks)
+}
+function row8Wide(a: usize, w: usize, until: usize, c: usize, blocks: u32): void {
+  bytesRow(true, a, w, until, c, blocks)
+}
+function row4(a: usize, w: usize, until: usize, c: usize, blocks: u32): void {
+  halvesRow(false, a, w, until, c, blocks)
+}
+function row4Wide(a: usize, w: usize, until: usize, c: usize, blocks: u32): void {
+  halvesRow(true, a, w, until, c, blocks)
+}
+function row4Exact(a: usize, w: usize, until: usize, c: usize, blocks: u32): void {
+  exactHalvesRow(false, a, w, until, c, blocks)
+}
+function row4ExactWide(a: usize, w: usize, until: usize, c: usize, blocks: u32): void {
+  exactHalvesRow(true, a, w, until, c, blocks)
+}
+
+// `wide`, scales in f32, is a constant where this is inlined: dead branches fall away.
+// @ts-ignore: decorator
+@inline
+function bytesRow(wide: bool, a: usize, w: usize, until: usize, c: usize, blocks: u32): void {
+  const Z = wide ? wideQ8Bytes : q8Bytes
+  const end = w + <usize>blocks * Z
   let s0 = v128.load(c), s1 = v128.load(c, 16), s2 = v128.load(c, 32), s3 = v128.load(c, 48)
   while (w < end) {
-    if (isFirstInPage(w, q8Bytes)) lookAhead(w, until, c + 128)
+    if (isFirstInPage(w, Z)) lookAhead(w, until, c + 128)
     let x = v128.load32_splat(a)
     let i0 = i32x4.dot_i16x8_s(v128.load8x8_s(w), x)
     let i1 = i32x4.dot_i16x8_s(v128.load8x8_s(w, 8), x)
@@ -78,22 +108,25 @@ function row8(a: usize, w: usize, until: usize, c: usize, blocks: u32): void {
     i0 = dot16(i0, v128.load8x8_s(w, 480), x); i1 = dot16(i1, v128.load8x8_s(w, 488), x)
     i2 = dot16(i2, v128.load8x8_s(w, 496), x); i3 = dot16(i3, v128.load8x8_s(w, 504), x)
     const scale = v128.load32_splat(a, 64)
-    s0 = scaled(i0, scalesOf(v128.load16x4_u(w, 512)), scale, s0)
-    s1 = scaled(i1, scalesOf(v128.load16x4_u(w, 520)), scale, s1)
-    s2 = scaled(i2, scalesOf(v128.load16x4_u(w, 528)), scale, s2)
-    s3 = scaled(i3, scalesOf(v128.load16x4_u(w, 536)), scale, s3)
+    s0 = scaled(i0, wide ? v128.load(w, 512) : scalesOf(v128.load16x4_u(w, 512)), scale, s0)
+    s1 = scaled(i1, wide ? v128.load(w, 528) : scalesOf(v128.load16x4_u(w, 520)), scale, s1)
+    s2 = scaled(i2, wide ? v128.load(w, 544) : scalesOf(v128.load16x4_u(w, 528)), scale, s2)
+    s3 = scaled(i3, wide ? v128.load(w, 560) : scalesOf(v128.load16x4_u(w, 536)), scale, s3)
     a += 72
-    w += q8Bytes
+    w += Z
   }
   v128.store(c, s0); v128.store(c, s1, 16); v128.store(c, s2, 32); v128.store(c, s3, 48)
 }
 
-function row4(a: usize, w: usize, until: usize, c: usize, blocks: u32): void {
-  const end = w + <usize>blocks * q4Bytes
+// @ts-ignore: decorator
+@inline
+function halvesRow(wide: bool, a: usize, w: usize, until: usize, c: usize, blocks: u32): void {
+  const Z = wide ? wideQ4Bytes : q4Bytes
+  const end = w + <usize>blocks * Z
   const mask = v128.load32_splat(masks)
   let s0 = v128.load(c), s1 = v128.load(c, 16), s2 = v128.load(c, 32), s3 = v128.load(c, 48)
   while (w < end) {
-    if (isFirstInPage(w, q4Bytes)) lookAhead(w, until, c + 128)
+    if (isFirstInPage(w, Z)) lookAhead(w, until, c + 128)
     const start = v128.load32_splat(a, 36)
     let i0 = start, i1 = start, i2 = start, i3 = start
     let x = v128.load32_splat(a), y = v128.load32_splat(a, 4)
@@ -121,23 +154,26 @@ function row4(a: usize, w: usize, until: usize, c: usize, blocks: u32): void {
     i0 = dot7(i0, upper(u0, mask), y); i1 = dot7(i1, upper(u1, mask), y)
     i2 = dot7(i2, upper(u2, mask), y); i3 = dot7(i3, upper(u3, mask), y)
     const scale = v128.load32_splat(a, 32)
-    s0 = scaled(i0, scalesOf(v128.load16x4_u(w, 256)), scale, s0)
-    s1 = scaled(i1, scalesOf(v128.load16x4_u(w, 264)), scale, s1)
-    s2 = scaled(i2, scalesOf(v128.load16x4_u(w, 272)), scale, s2)
-    s3 = scaled(i3, scalesOf(v128.load16x4_u(w, 280)), scale, s3)
+    s0 = scaled(i0, wide ? v128.load(w, 256) : scalesOf(v128.load16x4_u(w, 256)), scale, s0)
+    s1 = scaled(i1, wide ? v128.load(w, 272) : scalesOf(v128.load16x4_u(w, 264)), scale, s1)
+    s2 = scaled(i2, wide ? v128.load(w, 288) : scalesOf(v128.load16x4_u(w, 272)), scale, s2)
+    s3 = scaled(i3, wide ? v128.load(w, 304) : scalesOf(v128.load16x4_u(w, 280)), scale, s3)
     a += 40
-    w += q4Bytes
+    w += Z
   }
   v128.store(c, s0); v128.store(c, s1, 16); v128.store(c, s2, 32); v128.store(c, s3, 48)
 }
 
 // Lanes of 16 bits hold numbers k, k + 4, k + 1, k + 5 of an output, or as many from k + 2 on.
-function row4Exact(a: usize, w: usize, until: usize, c: usize, blocks: u32): void {
-  const end = w + <usize>blocks * q4Bytes
+// @ts-ignore: decorator
+@inline
+function exactHalvesRow(wide: bool, a: usize, w: usize, until: usize, c: usize, blocks: u32): void {
+  const Z = wide ? wideQ4Bytes : q4Bytes
+  const end = w + <usize>blocks * Z
   const mask = v128.load32_splat(masks, 4)
   let s0 = v128.load(c), s1 = v128.load(c, 16), s2 = v128.load(c, 32), s3 = v128.load(c, 48)
   while (w < end) {
-    if (isFirstInPage(w, q4Bytes)) lookAhead(w, until, c + 128)
+    if (isFirstInPage(w, Z)) lookAhead(w, until, c + 128)
     const start = v128.load32_splat(a, 68)
     let i0 = start, i1 = start, i2 = start, i3 = start
     for (const last = w + 256; w < last; w += 64, a += 16) {
@@ -156,12 +192,12 @@ function row4Exact(a: usize, w: usize, until: usize, c: usize, blocks: u32): voi
       i2 = dot16(i2, part(u2, 12, mask), x); i3 = dot16(i3, part(u3, 12, mask), x)
     }
     const scale = v128.load32_splat(a)
-    s0 = scaled(i0, scalesOf(v128.load16x4_u(w)), scale, s0)
-    s1 = scaled(i1, scalesOf(v128.load16x4_u(w, 8)), scale, s1)
-    s2 = scaled(i2, scalesOf(v128.load16x4_u(w, 16)), scale, s2)
-    s3 = scaled(i3, scalesOf(v128.load16x4_u(w, 24)), scale, s3)
+    s0 = scaled(i0, wide ? v128.load(w) : scalesOf(v128.load16x4_u(w)), scale, s0)
+    s1 = scaled(i1, wide ? v128.load(w, 16) : scalesOf(v128.load16x4_u(w, 8)), scale, s1)
+    s2 = scaled(i2, wide ? v128.load(w, 32) : scalesOf(v128.load16x4_u(w, 16)), scale, s2)
+    s3 = scaled(i3, wide ? v128.load(w, 48) : scalesOf(v128.load16x4_u(w, 24)), scale, s3)
     a += 8
-    w += 32
+    w += wide ? 64 : 32
   }
   v128.store(c, s0); v128.store(c, s1, 16); v128.store(c, s2, 32); v128.store(c, s3, 48)
 }

@@ -2,13 +2,12 @@
 // weights widened to f32. Parallel plan: that of matmul_row.wgsl, with a quarter of a block for one k:
 // eight numbers of eight outputs, 16 bytes at a time. Bytes: the blocks once.
 
-// A block has `vectors` of 16 bytes (quantized_pack.ts).
-const scalesAt = vectors - 2u;
+// A block has `vectors` of 16 bytes, its scales from `scalesAt` on (quantized_pack.ts).
 
 // Place among the row's numbers of number j of quarter u.
 fn placeOf(u: u32, j: u32) -> u32 {
   let first = u / 4u * 32u;
-  if (vectors == q8Vectors) { return first + j / 2u * 8u + u % 4u * 2u + j % 2u; }
+  if (isBytes == 1u) { return first + j / 2u * 8u + u % 4u * 2u + j % 2u; }
   return first + u % 4u * 8u + j;
 }
 
@@ -37,7 +36,11 @@ fn inOrder(even: vec4f, odd: vec4f) -> mat2x4f {
 
 // The scales of half a block that begins at vector `block`.
 fn scalesOf(block: u32, half: u32) -> mat2x4f {
-  return eightBrains(w_at(block + scalesAt + half));
+  let at = block + scalesAt;
+  if (isWide == 1u) {
+    return mat2x4f(bitcast<vec4f>(w_at(at + 2u * half)), bitcast<vec4f>(w_at(at + 2u * half + 1u)));
+  }
+  return eightBrains(w_at(at + half));
 }
 
 // Numbers 2j and 2j + 1 of a quarter in q8: those of even outputs, then those of odd ones.
@@ -98,7 +101,7 @@ fn addWeights(p: u32, last: u32, lane: u32) {
     for (var m = 0u; m < rows; m++) { numbers[m] = eightAt(m, u); }
     for (var i = 0u; i < panels; i++) {
       let block = (min(p + i, last) * param.C + u / 4u) * vectors;
-      if (vectors == q8Vectors) {
+      if (isBytes == 1u) {
         addQuarter8(i, block, u, lane & 1u, numbers);
       } else {
         addQuarter4(i, block, u, lane & 1u, numbers);

@@ -5,7 +5,7 @@
 // in whole numbers, two weights. What V8 pairs to 256 bits: sums begun by adjacent loads, a loop over
 // the block that is not unrolled, adjacent stores.
 // A row's products are those of quantized_row.as.ts to the bit.
-import { q4Bytes, scalesOf, upper } from "./quantized_block.as"
+import { fourScales, isBytes, isWide, numberBytes, upper } from "./quantized_block.as"
 import { dot16, dot7, scaled } from "./quantized_dot.as"
 import { tileHasBytes, tileOffset, tileRecordBytes } from "./quantized_round.as"
 import { isFirstInPage, lookAhead } from "../shared/stream.as"
@@ -20,14 +20,13 @@ const masks = memory.data<u32>([0x0f0f0f0f, 0x08080808])
  *  (stream.as.ts); four bytes at `spare` are overwritten. */
 export function layOut(w: usize, Z: u32, blocks: u32, to: usize, until: usize, spare: usize): void {
   const bytes = tileHasBytes(Z)
+  const wide = isWide(Z)
   for (const end = w + <usize>blocks * Z; w < end; w += Z, to += tileBlockBytes) {
     if (isFirstInPage(w, Z)) lookAhead(w, until, spare)
-    const at = w + Z - 32
-    v128.store(to, scalesOf(v128.load16x4_u(at)))
-    v128.store(to, scalesOf(v128.load16x4_u(at, 8)), 16)
-    v128.store(to, scalesOf(v128.load16x4_u(at, 16)), 32)
-    v128.store(to, scalesOf(v128.load16x4_u(at, 24)), 48)
-    if (Z === q4Bytes) {
+    const at = w + numberBytes(Z)
+    v128.store(to, fourScales(at, 0, wide)); v128.store(to, fourScales(at, 1, wide), 16)
+    v128.store(to, fourScales(at, 2, wide), 32); v128.store(to, fourScales(at, 3, wide), 48)
+    if (!isBytes(Z)) {
       if (bytes) halves(w, to + 64)
       else halvesInPairs(w, to + 64)
     } else if (bytes) fours(w, to + 64, <u8>tileOffset(Z))

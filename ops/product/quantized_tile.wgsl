@@ -1,12 +1,17 @@
 // Quantized weights for tiles of many rows, widened to f32 on the way to workgroup memory; and rows of
 // a quantized embedding. Bytes: the blocks once for a tile's rows; half a block's vectors for a row.
 
+fn fourScales(at: u32, quarter: u32) -> vec4f {
+  if (isWide == 1u) { return bitcast<vec4f>(w_at(at + quarter)); }
+  let scales = w_at(at + quarter / 2u);
+  let two = select(scales.xy, scales.zw, (quarter & 1u) == 1u);
+  return bitcast<vec4f>(vec4u(two.x << 16u, two.x & 0xffff0000u, two.y << 16u, two.y & 0xffff0000u));
+}
+
 // Numbers k of a quarter of a panel's outputs, block c of the panel.
 fn widened(block: u32, k: u32, quarter: u32) -> vec4f {
-  let scales = w_at(block + scalesAt + quarter / 2u);
-  let two = select(scales.xy, scales.zw, (quarter & 1u) == 1u);
-  let scale = bitcast<vec4f>(vec4u(two.x << 16u, two.x & 0xffff0000u, two.y << 16u, two.y & 0xffff0000u));
-  if (vectors == q8Vectors) {
+  let scale = fourScales(block + scalesAt, quarter);
+  if (isBytes == 1u) {
     let words = w_at(block + k / 2u * 2u + quarter / 2u);
     let pairs = bitcast<vec2i>(select(words.xy, words.zw, (quarter & 1u) == 1u));
     let first = (pairs << vec2u(24u - 8u * (k & 1u))) >> vec2u(24u);

@@ -1,5 +1,6 @@
 // The types of GGUF's tensors: how many numbers a block has, its bytes, and its numbers in f32, each
 // operation rounded as ggml does.
+import type { FileBlocks } from "../../weights/layout.ts"
 import type { PlainDType } from "../header.ts"
 import { numbersOfHalves } from "../numbers.ts"
 
@@ -11,6 +12,8 @@ export interface BlockType {
   readonly bytes: number
   /** How a kernel takes them as they are. */
   readonly form?: PlainDType
+  /** The name by which a kernel takes blocks as they are. */
+  readonly blocks?: FileBlocks
   /** Writes the numbers of the block at `at` into `out` from `to` on. */
   readonly expand?: Expand
 }
@@ -153,11 +156,11 @@ const q6_k: Expand = (bytes, at, out, to) => {
 const list: readonly BlockType[] = [
   { id: 0, name: "F32", values: 1, bytes: 4, form: "f32" },
   { id: 1, name: "F16", values: 1, bytes: 2, form: "f16" },
-  { id: 2, name: "Q4_0", values: 32, bytes: 18, expand: q4_0 },
+  { id: 2, name: "Q4_0", values: 32, bytes: 18, expand: q4_0, blocks: "q4_0" },
   { id: 3, name: "Q4_1", values: 32, bytes: 20, expand: q4_1 },
   { id: 6, name: "Q5_0", values: 32, bytes: 22, expand: q5_0 },
   { id: 7, name: "Q5_1", values: 32, bytes: 24, expand: q5_1 },
-  { id: 8, name: "Q8_0", values: 32, bytes: 34, expand: q8_0 },
+  { id: 8, name: "Q8_0", values: 32, bytes: 34, expand: q8_0, blocks: "q8_0" },
   { id: 10, name: "Q2_K", values: 256, bytes: 84, expand: q2_k },
   { id: 11, name: "Q3_K", values: 256, bytes: 110, expand: q3_k },
   { id: 12, name: "Q4_K", values: 256, bytes: 144, expand: grouped(false) },

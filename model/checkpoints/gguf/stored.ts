@@ -27,7 +27,8 @@ export function storedBlocks(file: OpenFile, tensor: GgufTensor, name: string): 
         }
       })
     })
-  return { name, file: file.name, dtype: type.name, shape, bytes, form: type.form, asF32, read }
+  const { form, blocks } = type
+  return { name, file: file.name, dtype: type.name, shape, bytes, form, blocks, asF32, read }
 }
 
 /** Tensors whose rows follow each other as one. Of two types it is read as f32. */
@@ -68,6 +69,7 @@ export function stacked(name: string, parts: readonly [StoredTensor, StoredTenso
     shape,
     bytes: first.bytes + second.bytes,
     form: isSame ? first.form : undefined,
+    blocks: isSame ? first.blocks : undefined,
     asF32,
     read: over((part) => part.read, rows === 0 ? 0 : first.bytes / rows),
   }
