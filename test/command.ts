@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url"
 /** The command. */
 export const elm = fileURLToPath(new URL("../elm.js", import.meta.url))
 
-const performs = fileURLToPath(new URL("./performs.js", import.meta.url))
+export const performs = fileURLToPath(new URL("./performs.js", import.meta.url))
 
 export interface Ended {
   readonly code: number

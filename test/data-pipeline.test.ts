@@ -129,7 +129,7 @@ for (const [mode, changed] of modes) {
       t.ok(JSON.stringify(states.at(-1)).length < 1000, "a state is small")
       for (const [i, state] of states.entries()) {
         // After each of the first samples, and after some of all that come.
-        if (i > 5 && i % 7 !== 0) continue
+        if (i > 3 && i % 13 !== 0) continue
         const got = await first(6, { workers, state }, changed)
         t.same(got, want.slice(i + 1, i + 7), `${workers} workers, after sample ${i}`)
       }

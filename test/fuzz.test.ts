@@ -12,7 +12,7 @@ import { smallPart } from "./driver.ts"
 
 const { ELM_TEST_FUZZ, ELM_TEST_FUZZ_CASE } = process.env
 const first = Number(ELM_TEST_FUZZ_CASE ?? 0)
-const usual = smallPart ? 1000 : 3000
+const usual = smallPart ? 500 : 3000
 const count = ELM_TEST_FUZZ_CASE === undefined ? Number(ELM_TEST_FUZZ ?? usual) : 1
 const seed = 20260
 

@@ -17,6 +17,7 @@ import {
 import { allOps, copy, fusedOps, rmsNorm } from "../ops/index.ts"
 import { noWebgpu, tableBackends, wasmBackends, webgpuBackends } from "./backends.ts"
 import { cotangentsOf, kernelError, oracle, outputsOn, report } from "./cases.ts"
+import { smallPart } from "./driver.ts"
 
 const wanted = process.env.ELM_TEST_OPS?.split(",")
 const ops = allOps.filter((op) => !wanted || wanted.includes(op.name))
@@ -149,7 +150,7 @@ const isSmall =
   (op: Op) =>
   (test: Case): boolean => {
     const elements = recordCase(op, test).inputs.map((x) => x.size)
-    return Math.max(0, ...elements) <= 200_000
+    return Math.max(0, ...elements) <= (smallPart ? 20_000 : 200_000)
   }
 
 /** |⟨vjp, v⟩ − (f(x + εv) − f(x − εv)) / 2ε| relative; undefined where no gradient is defined. */

@@ -4,6 +4,7 @@ import { runInNewContext } from "node:vm"
 import t from "tap"
 import { openWasm } from "../backends/wasm/index.ts"
 import { OpenELM, scaledConfig } from "../index.ts"
+import { smallPart } from "./driver.ts"
 import { goldenFolder } from "./fixtures.ts"
 
 const config = scaledConfig({
@@ -71,7 +72,8 @@ t.test("200 cycles of load, generate and close leave memory where it was", async
   backend.close()
 })
 
-t.test("50 backends opened and closed leave neither threads nor memory", async (t) => {
+const count = smallPart ? 20 : 50
+t.test(`${count} backends opened and closed leave neither threads nor memory`, async (t) => {
   const cycle = async () => {
     const backend = await openWasm({ threads: 2 })
     const model = await OpenELM.random(config, { backend, capacity: 64 })
@@ -81,7 +83,7 @@ t.test("50 backends opened and closed leave neither threads nor memory", async (
   }
   for (let i = 0; i < 10; i++) await cycle()
   const [before, resident] = [heldBytes(), process.memoryUsage.rss()]
-  for (let i = 0; i < 50; i++) await cycle()
+  for (let i = 0; i < count; i++) await cycle()
   const more = heldBytes() - before
   const grown = process.memoryUsage.rss() - resident
   t.ok(grown < 192 << 20, `threads and memories go: ${(grown / 2 ** 20).toFixed(1)} MiB`)

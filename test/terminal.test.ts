@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url"
 import t from "tap"
 import { widthOf } from "../cli/terminal/table.ts"
 import { shippedModel } from "../index.ts"
+import { type Ended, performs } from "./command.ts"
 
 const elm = fileURLToPath(new URL("../elm.js", import.meta.url))
 const dir = mkdtempSync(join(tmpdir(), "openelm-terminal-"))
@@ -20,8 +21,8 @@ const quoted = (word: string): string => `'${word.replaceAll("'", "'\\''")}'`
 const plain = { ...process.env, NO_COLOR: "1" }
 
 /** Runs at a terminal of so many columns. */
-function atTerminal(columns: number, args: readonly string[]) {
-  const line = [process.execPath, elm, ...args].map(quoted).join(" ")
+function atTerminal(columns: number, args: readonly string[], program = elm) {
+  const line = [process.execPath, program, ...args].map(quoted).join(" ")
   const { status, stdout } = spawnSync(
     "script",
     ["-qec", `stty cols ${columns} rows 40; exec ${line}`, "/dev/null"],
@@ -94,10 +95,19 @@ t.test("no control character of a name reaches the terminal", skip, async (t) =>
     ["tokenizer", "decode", "30", "--tokenizer", "byte"],
     [hostile],
   ]
-  for (const args of cases) {
+  const isLong = ([name, first]: readonly string[]) =>
+    name === "generate" || name === "train" || first === "--weights"
+  for (const args of cases.filter(isLong)) {
     const { text } = atTerminal(100, args)
     t.notMatch(text, odd, args.join(" "))
     t.not(text, "", args.join(" "))
+  }
+  const others = cases.filter((args) => !isLong(args))
+  const { text: ends } = atTerminal(100, [JSON.stringify(others)], performs)
+  for (const [i, { stdout, stderr }] of (JSON.parse(ends) as Ended[]).entries()) {
+    const said = `${stdout}${stderr}`.replaceAll("\r\x1b[K", "\n")
+    t.notMatch(said, odd, others[i]?.join(" ") ?? "")
+    t.not(said, "")
   }
   t.match(atTerminal(80, ["tokenizer", "decode", "30", "--tokenizer", "byte"]).text, "\\x1e")
 })

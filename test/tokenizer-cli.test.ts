@@ -7,6 +7,7 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import t from "tap"
 import { loadTokenizer, shippedModel } from "../index.ts"
+import { endsOf } from "./command.ts"
 
 const elm = fileURLToPath(new URL("../elm.js", import.meta.url))
 const small = await shippedModel()
@@ -29,15 +30,17 @@ t.test("decode takes the ids that the tokenizer has, and no others", async (t) =
   t.match(decode(...ids.map(String)), { status: 0, stdout: "It is a truth\n" })
   t.match(decode(ids.join(","), ` ${ids.join("  ")} `).stdout, /^It is a truth It is a truth\n$/)
   t.equal(decode(`${vocabSize - 1}`).status, 0)
-  for (const odd of ["abc", "1e3", "1.5", "0x10", "NaN", "1,,b"]) {
-    const { status, stdout, stderr } = decode("5", odd)
-    t.same([status, stdout], [2, ""], odd)
-    t.match(stderr, /Expected token ids, whole numbers from 0, got "/)
-  }
-  for (const id of [vocabSize, 2 ** 53]) {
-    const { status, stdout, stderr } = decode("5", `${id}`)
-    t.same([status, stdout], [1, ""])
-    t.match(stderr, `token ids lie in 0 … ${vocabSize - 1}, got ${id}`)
+  const noIds = /Expected token ids, whole numbers from 0, got "/
+  const beyond = new RegExp(`token ids lie in 0 … ${vocabSize - 1}, got `)
+  const wrong = [
+    ...["abc", "1e3", "1.5", "0x10", "NaN", "1,,b"].map((odd) => [odd, 2, noIds] as const),
+    ...[vocabSize, 2 ** 53].map((id) => [`${id}`, 1, beyond] as const),
+  ]
+  const lines = wrong.map(([id]) => ["tokenizer", "decode", "5", id, "--tokenizer", small])
+  for (const [i, { code, stdout, stderr }] of (await endsOf(lines)).entries()) {
+    const [id, want, message] = wrong[i] as (typeof wrong)[number]
+    t.same([code, stdout], [want, ""], id)
+    t.match(stderr, message)
   }
 })
 

@@ -124,8 +124,8 @@ t.test("the Llama-2 vocabulary gives the ids of llama-tokenizer-js, from either 
 
 t.test("the time of a text without a break grows with its length, not its square", (t) => {
   const below = randomOf(3)
-  const letters = Array.from({ length: 1e6 }, () => String.fromCharCode(97 + below(26)))
-  const words = ["a".repeat(1e6), " ".repeat(1e6), "ab".repeat(5e5), letters.join("")]
+  const letters = Array.from({ length: 4e5 }, () => String.fromCharCode(97 + below(26)))
+  const words = ["a".repeat(4e5), " ".repeat(4e5), "ab".repeat(2e5), letters.join("")]
   /** By a tokenizer that has no word of the text in mind yet, but its tables. */
   const timeOf = (text: string): number => {
     const tokenizer = parseTokenizer(llamas.model.file.bytes, "llama.model")
@@ -137,7 +137,7 @@ t.test("the time of a text without a break grows with its length, not its square
   for (const word of words) {
     t.equal(llamas.model.decode(llamas.model.encode(word)), word)
     const tenth = word.slice(0, word.length / 10)
-    const least = (text: string) => Math.min(timeOf(text), timeOf(text), timeOf(text))
+    const least = (text: string) => Math.min(timeOf(text), timeOf(text))
     const ratio = least(word) / least(tenth)
     t.ok(ratio < 50, `${word.slice(0, 8)}: ten times the text, ${ratio.toFixed(0)} times the time`)
   }

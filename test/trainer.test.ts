@@ -13,12 +13,14 @@ import {
 } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { setTimeout } from "node:timers/promises"
 import { fileURLToPath } from "node:url"
 import t from "tap"
 import { uniformAt } from "../engine/index.ts"
 import { openCheckpoint, openModel, openSafetensors } from "../model/index.ts"
 import { averaged, averageModels } from "../train/run/average.ts"
 import { checkpointsIn, readRunState } from "../train/run/checkpoint.ts"
+import { endsOf } from "./command.ts"
 import { fixture, golden, goldenOf } from "./fixtures.ts"
 
 const elm = fileURLToPath(new URL("../elm.js", import.meta.url))
@@ -194,9 +196,16 @@ t.test("kills at any moment while checkpoints are written leave whole ones", asy
   for (let i = 0; i < kills; i++) {
     const begun = (await checkpointsIn(out)).length > 0
     const start = begun ? ["--resume", out] : ["--config", path]
-    await run(["train", ...start, ...often], (child, stdout) => {
-      if (stdout === "" || child.killed) return
-      setTimeout(() => child.kill("SIGKILL"), 50 + Math.random() * 1000)
+    let isAimed = false
+    await run(["train", ...start, ...often], async (child, stdout) => {
+      if (stdout === "" || isAimed) return
+      isAimed = true
+      // Not before there is anything to damage, however slow this machine is.
+      while (!begun && (await checkpointsIn(out)).length === 0 && child.exitCode === null) {
+        await setTimeout(50)
+      }
+      await setTimeout(50 + Math.random() * 1000)
+      child.kill("SIGKILL")
     })
     try {
       steps = await readable((await checkpointsIn(out)).at(-1))
@@ -227,32 +236,19 @@ async function readable(path: string | undefined): Promise<number> {
 }
 
 t.test("settings that cannot be are one message", async (t) => {
-  const refused = async (args: string[], message: RegExp, code = 1) => {
-    const { code: ended, stderr, stdout } = await run(["train", ...args])
-    t.equal(ended, code, stdout)
-    t.match(stderr, message)
-    const lines = stderr.trim().split("\n")
-    t.equal(lines.filter((line) => line !== "(elm --help lists the options)").length, 1, stderr)
-  }
+  const cases: (readonly [args: string[], message: RegExp, code: number])[] = []
+  const refused = (args: string[], message: RegExp, code = 1) => cases.push([args, message, code])
   const path = configFile("refused")
-  await refused(["--config", "nowhere"], /Cannot open nowhere: no such file/)
-  await refused(["--config", path, "--lr", "fast"], /--lr .*fast.* Expected a number above 0/, 2)
-  await refused(
-    ["--config", path, "--warmup-steps", "50"],
-    /warmup_steps 50 exceed the 40 steps/,
-    2,
-  )
-  await refused(["--config", path, "--accumulation", "3"], /batch_size 4 does not make 3 equal/, 2)
-  await refused(["--config", path, "--data", join(dir, "no.txt")], /no\.txt/)
-  await refused(["--config", path, "--tokenizer", join(dir, "no.model")], /no such file/)
-  await refused(["--config", configFile("typo", { warmup: 3 })], /there is no field warmup/)
-  await refused(["--config", configFile("whole")], /holds a run already. Resume it/)
-  await refused(["--resume", dir], /holds no checkpoint/)
-  await refused(
-    ["--resume", join(dir, "whole"), "--lr", "1"],
-    /--lr is 1, the run that is resumed/,
-    2,
-  )
+  refused(["--config", "nowhere"], /Cannot open nowhere: no such file/)
+  refused(["--config", path, "--lr", "fast"], /--lr .*fast.* Expected a number above 0/, 2)
+  refused(["--config", path, "--warmup-steps", "50"], /warmup_steps 50 exceed the 40 steps/, 2)
+  refused(["--config", path, "--accumulation", "3"], /batch_size 4 does not make 3 equal/, 2)
+  refused(["--config", path, "--data", join(dir, "no.txt")], /no\.txt/)
+  refused(["--config", path, "--tokenizer", join(dir, "no.model")], /no such file/)
+  refused(["--config", configFile("typo", { warmup: 3 })], /there is no field warmup/)
+  refused(["--config", configFile("whole")], /holds a run already. Resume it/)
+  refused(["--resume", dir], /holds no checkpoint/)
+  refused(["--resume", join(dir, "whole"), "--lr", "1"], /--lr is 1, the run that is resumed/, 2)
   const damaged = join(dir, "damaged")
   mkdirSync(damaged)
   cpSync(
@@ -263,7 +259,15 @@ t.test("settings that cannot be are one message", async (t) => {
     },
   )
   writeFileSync(join(damaged, "step-00000040", "optimizer.safetensors"), "{}")
-  await refused(["--resume", damaged], /optimizer\.safetensors/)
+  refused(["--resume", damaged], /optimizer\.safetensors/)
+  const ends = await endsOf(cases.map(([args]) => ["train", ...args]))
+  for (const [i, { code, stderr, stdout }] of ends.entries()) {
+    const [, message, want] = cases[i] as (typeof cases)[number]
+    t.equal(code, want, stdout)
+    t.match(stderr, message)
+    const lines = stderr.trim().split("\n")
+    t.equal(lines.filter((line) => line !== "(elm --help lists the options)").length, 1, stderr)
+  }
 })
 
 t.test("averages are the original's, to the bit", async (t) => {
