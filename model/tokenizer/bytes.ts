@@ -1,6 +1,7 @@
 // The byte tokenizer: a token for each byte of UTF-8, and three special ones. Nothing to learn, so
 // it serves the smallest experiments.
 import { checkObject, kindOf } from "../../engine/index.ts"
+import { aroundControls } from "./controls.ts"
 import { type Meaning, streamOf } from "./decode.ts"
 import type { Tokenizer } from "./index.ts"
 
@@ -8,6 +9,11 @@ const bosId = 256
 const eosId = 257
 const padId = 258
 const specials = [bosId, eosId, padId]
+/** As Llama's are written. */
+const controls = new Map([
+  ["<s>", bosId],
+  ["</s>", eosId],
+])
 
 /** What stands in a tokenizer.json for it; no other program knows this type. */
 export const byteModelType = "openelm-bytes"
@@ -17,6 +23,10 @@ export function byteTokenizer(): Tokenizer {
   const meanings: Meaning[] = Array.from({ length: 256 }, (_, byte) => byte)
   meanings.push(...specials.map(() => ""))
   const stream = streamOf(meanings, "the byte tokenizer")
+  const plain = (text: string, out: number[]): void => {
+    for (const byte of utf8.encode(text)) out.push(byte)
+  }
+  const withControls = aroundControls(controls, plain)
   return {
     vocabSize: meanings.length,
     bosId,
@@ -28,8 +38,11 @@ export function byteTokenizer(): Tokenizer {
     },
     encode(text, options = {}) {
       checkText(text, options)
-      const { bos = false, eos = false } = options
-      return [...(bos ? [bosId] : []), ...utf8.encode(text), ...(eos ? [eosId] : [])]
+      const { bos = false, eos = false, special = false } = options
+      if (!special) return [...(bos ? [bosId] : []), ...utf8.encode(text), ...(eos ? [eosId] : [])]
+      const ids = bos ? [bosId] : []
+      withControls(text, ids)
+      return eos ? [...ids, eosId] : ids
     },
     decode: (ids) => decodeWith(stream(), ids),
     stream,

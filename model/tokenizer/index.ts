@@ -7,6 +7,7 @@ import { type FileTree, readAmong, readIfThere } from "../files/tree.ts"
 import { isObject, parseJson } from "../json.ts"
 import { encoderOf } from "./bpe.ts"
 import { byteModelType, byteTokenizer, checkText, decodeWith } from "./bytes.ts"
+import { aroundControls } from "./controls.ts"
 import { pieceStreamOf, type TextStream } from "./decode.ts"
 import { parseTokenizerJson } from "./json.ts"
 import { parseSentencePiece } from "./sentencepiece.ts"
@@ -20,8 +21,8 @@ export interface EncodeOptions {
   readonly bos?: boolean
   /** Ends with the token of that name; default false. */
   readonly eos?: boolean
-  /** Whether texts of a tokenizer.json's special tokens make those tokens; default false: text from
-   *  others then makes no control token but where merging spells it. */
+  /** Whether texts of special tokens ("</s>") make those tokens; default false: text from others then
+   *  makes no control token but where merging spells it. */
   readonly special?: boolean
 }
 
@@ -125,7 +126,7 @@ function tokenizerOf(vocabulary: Vocabulary, name: string, bytes: Uint8Array): T
   const { pieces, bosId, eosId, padId, source } = vocabulary
   const stream = pieceStreamOf(vocabulary)
   // Made with the first text: a model that is only given ids needs none of it.
-  let encoder: ReturnType<typeof encoderOf> | undefined
+  let encoder: Encoders | undefined
   const special = (id: number, option: string): number => {
     if (id >= 0) return id
     throw new RangeError(`encode: ${source} has no token for ${option}. Leave ${option} out`)
@@ -139,13 +140,29 @@ function tokenizerOf(vocabulary: Vocabulary, name: string, bytes: Uint8Array): T
     encode(text, options = {}) {
       checkText(text, options)
       const { bos = false, eos = false, special: parsed = false } = options
-      encoder ??= encoderOf(vocabulary)
+      encoder ??= encodersOf(vocabulary, name)
       const ids = bos ? [special(bosId, "bos")] : []
-      encoder(text, ids, parsed)
+      encoder[parsed ? "special" : "plain"](text, ids)
       if (eos) ids.push(special(eosId, "eos"))
       return ids
     },
     decode: (ids) => decodeWith(stream(), ids),
     stream,
   }
+}
+
+type Encoders = ReturnType<typeof encodersOf>
+
+/** A tokenizer.json lists its special tokens; of a tokenizer.model, they are its control pieces and the
+ *  unknown one, as in transformers' fast tokenizer of Llama. */
+function encodersOf(vocabulary: Vocabulary, name: string) {
+  const encode = encoderOf(vocabulary)
+  const plain = (text: string, out: number[]): void => encode(text, out)
+  if (name === "tokenizer.json") {
+    return { plain, special: (text: string, out: number[]): void => encode(text, out, true) }
+  }
+  const controls = vocabulary.pieces.flatMap(({ text, kind }, id): [string, number][] =>
+    text !== "" && (kind === "control" || kind === "unknown") ? [[text, id]] : [],
+  )
+  return { plain, special: aroundControls(new Map(controls), plain) }
 }
