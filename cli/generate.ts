@@ -1,68 +1,30 @@
 // `elm generate`: writes the prompt and what a model makes of it to the standard output, as it
 // comes, and on the standard error how fast that was.
-import { existsSync } from "node:fs"
-import { join } from "node:path"
-import type { Report } from "../bench/measure/report.ts"
-import {
-  type CompleteOptions,
-  type DraftRound,
-  type LoadOptions,
-  OpenELM,
-  printable,
-  shippedModel,
-  type Tokenizer,
-  treeOf,
-} from "../model/index.ts"
-import { checkpointsIn } from "../train/run/checkpoint.ts"
-import { notNegative, path, probability, seed, texts, usageError, whole } from "./line/arguments.ts"
+import { type DraftRound, type OpenELM, printable, type Tokenizer } from "../model/index.ts"
+import { usageError } from "./line/arguments.ts"
 import { command } from "./line/command.ts"
 import { positional, under, type ValuesOf, valued } from "./line/flags.ts"
-import { choosing, chosenBy } from "./line/generation.ts"
-import { openFor } from "./line/open.ts"
-import { cache, folderDtype, headings, machine } from "./line/options.ts"
+import { completing } from "./line/generation.ts"
+import { modelFlags, type Opened, withModel } from "./line/model.ts"
+import { headings, machine } from "./line/options.ts"
+import {
+  asStream,
+  defaultNewTokens,
+  isSearch,
+  newSeed,
+  sampledBy,
+  samplingFlags,
+} from "./line/sampling.ts"
 import { completed, streamed } from "./terminal/continuation.ts"
 import { standardInput } from "./terminal/files.ts"
-import { reporter } from "./terminal/progress.ts"
-import { sayWhich } from "./terminal/which.ts"
-
-const defaultNewTokens = 256
 
 const flags = {
-  ...under(headings.model, {
-    model: valued(
-      "<folder>",
-      "a model folder, a .pt or .gguf file, a URL, or a name on the hub (ORG/NAME[@REVISION]), " +
-        "default the package's model",
-      path,
-    ),
-    tokenizer: valued("<path>", 'another tokenizer than the folder\'s, or "byte"', path),
-    assistantModel: valued("<folder>", "a smaller model, which guesses what comes", path),
-    dtype: folderDtype,
-    cache,
-    hfAccessToken: valued(
-      "<token>",
-      "token of the hub for what is gated, default that of HF_TOKEN",
-      (text: string) => text,
-    ),
-  }),
+  ...modelFlags,
+  ...samplingFlags,
   ...under(headings.text, {
-    maxNewTokens: valued(
-      "<n>",
-      `tokens to generate at most, default ${defaultNewTokens} or what the context holds`,
-      whole(1),
-    ),
-    temperature: valued("<x>", "0 takes the likeliest token, default 0.8 *", notNegative),
-    topK: valued("<n>", "only the k likeliest tokens, 0, the default *, for all", whole(0)),
-    topP: valued(
-      "<x>",
-      "only the likeliest tokens of this probability, default 0.95 *",
-      probability,
-    ),
-    seed: valued("<n>", "seed of the sampling, default a new one", seed),
-    stop: valued("<text>", "end before this text, of several tokens too; repeatable", texts),
     prompt: valued("<text>", "the prompt, in place of the argument", (text: string) => text),
   }),
-  ...choosing,
+  ...completing,
   ...machine,
 }
 
@@ -81,45 +43,13 @@ export const generate = command({
     "  elm generate --model elm-run --temperature 0 --max-new-tokens 50 - < prompt.txt",
   async run(flags, { args: [given] }) {
     const argument = promptOf(flags, given)
-    const { dtype, cache, tokenizer } = flags
-    const folder = flags.model === undefined ? await shippedModel() : await modelIn(flags.model)
     // The line break that ends a file or an `echo` is no part of the text.
     const prompt = argument === "-" ? (await standardInput()).replace(/\r?\n$/, "") : argument
-    const report = reporter()
-    report("loading")
-    try {
-      await using backend = await openFor(flags)
-      const loading = { ...hubOptions(flags, report), backend, cache }
-      await using model = await OpenELM.load(folder, { ...loading, dtype, tokenizer })
-      report.done()
-      if (!model.tokenizer) throw withoutTokenizer(folder)
-      await sayWhich(tokenizer ?? folder, model.tokenizer)
-      await using assistantModel = await assistantFor(flags, loading)
-      console.error(printable(await write(model, model.tokenizer, prompt, flags, assistantModel)))
-    } finally {
-      report.done()
-    }
+    await withModel(flags, async (opened) => {
+      console.error(printable(await write(opened, prompt, flags)))
+    })
   },
 })
-
-/** The model that guesses, which needs no tokenizer: it reads the other's tokens. */
-async function assistantFor({ assistantModel }: Values, loading: LoadOptions) {
-  if (assistantModel === undefined) return undefined
-  return OpenELM.load(await modelIn(assistantModel), { ...loading, tokenizer: null })
-}
-
-/** A token of the hub, as the original's command takes it, and what is said while files come. */
-const hubOptions = ({ hfAccessToken }: Values, report: Report) => ({
-  ...(hfAccessToken !== undefined && { token: hfAccessToken }),
-  onDownload: (file: string, bytes: number, total: number): void =>
-    report(`downloading ${file}`, bytes / total),
-})
-
-function withoutTokenizer(folder: string): Error {
-  const { remark } = treeOf(folder)
-  const more = remark === undefined ? "" : `. ${remark}`
-  return new Error(`${folder} has no tokenizer. Give one with --tokenizer PATH${more}`)
-}
 
 /** The prompt, which is given once. */
 function promptOf({ prompt, json, logprobs }: Values, argument: string | undefined): string {
@@ -130,19 +60,6 @@ function promptOf({ prompt, json, logprobs }: Values, argument: string | undefin
   const given = prompt ?? argument
   if (given !== undefined) return given
   throw usageError("missing required argument 'prompt'")
-}
-
-/** The folder itself, or the newest checkpoint of a run's. Throws Error where nothing is there. */
-async function modelIn(folder: string): Promise<string> {
-  // What is on no disk has no runs; loading it says what is wrong.
-  if (treeOf(folder).path === undefined) return folder
-  if (!existsSync(folder)) {
-    throw new Error(
-      `There is nothing at ${folder}. Give a model folder, or that of a run, by --model`,
-    )
-  }
-  if (existsSync(join(folder, "config.json"))) return folder
-  return (await checkpointsIn(folder)).at(-1) ?? folder
 }
 
 /** How many tokens to ask for: `asked`, or what the model's folder says, unless a flag does. Throws, as
@@ -165,39 +82,25 @@ function newTokens(
 /** Writes what the model makes of the prompt. Returns how many tokens it took, how fast, from which
  *  seed. */
 async function write(
-  model: OpenELM,
-  tokenizer: Tokenizer,
+  { model, tokenizer, assistantModel }: Opened,
   prompt: string,
   flags: Values,
-  assistantModel: OpenELM | undefined,
 ): Promise<string> {
-  const { topK, stop, seed = Math.floor(Math.random() * 2 ** 32), json } = flags
+  const { seed = newSeed(), json } = flags
   const taken = tokenizer.encode(prompt).length + 1
-  const chosen = await chosenBy(flags, model, taken)
-  const maxNewTokens = newTokens(flags, taken, model, chosen.maxNewTokens)
-  // What the model's folder says of sampling comes before the defaults of this command.
-  const saysHow = model.config.generation?.doSample !== undefined || flags.generateKwargs
-  const isSearch = (chosen.numBeams ?? model.config.generation?.numBeams ?? 1) > 1
-  const usual = saysHow ? undefined : isSearch ? 0 : 0.8
-  const { temperature = chosen.temperature ?? usual, topP = saysHow ? undefined : 0.95 } = flags
-  const drawn = { temperature, topP: topP ?? chosen.topP, topK: topK ?? chosen.topK }
+  const sampling = await sampledBy(flags, model, taken)
+  const maxNewTokens = newTokens(flags, taken, model, sampling.maxNewTokens)
   const rounds: DraftRound[] = []
   const onDraft = (round: DraftRound): unknown => rounds.push(round)
   const guessing = { ...(assistantModel ? { assistantModel } : {}), onDraft }
-  const options = { ...chosen, maxNewTokens, ...drawn, ...guessing, stop: stop ?? chosen.stop }
-  const isWhole = json || isSearch || (chosen.numReturnSequences ?? 1) > 1
+  const options = { ...sampling, maxNewTokens, ...guessing }
+  const isWhole = json || isSearch(sampling, model) || (sampling.numReturnSequences ?? 1) > 1
   const { ids, speed } = isWhole
     ? await completed(model, prompt, { ...options, seed }, json === true)
     : await streamed(model, prompt, { ...asStream(options), seed })
   const others = ids.filter((id) => id >= tokenizer.vocabSize).length
   checkPieces(others, ids.length, tokenizer, model)
   return `${ids.length} tokens, ${speed}${guessed(rounds)}; seed ${seed}`
-}
-
-/** Options of one continuation, which need not be whole. */
-function asStream(options: CompleteOptions): Omit<CompleteOptions, "seed"> {
-  const { numBeams, lengthPenalty, earlyStopping, numReturnSequences, seed, ...rest } = options
-  return rest
 }
 
 /** How many guesses held, in words. */

@@ -10,6 +10,7 @@ import { roofline } from "./bench/roofline.ts"
 import { start } from "./bench/start.ts"
 import { throughput } from "./bench/throughput.ts"
 import { train as trainSteps } from "./bench/train.ts"
+import { chat } from "./chat.ts"
 import { completion } from "./completion.ts"
 import { convert } from "./convert.ts"
 import { generate } from "./generate.ts"
@@ -36,6 +37,7 @@ export const commands: readonly Command[] = [
   train,
   average,
   generate,
+  chat,
   group({
     name: "tokenizer",
     description: "learn a vocabulary from text, encode and decode with one",

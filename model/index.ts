@@ -11,6 +11,8 @@ export {
   scaledConfig,
 } from "./architectures/openelm/config.ts"
 export { type ModelName, modelNames, type SizeName } from "./architectures/openelm/sizes.ts"
+export type { ChatCompletionOptions, ChatOptions } from "./chat/chat.ts"
+export { type ChatMessage, checkMessages, type TemplateOptions } from "./chat/template.ts"
 export type { Checkpoint, StoredTensor } from "./checkpoints/checkpoint.ts"
 export { openCheckpoint } from "./checkpoints/formats.ts"
 export { fileDTypes } from "./checkpoints/header.ts"
@@ -63,6 +65,7 @@ export type {
   Step as GenerationStep,
 } from "./generate/processors/processor.ts"
 export type { SequenceBias } from "./generate/processors/sequence_bias.ts"
+export type { PromptCache } from "./generate/prompt_cache.ts"
 export type { Scores } from "./generate/sequence.ts"
 export { type Scored, Session } from "./generate/session.ts"
 export { type CacheDType, cacheDTypes } from "./generate/state.ts"

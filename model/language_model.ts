@@ -1,12 +1,18 @@
 // A model of any family on a backend: loading, logits, generation. OpenELM is the same class under this
 // package's name. What the trainer and the benchmarks need beside it is in `internals`.
-import { type Backend, checkObject, checkWhole, type Tensor } from "../engine/index.ts"
+import { type Backend, checkObject, type Tensor } from "../engine/index.ts"
 import type { DecoderConfig } from "./architecture.ts"
-import { configOf } from "./architectures/openelm/config.ts"
 import type { SizeName } from "./architectures/openelm/sizes.ts"
+import {
+  type ChatCompletionOptions,
+  type ChatOptions,
+  chat,
+  completeChat,
+  type Speaker,
+} from "./chat/chat.ts"
+import type { ChatMessage } from "./chat/template.ts"
 import { savedDType, saveModel } from "./checkpoints/saving.ts"
-import { checkModelOptions, explained, type ModelSettings } from "./checks.ts"
-import { checkConfig, parameterCount } from "./config.ts"
+import { parameterCount } from "./config.ts"
 import { type FileSource, pathToWrite } from "./files/source.ts"
 import type { Decoder } from "./forward.ts"
 import { type CompleteOptions, complete, type Prompt, promptsOf } from "./generate/complete.ts"
@@ -16,33 +22,25 @@ import type { Token } from "./generate/generate.ts"
 import { checkScored } from "./generate/ids.ts"
 import type { GenerateOptions } from "./generate/options.ts"
 import { Pool } from "./generate/pool.ts"
+import { KeptSequence, type PromptCache } from "./generate/prompt_cache.ts"
 import { streamRequest } from "./generate/request.ts"
 import { type Scores, scoresOf } from "./generate/sequence.ts"
 import { type Source, withSource } from "./generate/source.ts"
 import type { CacheDType } from "./generate/state.ts"
 import { stream } from "./generate/stream.ts"
-import { promptIds, tokenizerFor } from "./generate/text.ts"
+import { promptIds } from "./generate/text.ts"
 import { type Internals, internalsOver, type Placement } from "./internals.ts"
-import { openModel } from "./opened.ts"
-import type { LoadOptions, ModelOptions, RandomOptions, SaveOptions } from "./options.ts"
+import { loadParts, type Parts, randomParts } from "./loading.ts"
+import type { LoadOptions, RandomOptions, SaveOptions } from "./options.ts"
 import { inference, type RecorderOf } from "./recorder.ts"
 import type { Tokenizer } from "./tokenizer/index.ts"
 import { Usage } from "./usage.ts"
-import { keepingFor } from "./weights/kept.ts"
 import type { WeightDType } from "./weights/layout.ts"
-import { type Check, lostDevices, Residence } from "./weights/restore.ts"
+import type { Check } from "./weights/restore.ts"
 import { publishedTensors } from "./weights/unpacking.ts"
-import { type LoadedWeights, loadWeights, randomWeights } from "./weights/weights.ts"
 
 let internalsOf: (model: LanguageModel) => Internals
-let create: (
-  config: DecoderConfig,
-  options: ModelSettings,
-  recorderOf: RecorderOf,
-  loaded: LoadedWeights,
-  tokenizer: Tokenizer | undefined,
-  residence: Residence,
-) => LanguageModel
+let create: (parts: Parts) => LanguageModel
 
 export const internals = (model: LanguageModel): Internals => internalsOf(model)
 
@@ -57,33 +55,26 @@ export class LanguageModel {
   readonly weightBytes: number
   /** Turns text into ids and back, where the model has one. */
   readonly tokenizer: Tokenizer | undefined
-  readonly #loaded: LoadedWeights
+  readonly #parts: Parts
   readonly #decoder: Decoder
   readonly #variants: LanguageModel[] = []
   readonly #source: Source
 
   static {
     internalsOf = (model) => model.#internals()
-    create = (...parts) => new LanguageModel(...parts)
+    create = (parts) => new LanguageModel(parts, inference)
   }
 
-  private constructor(
-    config: DecoderConfig,
-    options: ModelSettings,
-    recorderOf: RecorderOf,
-    loaded: LoadedWeights,
-    tokenizer: Tokenizer | undefined,
-    residence: Residence,
-    parent?: Usage,
-  ) {
+  private constructor(parts: Parts, recorderOf: RecorderOf, parent?: Usage) {
+    const { config, options, loaded, tokenizer, residence } = parts
     const { backend, dtype, capacity, cache } = options
+    this.#parts = parts
     this.config = config
     this.backend = backend
     this.dtype = dtype
     this.capacity = capacity
     this.cache = cache
     this.weightBytes = loaded.bytes
-    this.#loaded = loaded
     this.#decoder = { config, weights: loaded.weights, recorderOf }
     this.#source = withSource(this, {
       decoder: this.#decoder,
@@ -113,7 +104,7 @@ export class LanguageModel {
 
   /** Every weight by its name in the family's state dict, in the layout of the backend. */
   get tensors(): ReadonlyMap<string, Tensor> {
-    return this.#loaded.tensors
+    return this.#parts.loaded.tensors
   }
 
   /** Numbers in all weights; what is shared counts once. */
@@ -169,6 +160,36 @@ export class LanguageModel {
   }
 
   /**
+   * The answer to a conversation, as it comes: its messages by the chat template of the model's folder, or
+   * by OpenELM's instruct template where that has none, and what follows them as `generate` has it. With
+   * `promptCache`, only what is new is read. Throws TypeError for what are no messages and without a
+   * tokenizer, Error for what the template refuses.
+   */
+  chat(messages: readonly ChatMessage[], options: ChatOptions = {}): ReturnType<typeof chat> {
+    return chat(this.#speaker, messages, options)
+  }
+
+  /** The whole answer in one call. */
+  async completeChat(
+    messages: readonly ChatMessage[],
+    options: ChatCompletionOptions = {},
+  ): Promise<Completion> {
+    const [answer] = await completeChat(this.#speaker, messages, options)
+    return answer as Completion
+  }
+
+  /** The chat templates of the model's folder by their names; none where it has none. */
+  async chatTemplates(): Promise<ReadonlyMap<string, string>> {
+    return (await this.#parts.templates()).named
+  }
+
+  /** Memory for keys and values that stay between calls, to be closed: `generate`, `complete` and `chat`
+   *  take it as `promptCache`. */
+  promptCache(): PromptCache {
+    return new KeptSequence(this.#source)
+  }
+
+  /**
    * Of every token but the first, the logarithm of its probability after those before it, and the
    * likeliest token in its place. Throws TypeError for a text without a tokenizer, RangeError for ids
    * outside the vocabulary and for more tokens than the cache holds.
@@ -199,7 +220,7 @@ export class LanguageModel {
     const { usage, pool } = this.#source
     const closed = usage.close(() => {
       pool.close()
-      this.#loaded.free()
+      this.#parts.loaded.free()
     })
     pool.stop()
     for (const variant of this.#variants) void variant.close()
@@ -216,79 +237,31 @@ export class LanguageModel {
     return usage.reading(() => residence.during(work))
   }
 
+  get #speaker(): Speaker {
+    const { tokenizer } = this
+    return { source: this.#source, tokenizer, templates: this.#parts.templates }
+  }
+
   #internals(): Internals {
     return internalsOver(this.#source, (recorderOf) => {
-      const { config, tokenizer } = this
-      const { usage, residence } = this.#source
-      const loaded = { ...this.#loaded, free() {} }
-      const variant = new LanguageModel(
-        config,
-        this,
-        recorderOf,
-        loaded,
-        tokenizer,
-        residence,
-        usage,
-      )
+      const loaded = { ...this.#parts.loaded, free() {} }
+      const variant = new LanguageModel({ ...this.#parts, loaded }, recorderOf, this.#source.usage)
       this.#variants.push(variant)
       return variant
     })
   }
 }
 
-async function build(
-  config: DecoderConfig,
-  options: ModelOptions,
-  tokenizer: Tokenizer | undefined,
-  load: (checked: ModelSettings) => Promise<LoadedWeights>,
-): Promise<LanguageModel> {
-  const checked = checkModelOptions(config, options)
-  const { backend } = checked
-  try {
-    const lost = await lostDevices(backend)
-    const loaded = await load(checked)
-    const residence = new Residence(backend, loaded.refill, lost)
-    return create(config, checked, inference, loaded, tokenizer, residence)
-  } catch (error) {
-    throw explained(error, config, checked.dtype)
-  }
-}
-
 /** A model from a folder; see LanguageModel.load. */
-export async function loadModel(
+export const loadModel = async (
   folder: FileSource,
   options: LoadOptions,
-  { room }: Placement = {},
-): Promise<LanguageModel> {
-  checkObject("load: options", options)
-  const opened = await openModel(folder, options, "load: the folder")
-  try {
-    const { dtype, of: kept } = keepingFor(opened, options.dtype)
-    const { config } = opened
-    const tokenizer = await tokenizerFor(options.tokenizer, config, opened.tokenizer, options)
-    const filling = { room, progress: options.onProgress }
-    return await build(config, { ...options, dtype }, tokenizer, ({ backend }) =>
-      loadWeights(opened, backend, kept, filling),
-    )
-  } finally {
-    await opened.close()
-  }
-}
+  placement: Placement = {},
+): Promise<LanguageModel> => create(await loadParts(folder, options, placement))
 
 /** A model of seeded weights; see LanguageModel.random. */
-export async function randomModel(
+export const randomModel = async (
   size: SizeName | DecoderConfig,
   options: RandomOptions,
-  { room }: Placement = {},
-): Promise<LanguageModel> {
-  checkObject("random: options", options)
-  if (typeof size !== "string") checkConfig("random: the size, where it is no name,", size)
-  const config = typeof size === "string" ? configOf(size) : size
-  const { seed = 0 } = options
-  checkWhole("seed", seed, 0, 0xffffffff)
-  const tokenizer = await tokenizerFor(options.tokenizer, config)
-  const filling = { room, progress: options.onProgress }
-  return build(config, options, tokenizer, ({ backend, dtype }) =>
-    randomWeights(config, backend, dtype, seed, filling),
-  )
-}
+  placement: Placement = {},
+): Promise<LanguageModel> => create(await randomParts(size, options, placement))

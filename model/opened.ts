@@ -1,6 +1,7 @@
 // A model whose weights are open to be read: what its config says, and each weight by its name.
 import type { DecoderConfig } from "./architecture.ts"
 import { architectureOf } from "./architectures/index.ts"
+import type { CarriedTemplates } from "./chat/templates.ts"
 import type { Checkpoint, Sourced } from "./checkpoints/checkpoint.ts"
 import { configFile, openCheckpoint } from "./checkpoints/formats.ts"
 import { plainName } from "./checkpoints/names.ts"
@@ -25,6 +26,8 @@ export interface OpenedModel {
   readonly format: QuantizedFormat | undefined
   /** A weight by the name it has in `tensorShapes`. Throws RangeError for other names. */
   source(name: string): TensorSource
+  /** Chat templates that its format carries. */
+  readonly chatTemplates: CarriedTemplates | undefined
   tokenizer(): Promise<Tokenizer | undefined>
   /** Opens the same once more, with its time limit but without its signal. */
   reopen(): Promise<OpenedModel>
@@ -63,7 +66,9 @@ async function openedFrom(checkpoint: Checkpoint): Promise<OpenedModel> {
       )
     }
     const reopen = async () => openedFrom(await checkpoint.reopen())
-    return { name, tree, config, format: panels, source, tokenizer, reopen, close }
+    const { chatTemplates } = checkpoint
+    const more = { tokenizer, chatTemplates, reopen, close }
+    return { name, tree, config, format: panels, source, ...more }
   } catch (error) {
     await checkpoint.close()
     throw error

@@ -1,40 +1,20 @@
 // `elm generate` from outside: the text and nothing else on the standard output, the rate on the
 // standard error, a clean end on Ctrl-C; and that `elm quantize` takes the tokenizer along.
 import { type ChildProcess, spawn } from "node:child_process"
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import t from "tap"
-import { normalAt } from "../engine/index.ts"
-import { loadTokenizer, scaledConfig } from "../index.ts"
-import { configJson, tensorShapes, writeSafetensors } from "../model/index.ts"
 import { endsOf } from "./command.ts"
 import { goldenFolder } from "./fixtures.ts"
+import { writeSmallModel } from "./small_folder.ts"
 
 const elm = fileURLToPath(new URL("../elm.js", import.meta.url))
 const dir = mkdtempSync(join(tmpdir(), "openelm-generate-"))
 t.teardown(() => rmSync(dir, { recursive: true }))
 
-/** A small random model with the byte tokenizer and a long context. */
-const config = scaledConfig({
-  name: "small",
-  layers: 2,
-  modelDim: 64,
-  headDim: 16,
-  vocabSize: 260,
-  maxContext: 4096,
-  queryHeadsPerKeyHead: 2,
-})
-const tensors = [...tensorShapes(config)].map(([name, { shape }], stream) => {
-  const length = shape.reduce((a, b) => a * b, 1)
-  const data = Float32Array.from({ length }, (_, k) => 0.2 * normalAt(1, stream, 0, k))
-  return [name, { dtype: "F32", shape, data }] as const
-})
-await writeSafetensors(join(dir, "model.safetensors"), new Map(tensors))
-writeFileSync(join(dir, "config.json"), JSON.stringify(configJson(config)))
-const { file } = await loadTokenizer("byte")
-writeFileSync(join(dir, file.name), file.bytes)
+const file = await writeSmallModel(dir)
 
 interface Ended {
   readonly code: number | null

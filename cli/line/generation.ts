@@ -72,18 +72,13 @@ function literal(text: string): unknown {
   }
 }
 
+/** Flags of every generation. */
 export const choosing = under(headings.text, {
   ...numbers,
   badWord: valued("<text>", "a text that never comes; repeatable", texts),
   logitBias: valued("<id=x>", "adds x to a token's logit; repeatable", several(bias)),
-  numBeams: valued("<n>", "search so many continuations side by side, default 1 *", whole(1)),
-  lengthPenalty: valued("<x>", "beams: above 0 prefers longer ones, default 1 *", finite),
-  earlyStopping: choice("beams: when to end, default false *", ["true", "false", "never"]),
   promptLookupNumTokens: valued("<n>", "guess so many tokens from the text before", whole(1)),
   assistantEarlyExit: valued("<n>", "guess by so many of the model's first layers", whole(1)),
-  numReturnSequences: valued("<n>", "continuations of the prompt, default 1", whole(1)),
-  logprobs: valued("<n>", "with --json: log p, and so many of the likeliest tokens", whole(0)),
-  json: toggle("print each continuation as a line of JSON, when all are there"),
   generateKwargs: valued(
     "<name=value...>",
     "keyword arguments of transformers' generate, with its defaults",
@@ -91,7 +86,17 @@ export const choosing = under(headings.text, {
   ),
 })
 
-type Values = ValuesOf<typeof choosing>
+/** Flags of whole continuations. */
+export const completing = under(headings.text, {
+  numBeams: valued("<n>", "search so many continuations side by side, default 1 *", whole(1)),
+  lengthPenalty: valued("<x>", "beams: above 0 prefers longer ones, default 1 *", finite),
+  earlyStopping: choice("beams: when to end, default false *", ["true", "false", "never"]),
+  numReturnSequences: valued("<n>", "continuations of the prompt, default 1", whole(1)),
+  logprobs: valued("<n>", "with --json: log p, and so many of the likeliest tokens", whole(0)),
+  json: toggle("print each continuation as a line of JSON, when all are there"),
+})
+
+type Values = ValuesOf<typeof choosing> & Partial<ValuesOf<typeof completing>>
 
 /** The options that are given, without those that are not. Throws, as wrong usage, for keyword
  *  arguments that there are not. */

@@ -34,9 +34,25 @@ function end(reason: Reason, code: number): void {
   process.exit(code)
 }
 
+let interrupted: (() => boolean) | undefined
+
+/** Has `call` asked on Ctrl-C: where it returns true, the command goes on. Returns what takes that back. */
+export function onInterrupt(call: () => boolean): () => void {
+  interrupted = call
+  return () => {
+    interrupted = undefined
+  }
+}
+
+/** What Ctrl-C does, wherever it was typed. */
+export function interrupt(): void {
+  if (!interrupted?.()) end("signal", codes.SIGINT)
+}
+
 /** Once for the process, before anything is written. */
 export function watchEnd(): void {
-  for (const [signal, code] of Object.entries(codes)) process.on(signal, () => end("signal", code))
+  process.on("SIGINT", interrupt)
+  process.on("SIGTERM", () => end("signal", codes.SIGTERM))
   for (const stream of [process.stdout, process.stderr]) {
     stream.on("error", (error: NodeJS.ErrnoException) => {
       if (error.code === "EPIPE") return end("closed", closedCode)

@@ -1,6 +1,7 @@
 // What a model's weights are read from, whatever the format: tensors by the names in their file, the
 // config beside them or in them, and whatever else a file may carry. What these mean for a model is
 // left to others.
+import type { CarriedTemplates } from "../chat/templates.ts"
 import type { FileTree } from "../files/tree.ts"
 import { show } from "../json.ts"
 import type { Tokenizer } from "../tokenizer/index.ts"
@@ -45,6 +46,8 @@ export interface OpenCheckpoint {
   /** Where its matrices are the panels of this engine: their format. They have the engine's names then,
    *  each matrix as it is kept, of however many tensors it was made. */
   readonly panels?: QuantizedFormat | undefined
+  /** Chat templates that its format carries. */
+  readonly chatTemplates?: CarriedTemplates | undefined
   tokenizer(): Promise<Tokenizer | undefined>
   close(): Promise<void>
 }

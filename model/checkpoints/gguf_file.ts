@@ -7,6 +7,7 @@ import type { CheckpointFormat, OpenCheckpoint, StoredTensor } from "./checkpoin
 import { beginsLikeGguf, type GgufHeader, readGguf } from "./gguf/header.ts"
 import { configOf, renamed } from "./gguf/openelm.ts"
 import { storedBlocks } from "./gguf/stored.ts"
+import { templatesIn } from "./gguf/templates.ts"
 import { tokenizerOf } from "./gguf/vocabulary.ts"
 
 export const ggufFile: CheckpointFormat = {
@@ -74,6 +75,7 @@ async function openGguf(
     config: { value, source: file.name },
     generation: undefined,
     tensors: named,
+    chatTemplates: templatesIn(metadata, file.name),
     tokenizer: async () => tokenizerOf(metadata, file.name) ?? folderTokenizer(tree),
     async close() {
       for (const part of parts) await part.file.close()

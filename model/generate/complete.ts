@@ -104,6 +104,11 @@ function checked(
         "Ask for no more than numBeams",
     )
   }
+  if (options.promptCache !== undefined && count * numReturnSequences * beams.numBeams > 1) {
+    throw new TypeError(
+      "complete: a prompt cache is of one continuation at a time. Ask for one, or leave it out",
+    )
+  }
   if (beams.numBeams > 1 && options.sampler !== undefined) {
     throw new TypeError(
       "complete: a sampler chooses one token, and beams go on with several. Leave one out",

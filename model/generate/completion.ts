@@ -2,6 +2,7 @@
 import type { Token } from "./generate.ts"
 import type { Logprobs } from "./host.ts"
 import type { Checked } from "./options.ts"
+import type { KeptSequence } from "./prompt_cache.ts"
 import { StopTexts } from "./stop.ts"
 
 /** Why a completion ends: at an end that it was asked to stop at, or at most tokens. */
@@ -12,6 +13,8 @@ export interface TokenUsage {
   readonly promptTokens: number
   readonly completionTokens: number
   readonly totalTokens: number
+  /** With a prompt cache: those of the prompt that were in it before, and were not read again. */
+  readonly cachedTokens?: number
 }
 
 /** A whole continuation. */
@@ -34,6 +37,7 @@ export interface Request {
   readonly prompt: readonly number[]
   readonly options: Checked
   readonly textOf: (id: number, isLast: boolean) => string
+  readonly promptCache?: KeptSequence | undefined
 }
 
 /** What is put before a completion. */
@@ -85,10 +89,14 @@ export class Growing {
   }
 
   completion(echo: Echo = { text: "", ids: [], logprobs: undefined }, score?: number): Completion {
-    const { prompt, options } = this.request
+    const { prompt, options, promptCache } = this.request
     const last = this.ids.at(-1)
     const isEnd = last !== undefined && options.stop.includes(last)
     const [promptTokens, completionTokens] = [prompt.length, this.ids.length]
+    const usage = {
+      ...{ promptTokens, completionTokens, totalTokens: promptTokens + completionTokens },
+      ...(promptCache ? { cachedTokens: promptCache.reusedTokens } : {}),
+    }
     const logprobs = [
       ...(echo.logprobs ?? []),
       ...this.#kept.map((token) => token.logprobs ?? null),
@@ -97,7 +105,7 @@ export class Growing {
       text: echo.text + this.#kept.map(({ text }) => text).join(""),
       ids: [...echo.ids, ...this.#kept.map(({ id }) => id)],
       finishReason: this.#stop.isOver || isEnd ? "stop" : "length",
-      usage: { promptTokens, completionTokens, totalTokens: promptTokens + completionTokens },
+      usage,
       ...(options.host?.logprobs === undefined ? {} : { logprobs }),
       ...(score === undefined ? {} : { score }),
     }

@@ -27,15 +27,15 @@ export async function* runDrafted(
   drafter: Drafter,
   onRound: (round: DraftRound) => void = () => undefined,
 ): AsyncGenerator<Token, void, undefined> {
-  const { maxNewTokens, signal, lost, promptLength } = options
+  const { maxNewTokens, signal, lost, promptLength, from } = options
   signal?.throwIfAborted()
   if (maxNewTokens === 0) return
-  const sequence = new Sequence(session, signal)
+  const sequence = new Sequence(session, signal, from)
   sequence.sampleBy(options, lost)
   const longest = prompt.length + maxNewTokens
   const ids = [...prompt]
   const step = { ...stepOf(ids, promptLength, options), ids, longest }
-  await sequence.append(prompt.slice(0, -1), "nothing")
+  await sequence.append(prompt.slice(from, -1), "nothing")
   for (let isLast = false; !isLast; ) {
     const { planned } = drafter
     const guessed = await drafter.propose(step, longest - ids.length)

@@ -14,9 +14,13 @@ export interface Token {
   readonly logprobs?: Logprobs
 }
 
-/** Options with the number of devices that were lost before it begins, and how many of the tokens before
- *  it are the prompt. */
-export type Begun = Checked & { readonly lost: number; readonly promptLength: number }
+/** Options with the number of devices that were lost before it begins, how many of the tokens before
+ *  it are the prompt, and how many of them lie in its session's cache. */
+export type Begun = Checked & {
+  readonly lost: number
+  readonly promptLength: number
+  readonly from: number
+}
 
 /** Runs a checked generation on a session that no one else uses meanwhile. Ids are read in arrears
  *  where the backend takes several steps at once; steps beyond the end are not looked at. */
@@ -26,10 +30,10 @@ export async function* run(
   options: Begun,
   textOf: (id: number, isLast: boolean) => string,
 ): AsyncGenerator<Token, void, undefined> {
-  const { maxNewTokens, stop, signal } = options
+  const { maxNewTokens, stop, signal, from } = options
   signal?.throwIfAborted()
   if (maxNewTokens === 0) return
-  const sequence = new Sequence(session, signal)
+  const sequence = new Sequence(session, signal, from)
   sequence.sampleBy(options, options.lost)
   if (maxNewTokens > 1) session.prepareDecode()
   const inFlight: Promise<number>[] = []
@@ -38,7 +42,7 @@ export async function* run(
     step.catch(() => undefined)
     inFlight.push(step)
   }
-  begin(sequence.append(prompt, "next") as Promise<number>)
+  begin(sequence.append(prompt.slice(from), "next") as Promise<number>)
   for (let begun = 1, n = 1; ; n++) {
     const id = (await inFlight.shift()) as number
     const isLast = n === maxNewTokens || stop.includes(id)

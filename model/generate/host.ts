@@ -116,17 +116,17 @@ export async function* runOnHost(
   host: HostChoice,
   textOf: (id: number, isLast: boolean) => string,
 ): AsyncGenerator<Token, void, undefined> {
-  const { maxNewTokens, stop, signal, lost, promptLength } = options
+  const { maxNewTokens, stop, signal, lost, promptLength, from } = options
   signal?.throwIfAborted()
   if (maxNewTokens === 0) return
-  const sequence = new Sequence(session, signal)
+  const sequence = new Sequence(session, signal, from)
   sequence.sampleBy(options, lost)
   const ids = [...prompt]
   const step = {
     ...stepOf(ids, promptLength, options),
     longest: prompt.length + maxNewTokens,
   }
-  for (let n = 1, unread: readonly number[] = prompt; ; n++) {
+  for (let n = 1, unread = prompt.slice(from); ; n++) {
     const row = await sequence.logits(unread, "row")
     const chosen = chosenFrom(row, step, options, host)
     const { id } = chosen

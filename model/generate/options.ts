@@ -9,6 +9,7 @@ import type { HostChoice, Sampler } from "./host.ts"
 import { checkPrompt, checkToken, isList, orMore } from "./ids.ts"
 import { chainOf, type ProcessorOptions } from "./processors/chain.ts"
 import type { Change } from "./processors/processor.ts"
+import type { PromptCache } from "./prompt_cache.ts"
 import type { Sampling } from "./session.ts"
 
 /** How a generation goes on, and where it ends. What options leave open, the model's
@@ -36,6 +37,9 @@ export interface GenerateOptions extends ProcessorOptions, DraftOptions {
   readonly logitsProcessor?: Change
   /** Chooses each token by what processors left of its logits, in place of `temperature`'s draw. */
   readonly sampler?: Sampler
+  /** Keys and values of what was read before, of which the prompt's beginning is not read again; what
+   *  is read now stays there. Of one continuation at a time. */
+  readonly promptCache?: PromptCache
   /** Ends the generation by throwing the signal's reason. */
   readonly signal?: AbortSignal
 }
@@ -171,7 +175,7 @@ function checkStop(
 }
 
 /** Tokens that end a text: by generation_config.json, else config.json, and by the tokenizer. */
-function endsOf(config: DecoderConfig, tokenizer: Tokenizer | undefined): readonly number[] {
+export function endsOf(config: DecoderConfig, tokenizer: Tokenizer | undefined): readonly number[] {
   const { generation, eosIds = [config.eosId], vocabSize } = config
   const ends = new Set([...(generation?.eosIds ?? eosIds), tokenizer?.eosId ?? -1])
   return [...ends].filter((id) => id >= 0 && id < vocabSize)

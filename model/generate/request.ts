@@ -4,6 +4,7 @@ import type { Tokenizer } from "../tokenizer/index.ts"
 import type { CompleteOptions, Prompt } from "./complete.ts"
 import type { Request } from "./completion.ts"
 import { checkOptions, type GenerateOptions } from "./options.ts"
+import { checkedCache } from "./prompt_cache.ts"
 import type { Source } from "./source.ts"
 import { continuation, promptIds } from "./text.ts"
 
@@ -33,13 +34,15 @@ export function streamRequest(
 
 /** `isOnHost`: whoever asks chooses tokens from logits, whatever the options are. */
 export function requestOf(
-  { decoder, options: { capacity } }: Source,
+  source: Source,
   tokenizer: Tokenizer | undefined,
   prompt: readonly number[],
   options: GenerateOptions,
   isOnHost = false,
 ): Request {
-  const { config } = decoder
+  const { config } = source.decoder
+  const { capacity } = source.options
   const checked = checkOptions(prompt, options, config, capacity, tokenizer, isOnHost)
-  return { prompt, options: checked, textOf: continuation(prompt, tokenizer) }
+  const promptCache = checkedCache(options.promptCache, source)
+  return { prompt, options: checked, textOf: continuation(prompt, tokenizer), promptCache }
 }

@@ -45,6 +45,7 @@ export class Session {
   #stopped = false
   /** Devices that had been lost when its generation began. */
   #lost = 0
+  #positions = 0
 
   /** On memory of its own, or with a state among others. */
   constructor(decoder: Decoder, backend: Backend, options: CacheOptions, state?: SequenceState) {
@@ -65,6 +66,11 @@ export class Session {
   get decodePlan(): Plan {
     this.#decodePlan ??= plan(recordDecode(this.#decoder, this.#state), this.#backend)
     return this.#decodePlan
+  }
+
+  /** Positions that it has read so far. */
+  get positions(): number {
+    return this.#positions
   }
 
   /** Memory of its cache, where that is its own, and of its plans. */
@@ -129,6 +135,7 @@ export class Session {
     if (scores) write(scores.targets, targets)
     write(this.#state.position, [position])
     write(this.#state.next, [position + count])
+    this.#positions += count
     await prefill.prepared.run()?.finally(() => this.check())
     return prefill
   }
@@ -143,6 +150,7 @@ export class Session {
    *  step is done, further ones may begin before it is known: nothing but the device orders them. */
   async decode(): Promise<number> {
     this.check()
+    this.#positions++
     const running = this.prepareDecode().run()
     if (running) await running.finally(() => this.check())
     return this.token()

@@ -7,15 +7,19 @@ import { openDrafter } from "./drafters.ts"
 import { type Begun, run, type Token } from "./generate.ts"
 import { runOnHost } from "./host.ts"
 import { Seat } from "./pool.ts"
+import type { KeptSequence } from "./prompt_cache.ts"
 import type { Session } from "./session.ts"
 import { type Source, sessionOf } from "./source.ts"
 import { before } from "./stop.ts"
 
 type Tokens = AsyncGenerator<Token, void, undefined>
 
+/** What makes a request: it may have to read of what. */
+type Ask = () => Request | Promise<Request>
+
 /** The tokens that `ask`, which may throw, asks for. Their session is given back at the end, and when
  *  the stream is left and forgotten. */
-export function stream(source: Source, ask: () => Request): Tokens {
+export function stream(source: Source, ask: Ask): Tokens {
   const seat = new Seat(source.pool)
   const tokens = asked(source, ask, seat)
   seat.watch(tokens)
@@ -32,9 +36,10 @@ export async function* wholeStream(source: Source, request: Request): Tokens {
   }
 }
 
-async function* asked(source: Source, ask: () => Request, seat: Seat): Tokens {
+async function* asked(source: Source, ask: Ask, seat: Seat): Tokens {
   source.usage.check()
-  const request = ask()
+  const made = ask()
+  const request = made instanceof Promise ? await made : made
   const { stopTexts } = request.options
   const tokens = whole(source, request, seat)
   try {
@@ -61,18 +66,21 @@ async function* whole(source: Source, request: Request, seat: Seat): Tokens {
 /** Goes on after `yielded`, to which it adds. Returns true where the weights have moved since. */
 async function* part(
   source: Source,
-  { prompt, options, textOf }: Request,
+  { prompt, options, textOf, promptCache }: Request,
   yielded: number[],
   seat: Seat,
 ): AsyncGenerator<Token, boolean, undefined> {
   const { usage, residence } = source
+  let inUse: KeptSequence | undefined
   const begin = async () => {
     await residence.restored()
-    const session = sessionOf(source, (kind, open) => seat.take(kind, open))
-    const maxNewTokens = options.maxNewTokens - yielded.length
-    const { lost } = residence
-    const begun = { ...options, maxNewTokens, lost, promptLength: prompt.length }
     const ids = [...prompt, ...yielded]
+    const own = () => sessionOf(source, (kind, open) => seat.take(kind, open))
+    const { session, from } = promptCache?.begin(ids) ?? { session: own(), from: 0 }
+    const maxNewTokens = options.maxNewTokens - yielded.length
+    inUse = promptCache
+    const { lost } = residence
+    const begun = { ...options, maxNewTokens, lost, promptLength: prompt.length, from }
     const tokens = await tokensOf(source, session, ids, { options: begun, textOf }, seat)
     // The first in the same use, so that there is one however often the weights move.
     return { session, tokens, writes: usage.writes, first: await tokens.next() }
@@ -82,6 +90,7 @@ async function* part(
     const next = async () => (usage.writes === writes ? tokens.next() : undefined)
     let token: IteratorResult<Token, void> | undefined = first
     while (token && !token.done) {
+      inUse?.chosen(token.value.id)
       yielded.push(token.value.id)
       yield token.value
       session.check()
@@ -89,6 +98,7 @@ async function* part(
     }
     return token === undefined
   } finally {
+    inUse?.end()
     seat.leave()
   }
 }

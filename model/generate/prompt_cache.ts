@@ -1,0 +1,115 @@
+// A sequence whose keys and values stay between calls: of a prompt that begins as the last one went, only
+// what follows is read. One generation at a time uses it.
+import { show } from "../json.ts"
+import type { Session } from "./session.ts"
+import { type Source, sessionOf } from "./source.ts"
+
+/** Keys and values that stay between calls. Weights that move, or a device that is lost, empty it. */
+export interface PromptCache {
+  /** The tokens that lie in it. */
+  readonly ids: readonly number[]
+  /** Of the last prompt, the tokens that had been in it before. */
+  readonly reusedTokens: number
+  /** Positions that the model has read into it so far. */
+  readonly readTokens: number
+  /** Gives its memory back. */
+  close(): void
+  /** As `close`. */
+  [Symbol.dispose](): void
+}
+
+export class KeptSequence implements PromptCache {
+  readonly #source: Source
+  readonly #session: Session
+  /** Tokens whose keys and values lie in the session. */
+  #ids: number[] = []
+  /** What is read before the next token is chosen: the prompt, or the one chosen last. */
+  #unread: readonly number[] = []
+  #writes: number
+  #lost: number
+  #reused = 0
+  #isUsed = false
+  #isClosed = false
+
+  constructor(source: Source) {
+    source.usage.check()
+    this.#source = source
+    this.#session = sessionOf(source, (kind, open) => source.pool.acquire(kind, open))
+    this.#writes = source.usage.writes
+    this.#lost = source.residence.lost
+  }
+
+  get ids(): readonly number[] {
+    return this.#ids
+  }
+
+  get reusedTokens(): number {
+    return this.#reused
+  }
+
+  get readTokens(): number {
+    return this.#session.positions
+  }
+
+  /** Throws Error for one that is closed, in use, or of another model. */
+  check(source: Source): void {
+    if (source !== this.#source) {
+      throw new RangeError("generate: promptCache is another model's. Make one of this model")
+    }
+    if (this.#isClosed) throw new Error("generate: promptCache is closed. Make another one")
+    if (!this.#isUsed) return
+    throw new Error("generate: promptCache is in use by a generation that has not ended")
+  }
+
+  /** Begins a prompt: the session, and how many of its tokens are there already; the last one is read
+   *  again, since what follows it is wanted. */
+  begin(prompt: readonly number[]): { session: Session; from: number } {
+    this.check(this.#source)
+    const { writes } = this.#source.usage
+    const { lost } = this.#source.residence
+    const isThere = writes === this.#writes && lost === this.#lost
+    ;[this.#writes, this.#lost] = [writes, lost]
+    let from = 0
+    const most = isThere ? Math.min(this.#ids.length, prompt.length - 1) : 0
+    while (from < most && this.#ids[from] === prompt[from]) from++
+    this.#isUsed = true
+    this.#ids = prompt.slice(0, from)
+    this.#unread = prompt.slice(from)
+    this.#reused = from
+    return { session: this.#session, from }
+  }
+
+  /** A token was chosen, after the prompt or the one chosen last. */
+  chosen(id: number): void {
+    for (const read of this.#unread) this.#ids.push(read)
+    this.#unread = [id]
+  }
+
+  /** Its generation has ended. */
+  end(): void {
+    this.#isUsed = false
+  }
+
+  close(): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    this.#ids = []
+    this.#source.pool.release(this.#session)
+  }
+
+  [Symbol.dispose](): void {
+    this.close()
+  }
+}
+
+/** The prompt cache of options. Throws TypeError for what is none. */
+export function checkedCache(given: unknown, source: Source): KeptSequence | undefined {
+  if (given === undefined) return undefined
+  if (!(given instanceof KeptSequence)) {
+    throw new TypeError(
+      `generate: promptCache is ${show(given)}, expected one that model.promptCache() made`,
+    )
+  }
+  given.check(source)
+  return given
+}
