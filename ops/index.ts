@@ -9,15 +9,16 @@ import { crossEntropy, crossEntropyGrad } from "./logits/crossentropy.ts"
 import { sample } from "./logits/sample.ts"
 import { softmax } from "./logits/softmax.ts"
 import { multiplyAdd, streamSum } from "./measure/ceiling.ts"
-import { layerNorm } from "./norm/layernorm.ts"
+import { layerNorm, layerNormGrad } from "./norm/layernorm.ts"
 import { addRmsNorm, addRmsNormGrad, rmsNorm, rmsNormGrad } from "./norm/rmsnorm.ts"
 import { meanRows, scaleColumns, scaleRows } from "./norm/rows.ts"
 import { elementwiseOps } from "./plain/elementwise.ts"
 import { indexingOps } from "./plain/indexing.ts"
 import { movementOps } from "./plain/movement.ts"
-import { advance } from "./plain/position.ts"
+import { advance, positionIds } from "./plain/position.ts"
 import { randomOps } from "./plain/random.ts"
 import { reduceOps } from "./plain/reduce.ts"
+import { biasOps } from "./product/bias.ts"
 import { embed, embedGrad } from "./product/embed.ts"
 import { fileBlockOps } from "./product/file_blocks.ts"
 import { matmulOps } from "./product/matmul.ts"
@@ -66,9 +67,10 @@ export {
   slice,
   spreadInto,
 } from "./plain/movement.ts"
-export { advance } from "./plain/position.ts"
+export { advance, positionIds } from "./plain/position.ts"
 export { randomNormal, randomUniform } from "./plain/random.ts"
 export { argmax, cumsum, dot, max, maxRows, mean, sort, sum, sumRows } from "./plain/reduce.ts"
+export { addBias, biasGelu, biasRelu } from "./product/bias.ts"
 export { embed, embedGrad, noPadding } from "./product/embed.ts"
 export { panelBlocks, rowBlockBytes } from "./product/file_blocks.ts"
 export {
@@ -110,6 +112,7 @@ export const plainOps: readonly Op[] = [
   ...quantizedPackOps,
   ...fileBlockOps,
   advance.op,
+  positionIds.op,
 ]
 
 /** Ops with a meaning in plain ops, and kernels of their own where a backend has them. */
@@ -121,6 +124,7 @@ export const fusedOps: readonly Op[] = [
   rmsNormGrad.op,
   addRmsNormGrad.op,
   layerNorm.op,
+  layerNormGrad.op,
   ...matmulOps,
   ...matmulGradOps,
   qkNormRope.op,
@@ -137,6 +141,7 @@ export const fusedOps: readonly Op[] = [
   ropeAttention.op,
   causalAttention.op,
   causalAttentionGrad.op,
+  ...biasOps,
   swiglu.op,
   swigluPanels.op,
   swigluPanelsGrad.op,

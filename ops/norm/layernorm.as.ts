@@ -15,7 +15,7 @@ function term(x: v128, m: v128, squared: bool, sum: v128): v128 {
 /** Σ (x − mean), or its squares, over D numbers. */
 // @ts-ignore: decorator
 @inline
-function sumCentred(x: usize, D: u32, mean: f32, squared: bool): f32 {
+export function sumCentred(x: usize, D: u32, mean: f32, squared: bool): f32 {
   const m = f32x4.splat(mean)
   let a = f32x4.splat(0), b = a, c = a, d = a
   const end = x + ((<usize>D) << 2)

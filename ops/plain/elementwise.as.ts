@@ -2,7 +2,7 @@
 // and the last few numbers fall on the same elements however the items are shared out. Bytes: each
 // input read and the output written once. NaN and infinities are as IEEE has them; exp and log as
 // in math.
-import { expVector, logVector } from "../shared/math.as"
+import { erfcVector, expVector, logVector } from "../shared/math.as"
 
 const chunk: u32 = 1024
 
@@ -126,6 +126,13 @@ export function log(x: usize, y: usize, N: u32, begin: u32, end: u32): void {
   let i = (<usize>begin * chunk) << 2
   for (; i + 16 <= last; i += 16) v128.store(y + i, logVector(v128.load(x + i)))
   for (; i < last; i += 4) v128.store32_lane(y + i, logVector(v128.load32_zero(x + i)), 0)
+}
+
+export function erfc(x: usize, y: usize, N: u32, begin: u32, end: u32): void {
+  const last = limit(N, end)
+  let i = (<usize>begin * chunk) << 2
+  for (; i + 16 <= last; i += 16) v128.store(y + i, erfcVector(v128.load(x + i)))
+  for (; i < last; i += 4) v128.store32_lane(y + i, erfcVector(v128.load32_zero(x + i)), 0)
 }
 
 export function rsqrt(x: usize, y: usize, N: u32, begin: u32, end: u32): void {

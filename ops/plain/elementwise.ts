@@ -66,12 +66,32 @@ const equalOp = binary(
 )
 const expOp = unary("exp", "eˣ", Math.exp, (d, _x, y) => mul(d, y))
 const logOp = unary("log", "ln x", Math.log, (d, x) => div(d, x))
+const erfcOp = unary("erfc", "1 − erf(x)", erfcOf, (d, x) =>
+  mul(d, affine(exp(affine(mul(x, x), -1, 0)), -2 / Math.sqrt(Math.PI), 0)),
+)
 const rsqrtOp = unary(
   "rsqrt",
   "x^-½",
   (x) => 1 / Math.sqrt(x),
   (d, _x, y) => affine(mul(d, mul(y, mul(y, y))), -0.5, 0),
 )
+
+/** 1 − erf(x) in float64: a series of terms of one sign near 0, a continued fraction beyond. */
+function erfcOf(x: number): number {
+  if (x < 0) return 2 - erfcOf(-x)
+  const gauss = Math.exp(-x * x) / Math.sqrt(Math.PI)
+  if (x < 2) {
+    let [term, sum] = [x, x]
+    for (let n = 1; term > 1e-17 * sum; n++) {
+      term *= (2 * x * x) / (2 * n + 1)
+      sum += term
+    }
+    return 1 - 2 * gauss * sum
+  }
+  let fraction = x
+  for (let k = 60; k > 0; k--) fraction = x + k / 2 / fraction
+  return gauss / fraction
+}
 
 const affineOp: Op = plain({
   name: "affine",
@@ -152,6 +172,8 @@ export const affine = (x: Tensor, scale: number, shift: number): Tensor =>
 export const exp = (x: Tensor): Tensor => apply(expOp, [x])
 /** ln x. */
 export const log = (x: Tensor): Tensor => apply(logOp, [x])
+/** 1 − erf(x) = 2/√π·∫ₓ e^(−t²). */
+export const erfc = (x: Tensor): Tensor => apply(erfcOp, [x])
 /** 1/√x. */
 export const rsqrt = (x: Tensor): Tensor => apply(rsqrtOp, [x])
 /** a where c ≠ 0, else b; numbers and smaller shapes spread to c's shape. */
@@ -173,6 +195,7 @@ export const elementwiseOps: readonly Op[] = [
   equalOp,
   expOp,
   logOp,
+  erfcOp,
   rsqrtOp,
   affineOp,
   selectOp,

@@ -52,6 +52,11 @@ fn log(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lan
 }
 
 @compute @workgroup_size(256)
+fn erfc(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  for (var i = firstOf(group) + lane; i < endOf(group); i += 256u) { y[i] = erfcOf(x[i]); }
+}
+
+@compute @workgroup_size(256)
 fn rsqrt(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   for (var i = firstOf(group) + lane; i < endOf(group); i += 256u) { y[i] = 1.0 / sqrt(x[i]); }
 }

@@ -21,3 +21,24 @@ export const advance = op({
   cases: [{ B: 1 }, { B: 3 }],
   sample: (name) => (i) => (name === "next" ? 7 + i : i),
 })
+
+/** Positions of T tokens of each sequence, as rows of a table that begins with `Offset` others.
+ *  position (B) → ids (B·T) */
+export const positionIds = op({
+  name: "positionIds",
+  sig: "position:i32(B) -> ids:i32(B*T)",
+  params: "B T Offset",
+  compute({ position, ids }, { B, T, Offset }) {
+    for (let n = 0; n < B * T; n++)
+      ids[n] = (position[Math.floor(n / T)] as number) + (n % T) + Offset
+  },
+  vjp: () => ({}),
+  gpu: [{ from: ["plain/position.wgsl"] }],
+  rows: () => 1,
+  cost: ({ B, T }) => ({ bytes: 4 * B * (T + 1), flops: 2 * B * T }),
+  cases: [
+    { B: 1, T: 1, Offset: 2 },
+    { B: 3, T: 70, Offset: 0 },
+  ],
+  sample: () => (i) => 5 * i,
+})

@@ -48,6 +48,23 @@ fn logOf(x: f32) -> f32 {
   return fma(e, 0.693359375, f + small);
 }
 
+// erfc x, as math.as.ts has it: t e^(p(t) - z^2) for z = |x|, t = 1/(1 + z/2).
+fn erfcOf(x: f32) -> f32 {
+  let z = abs(x);
+  let t = 1.0 / fma(z, 0.5, 1.0);
+  var p = fma(0.1514756612056414, t, -0.7160840993737141);
+  p = fma(p, t, 1.238627831895468);
+  p = fma(p, t, -0.8035774862746476);
+  p = fma(p, t, 0.006876633130747042);
+  p = fma(p, t, -0.044047778429565955);
+  p = fma(p, t, 0.04963015351153581);
+  p = fma(p, t, 0.3835867218245693);
+  p = fma(p, t, 0.9989767367966398);
+  p = fma(p, t, -1.2654643221344957);
+  let y = t * expOf(p - z * z);
+  return select(y, 2.0 - y, x < 0.0);
+}
+
 fn silu(x: f32) -> f32 {
   return x / (1.0 + expOf(-x));
 }
