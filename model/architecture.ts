@@ -31,8 +31,9 @@ export interface DecoderConfig {
   readonly generation?: GenerationDefaults
 }
 
-/** How a weight is laid out: rows of outputs, of which `gated` has gates first and values after them. */
-export type WeightKind = "matrix" | "gated" | "vector" | "embedding"
+/** How a weight is laid out: rows of outputs, of which `gated` has gates first and values after them; a
+ *  number for each of a norm's columns, or for each output of a product or a norm. */
+export type WeightKind = "matrix" | "gated" | "vector" | "bias" | "embedding"
 
 /** Rows of a tensor in a file; all of it where no rows are named. */
 export interface Rows {
@@ -47,7 +48,7 @@ export interface WeightSpec {
   readonly name: string
   readonly shape: readonly number[]
   readonly kind: WeightKind
-  /** Standard deviation at the start of training; vectors are ones. */
+  /** Standard deviation at the start of training; vectors are ones, biases zeros. */
   readonly std: number
   /** Tensors of a published file whose rows make this weight, one after another. */
   readonly from?: readonly Rows[]
@@ -58,6 +59,8 @@ export interface Strays {
   /** Copies that files may have as well as the weight, or in its place, by plain names
    *  (checkpoints/names.ts). */
   readonly copies?: ReadonlyMap<string, string>
+  /** Plain names of tensors that follow from the config, such as masks; left unread. */
+  readonly ignored?: RegExp
   /** Tensors that no model of the family has, and why. */
   readonly refused?: ReadonlyMap<string, string>
 }
@@ -122,5 +125,5 @@ export interface Architecture<
   embed(config: C, w: W, tokens: Tensor, r: Recorder): Stream
   /** Layer i: attention, then the feed-forward network, each added to the stream. */
   block(config: C, w: W, i: number, x: Stream, r: Recorder): Stream
-  head(config: C, w: W, x: Stream): Head
+  head(config: C, w: W, x: Stream, r: Recorder): Head
 }

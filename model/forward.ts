@@ -1,7 +1,7 @@
 // The forward pass of a decoder of any family: the stream at its start, its blocks, its logits. What a
 // block is is the family's (architectures/), which steps it takes the recorder's (recorder.ts).
 import type { Tensor } from "../engine/index.ts"
-import { take } from "../ops/index.ts"
+import { add, take } from "../ops/index.ts"
 import type { DecoderConfig, DecoderWeights } from "./architecture.ts"
 import { architectureOf } from "./architectures/index.ts"
 import type { Inputs, LayerCache, Recorder, RecorderOf, Stream, Trace } from "./recorder.ts"
@@ -44,10 +44,9 @@ export function logitsOf(
   stream: Stream,
   trace?: Trace,
 ): Tensor {
-  const { x, norm, linear } = architectureOf(config).head(config, weights, stream)
-  const { x: last, y } = recorder.normLinear(x, norm, linear) // (rows, V)
-  trace?.("hidden", last.x)
-  return y
+  trace?.("hidden", stream.d ? add(stream.x, stream.d) : stream.x)
+  const { x, norm, linear } = architectureOf(config).head(config, weights, stream, recorder)
+  return recorder.normLinear(x, norm, linear).y // (rows, V)
 }
 
 /** Rows of the stream by their numbers.  (N, D), rows i32 (R) → (R, D) */

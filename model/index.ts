@@ -84,7 +84,9 @@ export type { LoadOptions, ModelOptions, RandomOptions, SaveOptions } from "./op
 export { printable } from "./printable.ts"
 export { gatedProduct, product } from "./products.ts"
 export {
+  type Activation,
   type AttentionSpec,
+  anglesOf,
   type CachedRecorder,
   cachedAttention,
   embed,
@@ -98,6 +100,8 @@ export {
   normalized,
   normed,
   normsOfHeads,
+  positionsOf,
+  productThen,
   type Recorder,
   type RecorderOf,
   type Stream,

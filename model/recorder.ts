@@ -4,16 +4,23 @@
 import { constant, type Tensor } from "../engine/index.ts"
 import {
   add,
+  addBias,
   addRmsNorm,
   attention,
+  biasGelu,
+  biasRelu,
   cast,
+  castFinite,
   layerNorm,
+  permute,
+  positionIds,
   qkNormRope,
   reshape,
   rmsNorm,
   ropeAttention,
   ropeWrite,
   slice,
+  writeRows,
 } from "../ops/index.ts"
 import {
   addProduct,
@@ -30,28 +37,35 @@ export interface Stream {
   readonly d?: Tensor // (B·T, D)
 }
 
-/** RMSNorm, x/rms(x)·weight, or LayerNorm, (x − mean)/std·weight; without a weight: by ones. */
+/** RMSNorm, x/rms(x)·weight, or LayerNorm, (x − mean)/std·weight + bias; without a weight: by ones. */
 export interface Norm {
   readonly kind: "rms" | "layer"
   readonly eps: number
   readonly weight?: Tensor // (D)
+  readonly bias?: Tensor // (D), of a LayerNorm
 }
 
 /** A matrix as a backend keeps it, of `outputs` rows; gated ones have gates and values in turns. */
 export interface Linear {
   readonly weight: Tensor // panels
+  readonly bias?: Tensor // (outputs)
   readonly inputs: number
   readonly outputs: number
 }
 
-/** Attention with rotary positions over the heads of one layer. */
+/** What becomes of a product: silu(g)·v of the gates and values that a gated matrix gives, half as wide;
+ *  or the exact GELU, or ReLU, of each number. */
+export type Activation = "swiglu" | "gelu" | "relu"
+
+/** Attention over the heads of one layer. */
 export interface AttentionSpec {
   readonly layer: number
   readonly queryHeads: number
   readonly keyHeads: number
   readonly headDim: number
   readonly scale: number
-  readonly angles: Tensor // (positions, E)
+  /** Of rotary positions; without them queries and keys are as they come. */
+  readonly angles?: Tensor // (positions, E)
   /** Norms of each head's queries and keys, both or neither. */
   readonly headNorms?: { readonly q: Norm; readonly k: Norm } | undefined
 }
@@ -62,13 +76,16 @@ export type Trace = (name: string, value: Tensor) => void
 export interface Recorder {
   /** Rows of a table; the padding row, if any, gets no gradient.  ids i32 (N) → (N, D) */
   embed(ids: Tensor, table: Linear, padding?: number): Tensor
-  /** W·norm(stream), and the stream without a pending branch; with "swiglu" silu(g)·v of the gates
-   *  and values that a gated W gives, half as wide. */
-  normLinear(x: Stream, n: Norm | undefined, w: Linear, then?: "swiglu"): Normed
+  /** Positions of all tokens, as rows of a table that begins with `offset` others.  → i32 (B·T) */
+  positions(offset: number): Tensor
+  /** W·norm(stream), and the stream without a pending branch. */
+  normLinear(x: Stream, n: Norm | undefined, w: Linear, then?: Activation): Normed
+  /** The norm of the stream in its place. */
+  normalize(x: Stream, n: Norm): Stream
   /** The stream with W·o added, now or later. */
   addLinear(x: Stream, o: Tensor, w: Linear): Stream
-  /** Rotated queries over all keys up to each position.  qkv (B·T, (H + 2G)·E): heads of queries, then
-   *  keys, then values → (B·T, H·E) */
+  /** Queries over all keys up to each position.  qkv (B·T, (H + 2G)·E): heads of queries, then keys, then
+   *  values → (B·T, H·E) */
   attend(qkv: Tensor, how: AttentionSpec, see?: Trace): Tensor
 }
 
@@ -99,30 +116,51 @@ export type RecorderOf = (inputs: Inputs) => CachedRecorder
 /** Norms, activations and adds in the products beside them, attention in one op. */
 export const inference: RecorderOf = (inputs) => ({
   embed,
+  positions: positionsOf(inputs),
   normLinear: ({ x }, n, w, then) => ({ x: { x }, y: normThenProduct(x, n, w, then) }),
-  addLinear: ({ x }, o, w) => ({ x: addProduct(o, w.weight, x) }),
+  normalize: ({ x }, n) => ({ x: normalized(x, n) }),
+  addLinear: ({ x }, o, w) => ({ x: biased(addProduct(o, w.weight, x), w) }),
   ...cachedAttention(inputs),
 })
 
-function normThenProduct(x: Tensor, n: Norm | undefined, w: Linear, then?: "swiglu"): Tensor {
+function normThenProduct(x: Tensor, n: Norm | undefined, w: Linear, then?: Activation): Tensor {
   const { weight, outputs } = w
   if (n?.kind === "rms" && n.weight) {
-    if (then) return normGatedProduct(x, n.weight, weight, outputs / 2, n.eps)
-    return normProduct(x, n.weight, weight, outputs, n.eps)
+    if (then === "swiglu") return normGatedProduct(x, n.weight, weight, outputs / 2, n.eps)
+    return biased(normProduct(x, n.weight, weight, outputs, n.eps), w, then)
   }
-  const a = n ? normalized(x, n) : x
-  return then ? gatedProduct(a, weight, outputs / 2) : product(a, weight, outputs)
+  return productThen(n ? normalized(x, n) : x, w, then)
 }
+
+/** A product by itself, and what becomes of it.  x (N, inputs) → (N, outputs), half of it if gated */
+export function productThen(x: Tensor, w: Linear, then?: Activation): Tensor {
+  if (then === "swiglu") return gatedProduct(x, w.weight, w.outputs / 2)
+  return biased(product(x, w.weight, w.outputs), w, then)
+}
+
+/** The bias of a product that has one, and an activation.  y (N, outputs) → the same */
+function biased(y: Tensor, { bias }: Linear, then?: "gelu" | "relu"): Tensor {
+  if (!then) return bias ? addBias(y, bias) : y
+  const D = y.shape[1] as number
+  const b = bias ?? constant(new Float32Array(D), [D])
+  return then === "gelu" ? biasGelu(y, b) : biasRelu(y, b)
+}
+
+/** Positions of the tokens of a call over a cache. */
+export const positionsOf =
+  ({ tokens, position }: Inputs) =>
+  (offset: number): Tensor =>
+    positionIds(position, { T: tokens.size / position.size, Offset: offset })
 
 export const embed = (ids: Tensor, table: Linear, padding?: number): Tensor =>
   embedding(ids, table.weight, table.inputs, padding)
 
 /** A norm as a step of its own.  x (N, D) → (N, D) */
-export function normalized(x: Tensor, { kind, eps, weight }: Norm): Tensor {
+export function normalized(x: Tensor, { kind, eps, weight, bias }: Norm): Tensor {
   const D = x.shape[1] as number
   const row = (value: number) => constant(new Float32Array(D).fill(value), [D])
   if (kind === "rms") return rmsNorm(x, weight ?? row(1), { eps }).y
-  return layerNorm(x, weight ?? row(1), row(0), { eps })
+  return layerNorm(x, weight ?? row(1), bias ?? row(0), { eps })
 }
 
 /** The stream with its pending branch added, and its norm; RMSNorm does both in one step. */
@@ -174,10 +212,10 @@ export function cachedAttention(
 
 /** Head norms, RoPE, cache write and attention; how a backend runs them, the engine chooses. */
 function attendAtOnce(qkv: Tensor, how: AttentionSpec, cache: LayerCache, position: Tensor) {
-  const { angles, scale } = how
+  const { scale } = how
   const { q, k, eps } = normsOfHeads(how)
   const { keys, values } = cache
-  const now = ropeAttention(qkv, q, k, angles, keys, values, position, { eps, scale })
+  const now = ropeAttention(qkv, q, k, anglesOf(how), keys, values, position, { eps, scale })
   return { y: now.y, keys: now.newKeys, values: now.newValues }
 }
 
@@ -190,12 +228,18 @@ export function normsOfHeads({ headNorms }: AttentionSpec): { q: Tensor; k: Tens
   throw new RangeError("norms of heads must be RMSNorm with weights and one eps")
 }
 
+/** The angles of rotary positions, which the fused steps of normalized heads have. */
+export function anglesOf({ angles }: AttentionSpec): Tensor {
+  if (angles) return angles
+  throw new RangeError("heads with norms must have rotary positions")
+}
+
 /** All of it in one step, where heads are normalized. */
 const headsFused: Heads = (qkv, how, cache, position) => {
   if (!how.headNorms) return headsApart()(qkv, how, cache, position)
   const { q, k, eps } = normsOfHeads(how)
   const { keys, values } = cache
-  const result = qkNormRope(qkv, q, k, how.angles, keys, values, position, { eps })
+  const result = qkNormRope(qkv, q, k, anglesOf(how), keys, values, position, { eps })
   return { q: result.q, keys: result.newKeys, values: result.newValues }
 }
 
@@ -204,12 +248,20 @@ export const headsApart =
   (normalize?: (x: Tensor, n: Norm) => Tensor): Heads =>
   (qkv, { queryHeads: H, keyHeads: G, headDim: E, angles, headNorms }, cache, position) => {
     const N = qkv.shape[0] as number
+    const [B] = position.shape as [number]
     const part = (first: number, count: number, n?: Norm) => {
       const columns = slice(qkv, 1, first * E, count * E) // (B·T, count·E)
       if (!n || !normalize) return columns
       return reshape(normalize(reshape(columns, [N * count, E]), n), [N, count * E])
     }
     const [q, k, v] = [part(0, H, headNorms?.q), part(H, G, headNorms?.k), part(H + G, G)] as const
+    if (!angles) {
+      // (B·T, G·E) → (B, G, T, E)
+      const rows = (x: Tensor) => permute(reshape(x, [B, N / B, G, E]), [0, 2, 1, 3])
+      const write = (cache: Tensor, x: Tensor) =>
+        writeRows(cache, castFinite(rows(x), cache.dtype), position)
+      return { q, keys: write(cache.keys, k), values: write(cache.values, v) }
+    }
     const result = ropeWrite(q, k, v, angles, cache.keys, cache.values, position)
     return { q: result.y, keys: result.newKeys, values: result.newValues }
   }

@@ -2,9 +2,9 @@
 // record the same graph in other steps. Models run "folded".
 import type { Tensor } from "../../engine/index.ts"
 import {
+  type Activation,
   cachedAttention,
   embed,
-  gatedProduct,
   type Heads,
   headsApart,
   type Inputs,
@@ -13,7 +13,8 @@ import {
   type Norm,
   normalized,
   normed,
-  product,
+  positionsOf,
+  productThen,
   type RecorderOf,
   type Stream,
 } from "../../model/index.ts"
@@ -65,13 +66,15 @@ export const normalizers = {
 function separately(inputs: Inputs, addNorm: AddNorm, heads?: Heads) {
   return {
     embed,
-    normLinear(before: Stream, n: Norm | undefined, { weight, outputs }: Linear, then?: "swiglu") {
-      const { x, a } = n ? addNorm(before, n) : { x: before, a: before.x }
-      return { x, y: then ? gatedProduct(a, weight, outputs / 2) : product(a, weight, outputs) }
+    positions: positionsOf(inputs),
+    normLinear(before: Stream, n: Norm | undefined, w: Linear, then?: Activation) {
+      const { x, a } = n ? addNorm(before, n) : normed(before, undefined)
+      return { x, y: productThen(a, w, then) }
     },
-    addLinear: ({ x }: Stream, o: Tensor, { weight, outputs }: Linear): Stream => ({
-      x,
-      d: product(o, weight, outputs),
+    normalize: (before: Stream, n: Norm): Stream => ({ x: addNorm(before, n).a }),
+    addLinear: ({ x, d }: Stream, o: Tensor, w: Linear): Stream => ({
+      x: d ? add(x, d) : x,
+      d: productThen(o, w),
     }),
     ...cachedAttention(inputs, heads),
   }

@@ -2,11 +2,13 @@
 import { kindOf } from "../../engine/index.ts"
 import type { Architecture, DecoderConfig } from "../architecture.ts"
 import { show } from "../json.ts"
+import { gptNeox } from "./gpt_neox.ts"
 import { llama } from "./llama.ts"
 import { olmo } from "./olmo.ts"
 import { openelm } from "./openelm.ts"
+import { opt } from "./opt.ts"
 
-const architectures: readonly Architecture[] = [openelm, olmo, llama]
+const architectures: readonly Architecture[] = [openelm, olmo, llama, gptNeox, opt]
 
 /** The family of a config. Throws TypeError for what is no config, RangeError for others' families. */
 export function architectureOf(config: Pick<DecoderConfig, "modelType">): Architecture {

@@ -43,7 +43,7 @@ export const specsOf = (config: DecoderConfig): Spec[] =>
 /** How a backend keeps weights of a kind. */
 export const formOf = (kind: WeightKind): Pick<Spec, "halves" | "matrix"> => ({
   halves: kind === "gated" ? 2 : 1,
-  matrix: kind !== "vector",
+  matrix: kind !== "vector" && kind !== "bias",
 })
 
 /** Bytes of the tables of a model, which are f32. */

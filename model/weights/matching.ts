@@ -22,14 +22,14 @@ type WeightTensors = Pick<Checkpoint, "name" | "tensors" | "panels">
 export async function matched(
   checkpoint: WeightTensors,
   wanted: readonly Wanted[],
-  { copies, refused }: Strays,
+  { copies, ignored, refused }: Strays,
   advice: string,
 ): Promise<Map<string, TensorSource>> {
   const { name: at, panels } = checkpoint
   const found = await byPlainName(checkpoint, copies)
   const lists = wanted.map((weight) => ({ weight, parts: partsOf(weight, panels) }))
   const known = new Set(lists.flatMap(({ parts }) => parts.map(({ name }) => name)))
-  const unexpected = [...found.keys()].filter((name) => !known.has(name))
+  const unexpected = [...found.keys()].filter((name) => !known.has(name) && !ignored?.test(name))
   for (const name of unexpected) {
     const why = refused?.get(name)
     if (why !== undefined) throw new RangeError(`${at} has ${name}, ${why}`)

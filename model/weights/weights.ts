@@ -30,7 +30,8 @@ export interface LoadedWeights {
 /** Memory of weights, before there are values in it. */
 type Outline = Omit<LoadedWeights, "refill">
 
-/** Seeded weights as training starts from; norms are ones. The same numbers on every backend. */
+/** Seeded weights as training starts from; norms are ones, biases zeros. The same numbers on every
+ *  backend. */
 export function randomWeights(
   config: DecoderConfig,
   backend: Backend,
@@ -40,7 +41,10 @@ export function randomWeights(
 ): Promise<LoadedWeights> {
   const outline = outlineWeights(config, backend, dtype, room)
   const fill: Fill = async (spec, target) => {
-    if (!spec.matrix) return backend.write(bufferOf(target), new Float32Array(target.size).fill(1))
+    if (!spec.matrix) {
+      const value = spec.kind === "bias" ? 0 : 1
+      return backend.write(bufferOf(target), new Float32Array(target.size).fill(value))
+    }
     const [N, K] = spec.shape as [number, number]
     const draw = { N, K, Seed: seed, Stream: spec.index, std: spec.std }
     const sizes = { P: target.shape[0] as number, Halves: spec.halves }

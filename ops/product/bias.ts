@@ -52,7 +52,7 @@ export const biasRelu = op({
 })
 
 /** The cotangent of u in y = max(u, 0): dy where y is above 0.  y (N, D), dy (N, D) → du (N, D) */
-export const reluGrad = op({
+const reluGrad = op({
   name: "reluGrad",
   sig: "y:(N,D) dy:(N,D) -> du:(N,D)",
   params: "N D",
@@ -83,7 +83,7 @@ export const biasGelu = op({
 
 /** The cotangent of u in y = u·Φ(u), u = x + b: dy·(Φ(u) + u·φ(u)).
  *  x (N, D), b (D), dy (N, D) → du (N, D) */
-export const biasGeluGrad = op({
+const biasGeluGrad = op({
   name: "biasGeluGrad",
   sig: "x:(N,D) b:(D) dy:(N,D) -> du:(N,D)",
   params: "N D",

@@ -41,7 +41,7 @@ export function recordStep(
   for (let i = 0; i < config.layers; i++) {
     streams.push(family.block(config, weights, i, streams[i] as Stream, r))
   }
-  const { x, norm, linear } = family.head(config, weights, streams.at(-1) as Stream)
+  const { x, norm, linear } = family.head(config, weights, streams.at(-1) as Stream, r)
   const { a } = normed(x, norm) // (B·T, D)
   const [B, T] = batch.starts.shape as [number, number]
   const sizes = { B, T, V: config.vocabSize }
@@ -50,7 +50,9 @@ export function recordStep(
   // By layer, and those outside of all layers, of which tables and the head have gradients of their own.
   const all = new Set(trained)
   const layers = weights.layers.map((layer) =>
-    Object.values(layer).flatMap(({ weight }) => (weight && all.has(weight) ? weight : [])),
+    Object.values(layer)
+      .flatMap(({ weight, bias }) => [weight, bias])
+      .filter((tensor): tensor is Tensor => tensor !== undefined && all.has(tensor)),
   )
   const known = new Set([...layers.flat(), linear.weight, ...r.lookups.map((l) => l.table.weight)])
   const outer = [...all].filter((tensor) => !known.has(tensor))

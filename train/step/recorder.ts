@@ -1,17 +1,20 @@
 // How blocks are recorded in training: steps of their own for norms, products and activations, so that
 // what a gradient needs is kept; attention within documents, over the keys and values of the batch.
 
-import type { Tensor } from "../../engine/index.ts"
+import { constant, type Tensor } from "../../engine/index.ts"
 import {
   type AttentionSpec,
+  anglesOf,
   embed,
   type Linear,
   normed,
   normsOfHeads,
   product,
+  productThen,
   type Recorder,
 } from "../../model/index.ts"
 import {
+  add,
   causalAttention,
   panelWidth,
   permute,
@@ -45,13 +48,20 @@ export function training(starts: Tensor): TrainingRecorder {
       lookups.push({ table, ids, x, padding })
       return x
     },
-    normLinear(before, n, { weight, outputs }, then) {
+    positions(offset) {
+      const [B, T] = starts.shape as [number, number]
+      const ids = Array.from({ length: B * T }, (_, n) => (n % T) + offset)
+      return constant(ids, [B * T], "i32")
+    },
+    normLinear(before, n, w, then) {
       const { x, a } = normed(before, n)
-      if (!then) return { x, y: product(a, weight, outputs) }
+      if (then !== "swiglu") return { x, y: productThen(a, w, then) }
+      const { weight, outputs } = w
       const u = product(a, weight, (weight.shape[0] as number) * panelWidth)
       return { x, y: swigluPanels(u, { F: outputs / 2 }) }
     },
-    addLinear: ({ x }, o, { weight, outputs }) => ({ x, d: product(o, weight, outputs) }),
+    normalize: (before, n) => ({ x: normed(before, n).a }),
+    addLinear: ({ x, d }, o, w) => ({ x: d ? add(x, d) : x, d: productThen(o, w) }),
     attend: (qkv, how) => attendTo(starts, qkv, how),
   }
 }
@@ -68,7 +78,7 @@ function attendTo(starts: Tensor, qkv: Tensor, how: AttentionSpec): Tensor {
 function rotatedNormed(qkv: Tensor, how: AttentionSpec, B: number, T: number) {
   const { q, k, eps } = normsOfHeads(how)
   const sizes = { B, T, H: how.queryHeads, G: how.keyHeads, eps }
-  return qkNormRopeTrain(qkv, q, k, how.angles, sizes)
+  return qkNormRopeTrain(qkv, q, k, anglesOf(how), sizes)
 }
 
 /** The same without norms, in plain ops. */
@@ -77,9 +87,10 @@ function rotated(qkv: Tensor, how: AttentionSpec, B: number, T: number) {
   const heads = reshape(qkv, [B, T, H + 2 * G, E])
   const part = (first: number, count: number): Tensor =>
     permute(slice(heads, 2, first, count), [0, 2, 1, 3]) // (B, count, T, E)
-  const here = reshape(slice(angles, 0, 0, T), [1, 1, T, E])
-  const q = rotate(part(0, H), here) // (B, H, T, E)
-  const keys = rotate(part(H, G), here) // (B, G, T, E)
+  const here = angles && reshape(slice(angles, 0, 0, T), [1, 1, T, E])
+  const turned = (x: Tensor): Tensor => (here ? rotate(x, here) : x)
+  const q = turned(part(0, H)) // (B, H, T, E)
+  const keys = turned(part(H, G)) // (B, G, T, E)
   return {
     q: reshape(permute(q, [0, 2, 1, 3]), [B * T, H * E]),
     keys,
