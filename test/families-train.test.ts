@@ -13,7 +13,7 @@ import {
 import { LanguageModel, lossAndGradients, objectives } from "../index.ts"
 import { configJson, internals, parameterCount, parseConfig } from "../model/index.ts"
 import { recordStep } from "../train/step/graph.ts"
-import { goldenBackends, relativeError } from "./backends.ts"
+import { allBackends, relativeError } from "./backends.ts"
 import { smallPart } from "./driver.ts"
 import { collect } from "./small.ts"
 
@@ -77,7 +77,7 @@ async function modelOn(backend: Backend, fields: { model_type: string }, from?: 
 const options = { starts, zLoss: 1e-2 }
 
 /** In the small part one build of wasm: families.test.ts has all. */
-const others = goldenBackends.filter(
+const others = allBackends.filter(
   ({ label }) => label !== "js" && (smallPart === undefined || !/ (1|3) thread/.test(label)),
 )
 
