@@ -2,12 +2,13 @@
 // standard output, all else to the standard error.
 import { existsSync, readFileSync } from "node:fs"
 import { basename } from "node:path"
-import { type LanguageModel, printable } from "../model/index.ts"
+import { type LanguageModel, type PromptCache, printable } from "../model/index.ts"
 import { usageError } from "./line/arguments.ts"
 import { command } from "./line/command.ts"
 import { under, type ValuesOf, valued } from "./line/flags.ts"
 import { modelFlags, type Opened, withModel } from "./line/model.ts"
 import { headings, machine } from "./line/options.ts"
+import { promptCacheFlag, withPromptCache } from "./line/prompt_cache.ts"
 import { asStream, defaultNewTokens, newSeed, sampledBy, samplingFlags } from "./line/sampling.ts"
 import { Conversation } from "./terminal/conversation.ts"
 import { type Act, runDialogue } from "./terminal/dialogue.ts"
@@ -25,6 +26,7 @@ const flags = {
       any,
     ),
   }),
+  ...promptCacheFlag,
   ...samplingFlags,
   ...machine,
 }
@@ -41,11 +43,17 @@ export const chat = command({
     '  elm chat --model apple/OpenELM-270M-Instruct --system "Answer in one sentence."\n' +
     "  elm chat --model my-model --temperature 0 < questions.txt",
   async run(flags) {
-    await withModel(flags, (opened) => talk(opened, flags))
+    await withModel(flags, (opened) =>
+      withPromptCache(opened.model, flags.promptCache, (cache) => talk(opened, flags, cache)),
+    )
   },
 })
 
-async function talk({ model, assistantModel }: Opened, flags: Values): Promise<void> {
+async function talk(
+  { model, assistantModel }: Opened,
+  flags: Values,
+  cache: PromptCache,
+): Promise<void> {
   const { system, maxNewTokens, chatTemplate } = flags
   if (flags.generateKwargs?.some(([name]) => name === "max_length")) {
     throw usageError("max_length counts the prompt, which grows. Use --max-new-tokens")
@@ -58,7 +66,6 @@ async function talk({ model, assistantModel }: Opened, flags: Values): Promise<v
     ...(chatTemplate === undefined ? {} : { chatTemplate: templateOf(chatTemplate) }),
   }
   const most = maxNewTokens ?? asked ?? model.config.generation?.maxNewTokens ?? defaultNewTokens
-  using cache = model.promptCache()
   const conversation = new Conversation(model, cache, options, most)
   if (system !== undefined) conversation.system = system
   await sayWhatItIs(model, flags)

@@ -1,12 +1,19 @@
 // `elm generate`: writes the prompt and what a model makes of it to the standard output, as it
 // comes, and on the standard error how fast that was.
-import { type DraftRound, type OpenELM, printable, type Tokenizer } from "../model/index.ts"
+import {
+  type CompleteOptions,
+  type DraftRound,
+  type OpenELM,
+  printable,
+  type Tokenizer,
+} from "../model/index.ts"
 import { usageError } from "./line/arguments.ts"
 import { command } from "./line/command.ts"
 import { positional, under, type ValuesOf, valued } from "./line/flags.ts"
 import { completing } from "./line/generation.ts"
 import { modelFlags, type Opened, withModel } from "./line/model.ts"
 import { headings, machine } from "./line/options.ts"
+import { promptCacheFlag, withPromptCache } from "./line/prompt_cache.ts"
 import {
   asStream,
   defaultNewTokens,
@@ -24,6 +31,7 @@ const flags = {
   ...under(headings.text, {
     prompt: valued("<text>", "the prompt, in place of the argument", (text: string) => text),
   }),
+  ...promptCacheFlag,
   ...completing,
   ...machine,
 }
@@ -46,7 +54,14 @@ export const generate = command({
     // The line break that ends a file or an `echo` is no part of the text.
     const prompt = argument === "-" ? (await standardInput()).replace(/\r?\n$/, "") : argument
     await withModel(flags, async (opened) => {
-      console.error(printable(await write(opened, prompt, flags)))
+      const { promptCache: file } = flags
+      const written =
+        file === undefined
+          ? await write(opened, prompt, flags)
+          : await withPromptCache(opened.model, file, (promptCache) =>
+              write(opened, prompt, flags, { promptCache }),
+            )
+      console.error(printable(written))
     })
   },
 })
@@ -85,6 +100,7 @@ async function write(
   { model, tokenizer, assistantModel }: Opened,
   prompt: string,
   flags: Values,
+  kept: Pick<CompleteOptions, "promptCache"> = {},
 ): Promise<string> {
   const { seed = newSeed(), json } = flags
   const taken = tokenizer.encode(prompt).length + 1
@@ -93,7 +109,7 @@ async function write(
   const rounds: DraftRound[] = []
   const onDraft = (round: DraftRound): unknown => rounds.push(round)
   const guessing = { ...(assistantModel ? { assistantModel } : {}), onDraft }
-  const options = { ...sampling, maxNewTokens, ...guessing }
+  const options = { ...sampling, maxNewTokens, ...guessing, ...kept }
   const isWhole = json || isSearch(sampling, model) || (sampling.numReturnSequences ?? 1) > 1
   const { ids, speed } = isWhole
     ? await completed(model, prompt, { ...options, seed }, json === true)

@@ -78,6 +78,7 @@ export class LanguageModel {
     this.#decoder = { config, weights: loaded.weights, recorderOf }
     this.#source = withSource(this, {
       decoder: this.#decoder,
+      tensors: loaded.tensors,
       backend,
       options: { capacity, cache },
       usage: new Usage("this model is closed. Load it again", parent),

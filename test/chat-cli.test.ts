@@ -107,14 +107,38 @@ t.test("Ctrl-C stops an answer, which stays as far as it came; twice leaves", as
   t.equal((await left).code, 130)
 })
 
+t.test("--prompt-cache keeps what was read for the next call", async (t) => {
+  const file = join(dir, "kept.safetensors")
+  const rest = ["--model", dir, "--threads", "1", "--temperature", "0", "--max-new-tokens", "8"]
+  const generated = (...more: string[]) =>
+    ended(spawn(process.execPath, [elm, "generate", "A beginning", ...rest, ...more]))
+  const plain = await generated()
+  for (const _ of [1, 2]) {
+    const { code, stdout, stderr } = await generated("--prompt-cache", file)
+    t.same([code, stdout], [0, plain.stdout], stderr)
+  }
+  const flags = ["--prompt-cache", file, "--max-new-tokens", "5"]
+  const positions = async (): Promise<number> => {
+    const { code, stderr } = await ended(start(...flags, "--seed", "1"), "Hello\n")
+    t.equal(code, 0, stderr)
+    return Number(/, (\d+) positions/.exec(stderr)?.[1])
+  }
+  t.ok((await positions()) > 20)
+  t.equal(await positions(), 1 + 4, "the prompt's last token, and the answer's but its last")
+  const other = await ended(start(...flags, "--cache", "f16"), "Hello\n")
+  t.match([other.code, other.stdout, other.stderr], [1, "", /holds keys and values in "f32"/])
+})
+
 t.test("commands of docs/text.md that talk run as they stand there", async (t) => {
   const page = readFileSync(new URL("../../docs/text.md", import.meta.url), "utf8")
-  const lines = [...page.matchAll(/^npx elm (chat .*)$/gm)].map(([, line = ""]) => line)
-  t.ok(lines.length > 1)
+  const lines = [...page.matchAll(/^npx elm (chat .*|generate .*--prompt-cache.*)$/gm)].map(
+    ([, line = ""]) => line,
+  )
+  t.ok(lines.length > 2)
   for (const line of lines) {
     const [flags = ""] = line.replace("./my-model", dir).split(" < ")
     const words = [...flags.matchAll(/"([^"]*)"|\S+/g)].map(([word, text]) => text ?? word)
-    const child = spawn(process.execPath, [elm, ...words])
+    const child = spawn(process.execPath, [elm, ...words], { cwd: dir })
     const { code, stdout, stderr } = await ended(child, "How are you?\n")
     t.equal(code, 0, stderr)
     t.ok(stdout.length > 1, line)

@@ -1,6 +1,6 @@
 // Conversations: templates as transformers has them, the tokens of a text that a template made, and prompt
 // caches, over which each turn reads what is new alone.
-import { writeFileSync } from "node:fs"
+import { readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import t from "tap"
 import { type ChatMessage, loadTokenizer, OpenELM, open, scaledConfig } from "../index.ts"
@@ -8,6 +8,7 @@ import { type TemplateOptions as Options, rendered } from "../model/chat/templat
 import { type ChatTemplates, noTemplates, templatesOf } from "../model/chat/templates.ts"
 import { templatesIn } from "../model/checkpoints/gguf/templates.ts"
 import { treeOf } from "../model/index.ts"
+import { allBackends } from "./backends.ts"
 import { fixture } from "./fixtures.ts"
 
 const byte = await loadTokenizer("byte")
@@ -205,3 +206,49 @@ t.test("a prompt cache serves what begins alike, one at a time, and its own mode
   promptCache.close()
   await t.rejects(model.complete(prefix, { promptCache }), /promptCache is closed/)
 })
+
+for (const { label, open } of allBackends) {
+  t.test(`a prompt cache goes into a file and comes back, on ${label}`, async (t) => {
+    const path = join(t.testdir({}), "kept.safetensors")
+    const backend = await open()
+    t.teardown(() => backend.close())
+    const made = { backend, tokenizer: byte, capacity: 256, cache: "f16" } as const
+    await using model = await OpenELM.random(config, { ...made, seed: 3 })
+    const prompt = byte.encode("What was read once is not read again. So")
+    const options = { maxNewTokens: 4 }
+    using promptCache = model.promptCache()
+    const first = await model.complete(prompt, { ...options, promptCache })
+    await promptCache.save(path)
+    using again = model.promptCache()
+    await again.load(path)
+    t.same(again.ids, [...prompt, ...first.ids.slice(0, -1)])
+    const answer = await model.complete(prompt, { ...options, promptCache: again })
+    t.same(answer.ids, first.ids)
+    t.equal(answer.usage.cachedTokens, prompt.length - 1)
+    t.equal(again.readTokens, 1 + 3)
+    if (label !== "js") return
+    const bytes = readFileSync(path)
+    const wrong = Uint8Array.from(bytes)
+    wrong[bytes.length - 2] = (wrong[bytes.length - 2] as number) ^ 1
+    const damaged = join(t.testdir({}), "damaged.safetensors")
+    writeFileSync(damaged, wrong)
+    await t.rejects(again.load(damaged), { name: "SyntaxError", message: /damaged: its content/ })
+    writeFileSync(damaged, bytes.subarray(0, 900))
+    await t.rejects(again.load(damaged), { name: "SyntaxError", message: /no.* safetensors/ })
+    writeFileSync(path, bytes)
+    t.equal((await model.complete(prompt, { ...options, promptCache: again })).text, first.text)
+    const others = [
+      [{ seed: 4 }, /holds keys and values of other weights than those of small/],
+      [{ seed: 3, cache: "f32" }, /keys and values in "f16", expected f32/],
+      [{ seed: 3, dtype: "bf16" }, /of the same in another dtype/],
+      [{ seed: 3, capacity: 20 }, /holds 43 tokens, and the cache 20 positions/],
+    ] as const
+    for (const [options, message] of others) {
+      await using other = await OpenELM.random(config, { ...made, ...options })
+      using cache = other.promptCache()
+      await t.rejects(cache.load(path), { name: "RangeError", message })
+    }
+    await t.rejects(again.load(join(path, "none")), /Cannot open/)
+    await t.rejects(again.save(join(path, "none")), /Cannot write/)
+  })
+}

@@ -43,6 +43,12 @@ export function checkFileName(file: string): void {
   throw new RangeError(`${show(file)} is no name of a file in a folder. Do not trust this model`)
 }
 
+/** The file that was asked for itself. Throws RangeError for a folder, Error where it is missing. */
+export async function fileOf(tree: FileTree): Promise<OpenFile> {
+  if (tree.file !== undefined) return tree.open(tree.file)
+  throw new RangeError(`${tree.name} is no file. Give the path of one`)
+}
+
 /** A small file as a whole. Throws Error where it is missing, RangeError beyond `limit` bytes. */
 export async function readFile(tree: FileTree, file: string, limit: number): Promise<Uint8Array> {
   return contentOf(await tree.open(file, limit), limit)

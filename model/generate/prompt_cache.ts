@@ -1,6 +1,8 @@
 // A sequence whose keys and values stay between calls: of a prompt that begins as the last one went, only
 // what follows is read. One generation at a time uses it.
+import { type FileSource, pathToWrite } from "../files/source.ts"
 import { show } from "../json.ts"
+import { readCache, writeCache } from "./prompt_cache_file.ts"
 import type { Session } from "./session.ts"
 import { type Source, sessionOf } from "./source.ts"
 
@@ -12,6 +14,11 @@ export interface PromptCache {
   readonly reusedTokens: number
   /** Positions that the model has read into it so far. */
   readonly readTokens: number
+  /** Writes its tokens, keys and values into a safetensors file, whole or not at all. */
+  save(path: string | URL): Promise<void>
+  /** Takes what `save` wrote, in place of what it has. Throws RangeError for what other weights gave or
+   *  another dtype holds, SyntaxError for a file that is damaged: nothing has changed then. */
+  load(source: FileSource): Promise<void>
   /** Gives its memory back. */
   close(): void
   /** As `close`. */
@@ -56,21 +63,54 @@ export class KeptSequence implements PromptCache {
     if (source !== this.#source) {
       throw new RangeError("generate: promptCache is another model's. Make one of this model")
     }
-    if (this.#isClosed) throw new Error("generate: promptCache is closed. Make another one")
+    if (this.#isClosed) throw new Error("promptCache is closed. Make another one")
     if (!this.#isUsed) return
-    throw new Error("generate: promptCache is in use by a generation that has not ended")
+    throw new Error("promptCache is in use by a call that has not ended")
+  }
+
+  async save(path: string | URL): Promise<void> {
+    const file = pathToWrite(path, "promptCache.save: the file")
+    await this.#alone(async () => {
+      if (!this.#isCurrent()) this.#ids = []
+      await writeCache(file, this.#source, this.#session, this.#ids)
+    })
+  }
+
+  async load(source: FileSource): Promise<void> {
+    await this.#alone(async () => {
+      const ids = await readCache(source, this.#source, this.#session)
+      this.#isCurrent()
+      this.#ids = [...ids]
+    })
+  }
+
+  /** What `work` does while nobody else uses it, or moves the weights. */
+  async #alone(work: () => Promise<void>): Promise<void> {
+    this.check(this.#source)
+    const { usage, residence } = this.#source
+    this.#isUsed = true
+    try {
+      await usage.reading(() => residence.during(work))
+    } finally {
+      this.#isUsed = false
+    }
+  }
+
+  /** Whether what lies in it is of the weights that there are; from here on, it is taken to be. */
+  #isCurrent(): boolean {
+    const { writes } = this.#source.usage
+    const { lost } = this.#source.residence
+    const isThere = writes === this.#writes && lost === this.#lost
+    ;[this.#writes, this.#lost] = [writes, lost]
+    return isThere
   }
 
   /** Begins a prompt: the session, and how many of its tokens are there already; the last one is read
    *  again, since what follows it is wanted. */
   begin(prompt: readonly number[]): { session: Session; from: number } {
     this.check(this.#source)
-    const { writes } = this.#source.usage
-    const { lost } = this.#source.residence
-    const isThere = writes === this.#writes && lost === this.#lost
-    ;[this.#writes, this.#lost] = [writes, lost]
     let from = 0
-    const most = isThere ? Math.min(this.#ids.length, prompt.length - 1) : 0
+    const most = this.#isCurrent() ? Math.min(this.#ids.length, prompt.length - 1) : 0
     while (from < most && this.#ids[from] === prompt[from]) from++
     this.#isUsed = true
     this.#ids = prompt.slice(0, from)

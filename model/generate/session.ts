@@ -68,6 +68,11 @@ export class Session {
     return this.#decodePlan
   }
 
+  /** Keys and values in its cache, by layer. */
+  get caches(): SequenceState["caches"] {
+    return this.#state.caches
+  }
+
   /** Positions that it has read so far. */
   get positions(): number {
     return this.#positions

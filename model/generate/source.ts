@@ -1,5 +1,5 @@
 // What generations of a model share: its weights, its backend, and the memory that waits between them.
-import type { Backend } from "../../engine/index.ts"
+import type { Backend, Tensor } from "../../engine/index.ts"
 import type { Decoder } from "../forward.ts"
 import type { Usage } from "../usage.ts"
 import type { Residence } from "../weights/restore.ts"
@@ -10,6 +10,8 @@ import type { CacheOptions } from "./state.ts"
 /** What a model generates from. */
 export interface Source {
   readonly decoder: Decoder
+  /** All weights by name. */
+  readonly tensors: ReadonlyMap<string, Tensor>
   readonly backend: Backend
   /** Of a session; a batch takes no more positions than its texts. */
   readonly options: CacheOptions

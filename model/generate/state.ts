@@ -134,6 +134,15 @@ function rowOf(x: Tensor, i: number): Tensor {
   return bound(bufferOf(x), [1, ...x.shape.slice(1)], x.dtype, offsetOf(x) + i * bytes)
 }
 
+/** The first positions of each head of a sequence's keys or values.  (1, G, S, E) → G of (count, E) */
+export function headsOf(x: Tensor, count: number): Tensor[] {
+  const [, G, S, E] = x.shape as [number, number, number, number]
+  return Array.from({ length: G }, (_, g) => {
+    const at = offsetOf(x) + g * S * E * itemBytes(x.dtype)
+    return bound(bufferOf(x), [count, E], x.dtype, at)
+  })
+}
+
 const offsetOf = ({ origin }: Tensor): number => (origin.kind === "bound" ? origin.offset : 0)
 
 /** Writes the values of a bound tensor, wherever in its buffer it lies. */

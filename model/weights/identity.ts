@@ -1,0 +1,51 @@
+// What tells the weights of a model from others: a hash of all of them, with what its config says.
+import { type Backend, bufferOf, type Tensor } from "../../engine/index.ts"
+import type { DecoderConfig } from "../architecture.ts"
+import { configJson } from "../config.ts"
+import type { Usage } from "../usage.ts"
+
+/** What of a model is hashed. */
+interface Identified {
+  readonly decoder: { readonly config: DecoderConfig }
+  readonly tensors: ReadonlyMap<string, Tensor>
+  readonly backend: Backend
+  readonly usage: Usage
+}
+
+/** Found once, until the weights move. */
+const known = new WeakMap<object, { readonly writes: number; readonly hash: string }>()
+
+/** Bytes that are read and hashed at a time. */
+const pieceBytes = 32 << 20
+
+/** The hash of a model's config and of all its weights as they lie on the backend. It reads every one. */
+export async function identityOf(model: Identified): Promise<string> {
+  const { decoder, tensors, backend, usage } = model
+  const { writes } = usage
+  const found = known.get(model)
+  if (found?.writes === writes) return found.hash
+  const parts = [JSON.stringify(configJson(decoder.config))]
+  for (const [name, tensor] of tensors) {
+    const offset = tensor.origin.kind === "bound" ? tensor.origin.offset : 0
+    parts.push(`${name} ${tensor.dtype} ${tensor.shape}`)
+    for (let at = 0; at < tensor.bytes; at += pieceBytes) {
+      const length = Math.min(pieceBytes, tensor.bytes - at)
+      const bytes = await backend.read(bufferOf(tensor), length, offset + at)
+      parts.push(await sha256(new Uint8Array(bytes)))
+    }
+  }
+  const hash = await sha256(new TextEncoder().encode(parts.join("\n")))
+  known.set(model, { writes, hash })
+  return hash
+}
+
+/** SHA-256 in hexadecimal digits. Throws Error in a page that has no cryptography: it is not secure. */
+export async function sha256({ buffer, byteOffset, byteLength }: ArrayBufferView): Promise<string> {
+  const subtle = globalThis.crypto?.subtle
+  if (!subtle) {
+    throw new Error("a prompt cache needs crypto.subtle, which pages have over https and localhost")
+  }
+  const bytes = new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength)
+  const digest = new Uint8Array(await subtle.digest("SHA-256", bytes))
+  return [...digest].map((byte) => byte.toString(16).padStart(2, "0")).join("")
+}
