@@ -1,9 +1,9 @@
 // `elm convert`: a model of any format, written in another.
 import type { OpenBackend } from "../backends/index.ts"
+import { downloading } from "../bench/measure/report.ts"
 import {
   bytesText,
-  loadTokenizer,
-  openModel,
+  convert as convertModel,
   parameterCount,
   pathToWrite,
   printable,
@@ -47,23 +47,18 @@ export const convert = command({
     const writer = writerNamed(flags.to, flags.dtype)
     if (writer.isFile) checkNew(out)
     else checkEmpty(out)
-    const model = await openModel(source)
-    try {
-      console.log(printable(await write(model, out, writer, flags)))
-    } finally {
-      await model.close()
-    }
+    console.log(printable(await write(source, out, writer, flags)))
   },
 })
 
 /** Writes the model and says what came of it. */
 async function write(
-  model: Awaited<ReturnType<typeof openModel>>,
+  source: string,
   out: string,
   writer: ReturnType<typeof writerNamed>,
   given: ValuesOf<typeof flags>,
 ): Promise<string> {
-  const { dtype, threads, tokenizer } = given
+  const { to, dtype, threads, tokenizer } = given
   const report = reporter()
   const start = performance.now()
   let backend: Promise<OpenBackend> | undefined
@@ -72,21 +67,17 @@ async function write(
     return backend
   }
   try {
-    await writer.write({
-      ...{ model, path: out, dtype, backend: opened },
-      tokenizer: await tokenizerOf(tokenizer),
-      progress: (done, total) => report("converting", done / total),
+    const config = await convertModel(source, out, {
+      ...{ to, dtype, backend: opened, ...downloading(report) },
+      ...(tokenizer !== undefined && { tokenizer: tokenizer === false ? null : tokenizer }),
+      onProgress: (done, total) => report("converting", done / total),
     })
+    return (
+      `${config.name}, ${(parameterCount(config) / 1e6).toFixed(1)} M weights in ${dtype}: ` +
+      `${out} is ${writer.writes}, ${bytesText(bytesAt(out))}, ${secondsSince(start)} s`
+    )
   } finally {
     report.done()
     await (await backend)?.close()
   }
-  const { config } = model
-  return (
-    `${config.name}, ${(parameterCount(config) / 1e6).toFixed(1)} M weights in ${dtype}: ` +
-    `${out} is ${writer.writes}, ${bytesText(bytesAt(out))}, ${secondsSince(start)} s`
-  )
 }
-
-const tokenizerOf = async (given: string | false | undefined) =>
-  typeof given === "string" ? loadTokenizer(given) : given === false ? null : undefined

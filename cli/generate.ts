@@ -3,6 +3,7 @@
 import {
   type CompleteOptions,
   type DraftRound,
+  newTokensOf,
   type OpenELM,
   printable,
   type Tokenizer,
@@ -83,7 +84,7 @@ function newTokens(
   { maxNewTokens }: Values,
   taken: number,
   { capacity, config }: OpenELM,
-  asked = config.generation?.maxNewTokens,
+  asked = newTokensOf(config.generation, taken),
 ): number {
   const room = capacity - taken
   if (maxNewTokens === undefined) return Math.max(1, Math.min(asked ?? defaultNewTokens, room))

@@ -1,6 +1,7 @@
 // `elm info`: what a model is, what its files hold, and what it takes to run it.
 import { createHash } from "node:crypto"
 import { createReadStream, existsSync, statSync } from "node:fs"
+import { downloading } from "../bench/measure/report.ts"
 import { bytesText, describeModel, type ModelDescription, printable } from "../model/index.ts"
 import { path } from "./line/arguments.ts"
 import { command } from "./line/command.ts"
@@ -28,7 +29,7 @@ export const info = command({
     measured(
       flags,
       async (report) => {
-        const model = await describeModel(source)
+        const model = await describeModel(source, downloading(report))
         const files: FileFacts[] = []
         for (const name of model.files) {
           files.push(await factsOf(name, flags.hashes, (part) => report(`hashing ${name}`, part)))

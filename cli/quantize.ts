@@ -1,5 +1,6 @@
 // `elm quantize`: writes a model folder whose matrices are the panels of 8 or 4 bits that a backend
 // keeps, so that it loads without packing.
+import { downloading } from "../bench/measure/report.ts"
 import {
   bytesText,
   folderAtomically,
@@ -38,7 +39,8 @@ export const quantize = command({
   async run(flags, { args: [source, target] }) {
     const out = pathToWrite(target, "<out>")
     checkEmpty(out)
-    const folder = await openModel(source)
+    const report = reporter()
+    const folder = await openModel(source, downloading(report)).finally(report.done)
     try {
       if (folder.format) {
         throw new RangeError(

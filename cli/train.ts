@@ -1,6 +1,7 @@
 // `elm train`: what a person sees and types of a training run.
 import type { OpenBackend } from "../backends/index.ts"
 import { CeilingMeter } from "../bench/measure/ceiling.ts"
+import { downloading } from "../bench/measure/report.ts"
 import { printable } from "../model/index.ts"
 import { checkpointOf } from "../train/run/checkpoint.ts"
 import type { Settings } from "../train/run/fields.ts"
@@ -63,6 +64,7 @@ async function run(
       measureFlops: () => ceiling.measure(),
       signal: interrupt.signal,
       ...(resume === undefined ? {} : { resume }),
+      ...downloading(report),
       ...display(settings, { report, log, from, onProblem }),
     })
     report.done()

@@ -11,18 +11,20 @@ import { configIn } from "./opened.ts"
 import { type WeightDType, weightBytes, weightDTypes } from "./weights/layout.ts"
 
 /** Tensors of one type, and their bytes in files. */
-interface TensorTotal {
+export interface TensorTotal {
   readonly dtype: string
   readonly tensors: number
   readonly bytes: number
 }
 
-interface LayerSizes {
+/** Heads of queries and of keys and values in a layer, and the width of its feed-forward network. */
+export interface LayerSizes {
   readonly queryHeads: number
   readonly keyHeads: number
   readonly ffnDim: number
 }
 
+/** A model as `describeModel` tells of it; sizes of memory are bytes. */
 export interface ModelDescription {
   readonly name: string
   readonly family: string
@@ -46,7 +48,8 @@ export interface ModelDescription {
   }
 }
 
-/** Reads headers and no weights. Throws as loading the model does. */
+/** What a model of any form is: its family, sizes, dtypes, tokenizer, files, and the memory it will take.
+ *  Reads headers and no weights. Throws as loading the model does. */
 export async function describeModel(
   from: FileSource,
   waiting: Waiting = {},

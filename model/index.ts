@@ -30,10 +30,16 @@ export {
   savedFiles,
   saveModel,
 } from "./checkpoints/saving.ts"
-export type { CheckpointWriter } from "./checkpoints/writer.ts"
+export type { CheckpointWriter, WrittenFormat } from "./checkpoints/writer.ts"
 export { writerNamed, writerNames } from "./checkpoints/writers.ts"
 export { configJson, parameterCount, parseConfig, tensorShapes } from "./config.ts"
-export { describeModel, type ModelDescription } from "./description.ts"
+export { type ConvertOptions, convert } from "./convert.ts"
+export {
+  describeModel,
+  type LayerSizes,
+  type ModelDescription,
+  type TensorTotal,
+} from "./description.ts"
 export {
   folderAtomically,
   removeTemporaries,
@@ -54,7 +60,7 @@ export type { Completion, FinishReason, TokenUsage } from "./generate/completion
 export type { DraftRound } from "./generate/draft.ts"
 export type { DraftOptions } from "./generate/drafters.ts"
 export type { Token } from "./generate/generate.ts"
-export { type GenerationDefaults, generationFile } from "./generate/generation.ts"
+export { type GenerationDefaults, generationFile, newTokensOf } from "./generate/generation.ts"
 export type { Likely, Logprobs, Sampler } from "./generate/host.ts"
 export { isList } from "./generate/ids.ts"
 export { optionsOfKwargs } from "./generate/kwargs.ts"

@@ -76,8 +76,8 @@ async function openedFrom(checkpoint: Checkpoint): Promise<OpenedModel> {
 }
 
 /** What the config of a model in any format says. */
-export async function readConfig(from: FileSource): Promise<DecoderConfig> {
-  const checkpoint = await openCheckpoint(from)
+export async function readConfig(from: FileSource, waiting?: Waiting): Promise<DecoderConfig> {
+  const checkpoint = await openCheckpoint(from, waiting)
   return configIn(checkpoint).finally(checkpoint.close)
 }
 
@@ -105,7 +105,10 @@ async function corrected(
 const mostBytes = (config: DecoderConfig): number => 5 * parameterCount(config) + 2 ** 27
 
 /** The tokenizer of a model in any format; undefined where it has none. */
-export async function tokenizerOfModel(from: FileSource): Promise<Tokenizer | undefined> {
-  const checkpoint = await openCheckpoint(from)
+export async function tokenizerOfModel(
+  from: FileSource,
+  waiting?: Waiting,
+): Promise<Tokenizer | undefined> {
+  const checkpoint = await openCheckpoint(from, waiting)
   return checkpoint.tokenizer().finally(checkpoint.close)
 }

@@ -12,7 +12,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import t from "tap"
 import { bound, bufferOf, read } from "../engine/index.ts"
-import { OpenELM, open } from "../index.ts"
+import { convert, describeModel, OpenELM, open } from "../index.ts"
 import type { PlainDType } from "../model/checkpoints/header.ts"
 import { f32Rows } from "../model/checkpoints/numbers.ts"
 import {
@@ -198,6 +198,39 @@ t.test("panels of this engine widen to the numbers that they stand for", async (
     const message = new RegExp(`holds weights in ${dtype} already`)
     await t.rejects(converted(path, "elm", dtype), { message })
   }
+})
+
+t.test("a program converts in one call, and is told what a model is", async (t) => {
+  const source = fixture("gguf/wide-a-q4_k_m.gguf")
+  const path = join(dir, "in-one-call")
+  const seen: [number, number][] = []
+  const onProgress = (done: number, total: number) => seen.push([done, total])
+  const config = await convert(source, path, {
+    to: "hf",
+    dtype: "f32",
+    tokenizer: null,
+    onProgress,
+  })
+  const [was, is] = [await describeModel(source), await describeModel(path)]
+  t.equal(config.name, was.name)
+  t.same(seen.at(-1), [was.parameters, was.parameters])
+  t.match(was, { format: "GGUF", tokenizer: { pieces: 420 }, layers: [{ queryHeads: 4 }] })
+  t.match(is, { parameters: was.parameters, tokenizer: null, layers: was.layers })
+  t.same(
+    is.tensors.map(({ dtype }) => dtype),
+    ["F32"],
+  )
+  t.same(await numbersOf(path), await numbersOf(source))
+  const elm = { to: "elm", dtype: "q8" } as const
+  const out = join(dir, "in-panels")
+  await t.rejects(convert(source, out, elm), { name: "TypeError", message: /need a backend/ })
+  await convert(source, out, { ...elm, backend })
+  t.equal((await describeModel(out)).format, "weights of elm quantize")
+  await t.rejects(convert(source, "https://x.example/y", { ...elm, backend }), RangeError)
+  await t.rejects(
+    convert(source, join(dir, "y"), { to: "hf", dtype: "q8" }),
+    /holds f32, f16, bf16/,
+  )
 })
 
 t.test("numbers that are not finite are written by none", async (t) => {

@@ -102,6 +102,7 @@ t.test("what generation_config.json cannot say names file and field", async (t) 
     [{ repetition_penalty: 0 }, "RangeError", /repetition_penalty is 0, expected a number above 0/],
     [{ bad_words_ids: [[200]] }, "RangeError", /bad_words_ids: a word: an id is 200/],
     [{ max_new_tokens: 0 }, "RangeError", /max_new_tokens is 0/],
+    [{ max_length: 0 }, "RangeError", /max_length is 0/],
     [{ num_beams: 1.5 }, "RangeError", /num_beams is 1\.5, expected a whole number from 1/],
     [
       { early_stopping: "no" },
@@ -135,17 +136,41 @@ t.test("beams and most tokens are as the file says, unless options say otherwise
   )
 })
 
+t.test("max_length counts the prompt, and max_new_tokens comes before it", async (t) => {
+  const lengthFor = async (generation: object, prompt: readonly number[], options = {}) => {
+    writeFileSync(file, JSON.stringify(generation))
+    await using model = await OpenELM.load(golden.path, { backend, tokenizer: null })
+    rmSync(file)
+    return (await model.complete(prompt, { stop: [], ...options })).ids.length
+  }
+  t.equal(await lengthFor({ max_length: 9 }, [1, 5]), 7)
+  t.equal(await lengthFor({ max_length: 2 }, [1, 5, 7]), 1, "one token at least")
+  t.equal(await lengthFor({ max_length: 9, max_new_tokens: 3 }, [1, 5]), 3)
+  t.equal(await lengthFor({ max_length: 9 }, [1, 5], { maxNewTokens: 4 }), 4)
+})
+
 t.test("a saved model generates as the one that was loaded", async (t) => {
   const out = mkdtempSync(join(tmpdir(), "openelm-generation-"))
   t.teardown(() => rmSync(out, { recursive: true }))
-  const more = { min_p: 0.1, bad_words_ids: [[3, 4]], num_beams: 2, max_new_tokens: 9 }
+  const more = {
+    min_p: 0.1,
+    bad_words_ids: [[3, 4]],
+    num_beams: 2,
+    max_new_tokens: 9,
+    max_length: 40,
+  }
   writeFileSync(file, JSON.stringify({ ...sampled, eos_token_id: [2, 3], ...more }))
   await using model = await OpenELM.load(golden.path, { backend, tokenizer: null })
   await model.save(out)
   await using again = await OpenELM.load(out, { backend, tokenizer: null })
   t.same(again.config, model.config)
   t.match(again.config.generation, { eosIds: [2, 3], doSample: true, topP: 0.9, minP: 0.1 })
-  t.match(again.config.generation, { badWords: [[3, 4]], numBeams: 2, maxNewTokens: 9 })
+  t.match(again.config.generation, {
+    badWords: [[3, 4]],
+    numBeams: 2,
+    maxNewTokens: 9,
+    maxLength: 40,
+  })
   rmSync(file)
   await using plain = await OpenELM.load(golden.path, { backend, tokenizer: null })
   const other = join(out, "other")

@@ -12,9 +12,12 @@ import {
 import type { ServerResponse } from "node:http"
 import { dirname, join } from "node:path"
 import t, { type Test } from "tap"
+import { downloading } from "../bench/measure/report.ts"
+import { convert, describeModel, loadTokenizer, type Waiting } from "../index.ts"
 import { HubError, type HubFault } from "../model/files/hub/faults.ts"
 import { treeOf } from "../model/files/source.ts"
 import { type FileTree, readFile } from "../model/files/tree.ts"
+import { readConfig, tokenizerOfModel } from "../model/index.ts"
 import { contents, hashOf, head, hubFor, large } from "./hub_server.ts"
 
 const contentOf = async (tree: FileTree, file: string): Promise<Buffer> =>
@@ -191,6 +194,38 @@ t.test("large contents come in several ranges at a time, whole", async (t) => {
     seen.toSorted((a, b) => a - b),
   )
   t.equal(seen.at(-1), bytes.length)
+})
+
+t.test("whatever takes a model or a tokenizer tells of its download", async (t) => {
+  const hub = await hubFor(t)
+  const small = (file: string, isLarge = false) => ({
+    [file]: { bytes: readFileSync(join("models/small", file)), isLarge },
+  })
+  const all = { ...small("config.json"), ...small("tokenizer.model") }
+  hub.files = { ...all, ...small("model.safetensors", true) }
+  const takers: [name: string, take: (waiting: Waiting) => Promise<unknown>][] = [
+    ["describeModel", (waiting) => describeModel("org/m", waiting)],
+    ["readConfig", (waiting) => readConfig("org/m", waiting)],
+    ["tokenizerOfModel", (waiting) => tokenizerOfModel("org/m", waiting)],
+    ["loadTokenizer", (waiting) => loadTokenizer("org/m", waiting)],
+    [
+      "convert",
+      (waiting) =>
+        convert("org/m", join(t.testdir(), "out"), { to: "hf", dtype: "f32", ...waiting }),
+    ],
+  ]
+  for (const [name, take] of takers) {
+    process.env.HF_HUB_CACHE = t.testdir()
+    const seen: [string, number | undefined][] = []
+    await take(downloading((text, part) => seen.push([text, part])))
+    const ended = seen.filter(([, part]) => part === 1).map(([text]) => text)
+    t.ok(
+      ended.includes(
+        `downloading org/m/${name === "loadTokenizer" ? "tokenizer.model" : "config.json"}`,
+      ),
+      `${name}: ${ended}`,
+    )
+  }
 })
 
 t.test("two processes share a download", async (t) => {

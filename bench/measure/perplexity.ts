@@ -4,7 +4,7 @@ import { statSync } from "node:fs"
 import type { Backend } from "../../engine/index.ts"
 import { OpenELM, openModel, type WeightDType, weightDTypes } from "../../model/index.ts"
 import { readText } from "../../train/data/blocks.ts"
-import type { Report } from "./report.ts"
+import { downloading, type Report } from "./report.ts"
 
 interface PerplexityOptions {
   /** A model folder with a tokenizer. */
@@ -40,12 +40,12 @@ export async function benchPerplexity(
   { weights, text, tokens, dtypes }: PerplexityOptions,
   report: Report,
 ): Promise<PerplexityRow[]> {
-  const folder = await openModel(weights)
+  const folder = await openModel(weights, downloading(report))
   const own = folder.format
   await folder.close()
   const rows: PerplexityRow[] = []
   for (const dtype of own ? [own] : (dtypes ?? weightDTypes)) {
-    await using model = await OpenELM.load(weights, { backend, dtype })
+    await using model = await OpenELM.load(weights, { backend, dtype, ...downloading(report) })
     rows.push(await measurePerplexity(model, text, tokens, report))
   }
   return rows

@@ -15,7 +15,7 @@ import { CeilingMeter, type Ceilings } from "./ceiling.ts"
 import type { Described } from "./described.ts"
 import { explain, explainRounds, type StepRow } from "./explain.ts"
 import { peakMemoryBytes, resetPeakMemory } from "./machine.ts"
-import type { Report } from "./report.ts"
+import { downloading, type Report } from "./report.ts"
 import { type Spread, spreadOf } from "./statistics.ts"
 
 interface ThroughputOptions extends Lengths {
@@ -208,7 +208,10 @@ function load(
 ): Promise<OpenELM> {
   const { dtype, cache, seed, weights, prompt, generate } = options
   const onProgress = (done: number, total: number) => report("loading", done / total)
-  if (weights !== undefined) return OpenELM.load(weights, { backend, dtype, cache, onProgress })
+  if (weights !== undefined) {
+    const loading = { onProgress, ...downloading(report) }
+    return OpenELM.load(weights, { backend, dtype, cache, ...loading })
+  }
   const config = configOf(name)
   const rounds = options.explain ? explainRounds : 0
   const capacity = Math.min(config.maxContext, prompt + generate + rounds)

@@ -1,5 +1,6 @@
 // `elm bench`: measures the machine's ceilings, then each model, and prints the paper's table.
 import { machine as thisMachine } from "../../bench/measure/machine.ts"
+import { downloading } from "../../bench/measure/report.ts"
 import { benchThroughput } from "../../bench/measure/throughput.ts"
 import { paperGeneratedTokens } from "../../bench/paper.ts"
 import { configOf, modelNames, readConfig } from "../../model/index.ts"
@@ -10,6 +11,7 @@ import { checkFits, generated, prompt } from "../line/lengths.ts"
 import { openFor } from "../line/open.ts"
 import { cache, folderDtype, headings, json, machine, repeat, sizes } from "../line/options.ts"
 import { measured } from "../terminal/output.ts"
+import { reporter } from "../terminal/progress.ts"
 import { stepsTable, stepsText } from "../terminal/steps.ts"
 import { tableText } from "../terminal/table.ts"
 import { headline, throughputLines, throughputTable } from "../terminal/throughput.ts"
@@ -58,8 +60,10 @@ export const throughput = command({
     const generate = flags.generate ?? (flags.paper ? paperGeneratedTokens : 64)
     const names = weights === undefined ? flags.model : [weights]
     const lengths = { prompt, generate, explain }
+    const reading = reporter()
+    const configIn = (name: string) => readConfig(name, downloading(reading)).finally(reading.done)
     for (const name of names) {
-      checkFits(lengths, weights === undefined ? configOf(name) : await readConfig(name))
+      checkFits(lengths, weights === undefined ? configOf(name) : await configIn(name))
     }
     const options = { ...lengths, weights, dtype, cache, repeat, seed }
     await measured(

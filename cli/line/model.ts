@@ -1,7 +1,7 @@
 // The model of a command that generates: the flags that name it, and what is opened for them.
 import { existsSync } from "node:fs"
 import { join } from "node:path"
-import type { Report } from "../../bench/measure/report.ts"
+import { downloading, type Report } from "../../bench/measure/report.ts"
 import {
   type LoadOptions,
   OpenELM,
@@ -78,8 +78,7 @@ async function assistantFor({ assistantModel }: Values, loading: LoadOptions) {
 /** A token of the hub, as the original's command takes it, and what is said while files come. */
 const hubOptions = ({ hfAccessToken }: Values, report: Report) => ({
   ...(hfAccessToken !== undefined && { token: hfAccessToken }),
-  onDownload: (file: string, bytes: number, total: number): void =>
-    report(`downloading ${file}`, bytes / total),
+  ...downloading(report),
 })
 
 function withoutTokenizer(folder: string): Error {

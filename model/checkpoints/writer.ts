@@ -26,8 +26,11 @@ export interface WriteRequest {
   readonly progress?: Progress | undefined
 }
 
+/** Formats that models are written in. */
+export type WrittenFormat = "hf" | "mlx" | "gguf" | "elm"
+
 export interface CheckpointWriter {
-  readonly name: string
+  readonly name: WrittenFormat
   /** What it writes, for messages. */
   readonly writes: string
   readonly dtypes: readonly WeightDType[]

@@ -1,6 +1,6 @@
 // The formats that a model is written in: a line each.
 
-import type { CheckpointWriter, WriteRequest } from "./writer.ts"
+import type { CheckpointWriter, WriteRequest, WrittenFormat } from "./writer.ts"
 import { elm } from "./writers/elm.ts"
 import { gguf } from "./writers/gguf.ts"
 import { hf } from "./writers/hf.ts"
@@ -8,7 +8,7 @@ import { mlx } from "./writers/mlx.ts"
 
 const writers: readonly CheckpointWriter[] = [hf, mlx, gguf, elm]
 
-export const writerNames: readonly string[] = writers.map(({ name }) => name)
+export const writerNames: readonly WrittenFormat[] = writers.map(({ name }) => name)
 
 /** The writer of a format, which has this dtype. Throws RangeError for others. */
 export function writerNamed(name: string, dtype: WriteRequest["dtype"]): CheckpointWriter {

@@ -4,7 +4,8 @@
 //   do_sample            true samples; false, or nothing, takes the likeliest token (temperature 0)
 //   temperature          where do_sample is true; 1 where the file does not say
 //   top_k, top_p         whenever tokens are sampled
-//   max_new_tokens       where there is room for them
+//   max_new_tokens       where there is room for them; without it
+//   max_length           of the prompt and what follows, one token at least
 //   num_beams, length_penalty, early_stopping   where whole continuations are asked for
 //   repetition_penalty … the fields of all processors (processors/)
 // Fields that are missing or null say nothing, so that no other program's defaults come in with them;
@@ -21,6 +22,8 @@ export interface GenerationDefaults extends ProcessorOptions, BeamOptions {
   readonly eosIds?: readonly number[]
   readonly doSample?: boolean
   readonly maxNewTokens?: number
+  /** Tokens of the prompt and of what follows together, where maxNewTokens is not given. */
+  readonly maxLength?: number
 }
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] }
@@ -36,7 +39,7 @@ export function parseGeneration(
   const found: Mutable<GenerationDefaults> = {
     ...processed(json, vocabSize, at),
   }
-  const { eos_token_id, do_sample, max_new_tokens, temperature, top_k, top_p } = json
+  const { eos_token_id, do_sample, max_new_tokens, max_length, temperature, top_k, top_p } = json
   if (has(eos_token_id)) found.eosIds = checkIds(at("eos_token_id"), eos_token_id, vocabSize)
   if (has(do_sample)) {
     if (typeof do_sample !== "boolean") {
@@ -47,6 +50,10 @@ export function parseGeneration(
   if (has(max_new_tokens)) {
     checkNumber(at("max_new_tokens"), max_new_tokens, 1, Number.MAX_SAFE_INTEGER, true)
     found.maxNewTokens = max_new_tokens
+  }
+  if (has(max_length)) {
+    checkNumber(at("max_length"), max_length, 1, Number.MAX_SAFE_INTEGER, true)
+    found.maxLength = max_length
   }
   Object.assign(found, searched(json, at))
   if (has(temperature)) found.temperature = checkSingle(at("temperature"), temperature, 0, Infinity)
@@ -129,13 +136,25 @@ export function samplingOf({ generation = {} }: { readonly generation?: Generati
   return { ...rest, temperature: doSample ? temperature : 0, topK, topP }
 }
 
+/** Tokens to generate at most after a prompt of that length, as transformers counts them: one even where
+ *  the prompt is as long as max_length already. Undefined where nothing is said. */
+export function newTokensOf(
+  { maxNewTokens, maxLength }: GenerationDefaults = {},
+  promptLength: number,
+): number | undefined {
+  if (maxNewTokens !== undefined || maxLength === undefined) return maxNewTokens
+  return Math.max(1, maxLength - promptLength)
+}
+
 /** The file of these defaults, an object for JSON.stringify; `parseGeneration` reads it back. */
 export function generationJson(defaults: GenerationDefaults): Record<string, unknown> {
-  const { eosIds, doSample, maxNewTokens, numBeams, lengthPenalty, earlyStopping } = defaults
+  const { eosIds, doSample, maxNewTokens, maxLength } = defaults
+  const { numBeams, lengthPenalty, earlyStopping } = defaults
   const eos_token_id = eosIds?.length === 1 ? eosIds[0] : eosIds
   const fields = processorList.map(([name, { field }]) => [field, defaults[name]])
   return {
-    ...{ eos_token_id, do_sample: doSample, max_new_tokens: maxNewTokens },
+    ...{ eos_token_id, do_sample: doSample },
+    ...{ max_new_tokens: maxNewTokens, max_length: maxLength },
     ...{ num_beams: numBeams, length_penalty: lengthPenalty, early_stopping: earlyStopping },
     ...Object.fromEntries(fields),
   }

@@ -4,7 +4,7 @@ import type { DecoderConfig } from "../architecture.ts"
 import { show } from "../json.ts"
 import type { Tokenizer } from "../tokenizer/index.ts"
 import { checkDraft, type DraftChoice, type DraftOptions } from "./drafters.ts"
-import { samplingOf } from "./generation.ts"
+import { newTokensOf, samplingOf } from "./generation.ts"
 import type { HostChoice, Sampler } from "./host.ts"
 import { checkPrompt, checkToken, isList, orMore } from "./ids.ts"
 import { chainOf, type ProcessorOptions } from "./processors/chain.ts"
@@ -71,7 +71,8 @@ export function checkOptions(
   const own = samplingOf(config)
   const { temperature = own.temperature, topK = own.topK, topP = own.topP } = options
   const end = endsOf(config, tokenizer)
-  const { maxNewTokens = Math.min(own.maxNewTokens ?? room, room), seed = 0, signal } = options
+  const asked = newTokensOf(config.generation, prompt.length) ?? room
+  const { maxNewTokens = Math.min(asked, room), seed = 0, signal } = options
   const { stop = end } = options
   const sampling = { temperature, topK, topP, seed }
   checkWhole("generate: maxNewTokens", maxNewTokens, 0)

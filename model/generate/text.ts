@@ -19,16 +19,23 @@ export async function tokenizerFor(
   if (option === null) return undefined
   const found = option ?? (await own())
   if (found === undefined) return undefined
-  if (!isTokenizer(found) && !isSource(found)) {
-    throw new TypeError("tokenizer must be a Tokenizer, the path of one, or null for none")
-  }
-  const tokenizer = isTokenizer(found) ? found : await loadTokenizer(found, waiting)
+  const tokenizer = await tokenizerFrom(found, waiting)
   const { vocabSize } = tokenizer
   if (vocabSize <= config.vocabSize) return tokenizer
   throw new RangeError(
     `${config.name} has a vocabulary of ${config.vocabSize}, its tokenizer ${vocabSize} pieces. ` +
       "Give the tokenizer that it was trained with, or null for none",
   )
+}
+
+/** What is given, or what it is loaded from. Throws TypeError for neither. */
+export async function tokenizerFrom(
+  given: Tokenizer | FileSource,
+  waiting: Waiting = {},
+): Promise<Tokenizer> {
+  if (isTokenizer(given)) return given
+  if (isSource(given)) return loadTokenizer(given, waiting)
+  throw new TypeError("tokenizer must be a Tokenizer, the path of one, or null for none")
 }
 
 function isTokenizer(given: Tokenizer | FileSource): given is Tokenizer {

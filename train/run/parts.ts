@@ -11,6 +11,7 @@ import {
   type Tokenizer,
   tokenizerOfModel,
   treeOf,
+  type Waiting,
 } from "../../model/index.ts"
 import { type DataOptions, loadDataConfig, type Sample, textPipeline } from "../data/index.ts"
 import { optimizers } from "../optimizers/index.ts"
@@ -53,14 +54,15 @@ export async function tokenizerOf(
   settings: Settings,
   data: DataOptions,
   checkpoint: string | undefined,
+  waiting: Waiting = {},
 ): Promise<Tokenizer> {
   const { init } = settings
   const path = checkpoint ?? settings.tokenizer ?? data.tokenizer
   if (path === undefined && init !== undefined && treeOf(init).file !== undefined) {
-    const own = await tokenizerOfModel(init)
+    const own = await tokenizerOfModel(init, waiting)
     if (own) return own
   } else if (path !== undefined || init !== undefined)
-    return loadTokenizer(path ?? (init as string))
+    return loadTokenizer(path ?? (init as string), waiting)
   throw new RangeError(
     'give tokenizer: a tokenizer.model, a tokenizer.json, their folder, or "byte"',
   )
@@ -102,6 +104,7 @@ export async function modelOf(
   tokenizer: Tokenizer,
   backend: Backend,
   checkpoint: string | undefined,
+  waiting: Waiting = {},
 ): Promise<LanguageModel> {
   const { dtype, init, seed, sequenceLength } = settings
   // The optimizer's state and a gradient lie beside each weight, and a master where it is of fewer bits.
@@ -112,7 +115,7 @@ export async function modelOf(
   if (folder === undefined) {
     return randomModel(configFor(settings, tokenizer), { ...options, seed }, placement)
   }
-  const model = await loadModel(folder, options, placement)
+  const model = await loadModel(folder, { ...options, ...waiting }, placement)
   const { maxContext } = model.config
   if (sequenceLength <= maxContext) return model
   await model.close()

@@ -1,6 +1,6 @@
 // What a caller gives a training run, and what it reports and returns.
 import type { Backend } from "../../engine/index.ts"
-import type { DecoderConfig, Tokenizer } from "../../model/index.ts"
+import type { DecoderConfig, Tokenizer, Waiting } from "../../model/index.ts"
 import type { EvaluationMetrics, Metrics } from "./metrics.ts"
 
 /** What a run is given beside its settings: where it runs, and what it reports to. */
@@ -24,6 +24,8 @@ export interface RunOptions {
   readonly onDeviceLost?: (message: string) => void
   /** Called with each record or file that the data skips. */
   readonly onSkip?: (message: string) => void
+  /** Called as files of the hub come into the cache: name, bytes so far and in all. */
+  readonly onDownload?: NonNullable<Waiting["onDownload"]>
 }
 
 /** What is known of a run at its start. */

@@ -56,13 +56,13 @@ export class Run {
   }
 
   static async open(folder: RunFolder, settings: Settings, options: RunOptions): Promise<Run> {
-    const { backend, onSkip } = options
+    const { backend, onSkip, onDownload } = options
     const from = options.resume === undefined ? undefined : await checkpointOf(options.resume)
     const dataOptions = await dataSection(settings)
-    const tokenizer = await tokenizerOf(settings, dataOptions, from)
+    const tokenizer = await tokenizerOf(settings, dataOptions, from, { onDownload })
     const state = from === undefined ? undefined : await readRunState(from)
     checkSteps(settings, state?.step ?? 0)
-    const model = await modelOf(settings, tokenizer, backend, from)
+    const model = await modelOf(settings, tokenizer, backend, from, { onDownload })
     let step: TrainStep | undefined
     try {
       step = await TrainStep.create(model, stepOptions(settings, tokenizer))
