@@ -107,6 +107,8 @@ export {
   type PromptCache,
   parameterCount,
   parseTokenizer,
+  publishedConfig,
+  publishedNames,
   type QuantizedFormat,
   type RandomOptions,
   type Sampler,

@@ -100,6 +100,8 @@ export interface Architecture<
   W extends DecoderWeights = DecoderWeights,
 > {
   readonly modelType: string
+  /** Models that are published under these names: the fields of their config.json. */
+  readonly published?: Readonly<Record<string, Readonly<Record<string, unknown>>>>
   /** What the names of weights begin with in published files, where that is more than here. */
   readonly prefix?: string
   /** Reads a config.json of the family. Throws TypeError or RangeError naming `source` and the field. */

@@ -1,8 +1,10 @@
 // config.json of a model of any family, and what follows from a config: its weights and how many
 // numbers they hold. What the fields are is each family's (architectures/).
-import { checkObject } from "../engine/index.ts"
+import { checkObject, kindOf } from "../engine/index.ts"
 import type { DecoderConfig, WeightKind } from "./architecture.ts"
-import { architectureNamed, architectureOf } from "./architectures/index.ts"
+import { architectureNamed, architectureOf, publishedFields } from "./architectures/index.ts"
+import { configOfSize } from "./architectures/openelm/config.ts"
+import { modelNames } from "./architectures/openelm/sizes.ts"
 import { formatOf, type QuantizedFormat } from "./checkpoints/quantized_format.ts"
 import { isObject, show } from "./json.ts"
 
@@ -26,6 +28,25 @@ export const configJson = (
   ...architectureOf(config).toJson(config),
   ...(format && { quantization: { format } }),
 })
+
+/** Names that `publishedConfig` knows. */
+export const publishedNames: readonly string[] = [...modelNames, ...publishedFields.keys()]
+
+/** The config of a published model by its name, in any case: a released size of OpenELM ("270M"), or a model
+ *  of another family ("Pythia-1.4B"). Throws RangeError for other names, TypeError for what is no name. */
+export function publishedConfig(name: string): DecoderConfig {
+  if (typeof name !== "string") {
+    throw new TypeError(
+      `publishedConfig: a model's name is a text such as "270M", got ${kindOf(name)}`,
+    )
+  }
+  const size = configOfSize(name)
+  if (size) return size
+  const wanted = name.replace("_", ".").toLowerCase()
+  const found = [...publishedFields].find(([known]) => known.toLowerCase() === wanted)
+  if (found) return parseConfig(found[1], found[0])
+  throw new RangeError(`No model ${show(name)}. Known models: ${publishedNames.join(", ")}`)
+}
 
 /** Throws TypeError for what is no whole config. */
 export function checkConfig(name: string, config: DecoderConfig): void {

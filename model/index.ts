@@ -32,7 +32,14 @@ export {
 } from "./checkpoints/saving.ts"
 export type { CheckpointWriter, WrittenFormat } from "./checkpoints/writer.ts"
 export { writerNamed, writerNames } from "./checkpoints/writers.ts"
-export { configJson, parameterCount, parseConfig, tensorShapes } from "./config.ts"
+export {
+  configJson,
+  parameterCount,
+  parseConfig,
+  publishedConfig,
+  publishedNames,
+  tensorShapes,
+} from "./config.ts"
 export { type ConvertOptions, convert } from "./convert.ts"
 export {
   describeModel,

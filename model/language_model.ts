@@ -98,7 +98,7 @@ export class LanguageModel {
     return loadModel(folder, options)
   }
 
-  /** A model of a released size ("270M", "450M", "1.1B", "3B") or any config, with seeded weights. */
+  /** A model by its published name ("270M", "3B", "Pythia-1.4B", …) or any config, with seeded weights. */
   static random(size: SizeName | DecoderConfig, options: RandomOptions): Promise<LanguageModel> {
     return randomModel(size, options)
   }

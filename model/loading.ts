@@ -2,11 +2,10 @@
 // chat templates.
 import { checkObject, checkWhole } from "../engine/index.ts"
 import type { DecoderConfig } from "./architecture.ts"
-import { configOf } from "./architectures/openelm/config.ts"
 import type { SizeName } from "./architectures/openelm/sizes.ts"
 import { type ChatTemplates, noTemplates, templatesOf } from "./chat/templates.ts"
 import { checkModelOptions, explained, type ModelSettings } from "./checks.ts"
-import { checkConfig } from "./config.ts"
+import { checkConfig, publishedConfig } from "./config.ts"
 import { type FileSource, treeOf } from "./files/source.ts"
 import { tokenizerFor } from "./generate/text.ts"
 import type { Placement } from "./internals.ts"
@@ -86,7 +85,7 @@ export async function randomParts(
 ): Promise<Parts> {
   checkObject("random: options", options)
   if (typeof size !== "string") checkConfig("random: the size, where it is no name,", size)
-  const config = typeof size === "string" ? configOf(size) : size
+  const config = typeof size === "string" ? publishedConfig(size) : size
   const { seed = 0 } = options
   checkWhole("seed", seed, 0, 0xffffffff)
   const tokenizer = await tokenizerFor(options.tokenizer, config)

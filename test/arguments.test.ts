@@ -76,6 +76,7 @@ const table: Readonly<Record<string, Called>> = {
   parameterCount: of(openelm.parameterCount, [small], [/config/]),
   parseTokenizer: of(openelm.parseTokenizer, [tokenizer.file.bytes, "a file"], [/bytes/, /source/]),
   plan: of(openelm.plan, [[update], backend], [/updates/, /backend/]),
+  publishedConfig: of(openelm.publishedConfig, ["Pythia-1.4B"], [/name/]),
   read: of(openelm.read, [x, backend], [/tensor/, /backend/]),
   readBound: of(openelm.readBound, [update[0], backend], [/tensor/, /backend/]),
   runOnce: of(openelm.runOnce, [backend, [update]], [/backend/, /updates/]),

@@ -1,7 +1,7 @@
 // `elm bench drive`: processor time of handing one token's plan to a GPU, on Dawn's driver that
 // computes nothing. What is left is this package, Dawn's checks, and its encoding of commands.
 import type { WebgpuBackend } from "../../backends/webgpu/index.ts"
-import { type CacheDType, configOf, type WeightDType } from "../../model/index.ts"
+import { type CacheDType, publishedConfig, type WeightDType } from "../../model/index.ts"
 import { outlineSession, sharingMemory } from "./outline.ts"
 import type { Report } from "./report.ts"
 import { type Spread, spreadOf } from "./statistics.ts"
@@ -47,7 +47,7 @@ async function drive(
   { dtype, cache, repeat }: DriveOptions,
   report: Report,
 ): Promise<DriveRow> {
-  const config = configOf(name)
+  const config = publishedConfig(name)
   const options = { dtype, cache, capacity }
   const { session, close } = outlineSession(config, backend, options, sharingMemory(backend))
   await session.prefill([1], 0, "next")

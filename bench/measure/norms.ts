@@ -3,11 +3,10 @@
 import type { OpenBackend } from "../../backends/index.ts"
 import type { Plan } from "../../engine/index.ts"
 import {
-  configOf,
   type DecoderConfig,
   internals,
   LanguageModel,
-  olmoConfig,
+  publishedConfig,
   type WeightDType,
 } from "../../model/index.ts"
 import { type NormKind, recorderWith } from "./norm_kinds.ts"
@@ -45,21 +44,6 @@ export interface NormRow {
 
 const normsIn = ({ steps }: Plan): number => steps.reduce((sum, { op }) => sum + op.norms, 0)
 
-/** OLMo-1B (Groeneveld et al. 2024, arXiv 2402.00838), which has no norm of queries and keys. */
-const olmo = (): DecoderConfig =>
-  olmoConfig(
-    {
-      model_name: "OLMo-1.18B shape",
-      hidden_size: 2048,
-      num_hidden_layers: 16,
-      num_attention_heads: 16,
-      intermediate_size: 8192,
-      vocab_size: 50304,
-      tie_word_embeddings: true,
-    },
-    "OLMo-1.18B",
-  )
-
 /** From the limit on, which the others are held against. */
 const all: readonly NormKind[] = ["none", "layerNorm", "naive", "fused", "added", "folded"]
 
@@ -69,10 +53,10 @@ export async function benchNorms(
   report: Report,
 ): Promise<NormRow[]> {
   const subjects: Subject[] = options.model.map((name) => ({
-    config: configOf(name),
+    config: publishedConfig(name),
     kinds: all,
   }))
-  subjects.push({ config: olmo(), kinds: ["none", "layerNorm", "naive"] })
+  subjects.push({ config: publishedConfig("OLMo-1.18B"), kinds: ["none", "layerNorm", "naive"] })
   const rows: NormRow[] = []
   for (const subject of subjects) rows.push(...(await compare(subject, backend, options, report)))
   return rows

@@ -1,7 +1,7 @@
 // `elm bench roofline`: what three GPUs could do at most, from the bytes, the multiply-adds and the
 // dispatches of the recorded plans. A prediction, not a measurement: nothing runs.
 import type { Plan } from "../../engine/index.ts"
-import { type CacheDType, configOf, type WeightDType } from "../../model/index.ts"
+import { type CacheDType, publishedConfig, type WeightDType } from "../../model/index.ts"
 import { paperPromptTokens } from "../paper.ts"
 import type { Ceilings } from "./ceiling.ts"
 import { roofline } from "./explain.ts"
@@ -65,7 +65,7 @@ export async function predict(options: RooflineOptions): Promise<Prediction[]> {
   for (const name of options.model) {
     const backend = new PaperBackend("webgpu", webgpuKernels)
     const { dtype, cache, context: capacity } = options
-    const config = configOf(name)
+    const config = publishedConfig(name)
     const { session, close } = outlineSession(config, backend, { dtype, cache, capacity })
     await session.prefill(Array<number>(paperPromptTokens).fill(1), 0, "next")
     const prompt = backend.plans.at(-1) as Plan

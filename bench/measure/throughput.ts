@@ -4,11 +4,11 @@ import type { OpenBackend } from "../../backends/index.ts"
 import { readBound, type Tensor, uniformAt } from "../../engine/index.ts"
 import {
   type CacheDType,
-  configOf,
   type DecoderConfig,
   internals,
   OpenELM,
   parameterCount,
+  publishedConfig,
   type WeightDType,
 } from "../../model/index.ts"
 import { CeilingMeter, type Ceilings } from "./ceiling.ts"
@@ -212,7 +212,7 @@ function load(
     const loading = { onProgress, ...downloading(report) }
     return OpenELM.load(weights, { backend, dtype, cache, ...loading })
   }
-  const config = configOf(name)
+  const config = publishedConfig(name)
   const rounds = options.explain ? explainRounds : 0
   const capacity = Math.min(config.maxContext, prompt + generate + rounds)
   return OpenELM.random(config, { backend, dtype, cache, seed, capacity, onProgress })

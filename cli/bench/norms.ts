@@ -1,7 +1,7 @@
 // `elm bench norms`: the paper's table 8 on this machine; with --alone, RMSNorm by itself.
 import { benchNormRows, type NormRowsResult } from "../../bench/measure/norm_rows.ts"
 import { benchNorms, type NormRow } from "../../bench/measure/norms.ts"
-import { configOf, threeDigits } from "../../model/index.ts"
+import { publishedConfig, threeDigits } from "../../model/index.ts"
 import { usageError } from "../line/arguments.ts"
 import { command } from "../line/command.ts"
 import { toggle, under, valued } from "../line/flags.ts"
@@ -73,7 +73,7 @@ export const norms = command({
         onBackend(flags, (backend) => benchNormRows(backend, flags, report)),
       )
     }
-    for (const name of flags.model) checkFits(flags, configOf(name))
+    for (const name of flags.model) checkFits(flags, publishedConfig(name))
     return tabulate("elm-bench-norms/1", flags, table, (report) =>
       onBackend(flags, (backend) => benchNorms(backend, flags, report)),
     )

@@ -3,7 +3,7 @@ import { machine as thisMachine } from "../../bench/measure/machine.ts"
 import { downloading } from "../../bench/measure/report.ts"
 import { benchThroughput } from "../../bench/measure/throughput.ts"
 import { paperGeneratedTokens } from "../../bench/paper.ts"
-import { configOf, modelNames, readConfig } from "../../model/index.ts"
+import { publishedConfig, publishedNames, readConfig } from "../../model/index.ts"
 import { path, seed, usageError } from "../line/arguments.ts"
 import { command } from "../line/command.ts"
 import { toggle, under, valued } from "../line/flags.ts"
@@ -18,7 +18,7 @@ import { headline, throughputLines, throughputTable } from "../terminal/throughp
 
 const flags = {
   ...under(headings.model, {
-    model: sizes(`sizes to measure, of ${modelNames.join(", ")}`, ["270M"]),
+    model: sizes(`sizes to measure, of ${publishedNames.join(", ")}`, ["270M"]),
     weights: valued(
       "<path>",
       "a model folder, a .pt or .gguf file, instead of seeded random weights",
@@ -63,7 +63,7 @@ export const throughput = command({
     const reading = reporter()
     const configIn = (name: string) => readConfig(name, downloading(reading)).finally(reading.done)
     for (const name of names) {
-      checkFits(lengths, weights === undefined ? configOf(name) : await configIn(name))
+      checkFits(lengths, weights === undefined ? publishedConfig(name) : await configIn(name))
     }
     const options = { ...lengths, weights, dtype, cache, repeat, seed }
     await measured(

@@ -1,7 +1,7 @@
 // What people type after a command's name: numbers as they write them, names with the nearest one
 // where they err, paths. What is wrong is wrong usage, also where only a file or a model shows it.
 import { CommanderError, InvalidArgumentError } from "commander"
-import { configOf, decimal } from "../../model/index.ts"
+import { decimal, publishedConfig } from "../../model/index.ts"
 
 /** An error of usage (exit code 2) that is found when the command line is parsed already. */
 export const usageError = (message: string): CommanderError =>
@@ -63,7 +63,7 @@ export const models = (text: string): string[] => {
   const names = text.split(",")
   for (const name of names) {
     try {
-      configOf(name)
+      publishedConfig(name)
     } catch (error) {
       throw new InvalidArgumentError((error as Error).message)
     }

@@ -40,6 +40,11 @@ const modelType = "gpt_neox"
 
 export const gptNeox: Architecture<NeoxConfig, Weights> = {
   modelType,
+  published: {
+    "Pythia-410M": pythia(1024, 24, 16),
+    "Pythia-1.0B": pythia(2048, 16, 8),
+    "Pythia-1.4B": pythia(2048, 24, 16),
+  },
   parse: neoxConfig,
   toJson,
   weights: weightsOf,
@@ -117,6 +122,14 @@ export const gptNeox: Architecture<NeoxConfig, Weights> = {
       angles: parts.table("angles"),
     }
   },
+}
+
+function pythia(hidden_size: number, num_hidden_layers: number, num_attention_heads: number) {
+  const intermediate_size = 4 * hidden_size
+  return {
+    ...{ hidden_size, num_hidden_layers, num_attention_heads, intermediate_size },
+    ...{ vocab_size: 50304, max_position_embeddings: 2048, rotary_pct: 0.25 },
+  }
 }
 
 // ---- Weights ------------------------------------------------------------------------------------

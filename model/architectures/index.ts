@@ -19,6 +19,16 @@ export function architectureOf(config: Pick<DecoderConfig, "modelType">): Archit
   )
 }
 
+/** Models of all families but OpenELM by the names that they are published under. */
+export const publishedFields: ReadonlyMap<string, Record<string, unknown>> = new Map(
+  architectures.flatMap(({ modelType, published = {} }) =>
+    Object.entries(published).map(([name, fields]) => [
+      name,
+      { model_type: modelType, model_name: name, ...fields },
+    ]),
+  ),
+)
+
 /** What a config.json would say of tensors that come without one; undefined where no family can tell. */
 export function inferredConfig(
   shapes: ReadonlyMap<string, readonly number[]>,

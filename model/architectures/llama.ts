@@ -40,6 +40,14 @@ const modelType = "llama"
 
 export const llama: Architecture<LlamaConfig, Weights> = {
   modelType,
+  published: {
+    "TinyLlama-1.1B": { ...sizes(2048, 5632), num_key_value_heads: 4 },
+    "MobiLlama-0.5B": { ...sizes(2048, 5632), shared_mlp: true },
+    "MobiLlama-0.8B": {
+      ...{ ...sizes(2560, 10240), max_position_embeddings: 2560, shared_mlp: true },
+    },
+    "MobiLlama-1.26B": sizes(2048, 5632),
+  },
   parse: llamaConfig,
   toJson,
   corrected,
@@ -95,6 +103,13 @@ export const llama: Architecture<LlamaConfig, Weights> = {
     const output = c.tied ? embedding : parts.linear("lm_head.weight")
     return { embedding, layers, norm: norm("norm"), output, angles: parts.table("angles") }
   },
+}
+
+function sizes(hidden_size: number, intermediate_size: number) {
+  return {
+    ...{ hidden_size, intermediate_size, num_hidden_layers: 22, num_attention_heads: 32 },
+    ...{ vocab_size: 32000, max_position_embeddings: 2048, rms_norm_eps: 1e-5 },
+  }
 }
 
 // ---- Weights ------------------------------------------------------------------------------------

@@ -40,6 +40,13 @@ const norm: Norm = { kind: "layer", eps: 1e-5 }
 
 export const olmo: Architecture<OlmoConfig, Weights> = {
   modelType,
+  published: {
+    "OLMo-1.18B": {
+      ...{ hidden_size: 2048, num_hidden_layers: 16, num_attention_heads: 16 },
+      ...{ intermediate_size: 8192, vocab_size: 50304, max_position_embeddings: 2048 },
+      ...{ tie_word_embeddings: true, eos_token_id: 50279 },
+    },
+  },
   parse: olmoConfig,
   toJson,
   weights: weightsOf,

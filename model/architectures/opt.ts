@@ -44,6 +44,16 @@ const offset = 2
 
 export const opt: Architecture<OptConfig, Weights> = {
   modelType,
+  published: {
+    "OPT-350M": {
+      ...{ hidden_size: 1024, num_hidden_layers: 24, num_attention_heads: 16, ffn_dim: 4096 },
+      ...{ vocab_size: 50272, word_embed_proj_dim: 512, do_layer_norm_before: false },
+    },
+    "OPT-1.3B": {
+      ...{ hidden_size: 2048, num_hidden_layers: 24, num_attention_heads: 32, ffn_dim: 8192 },
+      ...{ vocab_size: 50272 },
+    },
+  },
   parse: optConfig,
   toJson,
   weights: weightsOf,

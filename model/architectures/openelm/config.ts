@@ -107,10 +107,16 @@ const sizeNamed = (name: string): ConfigSpec | undefined =>
       .toUpperCase() as ModelName,
   )
 
+/** The config of a released size by its name, in any spelling; undefined for others. */
+export function configOfSize(name: string): ModelConfig | undefined {
+  const size = sizeNamed(name)
+  return size && scaledConfig(size)
+}
+
 /** The fields of a config.json that follow from the name of a released size; undefined for others. */
 export function fieldsOfSize(name: unknown): Record<string, unknown> | undefined {
-  const size = typeof name === "string" ? sizeNamed(name) : undefined
-  return size && configJson(scaledConfig(size))
+  const size = typeof name === "string" ? configOfSize(name) : undefined
+  return size && configJson(size)
 }
 
 /** A config by the layer-wise scaling rule. Throws RangeError or TypeError naming the field. */
