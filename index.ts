@@ -79,6 +79,7 @@ export {
   type DraftOptions,
   type DraftRound,
   describeModel,
+  type EmbedOptions,
   type EncodeOptions,
   type FileSource,
   type FinishReason,

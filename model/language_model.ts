@@ -17,6 +17,7 @@ import { type FileSource, pathToWrite } from "./files/source.ts"
 import type { Decoder } from "./forward.ts"
 import { type CompleteOptions, complete, type Prompt, promptsOf } from "./generate/complete.ts"
 import type { Completion } from "./generate/completion.ts"
+import { type EmbedOptions, embeddingsOf } from "./generate/embed.ts"
 import { evaluate, evaluateTraced } from "./generate/evaluate.ts"
 import type { Token } from "./generate/generate.ts"
 import { checkScored } from "./generate/ids.ts"
@@ -199,6 +200,19 @@ export class LanguageModel {
     const ids = promptIds(text, this.tokenizer, "score")
     checkScored(ids, this.config, this.capacity)
     return this.#reading(() => scoresOf(ids, this.#source))
+  }
+
+  /**
+   * A vector of D numbers for a text, or for each of several, which are read side by side: the mean of its
+   * tokens' hidden states after the last norm. Throws as `score` does.
+   */
+  embed(text: Prompt, options?: EmbedOptions): Promise<Float32Array>
+  embed(texts: readonly Prompt[], options?: EmbedOptions): Promise<Float32Array[]>
+  async embed(given: Prompt | readonly Prompt[], options: EmbedOptions = {}) {
+    const many = promptsOf(given)
+    const texts = (many ?? [given as Prompt]).map((x) => promptIds(x, this.tokenizer, "embed"))
+    const all = await this.#reading(() => embeddingsOf(this.#source, texts, options))
+    return many ? all : all[0]
   }
 
   /** Writes config.json, model.safetensors and the tokenizer's file, if there is one, into a folder
