@@ -10,17 +10,16 @@ import {
   biasGelu,
   biasRelu,
   cast,
-  castFinite,
   layerNorm,
-  permute,
   positionIds,
   qkNormRope,
   reshape,
   rmsNorm,
   ropeAttention,
+  ropeHeads,
   ropeWrite,
   slice,
-  writeRows,
+  splitHeads,
 } from "../ops/index.ts"
 import {
   addProduct,
@@ -236,32 +235,34 @@ export function anglesOf({ angles }: AttentionSpec): Tensor {
 
 /** All of it in one step, where heads are normalized. */
 const headsFused: Heads = (qkv, how, cache, position) => {
-  if (!how.headNorms) return headsApart()(qkv, how, cache, position)
+  if (!how.headNorms) return headsUnnormed(qkv, how, cache, position)
   const { q, k, eps } = normsOfHeads(how)
   const { keys, values } = cache
   const result = qkNormRope(qkv, q, k, anglesOf(how), keys, values, position, { eps })
   return { q: result.q, keys: result.newKeys, values: result.newValues }
 }
 
+/** The same where they are not, with rotary positions or without. */
+const headsUnnormed: Heads = (qkv, { angles }, { keys, values }, position) => {
+  const result = angles
+    ? ropeHeads(qkv, angles, keys, values, position)
+    : splitHeads(qkv, keys, values, position)
+  return { q: result.q, keys: result.newKeys, values: result.newValues }
+}
+
 /** Queries and keys cut out of qkv, and normalized as rows of one head each where `normalize` says how. */
 export const headsApart =
   (normalize?: (x: Tensor, n: Norm) => Tensor): Heads =>
-  (qkv, { queryHeads: H, keyHeads: G, headDim: E, angles, headNorms }, cache, position) => {
+  (qkv, how, cache, position) => {
+    if (!how.headNorms) return headsUnnormed(qkv, how, cache, position)
+    const { queryHeads: H, keyHeads: G, headDim: E, headNorms } = how
     const N = qkv.shape[0] as number
-    const [B] = position.shape as [number]
     const part = (first: number, count: number, n?: Norm) => {
       const columns = slice(qkv, 1, first * E, count * E) // (B·T, count·E)
       if (!n || !normalize) return columns
       return reshape(normalize(reshape(columns, [N * count, E]), n), [N, count * E])
     }
-    const [q, k, v] = [part(0, H, headNorms?.q), part(H, G, headNorms?.k), part(H + G, G)] as const
-    if (!angles) {
-      // (B·T, G·E) → (B, G, T, E)
-      const rows = (x: Tensor) => permute(reshape(x, [B, N / B, G, E]), [0, 2, 1, 3])
-      const write = (cache: Tensor, x: Tensor) =>
-        writeRows(cache, castFinite(rows(x), cache.dtype), position)
-      return { q, keys: write(cache.keys, k), values: write(cache.values, v) }
-    }
-    const result = ropeWrite(q, k, v, angles, cache.keys, cache.values, position)
+    const [q, k, v] = [part(0, H, headNorms.q), part(H, G, headNorms.k), part(H + G, G)] as const
+    const result = ropeWrite(q, k, v, anglesOf(how), cache.keys, cache.values, position)
     return { q: result.y, keys: result.newKeys, values: result.newValues }
   }

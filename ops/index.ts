@@ -2,7 +2,7 @@
 import type { Op } from "../engine/index.ts"
 import { attention } from "./attention/attention.ts"
 import { causalAttention, causalAttentionGrad } from "./attention/causal_attention.ts"
-import { qkNormRope, ropeWrite } from "./attention/rope.ts"
+import { qkNormRope, ropeHeads, ropeWrite, splitHeads } from "./attention/rope.ts"
 import { mergeParts, ropeAttention, ropeAttentionParts } from "./attention/rope_attention.ts"
 import { qkNormRopeTrain, qkNormRopeTrainGrad } from "./attention/rope_train.ts"
 import { crossEntropy, crossEntropyGrad } from "./logits/crossentropy.ts"
@@ -32,7 +32,15 @@ import { adamWOps } from "./update/adamw.ts"
 
 export { attention } from "./attention/attention.ts"
 export { causalAttention } from "./attention/causal_attention.ts"
-export { qkNormRope, ropeAngles, ropeFrequencies, ropeWrite, rotate } from "./attention/rope.ts"
+export {
+  qkNormRope,
+  ropeAngles,
+  ropeFrequencies,
+  ropeHeads,
+  ropeWrite,
+  rotate,
+  splitHeads,
+} from "./attention/rope.ts"
 export { mergeParts, ropeAttention, ropeAttentionParts } from "./attention/rope_attention.ts"
 export { qkNormRopeTrain } from "./attention/rope_train.ts"
 export { crossEntropy, crossEntropyGrad } from "./logits/crossentropy.ts"
@@ -56,7 +64,7 @@ export {
   sigmoid,
   sub,
 } from "./plain/elementwise.ts"
-export { cast, castFinite, readRows, scatterAdd, take, writeRows } from "./plain/indexing.ts"
+export { cast, readRows, scatterAdd, take, writeRows } from "./plain/indexing.ts"
 export {
   broadcast,
   copy,
@@ -129,6 +137,8 @@ export const fusedOps: readonly Op[] = [
   ...matmulGradOps,
   qkNormRope.op,
   ropeWrite.op,
+  ropeHeads.op,
+  splitHeads.op,
   qkNormRopeTrain.op,
   qkNormRopeTrainGrad.op,
   sumParts.op,

@@ -178,14 +178,13 @@ async function corrected(config: LlamaConfig, tensors: Tensors): Promise<LlamaCo
   return { ...config, keyHeads, sharedFfn: await isShared(config, tensors) }
 }
 
-/** Whether all layers have one feed-forward network: stored once, or under every layer, where the first
+/** Whether all layers have one feed-forward network: stored under one layer or more, where the first
  *  rows of each matrix tell (that all others are copies is checked as they are loaded). */
 async function isShared({ layers }: LlamaConfig, tensors: Tensors): Promise<boolean> {
   const networks = Array.from({ length: layers }, (_, i) =>
     ffnNames(i).flatMap((name) => tensors.get(name) ?? []),
   ).filter((matrices) => matrices.length > 0)
-  if (networks.length < layers) return networks.length === 1
-  if (layers === 1) return false
+  if (layers === 1 || networks.length === 0) return false
   const [first = [], ...others] = await inTurn(networks, (matrices) => inTurn(matrices, firstRow))
   return others.every((rows) => rows.join("\n") === first.join("\n"))
 }

@@ -190,7 +190,7 @@ function optConfig(json: Json, source: string): OptConfig {
   const H = read.whole("num_attention_heads", 1024)
   const F = read.whole("ffn_dim", 2 ** 20)
   const V = read.whole("vocab_size", 2 ** 24)
-  if (D % H !== 0) throw read.misfit(`width ${D}, ${H} heads`)
+  if (D % (2 * H) !== 0) throw read.misfit(`width ${D}, ${H} heads`)
   const normsBefore = read.flag("do_layer_norm_before", true)
   const every = (value: number): number[] => Array(L).fill(value)
   return {

@@ -124,3 +124,50 @@ export function ropeWrite(
     else writeRow(v + from, values + cache, E, keysType)
   }
 }
+
+/** Queries to q, keys and values to the cache; queries and keys rotated where there are angles. */
+// @ts-ignore: decorator
+@inline
+function storeHeads(
+  isRotated: bool, qkv: usize, angles: usize, keys: usize, values: usize, position: usize, q: usize,
+  T: u32, H: u32, G: u32, S: u32, E: u32, keysType: u32, begin: u32, end: u32,
+): void {
+  const heads = H + 2 * G
+  const bytes = (<usize>E) << 2
+  const ones = scratch()
+  if (isRotated) for (let j: usize = 0; j < bytes; j += 4) store<f32>(ones + j, 1)
+  for (let i = begin; i < end; i++) {
+    const row = i / heads
+    const head = i % heads
+    const b = row / T
+    const at = load<i32>(position + ((<usize>b) << 2)) + <i32>(row % T)
+    const x = qkv + (<usize>i) * bytes
+    const table = angles + (<usize>at) * bytes
+    if (head < H) {
+      const y = q + (<usize>row * H + head) * bytes
+      if (isRotated) rotateRow(x, ones, table, y, E, 1)
+      else memory.copy(y, x, bytes)
+      continue
+    }
+    const isKey = head < H + G
+    const g = b * G + head - (isKey ? H : H + G)
+    const cache = (<usize>g * S + at) * E * itemBytes(keysType)
+    if (!isKey) writeRow(x, values + cache, E, keysType)
+    else if (isRotated) writeKey(x, ones, table, keys + cache, E, 1, keysType, ones + bytes)
+    else writeRow(x, keys + cache, E, keysType)
+  }
+}
+
+export function ropeHeads(
+  qkv: usize, angles: usize, keys: usize, values: usize, position: usize, q: usize,
+  B: u32, T: u32, H: u32, G: u32, S: u32, E: u32, keysType: u32, begin: u32, end: u32,
+): void {
+  storeHeads(true, qkv, angles, keys, values, position, q, T, H, G, S, E, keysType, begin, end)
+}
+
+export function splitHeads(
+  qkv: usize, keys: usize, values: usize, position: usize, q: usize,
+  B: u32, T: u32, H: u32, G: u32, S: u32, E: u32, keysType: u32, begin: u32, end: u32,
+): void {
+  storeHeads(false, qkv, 0, keys, values, position, q, T, H, G, S, E, keysType, begin, end)
+}

@@ -167,3 +167,60 @@ export const ropeWrite = op({
   cases: ropeCases,
   sample: positionOf,
 })
+
+/** Workgroups of 256 lanes, of which each has two neighbouring numbers of a head. */
+const twosGroups = ({ B, T, H, G, E }: Record<"B" | "T" | "H" | "G" | "E", number>) =>
+  Math.ceil((B * T * (H + 2 * G) * E) / 512)
+
+/** qkNormRope without the norms: q = rope(q), and rope(k) and v go into the caches.
+ *  qkv (B·T, (H+2G)·E); angles (C, E); keys, values (B, G, S, E), updated in place; position (B)
+ *  → q (B·T, H·E).  In f16 caches, numbers beyond ±65504 become that. */
+export const ropeHeads = op({
+  name: "ropeHeads",
+  sig: `qkv:(B*T,(H+2*G)*E) angles:(C,E) \
+    keys:f32|f16(B,G,S,E) values:f32|f16(B,G,S,E) position:i32(B) \
+    -> q:(B*T,H*E) newKeys:f32|f16(B,G,S,E) newValues:f32|f16(B,G,S,E)`,
+  params: "B T H G S E keysType",
+  alias: { newKeys: "keys", newValues: "values" },
+  check: refusal,
+  meaning: ({ qkv, angles, keys, values, position }, { B, T, H, G, E }) => {
+    const part = headsOf(reshape(qkv, [B, T, H + 2 * G, E]))
+    const here = anglesAt(angles, position, B, T) // (B, 1, T, E)
+    const q = rotate(part(0, H), here) // (B, H, T, E)
+    return {
+      q: reshape(permute(q, [0, 2, 1, 3]), [B * T, H * E]),
+      newKeys: written(keys, rotate(part(H, G), here), position),
+      newValues: written(values, part(H + G, G), position),
+    }
+  },
+  gpu: [{ from: ["attention/rope.wgsl"], groups: twosGroups }],
+  rows: ({ B, T, H, G }) => B * T * (H + 2 * G),
+  cost: ropeCost,
+  cases: ropeCases,
+  sample: positionOf,
+})
+
+/** The same where positions are not in queries and keys: q as it is, k and v go into the caches.
+ *  qkv (B·T, (H+2G)·E); keys, values (B, G, S, E), updated in place; position (B) → q (B·T, H·E) */
+export const splitHeads = op({
+  name: "splitHeads",
+  sig: `qkv:(B*T,(H+2*G)*E) \
+    keys:f32|f16(B,G,S,E) values:f32|f16(B,G,S,E) position:i32(B) \
+    -> q:(B*T,H*E) newKeys:f32|f16(B,G,S,E) newValues:f32|f16(B,G,S,E)`,
+  params: "B T H G S E keysType",
+  alias: { newKeys: "keys", newValues: "values" },
+  check: refusal,
+  meaning: ({ qkv, keys, values, position }, { B, T, H, G, E }) => {
+    const part = headsOf(reshape(qkv, [B, T, H + 2 * G, E]))
+    return {
+      q: slice(qkv, 1, 0, H * E),
+      newKeys: written(keys, part(H, G), position),
+      newValues: written(values, part(H + G, G), position),
+    }
+  },
+  gpu: [{ from: ["attention/rope.wgsl"], groups: twosGroups }],
+  rows: ({ B, T, H, G }) => B * T * (H + 2 * G),
+  cost: ropeCost,
+  cases: ropeCases.map(({ C: _, ...sizes }) => sizes),
+  sample: positionOf,
+})

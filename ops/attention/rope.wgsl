@@ -99,3 +99,50 @@ fn ropeWrite(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_inde
     }
   }
 }
+
+// Two neighbouring numbers of head `item` of qkv to where they belong.
+fn putTwo(item: u32, e: u32, x: vec2f) {
+  let heads = param.H + 2u * param.G;
+  let row = item / heads;
+  let head = item % heads;
+  if (head < param.H) {
+    let at = (row * param.H + head) * param.E + e;
+    q[at] = x.x;
+    q[at + 1u] = x.y;
+    return;
+  }
+  let at = cacheAt(row / param.T, (head - param.H) % param.G, row % param.T) + e;
+  if (head < param.H + param.G) {
+    keys_put(at / 2u, held(x), at + 2u);
+  } else {
+    values_put(at / 2u, held(x), at + 2u);
+  }
+}
+
+@compute @workgroup_size(256)
+fn ropeHeads(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let heads = param.H + 2u * param.G;
+  let at = 2u * (rowOf(group) * 256u + lane);
+  if (at >= param.B * param.T * heads * param.E) { return; }
+  let item = at / param.E;
+  let e = at % param.E;
+  let first = item * param.E;
+  var x = vec2f(qkv[at], qkv[at + 1u]);
+  if (item % heads < param.H + param.G) {
+    let row = item / heads;
+    let place = u32(position[row / param.T]) + row % param.T;
+    let paired = vec2f(qkv[first + pairOf(e)], qkv[first + pairOf(e + 1u)]);
+    x = vec2f(
+      dot(angleOf(e, place), vec2f(x.x, paired.x)),
+      dot(angleOf(e + 1u, place), vec2f(x.y, paired.y)),
+    );
+  }
+  putTwo(item, e, x);
+}
+
+@compute @workgroup_size(256)
+fn splitHeads(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let at = 2u * (rowOf(group) * 256u + lane);
+  if (at >= param.B * param.T * (param.H + 2u * param.G) * param.E) { return; }
+  putTwo(at / param.E, at % param.E, vec2f(qkv[at], qkv[at + 1u]));
+}
