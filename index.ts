@@ -102,6 +102,7 @@ export {
   type Multipliers,
   modelNames,
   OpenELM,
+  type OverflowOptions,
   type ProcessorOptions,
   type Progress,
   type Prompt,

@@ -81,12 +81,12 @@ function promptOf({ prompt, json, logprobs }: Values, argument: string | undefin
 /** How many tokens to ask for: `asked`, or what the model's folder says, unless a flag does. Throws, as
  *  wrong usage, for more than the context has room for. */
 function newTokens(
-  { maxNewTokens }: Values,
+  { maxNewTokens, overflow }: Values,
   taken: number,
   { capacity, config }: OpenELM,
   asked = newTokensOf(config.generation, taken),
 ): number {
-  const room = capacity - taken
+  const room = overflow === "slide" ? Number.MAX_SAFE_INTEGER : capacity - taken
   if (maxNewTokens === undefined) return Math.max(1, Math.min(asked ?? defaultNewTokens, room))
   if (maxNewTokens <= room || room < 1) return maxNewTokens
   throw usageError(

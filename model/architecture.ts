@@ -79,6 +79,8 @@ export type LayerWeights = Readonly<Record<string, Linear | Norm>>
 export interface DecoderWeights {
   readonly embedding: Linear
   readonly layers: readonly LayerWeights[]
+  /** How queries and keys are turned at each position; absent where positions go in another way. */
+  readonly angles?: Tensor // (positions, E)
 }
 
 /** Gives the parts of a model by their names: a matrix, a vector, a table. */

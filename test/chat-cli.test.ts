@@ -129,12 +129,24 @@ t.test("--prompt-cache keeps what was read for the next call", async (t) => {
   t.match([other.code, other.stdout, other.stderr], [1, "", /holds keys and values in "f32"/])
 })
 
+t.test("--overflow slide goes on beyond the context, in chat too", async (t) => {
+  const narrow = join(t.testdir({ narrow: {} }), "narrow")
+  await writeSmallModel(narrow, 64)
+  const flags = ["--model", narrow, "--max-new-tokens", "50", "--seed", "1"]
+  const input = "How long may this go on?\nAnd now?\nStill?\n"
+  const refused = await ended(start(...flags), input)
+  t.match([refused.code, refused.stderr], [1, /exceeds the context of 64|leave no room/])
+  const { code, stderr } = await ended(start(...flags, "--overflow", "slide"), input)
+  t.equal(code, 0, stderr)
+  t.match(stderr, /3 answers, \d+ tokens/)
+})
+
 t.test("commands of docs/text.md that talk run as they stand there", async (t) => {
   const page = readFileSync(new URL("../../docs/text.md", import.meta.url), "utf8")
-  const lines = [...page.matchAll(/^npx elm (chat .*|generate .*--prompt-cache.*)$/gm)].map(
-    ([, line = ""]) => line,
-  )
-  t.ok(lines.length > 2)
+  const lines = [
+    ...page.matchAll(/^npx elm (chat .*|generate .*--(?:prompt-cache|overflow).*)$/gm),
+  ].map(([, line = ""]) => line)
+  t.ok(lines.length > 3)
   for (const line of lines) {
     const [flags = ""] = line.replace("./my-model", dir).split(" < ")
     const words = [...flags.matchAll(/"([^"]*)"|\S+/g)].map(([word, text]) => text ?? word)

@@ -2,7 +2,7 @@
 // defaults of the command line, as options of the library.
 import type { CompleteOptions, LanguageModel } from "../../model/index.ts"
 import { notNegative, probability, seed, texts, whole } from "./arguments.ts"
-import { under, type ValuesOf, valued } from "./flags.ts"
+import { choice, under, type ValuesOf, valued } from "./flags.ts"
 import { choosing, chosenBy, type completing } from "./generation.ts"
 import { headings } from "./options.ts"
 
@@ -23,6 +23,11 @@ export const samplingFlags = {
       probability,
     ),
     seed: valued("<n>", "seed of the sampling, default a new one", seed),
+    overflow: choice(
+      "where the context is full: refuse what does not fit, the default, or drop the oldest tokens",
+      ["error", "slide"],
+    ),
+    overflowKeep: valued("<n>", "first tokens that are never dropped, default 4", whole(0)),
     stop: valued("<text>", "end before this text, of several tokens too; repeatable", texts),
   }),
   ...choosing,
@@ -37,14 +42,18 @@ export async function sampledBy(
   model: LanguageModel,
   promptLength: number,
 ): Promise<CompleteOptions> {
-  const { topK, stop } = flags
+  const { topK, stop, overflow, overflowKeep } = flags
   const { generation } = model.config
   const chosen = await chosenBy(flags, model, promptLength)
   const saysHow = generation?.doSample !== undefined || flags.generateKwargs
   const usual = saysHow ? undefined : isSearch(chosen, model) ? 0 : 0.8
   const { temperature = chosen.temperature ?? usual, topP = saysHow ? undefined : 0.95 } = flags
   const drawn = { temperature, topP: topP ?? chosen.topP, topK: topK ?? chosen.topK }
-  return { ...chosen, ...drawn, stop: stop ?? chosen.stop } as CompleteOptions
+  const sliding = {
+    ...(overflow === undefined ? {} : { overflow }),
+    ...(overflowKeep === undefined ? {} : { overflowKeep }),
+  }
+  return { ...chosen, ...drawn, ...sliding, stop: stop ?? chosen.stop } as CompleteOptions
 }
 
 export const isSearch = ({ numBeams }: CompleteOptions, { config }: LanguageModel): boolean =>

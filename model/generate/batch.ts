@@ -208,7 +208,7 @@ export class Batch {
   #readerOf(sequence: number, sampling: Sampling): Sequence {
     const session = this.#sessionOf(sequence)
     session.begin(sampling, this.#lost)
-    return new Sequence(session, undefined, this.lengthOf(sequence))
+    return new Sequence(session, { length: this.lengthOf(sequence) })
   }
 
   #put(sequence: number, at: number): void {

@@ -104,6 +104,11 @@ function checked(
         "Ask for no more than numBeams",
     )
   }
+  if (options.overflow === "slide" && count * numReturnSequences * beams.numBeams > 1) {
+    throw new TypeError(
+      "complete: a cache that slides is of one continuation. Ask for one, or leave overflow out",
+    )
+  }
   if (options.promptCache !== undefined && count * numReturnSequences * beams.numBeams > 1) {
     throw new TypeError(
       "complete: a prompt cache is of one continuation at a time. Ask for one, or leave it out",

@@ -30,7 +30,7 @@ export async function* runDrafted(
   const { maxNewTokens, signal, lost, promptLength, from } = options
   signal?.throwIfAborted()
   if (maxNewTokens === 0) return
-  const sequence = new Sequence(session, signal, from)
+  const sequence = new Sequence(session, { ...options, length: from })
   sequence.sampleBy(options, lost)
   const longest = prompt.length + maxNewTokens
   const ids = [...prompt]

@@ -20,6 +20,8 @@ export type Begun = Checked & {
   readonly lost: number
   readonly promptLength: number
   readonly from: number
+  /** Of those, how many slides have dropped. */
+  readonly dropped: number
 }
 
 /** Runs a checked generation on a session that no one else uses meanwhile. Ids are read in arrears
@@ -33,7 +35,7 @@ export async function* run(
   const { maxNewTokens, stop, signal, from } = options
   signal?.throwIfAborted()
   if (maxNewTokens === 0) return
-  const sequence = new Sequence(session, signal, from)
+  const sequence = new Sequence(session, { ...options, length: from })
   sequence.sampleBy(options, options.lost)
   if (maxNewTokens > 1) session.prepareDecode()
   const inFlight: Promise<number>[] = []

@@ -35,15 +35,20 @@ export interface Logprobs {
 
 export type Chosen = Pick<Token, "id" | "logprobs">
 
+/** What a token is drawn by; `at`: its position, where that is not the text's length. */
+interface Drawing extends Pick<Checked, "temperature" | "seed"> {
+  readonly at?: number
+}
+
 /** The token after a row of logits (V), or what `choose` makes of it. Throws Error where there is none. */
 export function chosenFrom(
   row: Float32Array,
   step: Step,
-  { temperature, seed }: Pick<Checked, "temperature" | "seed">,
+  { temperature, seed, at = step.ids.length }: Drawing,
   { changes, sampler, logprobs }: HostChoice,
   choose?: () => number,
 ): Chosen {
-  const uniform = (k: number) => uniformAt(seed, step.ids.length, 0, k)
+  const uniform = (k: number) => uniformAt(seed, at, 0, k)
   const plain = (): number => {
     const scores = changed(row, changes, step)
     if (sampler) return sampled(sampler, scores, step)
@@ -119,7 +124,7 @@ export async function* runOnHost(
   const { maxNewTokens, stop, signal, lost, promptLength, from } = options
   signal?.throwIfAborted()
   if (maxNewTokens === 0) return
-  const sequence = new Sequence(session, signal, from)
+  const sequence = new Sequence(session, { ...options, length: from })
   sequence.sampleBy(options, lost)
   const ids = [...prompt]
   const step = {
@@ -128,7 +133,9 @@ export async function* runOnHost(
   }
   for (let n = 1, unread = prompt.slice(from); ; n++) {
     const row = await sequence.logits(unread, "row")
-    const chosen = chosenFrom(row, step, options, host)
+    const { dropped, seed } = sequence.drawing
+    const drawing = { temperature: options.temperature, seed, at: ids.length - dropped }
+    const chosen = chosenFrom(row, step, drawing, host)
     const { id } = chosen
     ids.push(id)
     unread = [id]

@@ -12,7 +12,8 @@ export function checkPrompt(
 ): void {
   if (prompt.length === 0)
     throw new RangeError("generate: the prompt is empty. Begin with the BOS token")
-  if (prompt.length > config.maxContext) {
+  // Of a cache that slides, there is no end.
+  if (Number.isFinite(capacity) && prompt.length > config.maxContext) {
     throw new RangeError(
       `generate: a prompt of ${prompt.length} tokens exceeds the context of ${config.maxContext}`,
     )

@@ -11,10 +11,11 @@ import { chainOf, type ProcessorOptions } from "./processors/chain.ts"
 import type { Change } from "./processors/processor.ts"
 import type { PromptCache } from "./prompt_cache.ts"
 import type { Sampling } from "./session.ts"
+import { checkOverflow, type Overflow, type OverflowOptions } from "./slide.ts"
 
 /** How a generation goes on, and where it ends. What options leave open, the model's
  *  generation_config.json says (generation.ts), then this engine's defaults. */
-export interface GenerateOptions extends ProcessorOptions, DraftOptions {
+export interface GenerateOptions extends ProcessorOptions, DraftOptions, OverflowOptions {
   /** Most tokens to generate; default: as many as the cache holds. */
   readonly maxNewTokens?: number
   /** 0 takes the most likely token; default 0. */
@@ -47,6 +48,7 @@ export interface GenerateOptions extends ProcessorOptions, DraftOptions {
 export interface Checked extends Sampling {
   readonly maxNewTokens: number
   readonly signal: AbortSignal | undefined
+  readonly overflow: Overflow | undefined
   /** How tokens are chosen where that is not on the device. */
   readonly host: HostChoice | undefined
   /** Who guesses tokens, if anybody does. */
@@ -66,12 +68,13 @@ export function checkOptions(
   isOnHost = false,
 ): Checked {
   checkNames(options)
-  checkPrompt(prompt, config, capacity)
-  const room = capacity - prompt.length
+  const overflow = checkOverflow(options, capacity)
+  checkPrompt(prompt, config, overflow ? Number.POSITIVE_INFINITY : capacity)
+  const room = overflow ? Number.MAX_SAFE_INTEGER : capacity - prompt.length
   const own = samplingOf(config)
   const { temperature = own.temperature, topK = own.topK, topP = own.topP } = options
   const end = endsOf(config, tokenizer)
-  const asked = newTokensOf(config.generation, prompt.length) ?? room
+  const asked = newTokensOf(config.generation, prompt.length) ?? Math.min(capacity, room)
   const { maxNewTokens = Math.min(asked, room), seed = 0, signal } = options
   const { stop = end } = options
   const sampling = { temperature, topK, topP, seed }
@@ -90,8 +93,11 @@ export function checkOptions(
   const after = texts.length > 0 && ids.length === 0 ? end : ids
   const all = { ...own, ...given(options), ...sampling }
   const draft = checkDraft(options, config)
+  if (overflow && draft) {
+    throw new TypeError("generate: a cache that slides takes no guesses. Leave one of them out")
+  }
   const host = hostChoice(all, config, tokenizer, isOnHost || draft !== undefined)
-  return { ...sampling, maxNewTokens, stop: after, stopTexts: texts, signal, host, draft }
+  return { ...sampling, maxNewTokens, stop: after, stopTexts: texts, signal, overflow, host, draft }
 }
 
 /** Throws TypeError for names as other programs write them, which would change nothing. */

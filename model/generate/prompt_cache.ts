@@ -4,6 +4,7 @@ import { type FileSource, pathToWrite } from "../files/source.ts"
 import { show } from "../json.ts"
 import { readCache, writeCache } from "./prompt_cache_file.ts"
 import type { Session } from "./session.ts"
+import type { Overflow } from "./slide.ts"
 import { type Source, sessionOf } from "./source.ts"
 
 /** Keys and values that stay between calls. Weights that move, or a device that is lost, empty it. */
@@ -35,6 +36,8 @@ export class KeptSequence implements PromptCache {
   #writes: number
   #lost: number
   #reused = 0
+  /** First tokens that slides have left. */
+  #keep = 0
   #isUsed = false
   #isClosed = false
 
@@ -72,15 +75,19 @@ export class KeptSequence implements PromptCache {
     const file = pathToWrite(path, "promptCache.save: the file")
     await this.#alone(async () => {
       if (!this.#isCurrent()) this.#ids = []
-      await writeCache(file, this.#source, this.#session, this.#ids)
+      const dropped = this.#ids.length === 0 ? 0 : this.#session.dropped
+      const kept = { ids: this.#ids, dropped, keep: this.#keep }
+      await writeCache(file, this.#source, this.#session, kept)
     })
   }
 
   async load(source: FileSource): Promise<void> {
     await this.#alone(async () => {
-      const ids = await readCache(source, this.#source, this.#session)
+      const { ids, dropped, keep } = await readCache(source, this.#source, this.#session)
       this.#isCurrent()
       this.#ids = [...ids]
+      this.#keep = keep
+      this.#session.dropped = dropped
     })
   }
 
@@ -105,18 +112,26 @@ export class KeptSequence implements PromptCache {
     return isThere
   }
 
-  /** Begins a prompt: the session, and how many of its tokens are there already; the last one is read
-   *  again, since what follows it is wanted. */
-  begin(prompt: readonly number[]): { session: Session; from: number } {
+  /** Begins a prompt: the session, how many of its tokens it has read already, and how many of those it has
+   *  dropped; the last one is read again, since what follows it is wanted. */
+  begin(prompt: readonly number[], overflow: Overflow | undefined) {
     this.check(this.#source)
     let from = 0
     const most = this.#isCurrent() ? Math.min(this.#ids.length, prompt.length - 1) : 0
     while (from < most && this.#ids[from] === prompt[from]) from++
+    const session = this.#session
+    let { dropped } = session
+    // What was dropped is gone: a text that parts from the last one in it is read again from there.
+    if (dropped > 0 && (overflow?.keep !== this.#keep || from < this.#keep + dropped)) {
+      from = Math.min(from, this.#keep)
+      dropped = 0
+    }
+    this.#keep = overflow?.keep ?? 0
     this.#isUsed = true
     this.#ids = prompt.slice(0, from)
     this.#unread = prompt.slice(from)
     this.#reused = from
-    return { session: this.#session, from }
+    return { session, from, dropped }
   }
 
   /** A token was chosen, after the prompt or the one chosen last. */

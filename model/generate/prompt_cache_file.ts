@@ -26,19 +26,27 @@ const named = (session: Session, count: number): [name: string, heads: Tensor[]]
 
 const fileTypes: Readonly<Record<string, TensorData["dtype"]>> = { f32: "F32", f16: "F16" }
 
-/** Writes keys and values of `ids`, which the session has read. */
+/** What was read into a session. */
+interface Kept {
+  readonly ids: readonly number[]
+  /** Of the ids after the first `keep`, how many slides have dropped. */
+  readonly dropped: number
+  readonly keep: number
+}
+
+/** Writes keys and values of what the session has read. */
 export async function writeCache(
   path: string,
   source: Source,
   session: Session,
-  ids: readonly number[],
+  { ids, dropped, keep }: Kept,
 ): Promise<void> {
   const { backend, options } = source
   const tensors = new Map<string, TensorData>()
   const numbers = Int32Array.from(ids)
   tensors.set("ids", { dtype: "I32", shape: [ids.length], data: numbers })
   const hashes = [await sha256(numbers)]
-  for (const [name, heads] of named(session, ids.length)) {
+  for (const [name, heads] of named(session, ids.length - dropped)) {
     const bytes = await bytesOf(heads, backend)
     hashes.push(await sha256(bytes))
     const { dtype, shape } = heads[0] as Tensor
@@ -47,9 +55,13 @@ export async function writeCache(
   }
   await writeSafetensors(path, tensors, {
     ...{ format, version: "1", model: await identityOf(source), cache: options.cache },
-    content: await sha256(new TextEncoder().encode(hashes.join(" "))),
+    ...{ dropped: String(dropped), keep: String(keep) },
+    content: await contentHash([String(dropped), String(keep), ...hashes]),
   })
 }
+
+const contentHash = (parts: readonly string[]): Promise<string> =>
+  sha256(new TextEncoder().encode(parts.join(" ")))
 
 async function bytesOf(heads: readonly Tensor[], backend: Backend): Promise<Uint8Array> {
   const parts: Uint8Array[] = []
@@ -67,24 +79,25 @@ async function bytesOf(heads: readonly Tensor[], backend: Backend): Promise<Uint
   return all
 }
 
-/** Puts keys and values of a file into the session; the result is their tokens. */
-export async function readCache(
-  from: FileSource,
-  source: Source,
-  session: Session,
-): Promise<readonly number[]> {
+/** Puts keys and values of a file into the session. */
+export async function readCache(from: FileSource, source: Source, session: Session): Promise<Kept> {
   const file = await safetensorsOf(await opened(from))
   try {
     await check(file, source)
-    const { path, tensors } = file
-    const [count = 0] = tensors.get("ids")?.shape ?? []
+    const { path, tensors, metadata } = file
+    const [length = 0] = tensors.get("ids")?.shape ?? []
+    const [dropped = 0, keep = 0] = ["dropped", "keep"].map((name) => Number(metadata.get(name)))
+    const count = length - dropped
+    if (!Number.isInteger(dropped) || dropped < 0 || count < 0) {
+      throw new SyntaxError(`${path} is damaged: of ${length} tokens, ${dropped} are dropped`)
+    }
     if (count > source.options.capacity) {
       throw new RangeError(
         `${path} holds ${count} tokens, and the cache ${source.options.capacity} positions. ` +
           "Load the model with a larger capacity",
       )
     }
-    return await fill(file, source, session, count)
+    return { ids: await fill(file, source, session, length, count), dropped, keep }
   } finally {
     await file.close()
   }
@@ -123,6 +136,7 @@ async function fill(
   { path, tensors, metadata, read }: SafetensorsFile,
   { backend }: Source,
   session: Session,
+  length: number,
   count: number,
 ): Promise<readonly number[]> {
   const content = async (name: string, bytes: number): Promise<Uint8Array> => {
@@ -135,8 +149,8 @@ async function fill(
     hashes.push(await sha256(target))
     return target
   }
-  const hashes: string[] = []
-  const ids = new Int32Array((await content("ids", 4 * count)).buffer)
+  const hashes = ["dropped", "keep"].map((name) => metadata.get(name) ?? "")
+  const ids = new Int32Array((await content("ids", 4 * length)).buffer)
   const filling: [Tensor, Uint8Array][] = []
   for (const [name, heads] of named(session, count)) {
     const each = (heads[0] as Tensor).bytes
@@ -145,8 +159,7 @@ async function fill(
       filling.push([head, bytes.subarray(g * each, (g + 1) * each)])
     }
   }
-  const found = await sha256(new TextEncoder().encode(hashes.join(" ")))
-  if (found !== metadata.get("content")) {
+  if ((await contentHash(hashes)) !== metadata.get("content")) {
     throw new SyntaxError(`${path} is damaged: its content is not what was written. Make it again`)
   }
   for (const [head, bytes] of filling) if (bytes.length > 0) put(backend, head, bytes)

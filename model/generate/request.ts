@@ -5,6 +5,7 @@ import type { CompleteOptions, Prompt } from "./complete.ts"
 import type { Request } from "./completion.ts"
 import { checkOptions, type GenerateOptions } from "./options.ts"
 import { checkedCache } from "./prompt_cache.ts"
+import { anglesOf } from "./slide.ts"
 import type { Source } from "./source.ts"
 import { continuation, promptIds } from "./text.ts"
 
@@ -43,6 +44,7 @@ export function requestOf(
   const { config } = source.decoder
   const { capacity } = source.options
   const checked = checkOptions(prompt, options, config, capacity, tokenizer, isOnHost)
+  if (checked.overflow) anglesOf(source.decoder.weights, config)
   const promptCache = checkedCache(options.promptCache, source)
   return { prompt, options: checked, textOf: continuation(prompt, tokenizer), promptCache }
 }

@@ -2,19 +2,45 @@
 // tokens, plainly or in some cleverer way, has nothing but this of the model.
 import { chunkOf } from "./prefill.ts"
 import type { Sampling, Scored, Session } from "./session.ts"
+import { type Overflow, seedAfter } from "./slide.ts"
 import { type Source, sessionOf } from "./source.ts"
 import { nextTurn } from "./turn.ts"
+
+/** What tokens are chosen by. */
+interface Sampled {
+  readonly sampling: Sampling
+  readonly lost: number
+}
+
+interface Beginning {
+  readonly signal?: AbortSignal | undefined
+  readonly length?: number
+  readonly dropped?: number
+  readonly overflow?: Overflow | undefined
+}
 
 export class Sequence {
   readonly #session: Session
   readonly #signal: AbortSignal | undefined
+  readonly #overflow: Overflow | undefined
   #length: number
+  #sampled: Sampled | undefined
 
-  /** On a session that no one else uses meanwhile, which has read `length` tokens. */
-  constructor(session: Session, signal?: AbortSignal, length = 0) {
+  /** On a session that no one else uses meanwhile, which has read `length` tokens, of which `dropped` are
+   *  there no longer. Without `overflow`, there is no room beyond its capacity. */
+  constructor(session: Session, { signal, length = 0, dropped = 0, overflow }: Beginning = {}) {
     this.#session = session
     this.#signal = signal
-    this.#length = length
+    this.#overflow = overflow
+    this.#length = length - dropped
+    session.dropped = dropped
+  }
+
+  /** What the next token is drawn by: slides move positions, and change the seed. */
+  get drawing(): { readonly dropped: number; readonly seed: number } {
+    const { dropped } = this.#session
+    const { sampling } = this.#sampled as Sampled
+    return { dropped, seed: this.#seed(sampling) }
   }
 
   /** Tokens in the cache; with one that was chosen and is still to be read, that one more. */
@@ -29,15 +55,17 @@ export class Sequence {
 
   /** What tokens are chosen by from here on, and how many devices were lost before. */
   sampleBy(sampling: Sampling, lost: number): void {
-    this.#session.begin(sampling, lost)
+    this.#sampled = { sampling, lost }
+    this.#session.begin({ ...sampling, seed: this.#seed(sampling) }, lost)
   }
 
   /** Reads tokens; with "next", the result is the one that follows, chosen on the device. Throws the
    *  signal's reason on abort. */
   async append(ids: readonly number[], want: "nothing" | "next"): Promise<number | undefined> {
-    for (let start = 0; start < ids.length; start += chunkOf.next) {
-      const chunk = ids.slice(start, start + chunkOf.next)
-      const isLast = start + chunk.length === ids.length
+    for (let start = 0; start < ids.length; ) {
+      const chunk = ids.slice(start, start + (await this.#room(chunkOf.next)))
+      start += chunk.length
+      const isLast = start === ids.length
       await this.#session.prefill(chunk, this.#length, isLast ? want : "nothing")
       this.#length += chunk.length
       await this.#pause()
@@ -47,7 +75,11 @@ export class Sequence {
 
   /** Reads the token chosen last and chooses the next. */
   next(): Promise<number> {
+    const slid = this.#isFull ? this.#slide() : undefined
     this.#length++
+    // Several steps that begin at once are in order on the device.
+    if (slid && this.ahead === 0) return slid.then(() => this.#session.decode())
+    slid?.catch(() => undefined)
     return this.#session.decode()
   }
 
@@ -72,9 +104,10 @@ export class Sequence {
   /** Reads tokens. The logits after the last, (1, V), or after each, (T, V), in memory of their own. */
   async logits(ids: readonly number[], want: "row" | "rows"): Promise<Float32Array> {
     const parts: Float32Array[] = []
-    for (let start = 0; start < ids.length; start += chunkOf[want]) {
-      const chunk = ids.slice(start, start + chunkOf[want])
-      const isWanted = want === "rows" || start + chunk.length === ids.length
+    for (let start = 0; start < ids.length; ) {
+      const chunk = ids.slice(start, start + (await this.#room(chunkOf[want])))
+      start += chunk.length
+      const isWanted = want === "rows" || start === ids.length
       if (isWanted) parts.push(await this.#session.logits(chunk, this.#length, want))
       else await this.#session.prefill(chunk, this.#length, "nothing")
       this.#length += chunk.length
@@ -89,6 +122,30 @@ export class Sequence {
       throw new RangeError(`rewind: ${length} is none of the lengths from 0 to ${this.#length}`)
     }
     this.#length = length
+  }
+
+  get #isFull(): boolean {
+    return this.#overflow !== undefined && this.#length === this.#session.capacity
+  }
+
+  /** Positions that the next step may read, of so many. */
+  async #room(most: number): Promise<number> {
+    if (!this.#overflow) return most
+    if (this.#isFull) await this.#slide()
+    return Math.min(most, this.#session.capacity - this.#length)
+  }
+
+  #slide(): Promise<void> {
+    const overflow = this.#overflow as Overflow
+    const sliding = this.#session.slide(overflow)
+    this.#length -= overflow.drop
+    if (this.#sampled) this.sampleBy(this.#sampled.sampling, this.#sampled.lost)
+    return sliding
+  }
+
+  #seed({ seed }: Sampling): number {
+    const { drop = 1 } = this.#overflow ?? {}
+    return seedAfter(seed, this.#session.dropped / drop)
   }
 
   async #pause(): Promise<void> {

@@ -12,6 +12,7 @@ import type { Decoder } from "../forward.ts"
 import { Holder } from "../weights/holder.ts"
 import { checkLost } from "../weights/restore.ts"
 import { type Prefill, Prefills, recurring, type Want } from "./prefill.ts"
+import { anglesOf, type Overflow, recordSlide } from "./slide.ts"
 import {
   allocateStates,
   type CacheOptions,
@@ -46,6 +47,9 @@ export class Session {
   /** Devices that had been lost when its generation began. */
   #lost = 0
   #positions = 0
+  /** Of its sequence, tokens that slides have dropped. */
+  dropped = 0
+  readonly #slides = new Map<number, Prepared>()
 
   /** On memory of its own, or with a state among others. */
   constructor(decoder: Decoder, backend: Backend, options: CacheOptions, state?: SequenceState) {
@@ -151,6 +155,26 @@ export class Session {
     return this.#decode
   }
 
+  /** Drops tokens of a full cache, of which fewer are left then; the next token that is read goes
+   *  after them. Where several steps may begin at once, it has begun when this returns. */
+  slide(overflow: Overflow): Promise<void> {
+    this.check()
+    const { keep, drop } = overflow
+    let slide = this.#slides.get(keep)
+    if (!slide) {
+      const { weights, config } = this.#decoder
+      const updates = recordSlide(this.#state, anglesOf(weights, config), overflow)
+      slide = this.#backend.prepare(plan(updates, this.#backend))
+      this.#slides.set(keep, slide)
+    }
+    const running = slide.run()
+    this.dropped += drop
+    const length = this.capacity - drop
+    put(this.#backend, this.#state.position, Int32Array.of(length))
+    put(this.#backend, this.#state.next, Int32Array.of(length + 1))
+    return Promise.resolve(running).finally(() => this.check())
+  }
+
   /** Reads the chosen token into the cache and chooses the next, whose id is the result. Once a first
    *  step is done, further ones may begin before it is known: nothing but the device orders them. */
   async decode(): Promise<number> {
@@ -185,6 +209,7 @@ export class Session {
     this.stop()
     this.#prefills.close()
     this.#decode?.close()
+    for (const slide of this.#slides.values()) slide.close()
     this.#held.free()
   }
 

@@ -76,11 +76,11 @@ async function* part(
     await residence.restored()
     const ids = [...prompt, ...yielded]
     const own = () => sessionOf(source, (kind, open) => seat.take(kind, open))
-    const { session, from } = promptCache?.begin(ids) ?? { session: own(), from: 0 }
+    const { session, ...there } = promptCache?.begin(ids, options.overflow) ?? opened(own())
     const maxNewTokens = options.maxNewTokens - yielded.length
     inUse = promptCache
     const { lost } = residence
-    const begun = { ...options, maxNewTokens, lost, promptLength: prompt.length, from }
+    const begun = { ...options, maxNewTokens, lost, promptLength: prompt.length, ...there }
     const tokens = await tokensOf(source, session, ids, { options: begun, textOf }, seat)
     // The first in the same use, so that there is one however often the weights move.
     return { session, tokens, writes: usage.writes, first: await tokens.next() }
@@ -102,6 +102,9 @@ async function* part(
     seat.leave()
   }
 }
+
+/** A session that has read nothing yet. */
+const opened = (session: Session) => ({ session, from: 0, dropped: 0 })
 
 /** Chosen on the device where that can be, on the host, or guessed before. */
 async function tokensOf(
