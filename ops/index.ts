@@ -64,7 +64,7 @@ export {
   sigmoid,
   sub,
 } from "./plain/elementwise.ts"
-export { cast, readRows, scatterAdd, take, writeRows } from "./plain/indexing.ts"
+export { cast, castFinite, readRows, scatterAdd, take, writeRows } from "./plain/indexing.ts"
 export {
   broadcast,
   copy,
