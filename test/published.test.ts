@@ -1,6 +1,6 @@
 // Models of families that are published in other parts than this engine keeps: saved under the published
 // names, they load again as they were.
-import { mkdtempSync, rmSync } from "node:fs"
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import t from "tap"
@@ -9,6 +9,7 @@ import {
   olmoConfig,
   openModel,
   openSafetensors,
+  parseConfig,
   type TensorData,
   writeQuantized,
   writeSafetensors,
@@ -87,3 +88,51 @@ for (const [layout, { fields, shapes, copy }] of Object.entries(layouts)) {
     t.same(await logits(), want, "the copy alone")
   })
 }
+
+t.test(
+  "layers that share a feed-forward network: stored under any of them, and all alike",
+  async (t) => {
+    const dir = mkdtempSync(join(tmpdir(), "openelm-shared-"))
+    t.teardown(() => rmSync(dir, { recursive: true }))
+    const fields = {
+      ...{ model_type: "llama", hidden_size: 24, num_hidden_layers: 3, num_attention_heads: 2 },
+      ...{ intermediate_size: 40, vocab_size: 51 },
+    }
+    const config = parseConfig({ ...fields, shared_mlp: true }, "config.json")
+    await using made = await LanguageModel.random(config, { backend, seed: 5 })
+    await made.save(dir)
+    // Nothing but the tensors says it.
+    writeFileSync(join(dir, "config.json"), JSON.stringify(fields))
+    const path = join(dir, "model.safetensors")
+    const file = await openSafetensors(path)
+    const once = new Map<string, TensorData & { readonly data: Uint8Array }>()
+    for (const [name, { dtype, shape, bytes }] of file.tensors) {
+      const data = new Uint8Array(bytes)
+      await file.read(name, 0, data)
+      once.set(name, { dtype, shape, data })
+    }
+    await file.close()
+    const inLayer = (i: number, edit = (data: Uint8Array) => data) =>
+      [...once]
+        .filter(([name]) => name.includes(".0.mlp."))
+        .map(([name, tensor]): [string, typeof tensor] => {
+          return [name.replace(".0.", `.${i}.`), { ...tensor, data: edit(tensor.data) }]
+        })
+    const rest = [...once].filter(([name]) => !name.includes(".0.mlp."))
+    const load = async (...networks: ReturnType<typeof inLayer>[]) => {
+      await writeSafetensors(path, new Map([...rest, ...networks.flat()]))
+      await using model = await LanguageModel.load(dir, { backend })
+      return model.logits([[1, 2, 3]])
+    }
+    const want = await made.logits([[1, 2, 3]])
+    t.same(await load(inLayer(1)), want, "under layer 1")
+    t.same(await load(inLayer(1), inLayer(2)), want, "under two of three")
+    const last = (data: Uint8Array) =>
+      data.map((byte, i) => (i === data.length - 3 ? byte ^ 1 : byte))
+    const same = { name: "RangeError", message: /is not the same as "model\.layers\.1\.mlp/ }
+    await t.rejects(load(inLayer(1), inLayer(2, last)), same)
+    const first = (data: Uint8Array) => data.map((byte, i) => (i === 1 ? byte ^ 1 : byte))
+    const misses = { name: "RangeError", message: /misses 3 tensors: "layers\.0\.mlp/ }
+    await t.rejects(load(inLayer(1), inLayer(2, first)), misses)
+  },
+)

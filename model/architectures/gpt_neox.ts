@@ -9,7 +9,8 @@ import type { Linear, Norm } from "../recorder.ts"
 import { fieldsOf, type Json } from "./shared/fields.ts"
 
 interface NeoxConfig extends DecoderConfig {
-  /** Numbers of a head that are rotated, the first ones. */
+  /** The share of a head that is rotated, and how many numbers that is, the first ones. */
+  readonly rotaryPct: number
   readonly rotated: number
   readonly ropeBase: number
   readonly normEps: number
@@ -206,15 +207,15 @@ function neoxConfig(json: Json, source: string): NeoxConfig {
   const F = read.whole("intermediate_size", 2 ** 20)
   const V = read.whole("vocab_size", 2 ** 24)
   const E = D / H
-  const share = read.real("rotary_pct", 0, 1, 0.25)
-  const rotated = Math.floor(E * share)
+  const rotaryPct = read.real("rotary_pct", 0, 1, 0.25)
+  const rotated = Math.floor(E * rotaryPct)
   if (E % 2 !== 0 || rotated % 2 !== 0) {
     throw read.misfit(`width ${D}, ${H} heads of ${E}, of which ${rotated} are rotated,`)
   }
   const every = (value: number): number[] => Array(L).fill(value)
   return {
     ...{ modelType, name: read.name("GPT-NeoX"), layers: L, modelDim: D, headDim: E },
-    ...{ queryHeads: every(H), keyHeads: every(H), ffnDims: every(F), rotated },
+    ...{ queryHeads: every(H), keyHeads: every(H), ffnDims: every(F), rotaryPct, rotated },
     ...{ vocabSize: V, maxContext: read.whole("max_position_embeddings", 2 ** 24, 2048) },
     ropeBase: read.real("rotary_emb_base", 1, 1e12, 10000),
     normEps: read.real("layer_norm_eps", 0, 1, 1e-5),
@@ -236,7 +237,7 @@ function toJson(config: NeoxConfig): Record<string, unknown> {
     intermediate_size: config.ffnDims[0],
     vocab_size: config.vocabSize,
     max_position_embeddings: config.maxContext,
-    rotary_pct: config.rotated / config.headDim,
+    rotary_pct: config.rotaryPct,
     rotary_emb_base: config.ropeBase,
     layer_norm_eps: config.normEps,
     use_parallel_residual: config.isParallel,

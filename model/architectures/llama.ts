@@ -221,7 +221,7 @@ function llamaConfig(json: Json, source: string): LlamaConfig {
   const G = read.whole("num_key_value_heads", 1024, H)
   const F = read.whole("intermediate_size", 2 ** 20)
   const V = read.whole("vocab_size", 2 ** 24)
-  const E = read.whole("head_dim", 1024, D / H)
+  const E = (json.head_dim ?? null) === null ? D / H : read.whole("head_dim", 1024)
   if (E % 2 !== 0 || H % G !== 0) {
     throw read.misfit(`width ${D}, ${H} heads of ${E}, ${G} of keys`)
   }
