@@ -41,12 +41,15 @@ export interface OpenedModel {
  */
 export async function openModel(
   from: FileSource,
-  { signal, timeoutMs, token, onDownload }: Waiting = {},
+  { signal, timeoutMs, token, endpoint, onDownload }: Waiting = {},
   name?: string,
 ): Promise<OpenedModel> {
   const weightsLimit = ({ value, source }: Sourced) => mostBytes(parseConfig(value, source))
   return openedFrom(
-    await openCheckpoint(from, { signal, timeoutMs, token, onDownload, name, weightsLimit }),
+    await openCheckpoint(from, {
+      ...{ signal, timeoutMs, token, endpoint, onDownload },
+      ...{ name, weightsLimit },
+    }),
   )
 }
 

@@ -106,6 +106,14 @@ export async function hubFor(
   return Object.assign(served, { cache })
 }
 
+/** Lets pages of other sites read what is answered; whether one only asks if it may. */
+function isOfPage({ method }: IncomingMessage, response: ServerResponse): boolean {
+  response.setHeader("access-control-allow-origin", "*")
+  response.setHeader("access-control-allow-headers", "authorization, range")
+  response.setHeader("access-control-expose-headers", "content-range, etag, link, x-error-code")
+  return method === "OPTIONS"
+}
+
 function answerHub(
   served: ServedHub,
   other: string,
@@ -114,12 +122,16 @@ function answerHub(
 ): unknown {
   const { method, url = "/", headers } = request
   const token = headers.authorization
+  if (isOfPage(request, response)) return response.writeHead(204).end()
   served.asked.push(`${method} ${url} ${token ?? "-"}`)
   if (served.status !== undefined) return response.writeHead(served.status).end()
   const refuse = (status: number, code: string) =>
     response.writeHead(status, { "x-error-code": code }).end()
   const [path = ""] = url.split("?")
   if (path.startsWith("/gated/")) return refuse(token ? 403 : 401, "GatedRepo")
+  if (/^\/api\/models\/org\/m\/revision\/main$/.test(path)) {
+    return response.end(JSON.stringify({ sha: head }))
+  }
   const [, list] = /^\/api\/models\/(?:org\/m|apple\/OpenELM-270M)\/tree\/(.+)$/.exec(path) ?? []
   if (list !== undefined) return answerList(served, url, response)
   const [, revision, file = ""] =
@@ -157,7 +169,12 @@ function answerList(
   const at = Number(new URL(url, endpoint).searchParams.get("at") ?? 0)
   const next = `<${endpoint}${url.split("?")[0]}?recursive=true&at=${at + 2}>; rel="next"`
   response.writeHead(200, at + 2 < names.length ? { link: next } : {})
-  const entries = names.slice(at, at + 2).map((path) => ({ type: "file", path }))
+  const entries = names.slice(at, at + 2).map((path) => {
+    const { bytes, hash, ...rest } = files[path] as HubContent
+    const [oid, size] = [hash ?? hashOf({ bytes, ...rest }), bytes.length]
+    const git = { type: "file", path, oid: "0".repeat(40), size }
+    return rest.isLarge ? { ...git, lfs: { oid, size } } : { ...git, oid }
+  })
   return response.end(JSON.stringify([{ type: "directory", path: "sub" }, ...entries]))
 }
 
@@ -167,6 +184,7 @@ function answerContent(
   response: ServerResponse,
 ): unknown {
   const { url = "/", headers } = request
+  if (isOfPage(request, response)) return response.writeHead(204).end()
   const n = served.contents.length
   served.contents.push(`${headers.range ?? "all"} ${headers.authorization ?? "-"}`)
   const { pathname, searchParams } = new URL(url, served.endpoint)

@@ -1,8 +1,7 @@
-// One way to ask a server: what may pass is asked again after a while, a silent server is waited for
-// no longer than the time limit, and no body is read beyond its bound. What the answers mean is left
+// One way to ask a server: what may pass is asked again after a while, and a silent server is waited for
+// no longer than the time limit. Bodies are read by body.ts. What the answers mean is left
 // to remote.ts.
 import { checkNumber } from "../json.ts"
-import { judgedBytes } from "./kinds.ts"
 
 /** How long to wait for files at a URL. */
 export interface Waiting {
@@ -12,6 +11,8 @@ export interface Waiting {
   readonly timeoutMs?: number | undefined
   /** Token of the hub, in place of the environment's (HF_TOKEN); no other host is told. */
   readonly token?: string | undefined
+  /** Address of the hub, in place of the environment's (HF_ENDPOINT). */
+  readonly endpoint?: string | undefined
   /** Called as files of the hub come into the cache: name, bytes so far and in all. */
   readonly onDownload?: ((file: string, bytes: number, total: number) => void) | undefined
 }
@@ -41,12 +42,15 @@ const mostAttempts = 4
 const firstPauseMs = 250
 
 /** Throws TypeError or RangeError for what is no signal, time, token or function. */
-export function checkWaiting({ signal, timeoutMs, token, onDownload }: Waiting): void {
+export function checkWaiting({ signal, timeoutMs, token, endpoint, onDownload }: Waiting): void {
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
     throw new TypeError("load: signal must be an AbortSignal")
   }
   if (token !== undefined && typeof token !== "string") {
     throw new TypeError(`load: token must be a text, got ${typeof token}`)
+  }
+  if (endpoint !== undefined && typeof endpoint !== "string") {
+    throw new TypeError(`load: endpoint must be a URL, got ${typeof endpoint}`)
   }
   if (onDownload !== undefined && typeof onDownload !== "function") {
     throw new TypeError(`load: onDownload must be a function, got ${typeof onDownload}`)
@@ -206,93 +210,4 @@ function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
     }, ms)
     signal?.addEventListener("abort", stop, { once: true })
   })
-}
-
-// ---- Bodies -------------------------------------------------------------------------------------
-
-/** What came of a body, and why it broke off where it did. */
-interface Body {
-  readonly bytes: Uint8Array
-  readonly broken: Error | undefined
-  /** Whether it was left since it does not begin as the file would. */
-  readonly isOther?: boolean
-}
-
-/** Judges a body by its first bytes: `judgedBytes` of them. */
-export type Judge = (start: Uint8Array) => boolean
-
-/**
- * The bytes of an answer, as they come and no more than `limit` of them: a body that goes on is
- * left, and a RangeError is thrown, unless `isLike` finds that it is not the file at all. A body that
- * breaks off is what there is of it.
- */
-export async function bodyOf(
-  url: string,
-  response: Response,
-  patience: Patience,
-  limit: number,
-  isLike?: Judge,
-): Promise<Body> {
-  const { headers } = response
-  const declared = headers.has("content-encoding") ? null : headers.get("content-length")
-  const length = declared === null ? undefined : Number(declared)
-  const check = (bytes: number | undefined): void => {
-    if (bytes === undefined || bytes <= limit) return
-    const has = bytes === length ? length : "more"
-    throw new RangeError(`${url} has ${has} bytes, expected at most ${limit}. Check the file`)
-  }
-  const into = growing(length)
-  const reader = response.body?.getReader()
-  try {
-    if (!isLike) check(length)
-    for (let isJudged = !isLike; ; ) {
-      const { value } = (await reader?.read()) ?? {}
-      if (!value) break
-      patience.restart()
-      if (isJudged) check(into.length() + value.length)
-      into.add(value)
-      if (isJudged || into.length() < judgedBytes) continue
-      const bytes = into.bytes()
-      if (!isLike?.(bytes.subarray(0, judgedBytes)))
-        return { bytes, broken: undefined, isOther: true }
-      isJudged = true
-      check(length ?? bytes.length)
-    }
-  } catch (error) {
-    patience.signal.throwIfAborted()
-    if (error instanceof RangeError) throw error
-    return { bytes: into.bytes(), broken: endedEarly(url, `the connection broke`, error) }
-  } finally {
-    await reader?.cancel().catch(() => undefined)
-  }
-  const bytes = into.bytes()
-  const missing = length !== undefined && bytes.length < length
-  const broken = missing ? endedEarly(url, `${bytes.length} of ${length} bytes came`) : undefined
-  return { bytes, broken }
-}
-
-const endedEarly = (url: string, what: string, cause?: unknown): Error =>
-  new Error(`${url} ended early: ${what}. Load it again`, { cause })
-
-/** What is believed of a declared length before anything has come. */
-const firstBytes = 64 << 20
-
-/** Bytes that come in pieces, in an array that grows; by what is declared, once some of it came. */
-function growing(length = 0) {
-  const sizeFor = (least: number): number => (least <= length ? length : 2 * least)
-  let bytes = new Uint8Array(Math.min(length, firstBytes))
-  let used = 0
-  return {
-    length: () => used,
-    add(piece: Uint8Array): void {
-      if (used + piece.length > bytes.length) {
-        const grown = new Uint8Array(sizeFor(used + piece.length))
-        grown.set(bytes.subarray(0, used))
-        bytes = grown
-      }
-      bytes.set(piece, used)
-      used += piece.length
-    },
-    bytes: () => bytes.subarray(0, used),
-  }
 }

@@ -3,11 +3,10 @@
 // bytes mean is left to others.
 
 import { show } from "../json.ts"
+import { bodyOf, type Judge } from "./body.ts"
 import {
   ask,
-  bodyOf,
   isElsewhere,
-  type Judge,
   leave,
   mayBeLack,
   type Outcome,

@@ -3,7 +3,8 @@
 import type { Hash } from "node:crypto"
 import type { FileHandle } from "node:fs/promises"
 import { fromNode } from "../../../engine/node.ts"
-import { ask, bodyOf, leave, type Outcome } from "../http.ts"
+import { bodyOf } from "../body.ts"
+import { ask, leave, type Outcome } from "../http.ts"
 import { type Asker, type HubFile, headersFor } from "./requests.ts"
 
 /** Told of bytes that have come, and how many there are in all. */

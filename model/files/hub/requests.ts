@@ -2,9 +2,10 @@
 // alone, never to the host that it sends contents from.
 
 import { isObject, parseJson, show } from "../../json.ts"
-import { ask, bodyOf, leave, type Waiting } from "../http.ts"
+import { bodyOf } from "../body.ts"
+import { ask, leave, type Waiting } from "../http.ts"
 import { HubError, refusalOf } from "./faults.ts"
-import type { HubName } from "./name.ts"
+import { type HubName, isCommit } from "./name.ts"
 
 /** Who asks, and where. */
 export interface Asker extends Waiting {
@@ -29,8 +30,11 @@ const mostRedirects = 5
 const encoded = (path: string): string => path.split("/").map(encodeURIComponent).join("/")
 
 /** A revision is one step of an address. */
-const fileUrl = (endpoint: string, { repository, revision }: HubName, file: string): string =>
-  `${endpoint}/${repository}/resolve/${encodeURIComponent(revision)}/${encoded(file)}`
+export const fileUrl = (
+  endpoint: string,
+  { repository, revision }: HubName,
+  file: string,
+): string => `${endpoint}/${repository}/resolve/${encodeURIComponent(revision)}/${encoded(file)}`
 
 /** Headers for an address: with the token, if it is the hub's own. */
 export function headersFor(url: string, { endpoint, token }: Asker): Record<string, string> {
@@ -90,36 +94,76 @@ function described(headers: Headers, asked: string, url: string): HubFile {
 const listLimit = 16 << 20
 const mostPages = 100
 
+/** A file as a hub's list has it; `hash` as in HubFile. */
+export interface HubEntry {
+  readonly path: string
+  readonly hash: string
+  readonly size: number
+}
+
 /** Names of a revision's files. Throws as fileAt does. */
 export async function filesAt(name: HubName, asker: Asker): Promise<readonly string[]> {
-  const { endpoint, token } = asker
+  return (await listAt(name, asker)).map(({ path }) => String(path)).sort()
+}
+
+/** The same with their hashes and sizes. */
+export async function entriesAt(name: HubName, asker: Asker): Promise<readonly HubEntry[]> {
+  const entries = await listAt(name, asker)
+  return entries.map(({ path, oid, size, lfs }) => {
+    const { oid: hash, size: bytes } = isObject(lfs) ? lfs : { oid, size }
+    const isHash = typeof hash === "string" && /^([0-9a-f]{40}|[0-9a-f]{64})$/.test(hash)
+    if (isHash && Number.isSafeInteger(bytes) && typeof path === "string") {
+      return { path, hash, size: bytes as number }
+    }
+    const at = `${asker.endpoint}/${name.repository}`
+    throw new HubError("server", `Cannot read ${show(path)} of ${at}: it has no hash or no size`)
+  })
+}
+
+/** The commit that a revision has now. Throws as fileAt does. */
+export async function commitAt(name: HubName, asker: Asker): Promise<string> {
+  const { repository, revision } = name
+  const at = `${asker.endpoint}/api/models/${repository}/revision/${encodeURIComponent(revision)}`
+  const [said] = await answerAt(at, name, asker)
+  if (isObject(said) && typeof said.sha === "string" && isCommit(said.sha)) return said.sha
+  throw new HubError("server", `${at} names no commit`)
+}
+
+/** Files of a revision as the hub's lists have them, page by page. */
+async function listAt(name: HubName, asker: Asker): Promise<Record<string, unknown>[]> {
+  const { endpoint } = asker
   const tree = `${endpoint}/api/models/${name.repository}/tree/${encodeURIComponent(name.revision)}`
-  const names: string[] = []
+  const files: Record<string, unknown>[] = []
   let next: string | undefined = `${tree}?recursive=true`
   for (let page = 0; next !== undefined && page < mostPages; page++) {
     const url: string = next
-    const [entries, link] = await ask<readonly [unknown, string | null]>(
-      url,
-      headersFor(url, asker),
-      asker,
-      async (response, patience) => {
-        const { status, headers } = response
-        if (!response.ok) {
-          await leave(response)
-          const code = headers.get("x-error-code")
-          throw refusalOf({ name, endpoint, hasToken: token !== undefined, status, code })
-        }
-        const { bytes, broken } = await bodyOf(url, response, patience, listLimit)
-        if (broken) return { failure: broken }
-        return { result: [parseJson(bytes, url), headers.get("link")] as const }
-      },
-    )
+    const [entries, link] = await answerAt(url, name, asker)
     if (!Array.isArray(entries)) throw new SyntaxError(`${url} is no list of files`)
     for (const entry of entries) {
-      if (isObject(entry) && entry.type === "file") names.push(String(entry.path))
+      if (isObject(entry) && entry.type === "file") files.push({ ...entry })
     }
     const [, more] = /<([^>]+)>;\s*rel="next"/.exec(link ?? "") ?? []
     next = more && new URL(more, url).href
   }
-  return names.sort()
+  return files
 }
+
+/** What the hub's API says, and its Link header. */
+const answerAt = (url: string, name: HubName, asker: Asker) =>
+  ask<readonly [unknown, string | null]>(
+    url,
+    headersFor(url, asker),
+    asker,
+    async (response, patience) => {
+      const { status, headers } = response
+      if (!response.ok) {
+        await leave(response)
+        const { endpoint, token } = asker
+        const code = headers.get("x-error-code")
+        throw refusalOf({ name, endpoint, hasToken: token !== undefined, status, code })
+      }
+      const { bytes, broken } = await bodyOf(url, response, patience, listLimit)
+      if (broken) return { failure: broken }
+      return { result: [parseJson(bytes, url), headers.get("link")] as const }
+    },
+  )

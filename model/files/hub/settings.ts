@@ -38,10 +38,13 @@ export function hubSettings(environment: Environment = process.env): HubSettings
 }
 
 /** Address of the hub; that of the environment, if there is one. */
-export function endpointOf(given = isNode ? process.env.HF_ENDPOINT?.trim() : undefined): string {
+export function endpointOf(
+  given = isNode ? process.env.HF_ENDPOINT?.trim() : undefined,
+  name = "HF_ENDPOINT",
+): string {
   if (!given) return defaultEndpoint
   if (/^https?:\/\//i.test(given) && URL.canParse(given)) return given.replace(/\/+$/, "")
-  throw new RangeError(`HF_ENDPOINT is ${show(given)}, expected an http or https URL`)
+  throw new RangeError(`${name} is ${show(given)}, expected an http or https URL`)
 }
 
 const expanded = (path: string | undefined, user: string): string | undefined =>

@@ -1,5 +1,6 @@
 // The files of a hub's repository, all of one commit: from the cache where they are there, else downloaded
-// into it as they are opened. In a page, which has no disk: read from the hub.
+// into it as they are opened. In a page, which has no disk, the cache is the browser's; one that has none
+// either reads from the hub.
 import { fromNode, isNode } from "../../../engine/node.ts"
 import { openOnDisk } from "../disk.ts"
 import type { Waiting } from "../http.ts"
@@ -8,24 +9,49 @@ import { checkFileName, type FileTree, type OpenFile } from "../tree.ts"
 import { hubCache } from "./cache.ts"
 import { download } from "./download.ts"
 import { HubError } from "./faults.ts"
+import { hasCache } from "./kept.ts"
 import { withLock } from "./lock.ts"
 import { type HubName, hubText, isCommit } from "./name.ts"
+import { pageRepository } from "./page.ts"
 import { type Asker, fileAt, filesAt, type HubFile } from "./requests.ts"
 import { endpointOf, hubSettings } from "./settings.ts"
 
 /** The files of a repository, as Python's huggingface_hub has them. Throws HubError for what the hub refuses
  *  or, offline, the cache lacks; Error for contents that do not come. */
 export function hubTree(name: HubName, waiting: Waiting = {}): FileTree {
-  if (!isNode) return treeOfPage(name, waiting)
+  if (!isNode) return hasCache() ? keptTree(name, waiting) : treeOfPage(name, waiting)
   const repository = repositoryOf(name, waiting)
+  return treeOver(name, repository.endpoint, {
+    async openIfThere(file) {
+      const path = await repository.download(file)
+      return path === undefined ? undefined : openOnDisk(path, waiting)
+    },
+    has: async (file) => (await repository.find(file)) !== undefined,
+    list: () => repository.list(),
+  })
+}
+
+/** In a page, with the browser's cache. */
+function keptTree(name: HubName, waiting: Waiting): FileTree {
+  const endpoint = endpointOf(waiting.endpoint, "load: endpoint")
+  const repository = pageRepository(name, { ...waiting, endpoint, token: waiting.token })
+  const has = async (file: string) => (await repository.list()).includes(file)
+  return treeOver(name, endpoint, { ...repository, has })
+}
+
+/** A tree of what finds, lists and opens files by names that are checked. */
+function treeOver(
+  name: HubName,
+  endpoint: string,
+  files: Required<Pick<FileTree, "has" | "list" | "openIfThere">>,
+): FileTree {
   const nameOf = (file: string): string => {
     checkFileName(file)
     return `${hubText(name)}/${file}`
   }
   const openIfThere = async (file: string): Promise<OpenFile | undefined> => {
     checkFileName(file)
-    const path = await repository.download(file)
-    return path === undefined ? undefined : openOnDisk(path, waiting)
+    return files.openIfThere(file)
   }
   return {
     name: hubText(name),
@@ -35,22 +61,22 @@ export function hubTree(name: HubName, waiting: Waiting = {}): FileTree {
     openIfThere,
     async has(file) {
       checkFileName(file)
-      return (await repository.find(file)) !== undefined
+      return files.has(file)
     },
-    list: () => repository.list(),
+    list: files.list,
     async open(file) {
       const found = await openIfThere(file)
       if (found) return found
-      const page = `${repository.endpoint}/${name.repository}`
+      const page = `${endpoint}/${name.repository}`
       throw new HubError("entry", `Cannot open ${nameOf(file)}: no such file. See ${page}`)
     },
   }
 }
 
-/** A page reads from the hub, each part when it is wanted. */
+/** A page without a cache reads from the hub, each part when it is wanted. */
 function treeOfPage(name: HubName, waiting: Waiting): FileTree {
   const revision = encodeURIComponent(name.revision)
-  const folder = `${endpointOf()}/${name.repository}/resolve/${revision}`
+  const folder = `${endpointOf(waiting.endpoint, "load: endpoint")}/${name.repository}/resolve/${revision}`
   const tree = httpTree(folder, false, waiting)
   return { ...tree, name: hubText(name), file: name.file, remark: remarkOf(name) }
 }
@@ -69,7 +95,9 @@ function remarkOf({ repository }: HubName): string | undefined {
 type Found = { readonly path: string } | HubFile
 
 function repositoryOf(name: HubName, waiting: Waiting) {
-  const { endpoint, cache: folder, token, isOffline } = hubSettings()
+  const { endpoint: own, cache: folder, token, isOffline } = hubSettings()
+  const endpoint =
+    waiting.endpoint === undefined ? own : endpointOf(waiting.endpoint, "load: endpoint")
   const asker: Asker = { ...waiting, endpoint, token: waiting.token ?? token }
   const cache = hubCache(folder, name)
   const isFixed = isCommit(name.revision)
