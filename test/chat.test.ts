@@ -10,6 +10,7 @@ import { templatesIn } from "../model/checkpoints/gguf/templates.ts"
 import { treeOf } from "../model/index.ts"
 import { allBackends } from "./backends.ts"
 import { fixture } from "./fixtures.ts"
+import { writeSmallModel } from "./small_folder.ts"
 
 const byte = await loadTokenizer("byte")
 const config = scaledConfig({
@@ -130,6 +131,19 @@ t.test(
     t.throws(() => templatesIn(new Map([[key, 3]]), "a.gguf"), { message: /is 3, expected a text/ })
   },
 )
+
+t.test("a model that is loaded goes by the template of its folder", async (t) => {
+  const dir = t.testdir({ "chat_template.jinja": strict })
+  await writeSmallModel(dir)
+  await using backend = await open("js")
+  await using model = await OpenELM.load(dir, { backend })
+  t.same([...(await model.chatTemplates()).keys()], ["default"])
+  const options = { maxNewTokens: 4 }
+  const { ids } = await model.completeChat([{ role: "user", content: "Hi" }], options)
+  const prompt = byte.encode("<s>[Hi]</s>", { special: true })
+  t.same(ids, (await model.complete(prompt, options)).ids)
+  await t.rejects(model.completeChat(hello), /refuses these messages: no role system$/)
+})
 
 t.test("texts of control tokens make those where that is asked for", async (t) => {
   const pieces = await loadTokenizer(fixture("data/tiny.model"))

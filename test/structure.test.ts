@@ -184,6 +184,19 @@ t.test("a checkpoint format is one file, and one line in the list", (t) => {
   t.end()
 })
 
+t.test("the interpreter of Jinja is loaded where a template is rendered, and no sooner", (t) => {
+  const jinja = "@huggingface/jinja"
+  const users = allFolders.flatMap(files).filter((file) => text(file).includes(`"${jinja}"`))
+  const own = ["model/chat/template.ts", "test/structure.test.ts"]
+  t.same(users.sort(), own)
+  const found = importsOf("model/chat/template.ts").filter(({ from }) => from === jinja)
+  t.same(
+    found.map(({ isLoaded }) => isLoaded),
+    [false],
+  )
+  t.end()
+})
+
 t.test("a processor of logits is one file, and one line in the list", (t) => {
   const own = files("model/generate/processors").filter((file) =>
     /^export const \w+(: Processor<[\s\S]*?)? = (numeric\()?\{\n {2}field:/m.test(text(file)),

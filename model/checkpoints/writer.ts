@@ -81,7 +81,7 @@ export function plainTensor({ shape, values }: PublishedTensor, dtype: PlainDTyp
   return { dtype: fileDTypes[dtype], shape, data: data() }
 }
 
-const besideFiles = ["tokenizer_config.json", generationFile]
+const besideFiles = ["tokenizer_config.json", "chat_template.jinja", generationFile]
 const mostBytes = 64 << 20
 
 /** Files to write beside the weights: the tokenizer's, and those that say how a model is used. */
