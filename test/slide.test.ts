@@ -131,6 +131,13 @@ t.test("a cache that slides: draws, the host's tokens, prompt caches, refusals",
     await collect(model, whole, { ...further, promptCache }),
   )
   t.equal(restored.readTokens, 1 + 11)
+  const control = new AbortController()
+  control.abort()
+  const aborted = { ...slide, promptCache: restored, signal: control.signal }
+  await t.rejects(collect(model, [7, ...text], aborted), { name: "AbortError" })
+  await restored.save(path)
+  await restored.load(path)
+  t.same(await collect(model, text, { ...slide, promptCache: restored }), drawn)
   const again = await collect(model, text, { ...slide, maxNewTokens: 5, promptCache })
   t.same(again, drawn.slice(0, 5), "what parts from it in what was dropped is read again")
   const cases: readonly [GenerateOptions, RegExp][] = [

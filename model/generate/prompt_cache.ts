@@ -2,14 +2,14 @@
 // what follows is read. One generation at a time uses it.
 import { type FileSource, pathToWrite } from "../files/source.ts"
 import { show } from "../json.ts"
-import { readCache, writeCache } from "./prompt_cache_file.ts"
+import { type Kept, readCache, writeCache } from "./prompt_cache_file.ts"
 import type { Session } from "./session.ts"
 import type { Overflow } from "./slide.ts"
 import { type Source, sessionOf } from "./source.ts"
 
 /** Keys and values that stay between calls. Weights that move, or a device that is lost, empty it. */
 export interface PromptCache {
-  /** The tokens that lie in it. */
+  /** The tokens that it has read; where it slides, some of them are there no longer. */
   readonly ids: readonly number[]
   /** Of the last prompt, the tokens that had been in it before. */
   readonly reusedTokens: number
@@ -75,9 +75,7 @@ export class KeptSequence implements PromptCache {
     const file = pathToWrite(path, "promptCache.save: the file")
     await this.#alone(async () => {
       if (!this.#isCurrent()) this.#ids = []
-      const dropped = this.#ids.length === 0 ? 0 : this.#session.dropped
-      const kept = { ids: this.#ids, dropped, keep: this.#keep }
-      await writeCache(file, this.#source, this.#session, kept)
+      await writeCache(file, this.#source, this.#session, this.#kept)
     })
   }
 
@@ -89,6 +87,14 @@ export class KeptSequence implements PromptCache {
       this.#keep = keep
       this.#session.dropped = dropped
     })
+  }
+
+  /** What lies in it. A prompt that was not read to its end may have dropped what came before it. */
+  get #kept(): Kept {
+    const [ids, keep] = [this.#ids, this.#keep]
+    const { dropped } = this.#session
+    if (ids.length >= keep + dropped) return { ids, dropped, keep }
+    return { ids: ids.slice(0, keep), dropped: 0, keep }
   }
 
   /** What `work` does while nobody else uses it, or moves the weights. */

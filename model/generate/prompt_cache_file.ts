@@ -27,7 +27,7 @@ const named = (session: Session, count: number): [name: string, heads: Tensor[]]
 const fileTypes: Readonly<Record<string, TensorData["dtype"]>> = { f32: "F32", f16: "F16" }
 
 /** What was read into a session. */
-interface Kept {
+export interface Kept {
   readonly ids: readonly number[]
   /** Of the ids after the first `keep`, how many slides have dropped. */
   readonly dropped: number
