@@ -10,7 +10,8 @@ import type { Progress } from "./weights/weights.ts"
 export interface ModelOptions {
   readonly backend: Backend
   /** How the weight matrices are kept in memory: f32 (default), f16, bf16, q8 or q4.
-   *  A folder that `elm quantize` wrote has its own, which is its default. */
+   *  A folder that `elm quantize` wrote has its own, which is its default. In q8 and q4 the blocks of
+   *  GGUF's Q8_0 and Q4_0 stay as the file has them, where they have no more bits. */
   readonly dtype?: WeightDType
   /** Positions that the key-value cache holds; default the model's context. */
   readonly capacity?: number
