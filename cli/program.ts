@@ -8,6 +8,7 @@ import { ops } from "./bench/ops.ts"
 import { perplexity } from "./bench/perplexity.ts"
 import { roofline } from "./bench/roofline.ts"
 import { start } from "./bench/start.ts"
+import { table } from "./bench/table.ts"
 import { throughput } from "./bench/throughput.ts"
 import { train as trainSteps } from "./bench/train.ts"
 import { chat } from "./chat.ts"
@@ -29,7 +30,7 @@ export const commands: readonly Command[] = [
     name: "bench",
     description: "measure throughput by the paper's protocol",
     byDefault: throughput,
-    commands: [norms, trainSteps, perplexity, ops, start, roofline, drive],
+    commands: [table, norms, trainSteps, perplexity, ops, start, roofline, drive],
   }),
   quantize,
   convert,

@@ -58,14 +58,15 @@ export async function benchNorms(
   }))
   subjects.push({ config: publishedConfig("OLMo-1.18B"), kinds: ["none", "layerNorm", "naive"] })
   const rows: NormRow[] = []
-  for (const subject of subjects) rows.push(...(await compare(subject, backend, options, report)))
+  for (const subject of subjects) rows.push(...(await compareNorms(subject, backend, options, report)))
   return rows
 }
 
-async function compare(
+/** One model with its norms run in each way, in turns; the first is what the others are held against. */
+export async function compareNorms(
   { config, kinds }: Subject,
   backend: OpenBackend,
-  { dtype, prompt, generate, repeat }: NormOptions,
+  { dtype, prompt, generate, repeat }: Omit<NormOptions, "model">,
   report: Report,
 ): Promise<NormRow[]> {
   report(`loading ${config.name}`)

@@ -2,7 +2,7 @@
 // dispatches of the recorded plans. A prediction, not a measurement: nothing runs.
 import type { Plan } from "../../engine/index.ts"
 import { type CacheDType, publishedConfig, type WeightDType } from "../../model/index.ts"
-import { paperPromptTokens } from "../paper.ts"
+import { paperPromptTokens } from "../tables/paper.ts"
 import type { Ceilings } from "./ceiling.ts"
 import { roofline } from "./explain.ts"
 import { outlineSession, PaperBackend } from "./outline.ts"

@@ -5,7 +5,7 @@ import {
   type Prediction,
   predict,
 } from "../../bench/measure/roofline.ts"
-import { paper, paperGeneratedTokens, paperPromptTokens } from "../../bench/paper.ts"
+import { paperGeneratedTokens, paperPromptTokens, published } from "../../bench/tables/paper.ts"
 import { bytesText, modelNames, threeDigits } from "../../model/index.ts"
 import { whole } from "../line/arguments.ts"
 import { command } from "../line/command.ts"
@@ -45,7 +45,7 @@ const table: TableOf<Prediction> = {
       rank: 2,
       text(row) {
         const of = gpus.find(({ name }) => name === row.gpu)?.paper
-        return of && threeDigits(paper[row.model]?.[of].generation ?? Number.NaN)
+        return of && threeDigits(published(row.model)?.[of].generation ?? Number.NaN)
       },
     },
   ],

@@ -2,7 +2,7 @@
 import { machine as thisMachine } from "../../bench/measure/machine.ts"
 import { downloading } from "../../bench/measure/report.ts"
 import { benchThroughput } from "../../bench/measure/throughput.ts"
-import { paperGeneratedTokens } from "../../bench/paper.ts"
+import { paperGeneratedTokens } from "../../bench/tables/paper.ts"
 import { publishedConfig, publishedNames, readConfig } from "../../model/index.ts"
 import { path, seed, usageError } from "../line/arguments.ts"
 import { command } from "../line/command.ts"

@@ -2,7 +2,7 @@
 import type { Ceilings } from "../../bench/measure/ceiling.ts"
 import type { Machine } from "../../bench/measure/machine.ts"
 import type { ThroughputRow } from "../../bench/measure/throughput.ts"
-import { paper, type Throughput } from "../../bench/paper.ts"
+import { published, type Throughput } from "../../bench/tables/paper.ts"
 import { bytesText, printable, threeDigits } from "../../model/index.ts"
 import { percent, spreadText } from "./amounts.ts"
 import { folded, screenWidth, type TableOf } from "./table.ts"
@@ -51,11 +51,9 @@ export const throughputTable: TableOf<ThroughputLine> = {
   isDim: ({ row }) => row === undefined,
 }
 
-const sources = { cuda: "  paper, RTX 4090 bf16", mlx: "  paper, M2 Max f16" } as const
-
 /** Each row, and below it the paper's own numbers. */
 export const throughputLines = (rows: readonly ThroughputRow[]): ThroughputLine[] =>
-  rows.flatMap((row) => [measured(row), ...published(row.model)])
+  rows.flatMap((row) => [measured(row), ...ofPaper(row.model)])
 
 const measured = (row: ThroughputRow): ThroughputLine => ({
   model: `${row.model} ${row.dtype}${row.cache === "f32" ? "" : `, cache ${row.cache}`}`,
@@ -67,8 +65,10 @@ const measured = (row: ThroughputRow): ThroughputLine => ({
   row,
 })
 
-const published = (model: string): ThroughputLine[] =>
-  Object.entries(paper[model] ?? {}).map(([source, { prompt, generation, total }]) => ({
+const sources = { cuda: "  paper, RTX 4090 bf16", mlx: "  paper, M2 Max f16" } as const
+
+const ofPaper = (model: string): ThroughputLine[] =>
+  Object.entries(published(model) ?? {}).map(([source, { prompt, generation, total }]) => ({
     model: sources[source as keyof typeof sources],
     rates: {
       prompt: threeDigits(prompt),
