@@ -58,7 +58,8 @@ export async function benchNorms(
   }))
   subjects.push({ config: publishedConfig("OLMo-1.18B"), kinds: ["none", "layerNorm", "naive"] })
   const rows: NormRow[] = []
-  for (const subject of subjects) rows.push(...(await compareNorms(subject, backend, options, report)))
+  for (const subject of subjects)
+    rows.push(...(await compareNorms(subject, backend, options, report)))
   return rows
 }
 

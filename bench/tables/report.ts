@@ -1,7 +1,7 @@
 // The paper's tables as one page to share: no network, light and dark, readable on a phone, printable.
 import { scaleLinear } from "d3-scale"
-import type { Machine } from "../measure/machine.ts"
 import { busyShare } from "../measure/foreign.ts"
+import type { Machine } from "../measure/machine.ts"
 import type { PaperTable, Throughput } from "./paper.ts"
 import type { TableLine } from "./table.ts"
 
@@ -22,7 +22,7 @@ const number = (x: number): string =>
 const [labelWidth, barWidth, textWidth, rowHeight] = [190, 330, 80, 26] as const
 
 /** Bars side by side from one zero, an SVG's text. */
-export function barsSvg(title: string, bars: readonly Bar[]): string {
+function barsSvg(title: string, bars: readonly Bar[]): string {
   const width = labelWidth + barWidth + textWidth
   const height = rowHeight * bars.length + 8
   const most = bars.reduce((most, { value }) => Math.max(most, value), 0)
@@ -45,7 +45,7 @@ export function barsSvg(title: string, bars: readonly Bar[]): string {
 const style = `
 :root{color-scheme:light dark;--ink:#1d2127;--soft:#5d6570;--paper:#fff;--rule:#dfe3e8;--bar:#4f83bd}
 @media(prefers-color-scheme:dark){:root{--ink:#e3e6ea;--soft:#9aa3ae;--paper:#16181c;--rule:#33373d;--bar:#7aa6d6}}
-body{margin:0 auto;padding:1.5rem 1rem 3rem;max-width:60rem;background:var(--paper);color:var(--ink);
+body{margin:0 auto;padding:1.5rem 1rem 3rem;max-width:72rem;background:var(--paper);color:var(--ink);
 font:16px/1.5 system-ui,sans-serif}
 h1{font-size:1.6rem;line-height:1.2}h2{font-size:1.2rem;margin-top:2.5rem}p,figcaption{color:var(--soft)}
 .wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}

@@ -19,7 +19,7 @@ import type { Report } from "../measure/report.ts"
 import { benchThroughput, type ThroughputRow } from "../measure/throughput.ts"
 import type { PaperRow, PaperTable, Throughput } from "./paper.ts"
 
-export interface TableOptions {
+interface TableOptions {
   /** Of the rows of 16 bits. */
   readonly dtype: WeightDType
   readonly prompt: number
@@ -28,7 +28,9 @@ export interface TableOptions {
   /** Where what is measured is kept. */
   readonly folder: string
   /** Measures what is kept too. */
-  readonly again?: boolean
+  readonly again?: boolean | undefined
+  /** Of this machine, default what it has. */
+  readonly memoryBytes?: number
 }
 
 /** What one unit of work gives: a model in a dtype, or a model with its norms in every way. */
@@ -59,7 +61,11 @@ export interface TableLine {
   readonly foreignShare?: number
 }
 
-interface Unit {
+/** What of a backend tells a measurement from another. */
+type Place = Pick<OpenBackend & Described, "name" | "build" | "threads">
+
+/** What is measured at once. */
+export interface Unit {
   readonly row: PaperRow
   readonly config: DecoderConfig
   readonly dtype: WeightDType
@@ -68,7 +74,13 @@ interface Unit {
 }
 
 /** Bytes of a weight, near enough to plan by. */
-const bytesOf: Readonly<Record<WeightDType, number>> = { f32: 4, f16: 2, bf16: 2, q8: 1.07, q4: 0.57 }
+const bytesOf: Readonly<Record<WeightDType, number>> = {
+  f32: 4,
+  f16: 2,
+  bf16: 2,
+  q8: 1.07,
+  q4: 0.57,
+}
 
 /** Share of the machine's memory that a model may take. */
 const mostMemory = 0.6
@@ -80,18 +92,20 @@ function unitOf(row: PaperRow, table: PaperTable, { dtype }: TableOptions): Unit
     config: publishedConfig(row.model),
     dtype: row.bits === 4 ? "q4" : dtype,
     // First what the others are held against.
-    norms: row.norm ? [...new Set(["none" as const, ...same.flatMap(({ norm }) => norm ?? [])])] : [],
+    norms: row.norm
+      ? [...new Set(["none" as const, ...same.flatMap(({ norm }) => norm ?? [])])]
+      : [],
   }
 }
 
 /** What names a measurement: one of the same key stands for it. */
-const keyOf = ({ config, dtype, norms }: Unit, options: TableOptions, backend: OpenBackend & Described) => ({
+const keyOf = ({ config, dtype, norms }: Unit, options: TableOptions, place: Place) => ({
   model: config.name,
   dtype,
   norms,
-  backend: backend.name,
-  build: backend.build,
-  threads: backend.threads ?? 1,
+  backend: place.name,
+  build: place.build,
+  threads: place.threads ?? 1,
   cpu: machine().cpu,
   prompt: options.prompt,
   generate: options.generate,
@@ -99,12 +113,12 @@ const keyOf = ({ config, dtype, norms }: Unit, options: TableOptions, backend: O
 })
 
 /** Reason why a model is left out, if there is one. */
-function misfit({ config, dtype }: Unit): string | undefined {
+function misfit({ config, dtype }: Unit, memoryBytes = totalmem()): string | undefined {
   const bytes = parameterCount(config) * bytesOf[dtype]
-  const most = totalmem() * mostMemory
+  const most = memoryBytes * mostMemory
   if (bytes <= most) return undefined
   const gb = (n: number) => `${(n / 1e9).toFixed(1)} GB`
-  return `${gb(bytes)} of weights, more than ${gb(most)}, which is ${mostMemory} of this machine's memory`
+  return `${gb(bytes)} of weights, more than ${gb(most)}, ${mostMemory} of this machine's memory`
 }
 
 /** What was kept of earlier runs, by key. */
@@ -112,10 +126,19 @@ function keptIn(folder: string): Map<string, Kept> {
   mkdirSync(folder, { recursive: true })
   const found = new Map<string, Kept>()
   for (const name of readdirSync(folder).filter((name) => /^unit-.*\.json$/.test(name))) {
-    const kept = JSON.parse(readFileSync(join(folder, name), "utf8")) as Kept
+    const kept = readKept(join(folder, name))
     if (kept.schema === "elm-bench-unit/1") found.set(JSON.stringify(kept.key), kept)
   }
   return found
+}
+
+/** Throws SyntaxError for a file that is not JSON. */
+function readKept(path: string): Kept {
+  try {
+    return JSON.parse(readFileSync(path, "utf8"))
+  } catch (error) {
+    throw new SyntaxError(`${path} is no row that was kept: ${(error as Error).message}`)
+  }
 }
 
 async function keep(folder: string, kept: Kept): Promise<void> {
@@ -125,78 +148,76 @@ async function keep(folder: string, kept: Kept): Promise<void> {
   await writeFileWhole(join(folder, name), bytes)
 }
 
-async function measure(
-  unit: Unit,
-  backend: OpenBackend & Described,
-  options: TableOptions,
-  report: Report,
-): Promise<Kept> {
-  const { row, config, dtype, norms } = unit
-  const { prompt, generate, repeat } = options
-  const [start, foreign] = [performance.now(), watchForeign()]
-  const lengths = { prompt, generate, repeat, dtype }
-  const found =
-    norms.length > 0
-      ? { norms: await compareNorms({ config, kinds: norms }, backend, lengths, report) }
-      : {
-          throughput: (
-            await benchThroughput(
-              backend,
-              [row.model],
-              { ...lengths, weights: undefined, cache: "f32", seed: 0 },
-              report,
-            )
-          ).rows[0],
-        }
-  return {
-    schema: "elm-bench-unit/1",
-    key: keyOf(unit, options, backend),
-    machine: machine(),
-    measuredAt: new Date().toISOString(),
-    seconds: (performance.now() - start) / 1000,
-    foreignShare: foreign(),
-    ...found,
+type Found = Pick<Kept, "throughput" | "norms">
+
+/** How a unit is measured. */
+export type Measure = (unit: Unit, options: TableOptions, report: Report) => Promise<Found>
+
+/** Measures on a backend: the model's throughput, or its norms in every way. */
+export const measureOn =
+  (backend: OpenBackend & Described): Measure =>
+  async ({ row, config, dtype, norms }, { prompt, generate, repeat }, report) => {
+    const lengths = { prompt, generate, repeat, dtype }
+    if (norms.length > 0) {
+      return { norms: await compareNorms({ config, kinds: norms }, backend, lengths, report) }
+    }
+    const options = { ...lengths, weights: undefined, cache: "f32", seed: 0 } as const
+    const { rows } = await benchThroughput(backend, [row.model], options, report)
+    return { throughput: rows[0] as ThroughputRow }
   }
-}
 
 /** What a unit is expected to take: the weights are read for every token of every repeat. */
 const workOf = ({ config, dtype, norms }: Unit): number =>
   parameterCount(config) * bytesOf[dtype] * Math.max(1, norms.length)
 
-/** Measures the tables' rows, and gives a line for each. `done` hears of every unit that is measured. */
+interface Work {
+  readonly measure: Measure
+  readonly report: Report
+  /** Hears of every unit that is measured. */
+  done(text: string): void
+}
+
+/** Measures the tables' rows, and gives a line for each. */
 export async function runTables(
   tables: readonly PaperTable[],
-  backend: OpenBackend & Described,
+  place: Place,
   options: TableOptions,
-  report: Report,
-  done: (text: string) => void,
+  { measure, report, done }: Work,
 ): Promise<TableLine[]> {
   const kept = keptIn(options.folder)
   const rows = tables.flatMap((table) => table.rows.map((row) => ({ table, row })))
   const units = new Map<string, Unit>()
   for (const { table, row } of rows) {
     const unit = unitOf(row, table, options)
-    units.set(JSON.stringify(keyOf(unit, options, backend)), unit)
+    units.set(JSON.stringify(keyOf(unit, options, place)), unit)
   }
-  const wanted = [...units].filter(([key, unit]) => !misfit(unit) && (options.again || !kept.has(key)))
-  let left = wanted.reduce((sum, [, unit]) => sum + workOf(unit), 0)
+  const wanted = [...units].filter(
+    ([key, unit]) => !misfit(unit, options.memoryBytes) && (options.again || !kept.has(key)),
+  )
   let [work, seconds] = [0, 0]
-  for (const [key, unit] of wanted) {
+  for (const [i, [key, unit]] of wanted.entries()) {
     const said: Report = (text, fraction) => report(`${unit.config.name}: ${text}`, fraction)
-    const found = await measure(unit, backend, options, said)
+    const [start, foreign] = [performance.now(), watchForeign()]
+    const measured = await measure(unit, options, said)
+    const found: Kept = {
+      ...{ schema: "elm-bench-unit/1", key: keyOf(unit, options, place), machine: machine() },
+      measuredAt: new Date().toISOString(),
+      seconds: (performance.now() - start) / 1000,
+      foreignShare: foreign(),
+      ...measured,
+    }
     await keep(options.folder, found)
     kept.set(key, found)
     work += workOf(unit)
     seconds += found.seconds
-    left -= workOf(unit)
-    const minutes = ((left * seconds) / work / 60).toFixed(0)
-    const busy = found.foreignShare > busyShare ? `, ${percentOf(found)} of it busy with other work` : ""
-    done(
-      `${unit.config.name} in ${unit.dtype}: ${found.seconds.toFixed(0)} s${busy}; ` +
-        `about ${minutes} minutes left`,
-    )
+    const left = wanted.slice(i + 1).reduce((sum, [, unit]) => sum + workOf(unit), 0)
+    const minutes = Math.ceil((left * seconds) / work / 60)
+    const busy =
+      found.foreignShare > busyShare ? `, ${percentOf(found)} of it busy with other work` : ""
+    const rest = left > 0 ? `; about ${minutes} minute${minutes === 1 ? "" : "s"} left` : ""
+    done(`${unit.config.name} in ${unit.dtype}: ${found.seconds.toFixed(0)} s${busy}${rest}`)
   }
-  return rows.map(({ table, row }) => lineOf(table, row, options, backend, kept))
+  return rows.map(({ table, row }) => lineOf(table, row, options, place, kept))
 }
 
 const percentOf = ({ foreignShare }: Kept): string => `${(100 * foreignShare).toFixed(0)} %`
@@ -205,15 +226,15 @@ function lineOf(
   table: PaperTable,
   row: PaperRow,
   options: TableOptions,
-  backend: OpenBackend & Described,
+  place: Place,
   kept: ReadonlyMap<string, Kept>,
 ): TableLine {
   const unit = unitOf(row, table, options)
   const { config, dtype } = unit
   const norm = row.norm ? `, ${row.norm}` : ""
   const base = { table: table.name, label: `${config.name} ${dtype}${norm}`, paper: row.paper }
-  const found = kept.get(JSON.stringify(keyOf(unit, options, backend)))
-  if (!found) return { ...base, skipped: misfit(unit) ?? "not measured" }
+  const found = kept.get(JSON.stringify(keyOf(unit, options, place)))
+  if (!found) return { ...base, skipped: misfit(unit, options.memoryBytes) ?? "not measured" }
   const { foreignShare } = found
   const measured = row.norm ? found.norms?.find(({ norm }) => norm === row.norm) : found.throughput
   if (!measured) return { ...base, skipped: "not measured" }

@@ -5,7 +5,7 @@ import { machine as thisMachine } from "../../bench/measure/machine.ts"
 import { type PaperTable, paperGeneratedTokens, paperTables } from "../../bench/tables/paper.ts"
 import { reportHtml } from "../../bench/tables/report.ts"
 import { csvOf, markdownOf } from "../../bench/tables/sheets.ts"
-import { runTables, type TableLine } from "../../bench/tables/table.ts"
+import { measureOn, runTables, type TableLine } from "../../bench/tables/table.ts"
 import { printable, threeDigits, writeFileWhole } from "../../model/index.ts"
 import { path, usageError } from "../line/arguments.ts"
 import { command } from "../line/command.ts"
@@ -81,7 +81,8 @@ const flags = {
 
 export const table = command({
   name: "table",
-  description: "measure the paper's tables 7a, 7b and 8, all of their models; resumes where it ended",
+  description:
+    "measure the paper's tables 7a, 7b and 8, all of their models; resumes where it ended",
   arguments: [oneOf("<table>", "which of them", names)],
   flags,
   after: "Examples:\n  elm bench table 7b\n  elm bench table all --quick --out my-tables",
@@ -96,8 +97,9 @@ export const table = command({
       flags,
       async (report) => {
         await using backend = await openFor(flags, report)
-        const say = (text: string) => console.error(printable(text))
-        const lines = await runTables(tables, backend, options, report, say)
+        const done = (text: string) => console.error(printable(text))
+        const work = { measure: measureOn(backend), report, done }
+        const lines = await runTables(tables, backend, options, work)
         const { threads = 1, build } = backend
         const protocol =
           `${build}, ${threads} threads; ${options.prompt} prompt tokens, ${generate} generated, greedy, ` +
