@@ -1,8 +1,10 @@
 // What a model is, said without loading it: its family and sizes, what its files hold, and the memory that
 // it will take.
+
 import { itemBytes } from "../engine/index.ts"
 import type { StoredTensor } from "./checkpoints/checkpoint.ts"
 import { openCheckpoint } from "./checkpoints/formats.ts"
+import { checkObject } from "./checks.ts"
 import { parameterCount } from "./config.ts"
 import type { Waiting } from "./files/http.ts"
 import type { FileSource } from "./files/source.ts"
@@ -54,6 +56,7 @@ export async function describeModel(
   from: FileSource,
   waiting: Waiting = {},
 ): Promise<ModelDescription> {
+  checkObject("describeModel: options", waiting)
   const checkpoint = await openCheckpoint(from, waiting)
   try {
     const config = await configIn(checkpoint)

@@ -16,6 +16,7 @@ const sizes = { layers: 1, modelDim: 32, headDim: 16, vocabSize: 64, maxContext:
 const model = await OpenELM.random(openelm.scaledConfig(sizes), { backend })
 const step = await openelm.createTrainStep(model)
 const tokenizer = await openelm.loadTokenizer("byte")
+const shipped = await openelm.shippedModel()
 const dir = mkdtempSync(join(tmpdir(), "openelm-arguments-"))
 t.teardown(async () => {
   await step.close()
@@ -57,6 +58,12 @@ const table: Readonly<Record<string, Called>> = {
   allocate: of(openelm.allocate, [backend, [2], "f32", x], [/backend/, /shape/, /dtype/, /near/]),
   bound: of(openelm.bound, [buffer, [2], "f32", 0], [/buffer/, /shape/, /dtype/, /offset/]),
   configOf: of(openelm.configOf, ["270M", {}], [/size/, /changes/]),
+  convert: of(
+    openelm.convert,
+    [shipped, join(dir, "converted"), { to: "hf", dtype: "f32" }],
+    [/folder/, /target/, /options/],
+  ),
+  describeModel: of(openelm.describeModel, [shipped, {}], [/folder/, /options/]),
   constant: of(openelm.constant, [[1], [1], "f32"], [/values/, /shape/, /dtype/]),
   createTrainStep: of(openelm.createTrainStep, [model, {}], [/model/, /options/]),
   grad: of(openelm.grad, [loss, [x]], [/loss/, /wrt|tensors/]),
