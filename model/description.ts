@@ -1,10 +1,9 @@
 // What a model is, said without loading it: its family and sizes, what its files hold, and the memory that
 // it will take.
 
-import { itemBytes } from "../engine/index.ts"
+import { checkObject, itemBytes } from "../engine/index.ts"
 import type { StoredTensor } from "./checkpoints/checkpoint.ts"
 import { openCheckpoint } from "./checkpoints/formats.ts"
-import { checkObject } from "./checks.ts"
 import { parameterCount } from "./config.ts"
 import type { Waiting } from "./files/http.ts"
 import type { FileSource } from "./files/source.ts"
