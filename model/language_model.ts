@@ -31,7 +31,7 @@ import type { CacheDType } from "./generate/state.ts"
 import { stream } from "./generate/stream.ts"
 import { promptIds } from "./generate/text.ts"
 import { type Internals, internalsOver, type Placement } from "./internals.ts"
-import { loadParts, type Parts, randomParts } from "./loading.ts"
+import { loadParts, type ModelParts, randomParts } from "./loading.ts"
 import type { LoadOptions, RandomOptions, SaveOptions } from "./options.ts"
 import { inference, type RecorderOf } from "./recorder.ts"
 import type { Tokenizer } from "./tokenizer/index.ts"
@@ -41,7 +41,7 @@ import type { Check } from "./weights/restore.ts"
 import { publishedTensors } from "./weights/unpacking.ts"
 
 let internalsOf: (model: LanguageModel) => Internals
-let create: (parts: Parts) => LanguageModel
+let create: (parts: ModelParts) => LanguageModel
 
 export const internals = (model: LanguageModel): Internals => internalsOf(model)
 
@@ -56,7 +56,7 @@ export class LanguageModel {
   readonly weightBytes: number
   /** Turns text into ids and back, where the model has one. */
   readonly tokenizer: Tokenizer | undefined
-  readonly #parts: Parts
+  readonly #parts: ModelParts
   readonly #decoder: Decoder
   readonly #variants: LanguageModel[] = []
   readonly #source: Source
@@ -66,7 +66,7 @@ export class LanguageModel {
     create = (parts) => new LanguageModel(parts, inference)
   }
 
-  private constructor(parts: Parts, recorderOf: RecorderOf, parent?: Usage) {
+  private constructor(parts: ModelParts, recorderOf: RecorderOf, parent?: Usage) {
     const { config, options, loaded, tokenizer, residence } = parts
     const { backend, dtype, capacity, cache } = options
     this.#parts = parts

@@ -17,7 +17,7 @@ import { lostDevices, Residence } from "./weights/restore.ts"
 import { type LoadedWeights, loadWeights, randomWeights } from "./weights/weights.ts"
 
 /** All that a LanguageModel is made of. */
-export interface Parts {
+export interface ModelParts {
   readonly config: DecoderConfig
   readonly options: ModelSettings
   readonly loaded: LoadedWeights
@@ -32,7 +32,7 @@ async function build(
   options: ModelOptions,
   tokenizer: Tokenizer | undefined,
   load: (checked: ModelSettings) => Promise<LoadedWeights>,
-): Promise<Omit<Parts, "templates">> {
+): Promise<Omit<ModelParts, "templates">> {
   const checked = checkModelOptions(config, options)
   const { backend } = checked
   try {
@@ -50,7 +50,7 @@ export async function loadParts(
   folder: FileSource,
   options: LoadOptions,
   { room }: Placement,
-): Promise<Parts> {
+): Promise<ModelParts> {
   checkObject("load: options", options)
   const opened = await openModel(folder, options, "load: the folder")
   try {
@@ -82,7 +82,7 @@ export async function randomParts(
   size: SizeName | DecoderConfig,
   options: RandomOptions,
   { room }: Placement,
-): Promise<Parts> {
+): Promise<ModelParts> {
   checkObject("random: options", options)
   if (typeof size !== "string") checkConfig("random: the size, where it is no name,", size)
   const config = typeof size === "string" ? publishedConfig(size) : size

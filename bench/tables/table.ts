@@ -34,7 +34,7 @@ interface TableOptions {
 }
 
 /** What one unit of work gives: a model in a dtype, or a model with its norms in every way. */
-interface Kept {
+interface KeptRow {
   readonly schema: "elm-bench-unit/1"
   readonly key: Readonly<Record<string, unknown>>
   readonly machine: Machine
@@ -122,9 +122,9 @@ function misfit({ config, dtype }: Unit, memoryBytes = totalmem()): string | und
 }
 
 /** What was kept of earlier runs, by key. */
-function keptIn(folder: string): Map<string, Kept> {
+function keptIn(folder: string): Map<string, KeptRow> {
   mkdirSync(folder, { recursive: true })
-  const found = new Map<string, Kept>()
+  const found = new Map<string, KeptRow>()
   for (const name of readdirSync(folder).filter((name) => /^unit-.*\.json$/.test(name))) {
     const kept = readKept(join(folder, name))
     if (kept.schema === "elm-bench-unit/1") found.set(JSON.stringify(kept.key), kept)
@@ -133,7 +133,7 @@ function keptIn(folder: string): Map<string, Kept> {
 }
 
 /** Throws SyntaxError for a file that is not JSON. */
-function readKept(path: string): Kept {
+function readKept(path: string): KeptRow {
   try {
     return JSON.parse(readFileSync(path, "utf8"))
   } catch (error) {
@@ -141,14 +141,14 @@ function readKept(path: string): Kept {
   }
 }
 
-async function keep(folder: string, kept: Kept): Promise<void> {
+async function keep(folder: string, kept: KeptRow): Promise<void> {
   const { model, dtype, norms } = kept.key as { model: string; dtype: string; norms: string[] }
   const name = `unit-${model}-${dtype}${norms.length > 0 ? "-norms" : ""}.json`
   const bytes = new TextEncoder().encode(`${JSON.stringify(kept, null, 2)}\n`)
   await writeFileWhole(join(folder, name), bytes)
 }
 
-type Found = Pick<Kept, "throughput" | "norms">
+type Found = Pick<KeptRow, "throughput" | "norms">
 
 /** How a unit is measured. */
 export type Measure = (unit: Unit, options: TableOptions, report: Report) => Promise<Found>
@@ -199,7 +199,7 @@ export async function runTables(
     const said: Report = (text, fraction) => report(`${unit.config.name}: ${text}`, fraction)
     const [start, foreign] = [performance.now(), watchForeign()]
     const measured = await measure(unit, options, said)
-    const found: Kept = {
+    const found: KeptRow = {
       ...{ schema: "elm-bench-unit/1", key: keyOf(unit, options, place), machine: machine() },
       measuredAt: new Date().toISOString(),
       seconds: (performance.now() - start) / 1000,
@@ -220,14 +220,14 @@ export async function runTables(
   return rows.map(({ table, row }) => lineOf(table, row, options, place, kept))
 }
 
-const percentOf = ({ foreignShare }: Kept): string => `${(100 * foreignShare).toFixed(0)} %`
+const percentOf = ({ foreignShare }: KeptRow): string => `${(100 * foreignShare).toFixed(0)} %`
 
 function lineOf(
   table: PaperTable,
   row: PaperRow,
   options: TableOptions,
   place: Place,
-  kept: ReadonlyMap<string, Kept>,
+  kept: ReadonlyMap<string, KeptRow>,
 ): TableLine {
   const unit = unitOf(row, table, options)
   const { config, dtype } = unit

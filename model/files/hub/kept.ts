@@ -18,7 +18,7 @@ export interface Content {
 }
 
 /** What is kept at addresses that begin with `at`. */
-export interface Kept {
+export interface KeptFiles {
   answer(path: string): Promise<unknown>
   keepAnswer(path: string, answer: unknown): Promise<void>
   /** Whether all of a content is there, and was found to be right. */
@@ -37,7 +37,7 @@ export const piecesOf = ({ size }: Content): number => Math.max(1, Math.ceil(siz
 export const lengthOf = ({ size }: Content, i: number): number =>
   Math.min(pieceBytes, size - i * pieceBytes)
 
-export async function openKept(at: string): Promise<Kept> {
+export async function openKept(at: string): Promise<KeptFiles> {
   const cache = await caches.open(cacheName)
   const urlOf = ({ hash }: Content, what: number | "whole"): string => `${at}/blobs/${hash}?${what}`
   const put = async (url: string, body: BodyInit): Promise<void> => {
@@ -73,7 +73,7 @@ export async function openKept(at: string): Promise<Kept> {
 }
 
 /** The hash of what is kept, of the kind that the content's is; Git hashes a blob behind its length. */
-async function hashOf(content: Content, piece: Kept["piece"]): Promise<string> {
+async function hashOf(content: Content, piece: KeptFiles["piece"]): Promise<string> {
   const isGit = content.hash.length === 40
   const whole = new Sha256()
   const parts: Uint8Array<ArrayBuffer>[] = [new TextEncoder().encode(`blob ${content.size}\0`)]

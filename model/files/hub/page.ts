@@ -4,7 +4,7 @@ import { bodyOf } from "../body.ts"
 import { ask, leave, type Waiting } from "../http.ts"
 import { closedError, type OpenFile } from "../tree.ts"
 import { HubError } from "./faults.ts"
-import { type Content, type Kept, lengthOf, openKept, pieceBytes, piecesOf } from "./kept.ts"
+import { type Content, type KeptFiles, lengthOf, openKept, pieceBytes, piecesOf } from "./kept.ts"
 import { type HubName, hubText, isCommit } from "./name.ts"
 import { type Asker, commitAt, entriesAt, fileUrl, type HubEntry, headersFor } from "./requests.ts"
 
@@ -44,7 +44,7 @@ export function pageRepository(name: HubName, asker: Asker): PageRepository {
 }
 
 interface Found {
-  readonly kept: Kept
+  readonly kept: KeptFiles
   readonly commit: string
   readonly entries: readonly HubEntry[]
 }
@@ -81,7 +81,7 @@ async function download(
   url: string,
   label: string,
   content: Content,
-  kept: Kept,
+  kept: KeptFiles,
   asker: Asker,
 ): Promise<void> {
   const missing: number[] = []
@@ -142,7 +142,7 @@ function pieceAt(
 function openPieces(
   name: string,
   content: Content,
-  kept: Kept,
+  kept: KeptFiles,
   signal: Waiting["signal"],
 ): OpenFile {
   const pieces = new Map<number, Uint8Array>()
