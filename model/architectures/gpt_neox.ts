@@ -3,9 +3,10 @@
 // 2204.06745; Biderman et al. 2023, arXiv 2304.01373
 import type { Tensor } from "../../engine/index.ts"
 import { ropeAngles, ropeFrequencies } from "../../ops/index.ts"
-import type { Architecture, DecoderConfig, Rows, WeightKind, WeightSpec } from "../architecture.ts"
+import type { Architecture, DecoderConfig, Rows, WeightSpec } from "../architecture.ts"
 import { plainName } from "../checkpoints/names.ts"
 import type { Linear, Norm } from "../recorder.ts"
+import { biasedParts, weightList } from "./shared/biased.ts"
 import { fieldsOf, type Json } from "./shared/fields.ts"
 
 interface NeoxConfig extends DecoderConfig {
@@ -93,25 +94,16 @@ export const gptNeox: Architecture<NeoxConfig, Weights> = {
   head: (_, w, x) => ({ x, norm: w.norm, linear: w.output }), // (rows, V)
 
   assemble(c, parts) {
-    const norm = (name: string): Norm => ({
-      kind: "layer",
-      eps: c.normEps,
-      weight: parts.vector(`${name}.weight`),
-      bias: parts.vector(`${name}.bias`),
-    })
+    const { norm, linear } = biasedParts(parts, c.normEps)
     const layers = c.queryHeads.map((_, i): Layer => {
       const at = `gpt_neox.layers.${i}`
-      const linear = (name: string): Linear => ({
-        ...parts.linear(`${at}.${name}.weight`),
-        bias: parts.vector(`${at}.${name}.bias`),
-      })
       return {
         attnNorm: norm(`${at}.input_layernorm`),
-        qkv: linear("attention.query_key_value"),
-        dense: linear("attention.dense"),
+        qkv: linear(`${at}.attention.query_key_value`),
+        dense: linear(`${at}.attention.dense`),
         ffnNorm: norm(`${at}.post_attention_layernorm`),
-        up: linear("mlp.dense_h_to_4h"),
-        down: linear("mlp.dense_4h_to_h"),
+        up: linear(`${at}.mlp.dense_h_to_4h`),
+        down: linear(`${at}.mlp.dense_4h_to_h`),
       }
     })
     const table = parts.linear(embedding)
@@ -140,18 +132,8 @@ const output = "embed_out.weight"
 
 function weightsOf(config: NeoxConfig): WeightSpec[] {
   const { modelDim: D, vocabSize: V, layers: L, tied } = config
-  const found: WeightSpec[] = []
-  const add = (name: string, kind: WeightKind, shape: number[], rest: Partial<WeightSpec> = {}) =>
-    found.push({ name, kind, shape, std: (shape[1] ?? 1) ** -0.5, ...rest })
-  const norm = (name: string) => {
-    add(`${name}.weight`, "vector", [D])
-    add(`${name}.bias`, "bias", [D])
-  }
-  const linear = (name: string, N: number, K: number, std = K ** -0.5) => {
-    add(`${name}.weight`, "matrix", [N, K], { std })
-    add(`${name}.bias`, "bias", [N])
-  }
-  const residual = (D * 2 * L) ** -0.5
+  const { found, add, norm, linear } = weightList(D)
+  const residual = { std: (D * 2 * L) ** -0.5 }
   add(embedding, "embedding", [V, D])
   config.ffnDims.forEach((F, i) => {
     const at = `gpt_neox.layers.${i}`

@@ -2,9 +2,10 @@
 // stream, with products into it and out of it), learned positions, ReLU, biases, one embedding for input
 // and output.  Zhang et al. 2022, arXiv 2205.01068
 import { add } from "../../ops/index.ts"
-import type { Architecture, DecoderConfig, Rows, WeightKind, WeightSpec } from "../architecture.ts"
+import type { Architecture, DecoderConfig, Rows, WeightSpec } from "../architecture.ts"
 import { plainName } from "../checkpoints/names.ts"
 import type { Linear, Norm } from "../recorder.ts"
+import { biasedParts, weightList } from "./shared/biased.ts"
 import { fieldsOf, type Json } from "./shared/fields.ts"
 
 interface OptConfig extends DecoderConfig {
@@ -95,16 +96,7 @@ export const opt: Architecture<OptConfig, Weights> = {
   },
 
   assemble(c, parts) {
-    const norm = (name: string): Norm => ({
-      kind: "layer",
-      eps: 1e-5,
-      weight: parts.vector(`${name}.weight`),
-      bias: parts.vector(`${name}.bias`),
-    })
-    const linear = (name: string): Linear => ({
-      ...parts.linear(`${name}.weight`),
-      bias: parts.vector(`${name}.bias`),
-    })
+    const { norm, linear } = biasedParts(parts, 1e-5)
     const layers = c.queryHeads.map(
       (_, i): Layer => ({
         qkv: linear(`${at}.layers.${i}.self_attn.qkv_proj`),
@@ -139,18 +131,8 @@ const output = "lm_head.weight"
 
 function weightsOf(config: OptConfig): WeightSpec[] {
   const { modelDim: D, embeddingDim: W, vocabSize: V, layers: L, maxContext, tied } = config
-  const found: WeightSpec[] = []
-  const weigh = (name: string, kind: WeightKind, shape: number[], rest: Partial<WeightSpec> = {}) =>
-    found.push({ name, kind, shape, std: (shape[1] ?? 1) ** -0.5, ...rest })
-  const norm = (name: string) => {
-    weigh(`${name}.weight`, "vector", [D])
-    weigh(`${name}.bias`, "bias", [D])
-  }
-  const linear = (name: string, N: number, K: number, std = K ** -0.5) => {
-    weigh(`${name}.weight`, "matrix", [N, K], { std })
-    weigh(`${name}.bias`, "bias", [N])
-  }
-  const residual = (D * 2 * L) ** -0.5
+  const { found, add: weigh, norm, linear } = weightList(D)
+  const residual = { std: (D * 2 * L) ** -0.5 }
   weigh(`${at}.embed_tokens.weight`, "embedding", [V, W])
   weigh(`${at}.embed_positions.weight`, "embedding", [offset + maxContext, D])
   if (isProjected(config)) {
