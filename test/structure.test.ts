@@ -172,17 +172,28 @@ t.test("where files lie, model/files alone knows", (t) => {
   t.end()
 })
 
-t.test("a checkpoint format is one file, and one line in the list", (t) => {
-  const formats = files("model/checkpoints").filter((file) =>
-    /^export const \w+: CheckpointFormat = /m.test(text(file)),
-  )
-  const list = importsOf("model/checkpoints/formats.ts")
-    .map(({ from }) => from)
-    .filter((from) => formats.includes(from))
-  t.ok(list.length > 1)
-  t.same(list.sort(), formats.sort())
-  t.end()
-})
+/** What is a file of a folder that exports this type, and a line in that list. */
+const lists: Readonly<Record<string, readonly [folder: string, type: string, list: string]>> = {
+  "a family of models": ["model/architectures", "Architecture<", "model/architectures/index.ts"],
+  "a checkpoint format": [
+    "model/checkpoints",
+    "CheckpointFormat =",
+    "model/checkpoints/formats.ts",
+  ],
+  "a format that models are written in": [
+    ...(["model/checkpoints", "CheckpointWriter =", "model/checkpoints/writers.ts"] as const),
+  ],
+}
+for (const [what, [folder, type, list]] of Object.entries(lists)) {
+  t.test(`${what} is one file, and one line in the list`, (t) => {
+    const declared = new RegExp(`^export const \\w+: ${type}`, "m")
+    const own = files(folder).filter((file) => declared.test(text(file)))
+    const inList = importsOf(list).map(({ from }) => from)
+    t.ok(own.length > 1)
+    t.same(inList.filter((from) => own.includes(from)).sort(), own.sort())
+    t.end()
+  })
+}
 
 t.test("the interpreter of Jinja is loaded where a template is rendered, and no sooner", (t) => {
   const jinja = "@huggingface/jinja"
@@ -204,18 +215,6 @@ t.test("a processor of logits is one file, and one line in the list", (t) => {
   const list = importsOf("model/generate/processors/index.ts").map(({ from }) => from)
   t.ok(list.length > 15)
   t.same(list.sort(), own.sort())
-  t.end()
-})
-
-t.test("a format that models are written in is one file, and one line in the list", (t) => {
-  const writers = files("model/checkpoints").filter((file) =>
-    /^export const \w+: CheckpointWriter = /m.test(text(file)),
-  )
-  const list = importsOf("model/checkpoints/writers.ts")
-    .map(({ from }) => from)
-    .filter((from) => writers.includes(from))
-  t.ok(list.length > 1)
-  t.same(list.sort(), writers.sort())
   t.end()
 })
 
