@@ -96,7 +96,7 @@ writeFileSync(wrongConfig, "layers: 1\ndim: 32\nbatch_size: 3\naccumulation: 2\n
 
 t.test("wrong usage exits with 2 also where it is found after parsing", async (t) => {
   const cases: readonly (readonly [string, RegExp])[] = [
-    ["bench nonsense", /unknown command 'elm bench nonsense'\. There are: norms, train/],
+    ["bench nonsense", /unknown command 'elm bench nonsense'\. There are: table, norms, train/],
     ["bench norm", /unknown command 'elm bench norm' \(Did you mean norms\?\)/],
     ["bench nonsense --filter x", /unknown command 'elm bench nonsense'/],
     ["benhc", /unknown command 'benhc'\n\(Did you mean bench\?\)/],
