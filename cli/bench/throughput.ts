@@ -10,6 +10,7 @@ import { toggle, under, valued } from "../line/flags.ts"
 import { checkFits, generated, prompt } from "../line/lengths.ts"
 import { openFor } from "../line/open.ts"
 import { cache, folderDtype, headings, json, machine, repeat, sizes } from "../line/options.ts"
+import { measureTables, tablesFolder } from "../line/paper_tables.ts"
 import { measured } from "../terminal/output.ts"
 import { reporter } from "../terminal/progress.ts"
 import { stepsTable, stepsText } from "../terminal/steps.ts"
@@ -32,7 +33,9 @@ const flags = {
     prompt,
     generate: valued("<n>", "tokens to generate, default 64", generated),
     repeat: repeat("measurements, of which the median is reported", 5),
-    paper: toggle("the paper's protocol in full: 1024 generated tokens"),
+    paper: toggle(
+      "the paper's protocol in full, 1024 generated tokens; without --model or --weights all of its tables",
+    ),
   }),
   ...machine,
   ...under(headings.output, {
@@ -56,6 +59,14 @@ export const throughput = command({
     if (idle) throw usageError(`${idle} has no effect: --weights names a model. Leave it out`)
     if (flags.paper && flags.generate !== undefined) {
       throw usageError(`--paper generates ${paperGeneratedTokens} tokens. Leave --generate out`)
+    }
+    if (flags.paper && !given("model", "weights")) {
+      const idle = given("cache", "seed", "explain")
+      if (idle)
+        throw usageError(`${idle} is of one model: --paper alone measures the tables. Name one`)
+      const { dtype = "bf16" } = flags
+      const lengths = { generate: paperGeneratedTokens, folder: tablesFolder }
+      return measureTables("all", { ...flags, ...lengths, dtype })
     }
     const generate = flags.generate ?? (flags.paper ? paperGeneratedTokens : 64)
     const names = weights === undefined ? flags.model : [weights]

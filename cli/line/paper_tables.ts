@@ -1,0 +1,107 @@
+// The paper's tables as a command measures them: lines on the terminal, sheets in a folder.
+import { join } from "node:path"
+import { busyShare } from "../../bench/measure/foreign.ts"
+import { machine as thisMachine } from "../../bench/measure/machine.ts"
+import { type PaperTable, paperTables } from "../../bench/tables/paper.ts"
+import { reportHtml } from "../../bench/tables/report.ts"
+import { csvOf, markdownOf } from "../../bench/tables/sheets.ts"
+import { measureOn, runTables, type TableLine } from "../../bench/tables/table.ts"
+import { printable, threeDigits, writeFileWhole } from "../../model/index.ts"
+import { percent } from "../terminal/amounts.ts"
+import { measured } from "../terminal/output.ts"
+import { type TableOf, tableText } from "../terminal/table.ts"
+import { openFor } from "./open.ts"
+
+const columns: TableOf<TableLine>["columns"] = [
+  { name: "model", rank: 0, left: true, least: 12, text: ({ label }) => label },
+  ...(["prompt", "generation", "total"] as const).map((name, i) => ({
+    name: `${name} tok/s`,
+    rank: i === 1 ? 0 : i + 1,
+    text: ({ rates, skipped }: TableLine) =>
+      rates ? threeDigits(rates[name]) : i === 1 ? skipped : undefined,
+  })),
+  ...(["prompt", "generation", "total"] as const).map((name, i) => ({
+    name: `paper: ${name}`,
+    rank: i === 1 ? 4 : i + 7,
+    text: ({ paper }: TableLine) => paper && threeDigits(paper[name]),
+  })),
+]
+
+const shares: TableOf<TableLine>["columns"] = [
+  {
+    name: "% bandwidth",
+    rank: 5,
+    text: ({ bandwidthFraction: share }) => (share === undefined ? undefined : percent(share)),
+  },
+]
+
+const normColumns: TableOf<TableLine>["columns"] = [
+  { name: "norms/token", rank: 6, text: ({ normsPerToken }) => normsPerToken },
+  { name: "ratio to none", rank: 1, text: ({ generationRatio: ratio }) => ratio?.toFixed(3) },
+]
+
+const busy: TableOf<TableLine>["columns"][number] = {
+  name: "other work",
+  rank: 6,
+  text: ({ foreignShare = 0 }) => (foreignShare > busyShare ? percent(foreignShare) : undefined),
+}
+
+/** A table for people. */
+export const tableOf = ({ name, title, on }: PaperTable): TableOf<TableLine> => ({
+  title: `Table ${name}: ${title}. The paper's numbers: ${on}`,
+  columns: [...columns, ...(name === "8" ? normColumns : shares), busy],
+  isDim: ({ skipped }) => skipped !== undefined,
+})
+
+/** Where tables are kept unless --out says otherwise. */
+export const tablesFolder = "elm-tables"
+
+type TableFlags = Parameters<typeof runTables>[2] &
+  Parameters<typeof openFor>[0] &
+  Parameters<typeof measured>[0]
+
+/** Measures the table of a name, or all, writes the sheets, and prints them. */
+export async function measureTables(name: string, flags: TableFlags): Promise<void> {
+  const { folder, prompt, generate, repeat } = flags
+  const tables = paperTables.filter((each) => name === "all" || each.name === name)
+  await measured(
+    flags,
+    async (report) => {
+      await using backend = await openFor(flags, report)
+      const done = (text: string) => console.error(printable(text))
+      const work = { measure: measureOn(backend), report, done }
+      const lines = await runTables(tables, backend, flags, work)
+      const { threads = 1, build } = backend
+      const protocol =
+        `${build}, ${threads} threads; ${prompt} prompt tokens, ${generate} generated, greedy, ` +
+        `batch 1, seeded random weights; medians of ${repeat}`
+      await writeSheets(folder, tables, { machine: thisMachine(), protocol, lines })
+      return lines
+    },
+    (rows) => ({
+      text: [
+        ...tables.map((each) => tableText(tableOf(each), rowsOf(each, rows))),
+        `kept in ${folder}: report.html, results.json, results.csv, tables.md`,
+      ].join("\n"),
+      json: { schema: "elm-bench-tables/1", machine: thisMachine(), rows },
+    }),
+  )
+}
+
+const rowsOf = ({ name }: PaperTable, rows: readonly TableLine[]): TableLine[] =>
+  rows.filter(({ table }) => table === name)
+
+async function writeSheets(
+  folder: string,
+  tables: readonly PaperTable[],
+  measured: Parameters<typeof reportHtml>[1],
+): Promise<void> {
+  const { lines: rows, ...rest } = measured
+  const write = (name: string, text: string) =>
+    writeFileWhole(join(folder, name), new TextEncoder().encode(text))
+  const result = { schema: "elm-bench-tables/1", ...rest, rows }
+  await write("results.json", `${JSON.stringify(result, null, 2)}\n`)
+  await write("results.csv", csvOf(rows))
+  await write("tables.md", markdownOf(tables, rows))
+  await write("report.html", reportHtml(tables, measured))
+}
