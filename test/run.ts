@@ -66,8 +66,9 @@ async function run(name: string, signal: AbortSignal): Promise<Counts> {
   return counts
 }
 
-const files = readdirSync(here).filter((file) => file.endsWith(ending))
-const all = files.map((file) => file.slice(0, -ending.length))
+// By their sources: what a build of other days has left behind is none.
+const sources = readdirSync(join(here, "..", "..", "test"))
+const all = sources.flatMap((file) => /^(.*)\.test\.ts$/.exec(file)?.[1] ?? []).sort()
 const wanted = process.argv.slice(2)
 const unknown = wanted.filter((name) => !all.includes(name))
 if (unknown.length > 0) throw new RangeError(`no test of this name: ${unknown.join(", ")}`)

@@ -61,6 +61,12 @@ const timed = cases.map((each) => ({
 const alone = { rows: 36, width: 2048, naiveMicroseconds: 99, fusedMicroseconds: 9, ratio: times }
 const waits = { what: "import to the first token", milliseconds: spread, ratio: 4.5 }
 
+const rates = { prompt: 1234.5, generation: 159.67, total: 165.85 }
+const ofPaper = {
+  ...{ table: "8", label: "OpenELM-1_1B bf16, layerNorm", paper: rates, rates },
+  ...{ bandwidthFraction: 0.9, normsPerToken: 113, generationRatio: 0.98, foreignShare: 0.5 },
+}
+
 /** Rows, or a text, for each table of each command, and what is never left out of it. */
 const contents: Readonly<
   Record<string, readonly [readonly object[] | ((width: number) => string), readonly string[]]>
@@ -73,6 +79,9 @@ const contents: Readonly<
     (width) => stepsText({ model: "OpenELM-270M", dtype: "bf16" }, steps, width),
     ["kernel", "µs"],
   ],
+  "bench table 0": [[ofPaper], ["model", "generation tok/s"]],
+  "bench table 1": [[ofPaper], ["model", "generation tok/s"]],
+  "bench table 2": [[ofPaper], ["model", "generation tok/s"]],
   "bench norms 0": [norms, ["norm (per token)", "generation ratio"]],
   "bench norms 1": [[alone], ["naive / fused"]],
   "bench train 0": [[training], ["tok/s"]],
