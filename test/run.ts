@@ -10,7 +10,7 @@ import { text } from "node:stream/consumers"
 
 /** Begun last, one of these would be waited for alone. */
 const slowest =
-  "trainer ops usage cli browser generate-cli run-folder data-pipeline quantize".split(" ")
+  "browser ops trials tails trainer usage cli generate-cli run-folder data-pipeline".split(" ")
 
 /** Of Node, for each file: ELM_TEST_NODE adds to them. */
 const flags = ["--enable-source-maps", ...(process.env.ELM_TEST_NODE?.split(" ") ?? [])]

@@ -11,8 +11,8 @@ const count = (usual: number): number =>
   ELM_TEST_TRIAL === undefined ? Number(ELM_TEST_RANDOM ?? usual) : 1
 
 for (const [kind, opened, usual] of [
-  ["wasm", wasmBackends, smallPart ? 60 : 250],
-  ["webgpu", webgpuBackends, 40],
+  ["wasm", wasmBackends, smallPart ? 60 : 120],
+  ["webgpu", webgpuBackends, 20],
 ] as const) {
   const skip = kind === "webgpu" && noWholeWebgpu
   t.test(`random models on ${kind} are those of js`, skip ? { skip } : {}, async (t) => {
