@@ -40,14 +40,14 @@ export function checkedLength(
 }
 
 /** A part of a text: an added token, or what lies between them, with id -1. */
-export interface TextPart {
+interface TextPart {
   readonly id: number
   readonly start: number
   readonly end: number
 }
 
 /** Cuts a text into parts, none of them empty; control tokens only count where `special` says. */
-export type Splitter = (text: string, special: boolean) => readonly TextPart[]
+type Splitter = (text: string, special: boolean) => readonly TextPart[]
 
 /** Looks for tokens by their texts; for none, undefined. */
 export function splitterOf(
@@ -76,6 +76,60 @@ export function splitterOf(
     return parts
   }
 }
+
+/** Appends the ids of a text to `out`; `special` says whether its text makes control tokens. */
+export type Encode = (text: string, out: number[], special?: boolean) => void
+
+/** How the parts of a text between added tokens become ids. */
+interface AroundAdded {
+  /** The text of a token that is looked for in normalized text. */
+  textOf(token: AddedToken): string
+  /** Given whether any token is looked for in its result. */
+  normalize(text: string, isSearched: boolean): string
+  /** Appends the ids of a normalized part, which may be the first of the text. */
+  append(text: string, isFirst: boolean, out: number[]): void
+}
+
+/** Takes added tokens out of the text as it is, then others out of what is left, normalized. */
+export function aroundAdded(
+  added: readonly AddedToken[],
+  { textOf, normalize, append }: AroundAdded,
+): Encode {
+  const inText = splitterOf(
+    added.filter((token) => !token.normalized),
+    ({ content }) => content,
+  )
+  const inNormalized = splitterOf(
+    added.filter((token) => token.normalized),
+    textOf,
+  )
+  return (text, out, special = false) => {
+    for (const part of partsOf(text, special, inText)) {
+      if (part.id >= 0) {
+        out.push(part.id)
+        continue
+      }
+      const section = normalize(text.slice(part.start, part.end), inNormalized !== undefined)
+      for (const { id, start, end } of partsOf(section, special, inNormalized)) {
+        if (id >= 0) out.push(id)
+        else append(section.slice(start, end), part.start === 0 && start === 0, out)
+      }
+    }
+  }
+}
+
+/** The parts that a splitter makes of a text; without one, all of it. */
+const partsOf = (
+  text: string,
+  special: boolean,
+  split: Splitter | undefined,
+): readonly TextPart[] => {
+  if (split) return split(text, special)
+  return text === "" ? [] : [{ id: -1, start: 0, end: text.length }]
+}
+
+/** Text of whole characters: half of one becomes U+FFFD. */
+export const wholeCharacters = (text: string): string => text.replace(/\p{Surrogate}/gu, "\ufffd")
 
 const word = "[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\p{Join_Control}]"
 const wordAtStart = new RegExp(`^${word}`, "u")

@@ -1,88 +1,34 @@
 // Text to ids by a vocabulary: prepares the text, cuts it where no merge crosses, merges each part,
 // and remembers the ids of short parts.
-import { type AddedToken, type Splitter, splitterOf, type TextPart } from "./added.ts"
+import { aroundAdded, type Encode, wholeCharacters } from "./added.ts"
 import { type Matcher, matcherOf } from "./matcher.ts"
 import { mergerOf } from "./merge.ts"
-import { joinsOf, ownCopy } from "./split.ts"
+import { joinsOf } from "./split.ts"
 import { normalized, space, type Vocabulary } from "./vocabulary.ts"
-
-/** Words remembered at most, and their longest length in UTF-16 units. */
-const cacheSize = 1 << 16
-const longestCached = 32
+import { remembered } from "./word_cache.ts"
 
 const spaceCode = space.codePointAt(0) as number
 
-/** Appends the ids of a text to `out`; `special` says whether its text makes control tokens. */
-type Encode = (text: string, out: number[], special?: boolean) => void
-
 export function encoderOf(vocabulary: Vocabulary): Encode {
-  const { settings } = vocabulary
+  const { settings, added } = vocabulary
   const prepare = preparing(vocabulary)
   const append = sectionEncoder(vocabulary)
-  const [inText, inNormalized] = splittersOf(vocabulary)
-  // Where nothing is looked for in it, the text keeps its spaces: merging takes them for ▁.
-  const normalize = inNormalized ? normalized : spaced
-  return (text, out, special = false) => {
-    const prepared = prepare(text)
-    for (const part of partsOf(prepared, special, inText)) {
-      if (part.id >= 0) {
-        out.push(part.id)
-        continue
-      }
-      const section = normalize(prepared.slice(part.start, part.end), settings)
-      for (const { id, start, end } of partsOf(section, special, inNormalized)) {
-        const isFirst = part.start === 0 && start === 0
-        if (id >= 0) out.push(id)
-        else append(sectionOf(section.slice(start, end), isFirst, settings), out)
-      }
-    }
-  }
-}
-
-/** One for the tokens that are looked for in the text, one for those in the normalized text, where
- *  SentencePiece looks for a user's piece as it is written: with ▁ for spaces. */
-function splittersOf({ added, settings }: Vocabulary) {
-  const written = ({ content }: AddedToken): string => content
-  const asNormalized = ({ content }: AddedToken): string => normalized(content, settings)
-  return [
-    splitterOf(
-      added.filter((token) => !token.normalized),
-      written,
-    ),
-    splitterOf(
-      added.filter((token) => token.normalized),
-      settings.normalizesAdded ? asNormalized : written,
-    ),
-  ] as const
-}
-
-/** The parts that a splitter makes of a text; without one, all of it. */
-const partsOf = (
-  text: string,
-  special: boolean,
-  split: Splitter | undefined,
-): readonly TextPart[] => {
-  if (split) return split(text, special)
-  return text === "" ? [] : [{ id: -1, start: 0, end: text.length }]
+  const encode = aroundAdded(added, {
+    // SentencePiece looks for a user's piece as it is written: with ▁ for spaces.
+    textOf: ({ content }) => (settings.normalizesAdded ? normalized(content, settings) : content),
+    // Where nothing is looked for in it, the text keeps its spaces: merging takes them for ▁.
+    normalize: (text, isSearched) => (isSearched ? normalized : spaced)(text, settings),
+    append: (text, isFirst, out) => append(sectionOf(text, isFirst, settings), out),
+  })
+  return (text, out, special) => encode(prepare(text), out, special)
 }
 
 /** Encodes text that holds no added token: in words, of which the short ones are remembered. */
 function sectionEncoder(vocabulary: Vocabulary): (text: string, out: number[]) => void {
   const { settings } = vocabulary
   const { splitSpaces } = settings
-  const encodeWord = wordEncoder(vocabulary)
+  const idsOf = remembered(wordEncoder(vocabulary))
   const joins = joinsOf(vocabulary)
-  const known = new Map<string, Int32Array>()
-
-  const idsOf = (word: string): Int32Array => {
-    if (word.length > longestCached) return encodeWord(word)
-    const found = known.get(word)
-    if (found) return found
-    const ids = encodeWord(word).slice()
-    if (known.size === cacheSize) known.clear()
-    known.set(ownCopy(word), ids)
-    return ids
-  }
 
   /** A run of unknown characters is one unknown piece, across words too, but not across those that
    *  the file itself splits. */
@@ -109,10 +55,9 @@ const isSpace = (unit: number): boolean => unit === 32 || unit === spaceCode
 
 /** Makes whole characters of a text and, where the vocabulary asks for it, single spaces. */
 function preparing({ settings, added }: Vocabulary): (text: string) => string {
-  const whole = (text: string): string => text.replace(/\p{Surrogate}/gu, "\ufffd")
-  if (!settings.collapse) return whole
+  if (!settings.collapse) return wholeCharacters
   const matcher = matcherOf(added.map(({ content }) => content))
-  return (text) => collapsed(whole(text), matcher)
+  return (text) => collapsed(wholeCharacters(text), matcher)
 }
 
 /** One space for several and none at either end, but for the spaces that a user's piece holds. */

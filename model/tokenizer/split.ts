@@ -39,10 +39,3 @@ function* pairsOf(symbols: readonly string[]): Generator<[number, number]> {
     for (let i = 1; i < text.length; i++) yield [text.charCodeAt(i - 1), text.charCodeAt(i)]
   }
 }
-
-/** The same text with memory of its own: a slice would keep the whole text that it is of. */
-export function ownCopy(word: string): string {
-  const units = new Array<number>(word.length)
-  for (let i = 0; i < word.length; i++) units[i] = word.charCodeAt(i)
-  return String.fromCharCode(...units)
-}

@@ -1,7 +1,8 @@
 // Counts the words of a text, as a vocabulary is learned from: runs of characters that may become
 // one piece. Spaces lead a word, digits stand alone, scripts do not mix: SentencePiece's rules.
-import { ownCopy } from "../../model/tokenizer/split.ts"
+
 import { space } from "../../model/tokenizer/vocabulary.ts"
+import { ownCopy } from "../../model/tokenizer/word_cache.ts"
 
 /** How often each word occurs, with its spaces as the text has them. */
 export type WordCounts = Map<string, number>
