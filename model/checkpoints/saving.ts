@@ -9,7 +9,12 @@ import { diskTree } from "../files/disk.ts"
 import { pathToWrite } from "../files/source.ts"
 import type { FileTree } from "../files/tree.ts"
 import { generationFile, generationJson } from "../generate/generation.ts"
-import { type Tokenizer, tokenizerFiles } from "../tokenizer/index.ts"
+import {
+  besideTokenizerFiles,
+  filesOfTokenizer,
+  type Tokenizer,
+  tokenizerFiles,
+} from "../tokenizer/index.ts"
 import { type WeightDType, weightDTypes } from "../weights/layout.ts"
 import { type FileDType, itemBytes, type PlainDType } from "./header.ts"
 import { isQuantized } from "./quantized_format.ts"
@@ -72,7 +77,7 @@ function countNotFinite(dtype: FileDType, piece: ArrayBufferView): number {
 /** Files that `saveModel` may write. */
 export const savedFiles: readonly string[] = [
   ...["config.json", "model.safetensors", generationFile],
-  ...tokenizerFiles,
+  ...[...tokenizerFiles, ...besideTokenizerFiles],
 ]
 
 /** What a folder of the Hugging Face layout is made of. */
@@ -118,8 +123,7 @@ export async function saveModel(
   if (tokenizer) await checkTokenizers(tree, tokenizer)
   const { generation } = config
   if (!generation) await checkGeneration(tree)
-  const files = new Map<string, Uint8Array>()
-  if (tokenizer) files.set(tokenizer.file.name, tokenizer.file.bytes)
+  const files = new Map(tokenizer && filesOfTokenizer(tokenizer))
   if (generation) files.set(generationFile, jsonBytes(generationJson(generation)))
   const finite = onlyFinite(tensors)
   await writeFolder(path, { config: configJson(config), tensors: finite, mark: "pt", files })
@@ -137,8 +141,10 @@ async function checkGeneration(tree: FileTree): Promise<void> {
 
 /** A tokenizer that is written must be the one that is read. Throws RangeError where it would not. */
 async function checkTokenizers(tree: FileTree, tokenizer: Tokenizer): Promise<void> {
-  const { name } = tokenizer.file
-  const first = tokenizerFiles.slice(0, tokenizerFiles.indexOf(name as "tokenizer.json"))
+  const written = filesOfTokenizer(tokenizer)
+  const place = tokenizerFiles.findIndex((name) => written.has(name))
+  const name = tokenizerFiles[place]
+  const first = tokenizerFiles.slice(0, place)
   for (const other of first) {
     if (!(await tree.has(other))) continue
     throw new RangeError(

@@ -5,7 +5,12 @@ import { parameterCount } from "../config.ts"
 import { readIfThere } from "../files/tree.ts"
 import { generationFile } from "../generate/generation.ts"
 import type { OpenedModel } from "../opened.ts"
-import { type Tokenizer, tokenizerFiles } from "../tokenizer/index.ts"
+import {
+  besideTokenizerFiles,
+  filesOfTokenizer,
+  type Tokenizer,
+  tokenizerFiles,
+} from "../tokenizer/index.ts"
 import { type Spec, specsOf, type WeightDType } from "../weights/layout.ts"
 import { publishedRows, type RowRange } from "../weights/unpacking.ts"
 import { valuesOf } from "../weights/values.ts"
@@ -107,7 +112,8 @@ export async function filesBeside({
         "Give the tokenizer that it was trained with",
     )
   }
-  if (own) files.set(own.file.name, own.file.bytes)
+  for (const [name, bytes] of own ? filesOfTokenizer(own) : []) files.set(name, bytes)
+  if (files.has("vocab.json") && isFolder) await add(besideTokenizerFiles)
   if (isFolder || config.generation) await add(besideFiles)
   return files
 }

@@ -13,6 +13,7 @@ const neededFields: readonly (readonly [ending: string, field: string])[] = [
 /** Judges the first bytes of a file at such a URL. */
 export function likeOf(url: string): (start: Uint8Array) => boolean {
   const { pathname } = new URL(url)
+  if (pathname.endsWith("/merges.txt")) return isMerges
   if (!pathname.endsWith(".json")) return isBinary
   const [, field = ""] = neededFields.find(([ending]) => pathname.endsWith(ending)) ?? []
   return (start) => {
@@ -20,6 +21,10 @@ export function likeOf(url: string): (start: Uint8Array) => boolean {
     return /^\s*\{/.test(text) && (start.length >= judgedBytes || text.includes(field))
   }
 }
+
+/** Whether a first line says a version, or two pieces, which is more than most messages do. */
+const isMerges = (start: Uint8Array): boolean =>
+  /^(#version|[^ <\n]+ [^ \n]+\r?\n)/.test(new TextDecoder().decode(start))
 
 /** Whether these bytes are no text: weights and SentencePiece models hold lengths and numbers, which
  *  text never does. */

@@ -51,6 +51,26 @@ export function pieceStreamOf(vocabulary: Vocabulary): () => TextStream {
   return () => withoutPrefix(open(), (id) => strips[id] === true, settings.collapse)
 }
 
+/** Streams of a vocabulary of bytes: `meanings` by id are bytes, or texts, of which control tokens have
+ *  an empty one. What is part of no character is one U+FFFD as far as it could begin one. */
+export function bytePieceStreamOf(
+  meanings: readonly (string | Uint8Array)[],
+  source: string,
+): () => TextStream {
+  return () => {
+    const utf8 = new TextDecoder("utf-8", { ignoreBOM: true })
+    return {
+      push(id) {
+        const meaning = meanings[id]
+        if (meaning === undefined) throw unknownId(id, meanings.length, source)
+        if (typeof meaning !== "string") return utf8.decode(meaning, { stream: true })
+        return meaning === "" ? "" : utf8.decode() + meaning
+      },
+      end: () => utf8.decode(),
+    }
+  }
+}
+
 /** Removes the space that the first text begins with; with `all`, every one before other text. */
 function withoutPrefix(
   stream: TextStream,

@@ -1,17 +1,20 @@
-// Text to token ids and back: SentencePiece's tokenizer.model, the Llama family's tokenizer.json,
-// or plain bytes.
+// Text to token ids and back: SentencePiece's tokenizer.model, tokenizer.json of the Llama and GPT-2
+// families, GPT-2's vocab.json with merges.txt, or plain bytes.
 import { kindOf } from "../../engine/index.ts"
 import { checkWaiting, type Waiting } from "../files/http.ts"
 import { type FileSource, treeOf } from "../files/source.ts"
 import { type FileTree, readAmong, readIfThere } from "../files/tree.ts"
 import { isObject, parseJson } from "../json.ts"
+import type { Encode } from "./added.ts"
 import { encoderOf } from "./bpe.ts"
+import { isByteLevel, parseByteLevel } from "./byte_level.ts"
 import { byteModelType, byteTokenizer, checkText, decodeWith } from "./bytes.ts"
 import { aroundControls } from "./controls.ts"
 import { pieceStreamOf, type TextStream } from "./decode.ts"
 import { parseTokenizerJson } from "./json.ts"
 import { parseSentencePiece } from "./sentencepiece.ts"
-import type { Vocabulary } from "./vocabulary.ts"
+import { mergesFile, tokenizerJsonOf, vocabExtras, vocabFile } from "./vocab_files.ts"
+import type { TokenizerRules, Vocabulary } from "./vocabulary.ts"
 
 export type { TextStream } from "./decode.ts"
 
@@ -29,13 +32,15 @@ export interface EncodeOptions {
 /** Turns text into ids of a vocabulary, and back. */
 export interface Tokenizer {
   readonly vocabSize: number
-  /** -1 where the vocabulary has none, as for `eosId`. */
+  /** -1 where texts begin with none, and `eosId` where they end with none. */
   readonly bosId: number
   readonly eosId: number
   /** The padding id: the model's own, or, where it has none, the vocabulary size. */
   readonly padId: number
   /** What to write into a model folder for `loadTokenizer` to make the same tokenizer of it. */
   readonly file: { readonly name: string; readonly bytes: Uint8Array }
+  /** The files that it was read from by name, where they were several; they do what `file` does. */
+  readonly files?: ReadonlyMap<string, Uint8Array>
   /** Ids of a text, which makes no control tokens unless asked to: "</s>" is four characters. */
   encode(text: string, options?: EncodeOptions): number[]
   /** Text of ids; control tokens and padding are none. Throws RangeError for other ids. */
@@ -46,14 +51,21 @@ export interface Tokenizer {
 }
 
 /** Files of a folder that a tokenizer is read from, the first that is there; so does transformers. */
-export const tokenizerFiles = ["tokenizer.json", "tokenizer.model"] as const
+export const tokenizerFiles = ["tokenizer.json", "tokenizer.model", vocabFile] as const
+
+/** Files that a tokenizer may need beside the first. */
+export const besideTokenizerFiles: readonly string[] = [mergesFile, ...vocabExtras]
+
+/** What a tokenizer is written as into a model's folder. */
+export const filesOfTokenizer = ({ file, files }: Tokenizer): ReadonlyMap<string, Uint8Array> =>
+  files ?? new Map([[file.name, file.bytes]])
 
 /** Far more than any tokenizer has. */
 const maxBytes = 64 << 20
 
 /**
- * Loads a tokenizer.json, a tokenizer.model, a folder that holds one (of both, tokenizer.json), or
- * "byte"; `file.name` says which it was. Throws Error for files that cannot be read, SyntaxError
+ * Loads a tokenizer.json, a tokenizer.model, a vocab.json with merges.txt beside it, a folder that holds
+ * one (the first of these), or "byte"; `file.name` says which it was. Throws Error for files that cannot be read, SyntaxError
  * for files that do not parse, RangeError for those that are not supported.
  */
 export async function loadTokenizer(source: FileSource, waiting: Waiting = {}): Promise<Tokenizer> {
@@ -65,7 +77,7 @@ export async function loadTokenizer(source: FileSource, waiting: Waiting = {}): 
   if (tokenizer) return tokenizer
   const [path, reason] =
     file === undefined
-      ? [name, `it has no ${tokenizerFiles.toReversed().join(" or ")}`]
+      ? [name, `it has no tokenizer.model or tokenizer.json, nor ${vocabFile} with ${mergesFile}`]
       : [tree.nameOf(file), "no such file"]
   throw new Error(
     `Cannot open ${path}: ${reason}. Give a tokenizer.model, a tokenizer.json, ` +
@@ -82,7 +94,15 @@ async function tokenizerAmong(
   files: readonly string[],
 ): Promise<Tokenizer | undefined> {
   const [first] = await readAmong(files, (file) => readIfThere(tree, file, maxBytes), 1)
-  return first && parseTokenizer(first[1], tree.nameOf(first[0]))
+  if (!first) return undefined
+  const [name, bytes] = first
+  if (name !== vocabFile) return parseTokenizer(bytes, tree.nameOf(name))
+  const beside = await readAmong(besideTokenizerFiles, (file) => readIfThere(tree, file, maxBytes))
+  const read = new Map([first, ...beside])
+  // Other programs have vocabularies of that name too.
+  if (!read.has(mergesFile)) return undefined
+  const json = tokenizerJsonOf(read, (file) => tree.nameOf(file))
+  return { ...parseTokenizer(json, tree.nameOf(name)), files: read }
 }
 
 /** The tokenizer file of a folder, undefined where it has none; other paths as they are. */
@@ -113,26 +133,31 @@ export function parseTokenizer(bytes: Uint8Array, source: string): Tokenizer {
     throw new TypeError(`parseTokenizer: the source must be a name, got ${kindOf(source)}`)
   }
   const isJson = bytes[0] === 0x7b || (bytes[0] === 0xef && bytes[3] === 0x7b)
-  if (!isJson) return tokenizerOf(parseSentencePiece(bytes, source), "tokenizer.model", bytes)
-  if (bytes.length < 1000) {
-    const json = parseJson(bytes, source)
-    const model = isObject(json) ? json.model : undefined
-    if (isObject(model) && model.type === byteModelType) return byteTokenizer()
+  if (!isJson) {
+    return tokenizerOf(
+      sentencePieceRules(parseSentencePiece(bytes, source)),
+      "tokenizer.model",
+      bytes,
+    )
   }
-  return tokenizerOf(parseTokenizerJson(bytes, source), "tokenizer.json", bytes)
+  const json = parseJson(bytes, source)
+  const model = isObject(json) ? json.model : undefined
+  if (isObject(model) && model.type === byteModelType) return byteTokenizer()
+  const rules = isByteLevel(json)
+    ? parseByteLevel(json, source)
+    : pieceRules(parseTokenizerJson(json, source))
+  return tokenizerOf(rules, "tokenizer.json", bytes)
 }
 
-function tokenizerOf(vocabulary: Vocabulary, name: string, bytes: Uint8Array): Tokenizer {
-  const { pieces, bosId, eosId, padId, source } = vocabulary
-  const stream = pieceStreamOf(vocabulary)
-  // Made with the first text: a model that is only given ids needs none of it.
-  let encoder: Encoders | undefined
+function tokenizerOf(rules: TokenizerRules, name: string, bytes: Uint8Array): Tokenizer {
+  const { vocabSize, bosId, eosId, padId, source, stream } = rules
+  let encoder: Encode | undefined
   const special = (id: number, option: string): number => {
     if (id >= 0) return id
     throw new RangeError(`encode: ${source} has no token for ${option}. Leave ${option} out`)
   }
   return {
-    vocabSize: pieces.length,
+    vocabSize,
     bosId,
     eosId,
     padId,
@@ -140,9 +165,9 @@ function tokenizerOf(vocabulary: Vocabulary, name: string, bytes: Uint8Array): T
     encode(text, options = {}) {
       checkText(text, options)
       const { bos = false, eos = false, special: parsed = false } = options
-      encoder ??= encodersOf(vocabulary, name)
+      encoder ??= rules.encoder()
       const ids = bos ? [special(bosId, "bos")] : []
-      encoder[parsed ? "special" : "plain"](text, ids)
+      encoder(text, ids, parsed)
       if (eos) ids.push(special(eosId, "eos"))
       return ids
     },
@@ -151,18 +176,24 @@ function tokenizerOf(vocabulary: Vocabulary, name: string, bytes: Uint8Array): T
   }
 }
 
-type Encoders = ReturnType<typeof encodersOf>
+/** A tokenizer.json lists its special tokens. */
+const pieceRules = (vocabulary: Vocabulary): TokenizerRules => ({
+  ...vocabulary,
+  vocabSize: vocabulary.pieces.length,
+  stream: pieceStreamOf(vocabulary),
+  encoder: () => encoderOf(vocabulary),
+})
 
-/** A tokenizer.json lists its special tokens; of a tokenizer.model, they are its control pieces and the
- *  unknown one, as in transformers' fast tokenizer of Llama. */
-function encodersOf(vocabulary: Vocabulary, name: string) {
-  const encode = encoderOf(vocabulary)
-  const plain = (text: string, out: number[]): void => encode(text, out)
-  if (name === "tokenizer.json") {
-    return { plain, special: (text: string, out: number[]): void => encode(text, out, true) }
-  }
-  const controls = vocabulary.pieces.flatMap(({ text, kind }, id): [string, number][] =>
-    text !== "" && (kind === "control" || kind === "unknown") ? [[text, id]] : [],
-  )
-  return { plain, special: aroundControls(new Map(controls), plain) }
-}
+/** Those of a tokenizer.model are its control pieces and the unknown one, as in transformers' fast
+ *  tokenizer of Llama. */
+const sentencePieceRules = (vocabulary: Vocabulary): TokenizerRules => ({
+  ...pieceRules(vocabulary),
+  encoder() {
+    const plain = encoderOf(vocabulary)
+    const controls = vocabulary.pieces.flatMap(({ text, kind }, id): [string, number][] =>
+      text !== "" && (kind === "control" || kind === "unknown") ? [[text, id]] : [],
+    )
+    const around = aroundControls(new Map(controls), plain)
+    return (text, out, special) => (special ? around : plain)(text, out)
+  },
+})

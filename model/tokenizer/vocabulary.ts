@@ -1,6 +1,7 @@
 // What a tokenizer file says, whatever its format: the pieces, how they merge, and how text is
 // prepared for them. sentencepiece.ts and json.ts make one, bpe.ts applies it.
-import type { AddedToken } from "./added.ts"
+import type { AddedToken, Encode } from "./added.ts"
+import type { TextStream } from "./decode.ts"
 import type { PairTable } from "./pairs.ts"
 
 /** The character that stands for a space in pieces. */
@@ -71,6 +72,14 @@ export interface Vocabulary {
   readonly padId: number
   /** Made when text is first encoded: decoding does not need it. */
   merges(): Merges
+}
+
+/** What a tokenizer does, whatever its family. */
+export interface TokenizerRules extends Pick<Vocabulary, "source" | "bosId" | "eosId" | "padId"> {
+  readonly vocabSize: number
+  stream(): TextStream
+  /** Made with the first text: a model that is only given ids needs none of it. */
+  encoder(): Encode
 }
 
 /** What the normalizer makes of a part of the text, or of an added token. */

@@ -197,6 +197,6 @@ function tokensOfPiece(config: DataConfig, tokenizer: Tokenizer): (step: PieceAt
     const isFirst = piece === 0
     if (isFirst && last && text === "") return []
     const joined = isFirst || addsSpace ? text : ` ${text}`
-    return encode(normalize(joined), { bos: isFirst, eos: last })
+    return encode(normalize(joined), { bos: isFirst && tokenizer.bosId >= 0, eos: last })
   }
 }

@@ -55,7 +55,7 @@ export async function* samples(
       continue
     }
     if (cleanedLength(step.text, minCharacters) < minCharacters) continue
-    const ids = tokenizer.encode(normalize(step.text), { bos: true, eos: true })
+    const ids = tokenizer.encode(normalize(step.text), { bos: tokenizer.bosId >= 0, eos: true })
     if (ids.length < minTokens) continue
     isEmpty = false
     const position = { ...step.at, piece: step.at.piece + 1 }
