@@ -9,6 +9,7 @@ import type { Waiting } from "./files/http.ts"
 import type { FileSource } from "./files/source.ts"
 import { type CacheDType, cacheDTypes } from "./generate/state.ts"
 import { configIn } from "./opened.ts"
+import { filesOfTokenizer } from "./tokenizer/index.ts"
 import { type WeightDType, weightBytes, weightDTypes } from "./weights/layout.ts"
 
 /** Tensors of one type, and their bytes in files. */
@@ -98,7 +99,8 @@ function totalsOf(tensors: readonly StoredTensor[]): TensorTotal[] {
 async function tokenizerOf(checkpoint: Awaited<ReturnType<typeof openCheckpoint>>) {
   try {
     const found = await checkpoint.tokenizer()
-    return found ? { file: found.file.name, pieces: found.vocabSize } : null
+    const [file] = found ? filesOfTokenizer(found).keys() : []
+    return found && file !== undefined ? { file, pieces: found.vocabSize } : null
   } catch (error) {
     // What is wrong with it keeps nobody from the rest.
     return { error: (error as Error).message }

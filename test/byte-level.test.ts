@@ -1,8 +1,10 @@
 // Byte-level tokenizers: exact on the ids of GPT-2's, GPT-NeoX's and OPT's rules, from either form of
 // their files; what each field of a file changes; what is refused; and folders that are saved again.
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { createServer } from "node:http"
+import type { AddressInfo } from "node:net"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { basename, join } from "node:path"
 import t from "tap"
 import { JsBackend } from "../backends/js/index.ts"
 import { convert, LanguageModel, loadTokenizer, parseTokenizer } from "../index.ts"
@@ -209,6 +211,23 @@ t.test("vocab.json needs merges.txt, and a class whose rules are GPT-2's", async
   })
 })
 
+t.test("the files are read from a server, which may call a page a success", async (t) => {
+  const folder = fixture("bpe/opt")
+  const lacking = new Set<string>()
+  const server = createServer(({ url = "" }, response) => {
+    const name = basename(url)
+    const isThere = !lacking.has(name) && readdirSync(folder).includes(name)
+    response.end(isThere ? readFileSync(join(folder, name)) : "Not found\n")
+  })
+  await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening))
+  t.teardown(() => server.close())
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`
+  const local = await loadTokenizer(folder)
+  t.same((await loadTokenizer(url)).encode("The tide"), local.encode("The tide"))
+  lacking.add("merges.txt")
+  await t.rejects(loadTokenizer(url), { name: "Error", message: /nor vocab\.json with merges/ })
+})
+
 /** What generation and saving need: a small model of each family, with more rows than pieces. */
 const sizes = { hidden_size: 24, num_hidden_layers: 1, num_attention_heads: 3, vocab_size: 640 }
 const more = { max_position_embeddings: 32, intermediate_size: 19, ffn_dim: 19 }
@@ -246,6 +265,9 @@ t.test("models generate with their files, which are saved and converted as is", 
   const opt = await LanguageModel.load(join(dir, "model-opt"), { backend })
   const message = /tokenizer\.json, which is read before the vocab\.json/
   await t.rejects(opt.save(join(dir, "model-neox")), { name: "RangeError", message })
+  writeFileSync(join(dir, "saved-opt", "added_tokens.json"), "{}")
+  const beside = /added_tokens\.json, which is read with the vocab\.json/
+  await t.rejects(opt.save(join(dir, "saved-opt")), { name: "RangeError", message: beside })
 })
 
 t.test("the time of a text without a break grows with its length, not its square", (t) => {

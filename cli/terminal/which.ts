@@ -3,10 +3,12 @@ import { downloading } from "../../bench/measure/report.ts"
 import { loadTokenizer, printable, type Tokenizer, tokenizersIn } from "../../model/index.ts"
 import { reporter } from "./progress.ts"
 
-export async function sayWhich(path: string, { file }: Tokenizer): Promise<void> {
-  const others = (await tokenizersIn(path)).filter((name) => name !== file.name)
+export async function sayWhich(path: string, { file, files }: Tokenizer): Promise<void> {
+  const read = files?.keys().next().value ?? file.name
+  // A vocab.json beside another says the same, as models are published.
+  const others = (await tokenizersIn(path)).filter((name) => !["vocab.json", read].includes(name))
   if (others.length === 0) return
-  console.error(printable(`read ${file.name} of ${path}, not ${others.join()}`))
+  console.error(printable(`read ${read} of ${path}, not ${others.join()}`))
 }
 
 /** A tokenizer that a command was given, said to be read where there are two. */

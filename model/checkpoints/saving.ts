@@ -144,11 +144,14 @@ async function checkTokenizers(tree: FileTree, tokenizer: Tokenizer): Promise<vo
   const written = filesOfTokenizer(tokenizer)
   const place = tokenizerFiles.findIndex((name) => written.has(name))
   const name = tokenizerFiles[place]
-  const first = tokenizerFiles.slice(0, place)
-  for (const other of first) {
-    if (!(await tree.has(other))) continue
+  const others = [
+    ...tokenizerFiles.slice(0, place).map((other) => [other, "before"] as const),
+    ...(tokenizer.files ? besideTokenizerFiles : []).map((other) => [other, "with"] as const),
+  ]
+  for (const [other, when] of others) {
+    if (written.has(other) || !(await tree.has(other))) continue
     throw new RangeError(
-      `${tree.name} holds a ${other}, which is read before the ${name} of this model. ` +
+      `${tree.name} holds a ${other}, which is read ${when} the ${name} of this model. ` +
         "Save into another folder, or remove it",
     )
   }

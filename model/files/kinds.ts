@@ -22,9 +22,9 @@ export function likeOf(url: string): (start: Uint8Array) => boolean {
   }
 }
 
-/** Whether a first line says a version, or two pieces, which is more than most messages do. */
+/** Whether a first line says a version, or the first two are of two pieces each: no message is so. */
 const isMerges = (start: Uint8Array): boolean =>
-  /^(#version|[^ <\n]+ [^ \n]+\r?\n)/.test(new TextDecoder().decode(start))
+  /^(#version|([^ <\n]+ [^ \n]+\r?\n){2})/.test(new TextDecoder().decode(start))
 
 /** Whether these bytes are no text: weights and SentencePiece models hold lengths and numbers, which
  *  text never does. */

@@ -17,7 +17,7 @@ import {
   vocabOf,
 } from "./json_model.ts"
 import { mergerOf } from "./merge.ts"
-import type { TokenizerRules } from "./vocabulary.ts"
+import type { JsonFamily, TokenizerRules } from "./vocabulary.ts"
 import { remembered } from "./word_cache.ts"
 import { around, type Cut, gpt2Words, translated } from "./words.ts"
 
@@ -36,15 +36,14 @@ const bytesOfCharacters = new Map(byteCharacters.map((character, byte) => [chara
 export const eosTexts = ["<|endoftext|>", "</s>", "<|end_of_text|>"]
 const padTexts = ["<pad>", "<|padding|>", "<|pad|>"]
 
-export const isByteLevel = (json: unknown): json is Json =>
-  isObject(json) &&
-  stepsOf(json.decoder ?? null, "decoders").some((step) => isStep(step, "ByteLevel"))
+export const byteLevel: JsonFamily = {
+  reads: (json) =>
+    isObject(json) &&
+    stepsOf(json.decoder ?? null, "decoders").some((step) => isStep(step, "ByteLevel")),
+  rulesOf: (json, source) => parseByteLevel(isObject(json) ? json : {}, source),
+}
 
-/**
- * Reads a tokenizer.json with byte-level pieces. Throws SyntaxError for what has another form,
- * RangeError for what is inconsistent or not supported.
- */
-export function parseByteLevel(json: Json, source: string): TokenizerRules {
+function parseByteLevel(json: Json, source: string): TokenizerRules {
   const { model } = json
   if (!isObject(model) || (model.type ?? "BPE") !== "BPE") {
     throw unsupported(source, "model.type", isObject(model) ? model.type : model, '"BPE"')
@@ -78,7 +77,8 @@ export function parseByteLevel(json: Json, source: string): TokenizerRules {
   }
 }
 
-/** Bytes of pieces; texts of added tokens, of which control tokens have none. */
+/** Bytes of pieces; texts of added tokens, of which control tokens have none. The tokenizers library
+ *  takes the characters of an added token for bytes too, where they could be: "é" comes back broken. */
 function meaningsOf(
   pieces: readonly { readonly text: string }[],
   added: readonly AddedToken[],

@@ -7,14 +7,14 @@ import { type FileTree, readAmong, readIfThere } from "../files/tree.ts"
 import { isObject, parseJson } from "../json.ts"
 import type { Encode } from "./added.ts"
 import { encoderOf } from "./bpe.ts"
-import { isByteLevel, parseByteLevel } from "./byte_level.ts"
+import { byteLevel } from "./byte_level.ts"
 import { byteModelType, byteTokenizer, checkText, decodeWith } from "./bytes.ts"
 import { aroundControls } from "./controls.ts"
 import { pieceStreamOf, type TextStream } from "./decode.ts"
 import { parseTokenizerJson } from "./json.ts"
 import { parseSentencePiece } from "./sentencepiece.ts"
 import { mergesFile, tokenizerJsonOf, vocabExtras, vocabFile } from "./vocab_files.ts"
-import type { TokenizerRules, Vocabulary } from "./vocabulary.ts"
+import type { JsonFamily, TokenizerRules, Vocabulary } from "./vocabulary.ts"
 
 export type { TextStream } from "./decode.ts"
 
@@ -143,10 +143,8 @@ export function parseTokenizer(bytes: Uint8Array, source: string): Tokenizer {
   const json = parseJson(bytes, source)
   const model = isObject(json) ? json.model : undefined
   if (isObject(model) && model.type === byteModelType) return byteTokenizer()
-  const rules = isByteLevel(json)
-    ? parseByteLevel(json, source)
-    : pieceRules(parseTokenizerJson(json, source))
-  return tokenizerOf(rules, "tokenizer.json", bytes)
+  const { rulesOf } = jsonFamilies.find(({ reads }) => reads(json)) ?? llama
+  return tokenizerOf(rulesOf(json, source), "tokenizer.json", bytes)
 }
 
 function tokenizerOf(rules: TokenizerRules, name: string, bytes: Uint8Array): Tokenizer {
@@ -183,6 +181,14 @@ const pieceRules = (vocabulary: Vocabulary): TokenizerRules => ({
   stream: pieceStreamOf(vocabulary),
   encoder: () => encoderOf(vocabulary),
 })
+
+const llama: JsonFamily = {
+  reads: () => true,
+  rulesOf: (json, source) => pieceRules(parseTokenizerJson(json, source)),
+}
+
+/** The first that reads a tokenizer.json is the one; Llama's says what is wrong with others. */
+const jsonFamilies: readonly JsonFamily[] = [byteLevel, llama]
 
 /** Those of a tokenizer.model are its control pieces and the unknown one, as in transformers' fast
  *  tokenizer of Llama. */

@@ -115,7 +115,7 @@ function specialsOf(config: Json, map: Json, vocab: Json): Specials {
 
 const usual = (key: string, config: Json, vocab: Json): string | undefined => {
   const isOne = ["bos_token", "eos_token", "unk_token"].includes(key) && !(key in config)
-  return isOne && "<|endoftext|>" in vocab ? "<|endoftext|>" : undefined
+  return isOne && Object.hasOwn(vocab, "<|endoftext|>") ? "<|endoftext|>" : undefined
 }
 
 const flagsOf = (given: unknown) => {
@@ -152,7 +152,8 @@ function tokensOf(
   let next = 1 + highest([...Object.values(vocab), ...[...tokens.values()].map(({ id }) => id)])
   for (const token of specials.values()) {
     const { content } = token
-    const id = tokens.get(content)?.id ?? (vocab[content] as number | undefined) ?? next++
+    const own = Object.hasOwn(vocab, content) ? (vocab[content] as number) : undefined
+    const id = tokens.get(content)?.id ?? own ?? next++
     tokens.set(content, { ...token, id })
   }
   return tokens

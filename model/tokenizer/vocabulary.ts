@@ -82,6 +82,13 @@ export interface TokenizerRules extends Pick<Vocabulary, "source" | "bosId" | "e
   encoder(): Encode
 }
 
+/** A family of tokenizer.json, known by its content. */
+export interface JsonFamily {
+  reads(json: unknown): boolean
+  /** Throws SyntaxError for what has another form, RangeError for what is not supported. */
+  rulesOf(json: unknown, source: string): TokenizerRules
+}
+
 /** What the normalizer makes of a part of the text, or of an added token. */
 export function normalized(text: string, { prefix, escapes }: TokenizerSettings): string {
   const whole = prefix && text !== "" ? `${space}${text}` : text
