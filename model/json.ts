@@ -7,6 +7,9 @@ const backslash = 92
 /** Commas and colons: far more than a hundred thousand tensors need, and few enough for memory. */
 const maxSeparators = 2_000_000
 
+/** An object of JSON, of which nothing is known yet. */
+export type Json = Readonly<Record<string, unknown>>
+
 /** The value of JSON bytes. Throws SyntaxError naming `source` for anything else. */
 export function parseJson(bytes: Uint8Array, source: string, maxDepth = 16): unknown {
   let text: string

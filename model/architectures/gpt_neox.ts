@@ -5,9 +5,10 @@ import type { Tensor } from "../../engine/index.ts"
 import { ropeAngles, ropeFrequencies } from "../../ops/index.ts"
 import type { Architecture, DecoderConfig, Rows, WeightSpec } from "../architecture.ts"
 import { plainName } from "../checkpoints/names.ts"
+import type { Json } from "../json.ts"
 import type { Linear, Norm } from "../recorder.ts"
 import { biasedParts, weightList } from "./shared/biased.ts"
-import { fieldsOf, type Json } from "./shared/fields.ts"
+import { fieldsOf } from "./shared/fields.ts"
 
 interface NeoxConfig extends DecoderConfig {
   /** The share of a head that is rotated, and how many numbers that is, the first ones. */

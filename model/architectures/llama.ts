@@ -6,8 +6,9 @@ import { ropeAngles, ropeFrequencies } from "../../ops/index.ts"
 import type { Architecture, DecoderConfig, Rows, WeightKind, WeightSpec } from "../architecture.ts"
 import type { StoredTensor } from "../checkpoints/checkpoint.ts"
 import { plainName } from "../checkpoints/names.ts"
+import type { Json } from "../json.ts"
 import type { Linear, Norm } from "../recorder.ts"
-import { fieldsOf, type Json } from "./shared/fields.ts"
+import { fieldsOf } from "./shared/fields.ts"
 import { llamaNames } from "./shared/llama_names.ts"
 
 interface LlamaConfig extends DecoderConfig {

@@ -5,8 +5,9 @@
 import { constant, type Tensor } from "../../engine/index.ts"
 import { less, ropeAngles, ropeFrequencies, select } from "../../ops/index.ts"
 import type { Architecture, DecoderConfig, Rows, WeightKind, WeightSpec } from "../architecture.ts"
+import type { Json } from "../json.ts"
 import type { Linear, Norm } from "../recorder.ts"
-import { fieldsOf, type Json } from "./shared/fields.ts"
+import { fieldsOf } from "./shared/fields.ts"
 import { llamaNames } from "./shared/llama_names.ts"
 
 interface OlmoConfig extends DecoderConfig {

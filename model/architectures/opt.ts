@@ -4,9 +4,10 @@
 import { add } from "../../ops/index.ts"
 import type { Architecture, DecoderConfig, Rows, WeightSpec } from "../architecture.ts"
 import { plainName } from "../checkpoints/names.ts"
+import type { Json } from "../json.ts"
 import type { Linear, Norm } from "../recorder.ts"
 import { biasedParts, weightList } from "./shared/biased.ts"
-import { fieldsOf, type Json } from "./shared/fields.ts"
+import { fieldsOf } from "./shared/fields.ts"
 
 interface OptConfig extends DecoderConfig {
   /** Width of the embedding. */

@@ -1,11 +1,10 @@
 // What every tokenizer.json of byte-pair merging holds, whatever its family: pieces with ids, a list of
 // merges, added tokens, and steps of several types.
+import type { Json } from "../json.ts"
 import { isObject, show } from "../json.ts"
 import { type AddedToken, checkedLength } from "./added.ts"
 import { listedPairs, type Merge } from "./pairs.ts"
 import { byteOf, type Merges, maxPieces, type Piece, type PieceKind } from "./vocabulary.ts"
-
-export type Json = Readonly<Record<string, unknown>>
 
 export function checkModel(model: Json, source: string): void {
   const none = [undefined, null, false, "", 0]

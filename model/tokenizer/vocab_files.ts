@@ -1,8 +1,9 @@
 // GPT-2's older files, vocab.json with merges.txt and what lies beside them, as the tokenizer.json that
 // says the same: there is one reader of the rules, and one file to hand to a thread.
+
+import type { Json } from "../json.ts"
 import { isObject, parseJson, show } from "../json.ts"
 import { eosTexts } from "./byte_level.ts"
-import type { Json } from "./json_model.ts"
 
 /** The file that says how such a folder is read, where it has one. */
 const configFile = "tokenizer_config.json"

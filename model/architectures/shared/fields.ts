@@ -1,8 +1,8 @@
 // Fields of a config.json, read with one clear error each: what families of decoders have in common.
-import { checkEnds } from "../../generate/generation.ts"
-import { checkNumber, show } from "../../json.ts"
 
-export type Json = Readonly<Record<string, unknown>>
+import { checkEnds } from "../../generate/generation.ts"
+import type { Json } from "../../json.ts"
+import { checkNumber, show } from "../../json.ts"
 
 /** Tokens that a file need not name. */
 interface TokenDefaults {
