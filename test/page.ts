@@ -1,7 +1,15 @@
 // What the tests run inside of a page, and inside of a worker of it: test/chromium.ts bundles and
 // serves it, test/browser.test.ts asks. Nothing here may need Node.
-import { caseName, recordCase } from "../bench/measure/cases.ts"
-import { allocate, type Backend, bufferOf, type Op, plan, readBound } from "../engine/index.ts"
+import { caseName, outlineCase, recordCase } from "../bench/measure/cases.ts"
+import {
+  allocate,
+  type Backend,
+  bufferOf,
+  type Case,
+  type Op,
+  plan,
+  readBound,
+} from "../engine/index.ts"
 import {
   type BackendName,
   createTrainStep,
@@ -128,12 +136,20 @@ export async function kernelsOf(name: BackendName, options: WasmOptions): Promis
   return allOps.filter((op) => !op.view && backend.has(op.name)).map((op) => op.name)
 }
 
-/** Every case of one op on the backend that is open, against its float64 meaning; all at once, since
- *  a software GPU takes a second to compile a kernel. */
+/** What may serve a case on a GPU, and the dtypes that it comes with. */
+function kindOf(op: Op, test: Case): string {
+  const { inputs, params } = outlineCase(op, test)
+  const serving = op.gpu.filter(({ when }) => when?.holds(params) ?? true)
+  return JSON.stringify([serving.map(({ entry }) => entry), inputs.map(({ dtype }) => dtype)])
+}
+
+/** A case of each kind of one op on the backend that is open, against its float64 meaning (Node has the
+ *  others); all at once, since a software GPU takes a second to compile a kernel. */
 export async function walk(name: string): Promise<Walked> {
   const op = allOps.find((op) => op.name === name) as Op
+  const kinds = new Map([...op.cases].reverse().map((test) => [kindOf(op, test), test]))
   return Promise.all(
-    op.cases.map(async (test) => {
+    [...kinds.values()].map(async (test) => {
       const wrong = await kernelError(table as Backend, recordCase(op, test)).catch(String)
       return [caseName(op, test), wrong] as const
     }),

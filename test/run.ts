@@ -10,7 +10,9 @@ import { text } from "node:stream/consumers"
 
 /** Begun last, one of these would be waited for alone. */
 const slowest =
-  "browser ops trials tails trainer usage cli generate-cli run-folder data-pipeline".split(" ")
+  "browser ops webgpu-model tails webgpu-products trials cli trainer run-folder generate-cli".split(
+    " ",
+  )
 
 /** Of Node, for each file: ELM_TEST_NODE adds to them. */
 const flags = ["--enable-source-maps", ...(process.env.ELM_TEST_NODE?.split(" ") ?? [])]
@@ -89,7 +91,7 @@ async function work(): Promise<void> {
   }
 }
 
-await Promise.all(Array.from({ length: availableParallelism() }, work))
+await Promise.all(Array.from({ length: availableParallelism() + 1 }, work))
 const seconds = ((performance.now() - start) / 1000).toFixed(0)
 console.log(`tests took ${seconds} s`)
 console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`)

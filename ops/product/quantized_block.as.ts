@@ -55,7 +55,7 @@ export function scalesOf(bits: v128): v128 {
 /** Scales of the i-th four outputs in f32, those of a block at `at`. */
 // @ts-ignore: decorator
 @inline
-export function fourScales(at: usize, i: usize, wide: bool): v128 {
+function fourScales(at: usize, i: usize, wide: bool): v128 {
   return wide ? v128.load(at + 16 * i) : scalesOf(v128.load16x4_u(at + 8 * i))
 }
 

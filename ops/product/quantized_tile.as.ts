@@ -5,7 +5,7 @@
 // in whole numbers, two weights. What V8 pairs to 256 bits: sums begun by adjacent loads, a loop over
 // the block that is not unrolled, adjacent stores.
 // A row's products are those of quantized_row.as.ts to the bit.
-import { fourScales, isBytes, isWide, numberBytes, upper } from "./quantized_block.as"
+import { isBytes, isWide, numberBytes, scalesOf, upper } from "./quantized_block.as"
 import { dot16, dot7, scaled } from "./quantized_dot.as"
 import { tileHasBytes, tileOffset, tileRecordBytes } from "./quantized_round.as"
 import { isFirstInPage, lookAhead } from "../shared/stream.as"
@@ -19,13 +19,37 @@ const masks = memory.data<u32>([0x0f0f0f0f, 0x08080808])
 /** Lays out `blocks` blocks of w at `to`; `until`: of all weights that are about to be read
  *  (stream.as.ts); four bytes at `spare` are overwritten. */
 export function layOut(w: usize, Z: u32, blocks: u32, to: usize, until: usize, spare: usize): void {
+  if (isWide(Z)) layWide(w, Z, blocks, to, until, spare)
+  else layNarrow(w, Z, blocks, to, until, spare)
+}
+
+function layWide(w: usize, Z: u32, blocks: u32, to: usize, until: usize, spare: usize): void {
+  lay(true, w, Z, blocks, to, until, spare)
+}
+function layNarrow(w: usize, Z: u32, blocks: u32, to: usize, until: usize, spare: usize): void {
+  lay(false, w, Z, blocks, to, until, spare)
+}
+
+// `wide`, scales in f32, is a constant where this is inlined: dead branches fall away.
+// @ts-ignore: decorator
+@inline
+function lay(
+  wide: bool, w: usize, Z: u32, blocks: u32, to: usize, until: usize, spare: usize,
+): void {
   const bytes = tileHasBytes(Z)
-  const wide = isWide(Z)
   for (const end = w + <usize>blocks * Z; w < end; w += Z, to += tileBlockBytes) {
     if (isFirstInPage(w, Z)) lookAhead(w, until, spare)
     const at = w + numberBytes(Z)
-    v128.store(to, fourScales(at, 0, wide)); v128.store(to, fourScales(at, 1, wide), 16)
-    v128.store(to, fourScales(at, 2, wide), 32); v128.store(to, fourScales(at, 3, wide), 48)
+    // With places in the instruction: addresses that are added up keep V8 from pairing them.
+    if (wide) {
+      v128.store(to, v128.load(at)); v128.store(to, v128.load(at, 16), 16)
+      v128.store(to, v128.load(at, 32), 32); v128.store(to, v128.load(at, 48), 48)
+    } else {
+      v128.store(to, scalesOf(v128.load16x4_u(at)))
+      v128.store(to, scalesOf(v128.load16x4_u(at, 8)), 16)
+      v128.store(to, scalesOf(v128.load16x4_u(at, 16)), 32)
+      v128.store(to, scalesOf(v128.load16x4_u(at, 24)), 48)
+    }
     if (!isBytes(Z)) {
       if (bytes) halves(w, to + 64)
       else halvesInPairs(w, to + 64)
