@@ -2,13 +2,14 @@
 // rotary positions on a part of each head, GELU, biases, an output of its own.  Black et al. 2022, arXiv
 // 2204.06745; Biderman et al. 2023, arXiv 2304.01373
 import type { Tensor } from "../../engine/index.ts"
-import { ropeAngles, ropeFrequencies } from "../../ops/index.ts"
+import { ropeFrequencies } from "../../ops/index.ts"
 import type { Architecture, DecoderConfig, Rows, WeightSpec } from "../architecture.ts"
 import { plainName } from "../checkpoints/names.ts"
 import type { Json } from "../json.ts"
 import type { Linear, Norm } from "../recorder.ts"
+import { anglesBy } from "./shared/angles.ts"
 import { biasedParts, weightList } from "./shared/biased.ts"
-import { fieldsOf } from "./shared/fields.ts"
+import { endFields, fieldsOf } from "./shared/fields.ts"
 
 interface NeoxConfig extends DecoderConfig {
   /** The share of a head that is rotated, and how many numbers that is, the first ones. */
@@ -58,16 +59,12 @@ export const gptNeox: Architecture<NeoxConfig, Weights> = {
   }),
 
   // Pairs beyond the rotated ones turn by an angle of 0.
-  tables: ({ maxContext, headDim, rotated, ropeBase }) => ({
-    angles: {
-      shape: [maxContext, headDim],
-      values: () => {
-        const frequencies = new Float32Array(headDim / 2)
-        frequencies.set(ropeFrequencies(rotated, ropeBase))
-        return ropeAngles(maxContext, frequencies)
-      },
-    },
-  }),
+  tables: (config) =>
+    anglesBy(config, () => {
+      const frequencies = new Float32Array(config.headDim / 2)
+      frequencies.set(ropeFrequencies(config.rotated, config.ropeBase))
+      return frequencies
+    }),
 
   embed: (c, w, tokens, r) => ({ x: r.embed(tokens, w.embedding, c.paddingIndex) }),
 
@@ -225,7 +222,6 @@ function toJson(config: NeoxConfig): Record<string, unknown> {
     layer_norm_eps: config.normEps,
     use_parallel_residual: config.isParallel,
     tie_word_embeddings: config.tied,
-    bos_token_id: config.bosId ?? null,
-    eos_token_id: config.eosIds ?? config.eosId,
+    ...endFields(config),
   }
 }

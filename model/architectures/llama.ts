@@ -2,13 +2,14 @@
 // arXiv 2302.13971. Of its family are TinyLlama (grouped query attention; 2401.02385) and MobiLlama, whose
 // smaller sizes have one feed-forward network in all layers (Thawakar et al. 2024, 2402.16840).
 import type { Tensor } from "../../engine/index.ts"
-import { ropeAngles, ropeFrequencies } from "../../ops/index.ts"
+import { ropeFrequencies } from "../../ops/index.ts"
 import type { Architecture, DecoderConfig, Rows, WeightKind, WeightSpec } from "../architecture.ts"
 import type { StoredTensor } from "../checkpoints/checkpoint.ts"
 import { plainName } from "../checkpoints/names.ts"
 import type { Json } from "../json.ts"
 import type { Linear, Norm } from "../recorder.ts"
-import { fieldsOf } from "./shared/fields.ts"
+import { anglesBy } from "./shared/angles.ts"
+import { endFields, fieldsOf } from "./shared/fields.ts"
 import { llamaNames } from "./shared/llama_names.ts"
 
 interface LlamaConfig extends DecoderConfig {
@@ -55,12 +56,7 @@ export const llama: Architecture<LlamaConfig, Weights> = {
   weights: weightsOf,
   strays: (config) => ({ copies: copiesOf(config) }),
 
-  tables: ({ maxContext, headDim, ropeBase }) => ({
-    angles: {
-      shape: [maxContext, headDim],
-      values: () => ropeAngles(maxContext, ropeFrequencies(headDim, ropeBase)),
-    },
-  }),
+  tables: (config) => anglesBy(config, () => ropeFrequencies(config.headDim, config.ropeBase)),
 
   embed: (c, w, tokens, r) => ({ x: r.embed(tokens, w.embedding, c.paddingIndex) }),
 
@@ -259,7 +255,6 @@ function toJson(config: LlamaConfig): Record<string, unknown> {
     tie_word_embeddings: config.tied,
     // A field of this engine's: files of weights say it too.
     ...(sharedFfn ? { shared_mlp: true } : {}),
-    bos_token_id: config.bosId ?? null,
-    eos_token_id: config.eosIds ?? config.eosId,
+    ...endFields(config),
   }
 }

@@ -3,11 +3,12 @@
 // matrix each for queries, keys, values, gates and values of the feed-forward network, and AI2's own,
 // with one for the first three and one for the last two.  Groeneveld et al. 2024, arXiv 2402.00838
 import { constant, type Tensor } from "../../engine/index.ts"
-import { less, ropeAngles, ropeFrequencies, select } from "../../ops/index.ts"
+import { less, ropeFrequencies, select } from "../../ops/index.ts"
 import type { Architecture, DecoderConfig, Rows, WeightKind, WeightSpec } from "../architecture.ts"
 import type { Json } from "../json.ts"
 import type { Linear, Norm } from "../recorder.ts"
-import { fieldsOf } from "./shared/fields.ts"
+import { anglesBy } from "./shared/angles.ts"
+import { endFields, fieldsOf } from "./shared/fields.ts"
 import { llamaNames } from "./shared/llama_names.ts"
 
 interface OlmoConfig extends DecoderConfig {
@@ -53,12 +54,7 @@ export const olmo: Architecture<OlmoConfig, Weights> = {
   weights: weightsOf,
   strays: ({ layout, tied }) => (tied ? { copies: copies[layout] } : {}),
 
-  tables: ({ maxContext, headDim, ropeBase }) => ({
-    angles: {
-      shape: [maxContext, headDim],
-      values: () => ropeAngles(maxContext, ropeFrequencies(headDim, ropeBase)),
-    },
-  }),
+  tables: (config) => anglesBy(config, () => ropeFrequencies(config.headDim, config.ropeBase)),
 
   embed: (c, w, tokens, r) => ({ x: r.embed(tokens, w.embedding, c.paddingIndex) }),
 
@@ -243,7 +239,6 @@ function toJson(config: OlmoConfig): Record<string, unknown> {
     [names.tied]: config.tied,
     rope_theta: config.ropeBase,
     clip_qkv: config.clip ?? null,
-    bos_token_id: config.bosId ?? null,
-    eos_token_id: config.eosIds ?? config.eosId,
+    ...endFields(config),
   }
 }

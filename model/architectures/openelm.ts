@@ -2,11 +2,12 @@
 // attention with rotary positions, SwiGLU, one embedding for input and output, and layer-wise scaled
 // widths.  Mehta et al. 2024, arXiv 2404.14619, section 2
 import type { Tensor } from "../../engine/index.ts"
-import { ropeAngles, ropeFrequencies } from "../../ops/index.ts"
+import { ropeFrequencies } from "../../ops/index.ts"
 import type { Architecture, Parts, WeightKind, WeightSpec } from "../architecture.ts"
 import type { Linear, Norm } from "../recorder.ts"
 import { configJson, type ModelConfig, parseConfig } from "./openelm/config.ts"
 import { inferredConfig } from "./openelm/inferred.ts"
+import { anglesBy } from "./shared/angles.ts"
 
 /** One block's weights; those of `proj1` have gate and value rows in turns. */
 type Layer = Readonly<{
@@ -43,12 +44,7 @@ export const openelm: Architecture<ModelConfig, Weights> = {
   strays: () => ({ refused }),
   inferred: inferredConfig,
 
-  tables: ({ maxContext, headDim, ropeBase }) => ({
-    angles: {
-      shape: [maxContext, headDim],
-      values: () => ropeAngles(maxContext, ropeFrequencies(headDim, ropeBase)),
-    },
-  }),
+  tables: (config) => anglesBy(config, () => ropeFrequencies(config.headDim, config.ropeBase)),
 
   embed: (c, w, tokens, r) => ({ x: r.embed(tokens, w.embedding, c.paddingIndex) }),
 

@@ -7,7 +7,7 @@ import { plainName } from "../checkpoints/names.ts"
 import type { Json } from "../json.ts"
 import type { Linear, Norm } from "../recorder.ts"
 import { biasedParts, weightList } from "./shared/biased.ts"
-import { fieldsOf } from "./shared/fields.ts"
+import { endFields, fieldsOf } from "./shared/fields.ts"
 
 interface OptConfig extends DecoderConfig {
   /** Width of the embedding. */
@@ -204,7 +204,6 @@ function toJson(config: OptConfig): Record<string, unknown> {
     do_layer_norm_before: config.normsBefore,
     _remove_final_layer_norm: !config.finalNorm,
     tie_word_embeddings: config.tied,
-    bos_token_id: config.bosId ?? null,
-    eos_token_id: config.eosIds ?? config.eosId,
+    ...endFields(config),
   }
 }

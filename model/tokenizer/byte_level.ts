@@ -1,7 +1,6 @@
 // tokenizer.json of the GPT-2 family (GPT-NeoX, OPT and others): pieces are bytes, each written as a
 // character that can be seen, and merge within words. What these rules do not cover is refused.
-import type { Json } from "../json.ts"
-import { isObject } from "../json.ts"
+import { isObject, type Json } from "../json.ts"
 import { type AddedToken, aroundAdded, type Encode, wholeCharacters } from "./added.ts"
 import { bytePieceStreamOf } from "./decode.ts"
 import {

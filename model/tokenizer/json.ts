@@ -1,8 +1,7 @@
 // tokenizer.json of the Llama family: BPE pieces with a list of merges, byte fallback and added
 // tokens. What the file asks for beyond that (regular expressions) is refused; byte-level pieces are
 // byte_level.ts's.
-import type { Json } from "../json.ts"
-import { isObject } from "../json.ts"
+import { isObject, type Json } from "../json.ts"
 import {
   addedTokens,
   checkModel,

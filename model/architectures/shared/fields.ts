@@ -1,8 +1,7 @@
 // Fields of a config.json, read with one clear error each: what families of decoders have in common.
-
+import type { DecoderConfig } from "../../architecture.ts"
 import { checkEnds } from "../../generate/generation.ts"
-import type { Json } from "../../json.ts"
-import { checkNumber, show } from "../../json.ts"
+import { checkNumber, type Json, show } from "../../json.ts"
 
 /** Tokens that a file need not name. */
 interface TokenDefaults {
@@ -60,3 +59,9 @@ export function fieldsOf(json: Json, source: string) {
       new RangeError(`${source}: ${sizes} do not go together. Is it that of these weights?`),
   }
 }
+
+/** What `ends` reads, as it is written. */
+export const endFields = ({ bosId, eosId, eosIds }: DecoderConfig) => ({
+  bos_token_id: bosId ?? null,
+  eos_token_id: eosIds ?? eosId,
+})
