@@ -1,6 +1,8 @@
 // The throughput tables of the paper (arXiv 2404.14619): their rows, and the paper's own numbers to stand
 // beside what is measured here. One more model in a table is a line of it.
 
+import { publishedConfig } from "../../model/index.ts"
+
 export interface Throughput {
   readonly prompt: number
   readonly generation: number
@@ -89,12 +91,11 @@ const norms: PaperTable = {
 export const paperTables: readonly PaperTable[] = [cuda, mlx, norms]
 
 const ratesIn = ({ rows }: PaperTable, model: string): Throughput | undefined =>
-  rows.find((row) => row.model === model && row.bits === undefined)?.paper
+  rows.find(({ model: name, bits }) => !bits && publishedConfig(name).name === model)?.paper
 
 /** What the paper has of a released size of OpenELM: on CUDA, table 7a, and with MLX, table 7b. */
 export function published(model: string): Readonly<Record<"cuda" | "mlx", Throughput>> | undefined {
-  const size = model.replace(/^OpenELM-/, "").replace("_", ".")
-  const [onCuda, onMlx] = [ratesIn(cuda, size), ratesIn(mlx, size)]
+  const [onCuda, onMlx] = [ratesIn(cuda, model), ratesIn(mlx, model)]
   return onCuda && onMlx ? { cuda: onCuda, mlx: onMlx } : undefined
 }
 

@@ -185,12 +185,13 @@ export async function runTables(
   { measure, report, done }: Work,
 ): Promise<TableLine[]> {
   const kept = keptIn(options.folder)
-  const rows = tables.flatMap((table) => table.rows.map((row) => ({ table, row })))
-  const units = new Map<string, Unit>()
-  for (const { table, row } of rows) {
-    const unit = unitOf(row, table, options)
-    units.set(JSON.stringify(keyOf(unit, options, place)), unit)
-  }
+  const rows = tables.flatMap((table) =>
+    table.rows.map((row) => {
+      const unit = unitOf(row, table, options)
+      return { table, unit, key: JSON.stringify(keyOf(unit, options, place)) }
+    }),
+  )
+  const units = new Map(rows.map(({ key, unit }) => [key, unit]))
   const wanted = [...units].filter(
     ([key, unit]) => !misfit(unit, options.memoryBytes) && (options.again || !kept.has(key)),
   )
@@ -217,23 +218,20 @@ export async function runTables(
     const rest = left > 0 ? `; about ${minutes} minute${minutes === 1 ? "" : "s"} left` : ""
     done(`${unit.config.name} in ${unit.dtype}: ${found.seconds.toFixed(0)} s${busy}${rest}`)
   }
-  return rows.map(({ table, row }) => lineOf(table, row, options, place, kept))
+  return rows.map(({ table, unit, key }) => lineOf(table, unit, kept.get(key), options))
 }
 
 const percentOf = ({ foreignShare }: KeptRow): string => `${(100 * foreignShare).toFixed(0)} %`
 
 function lineOf(
   table: PaperTable,
-  row: PaperRow,
+  unit: Unit,
+  found: KeptRow | undefined,
   options: TableOptions,
-  place: Place,
-  kept: ReadonlyMap<string, KeptRow>,
 ): TableLine {
-  const unit = unitOf(row, table, options)
-  const { config, dtype } = unit
+  const { row, config, dtype } = unit
   const norm = row.norm ? `, ${row.norm}` : ""
   const base = { table: table.name, label: `${config.name} ${dtype}${norm}`, paper: row.paper }
-  const found = kept.get(JSON.stringify(keyOf(unit, options, place)))
   if (!found) return { ...base, skipped: misfit(unit, options.memoryBytes) ?? "not measured" }
   const { foreignShare } = found
   const measured = row.norm ? found.norms?.find(({ norm }) => norm === row.norm) : found.throughput

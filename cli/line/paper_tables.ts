@@ -6,8 +6,9 @@ import { type PaperTable, paperTables } from "../../bench/tables/paper.ts"
 import { reportHtml } from "../../bench/tables/report.ts"
 import { csvOf, markdownOf } from "../../bench/tables/sheets.ts"
 import { measureOn, runTables, type TableLine } from "../../bench/tables/table.ts"
-import { printable, threeDigits, writeFileWhole } from "../../model/index.ts"
+import { printable, threeDigits } from "../../model/index.ts"
 import { percent } from "../terminal/amounts.ts"
+import { writeWhole } from "../terminal/files.ts"
 import { measured } from "../terminal/output.ts"
 import { type TableOf, tableText } from "../terminal/table.ts"
 import { openFor } from "./open.ts"
@@ -97,8 +98,7 @@ async function writeSheets(
   measured: Parameters<typeof reportHtml>[1],
 ): Promise<void> {
   const { lines: rows, ...rest } = measured
-  const write = (name: string, text: string) =>
-    writeFileWhole(join(folder, name), new TextEncoder().encode(text))
+  const write = (name: string, text: string) => writeWhole(join(folder, name), text)
   const result = { schema: "elm-bench-tables/1", ...rest, rows }
   await write("results.json", `${JSON.stringify(result, null, 2)}\n`)
   await write("results.csv", csvOf(rows))
