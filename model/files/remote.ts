@@ -3,6 +3,7 @@
 // bytes mean is left to others.
 
 import { show } from "../json.ts"
+import { readByBlocks } from "./blocks.ts"
 import { bodyOf, type Judge } from "./body.ts"
 import {
   ask,
@@ -84,14 +85,7 @@ export async function openRemote(
         target.set(first.bytes.subarray(position, position + target.length))
         return
       }
-      for (let done = 0; done < target.length; ) {
-        const at = position + done
-        const offset = at % blockBytes
-        const block = await blockAt(at - offset)
-        const piece = block.subarray(offset, offset + target.length - done)
-        target.set(piece, done)
-        done += piece.length
-      }
+      await readByBlocks(position, target, blockBytes, blockAt)
     },
     async close() {
       closed = true

@@ -1,5 +1,6 @@
 // The files of a hub's repository in a page: downloaded into the page's Cache as they are opened, in ranges,
 // several at a time, checked by their hashes, read from there from then on, without the hub too.
+import { readByBlocks } from "../blocks.ts"
 import { bodyOf } from "../body.ts"
 import { ask, leave, type Waiting } from "../http.ts"
 import { closedError, type OpenFile } from "../tree.ts"
@@ -164,14 +165,7 @@ function openPieces(
       if (position + target.length > content.size) {
         throw new Error(`${name} ended early. Load it again`)
       }
-      for (let done = 0; done < target.length; ) {
-        const at = position + done
-        const offset = at % pieceBytes
-        const piece = await pieceOf((at - offset) / pieceBytes)
-        const part = piece.subarray(offset, offset + target.length - done)
-        target.set(part, done)
-        done += part.length
-      }
+      await readByBlocks(position, target, pieceBytes, (start) => pieceOf(start / pieceBytes))
     },
     async close() {
       isOpen = false
