@@ -5,8 +5,8 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import t from "tap"
 import { loadTokenizer } from "../model/index.ts"
+import { PythonRandom } from "../model/python/random.ts"
 import { type DataOptions, type Sample, textPipeline } from "../train/data/index.ts"
-import { PythonRandom } from "../train/data/random.ts"
 import { fixture } from "./fixtures.ts"
 
 const dir = mkdtempSync(join(tmpdir(), "openelm-pack-"))

@@ -1,6 +1,6 @@
 // Python's Mersenne Twister: numbers that Python 3.11 printed.
 import t from "tap"
-import { PythonRandom } from "../train/data/random.ts"
+import { PythonRandom } from "../model/python/random.ts"
 
 t.test("seeds give Python's numbers", (t) => {
   // [random.Random(seed).getrandbits(32) for _ in range(3)], then random() from a new one

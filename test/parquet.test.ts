@@ -7,7 +7,7 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import type { ColumnMetaData } from "hyparquet"
 import t from "tap"
-import { pagesOf } from "../train/data/parquet_pages.ts"
+import { pagesOf } from "../model/files/parquet_pages.ts"
 import { type Item, readItems } from "../train/data/readers.ts"
 
 const dir = mkdtempSync(join(tmpdir(), "openelm-faults-"))

@@ -4,7 +4,7 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import t from "tap"
 import { open, train, trainingSettings } from "../index.ts"
-import { parseYaml } from "../train/data/yaml.ts"
+import { parseYaml } from "../model/files/yaml.ts"
 import { learningRate, type Schedule, scheduleOf } from "../train/run/schedule.ts"
 import {
   checkSettings,

@@ -5,9 +5,9 @@ import { createRequire } from "node:module"
 import { dirname, relative, resolve } from "node:path"
 import { fileURLToPath } from "node:url"
 import { InvalidArgumentError } from "commander"
+import { readYaml } from "../../model/files/yaml.ts"
 import { tokenizerIn, tokenizerOfModel, treeOf } from "../../model/index.ts"
 import { isObject, show } from "../../model/json.ts"
-import { readYaml } from "../../train/data/yaml.ts"
 import { checkpointOf, readRunState } from "../../train/run/checkpoint.ts"
 import {
   type Field,

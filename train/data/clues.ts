@@ -1,7 +1,8 @@
 // Does a text look like UTF-8 that was read in the wrong character set? The signs are pairs of
 // characters that such reading puts side by side and people do not: ftfy 6.2's, by class.
+
+import { isSpace, spaces } from "../../model/python/spaces.ts"
 import { charactersOf } from "./codepages.ts"
-import { isSpace, spaces } from "./spaces.ts"
 
 const bad = 1
 const upperAccented = 2

@@ -80,7 +80,7 @@ export async function loadDataConfig(input: string | DataOptions): Promise<DataC
   if (typeof input !== "string") return checkConfig(input, "data", resolve("."), inCode)
   if (!/\.ya?ml$/i.test(input))
     return checkConfig({ sources: [input] }, "data", resolve("."), inCode)
-  const { readYaml } = await import("./yaml.ts")
+  const { readYaml } = await import("../../model/files/yaml.ts")
   return checkConfig(await readYaml(input), input, resolve(dirname(input)), inFile)
 }
 

@@ -4,10 +4,10 @@ import { fromNode } from "../../engine/node.ts"
 import { faultText } from "../../model/files/faults.ts"
 import { show } from "../../model/json.ts"
 import { printable } from "../../model/printable.ts"
+import { PythonRandom } from "../../model/python/random.ts"
 import { isRun } from "../run/names.ts"
 import { inEither, type Spelling } from "../spelling.ts"
 import type { CheckedSource, DataConfig } from "./config.ts"
-import { PythonRandom } from "./random.ts"
 import { formatOf, formats } from "./readers.ts"
 
 export interface DataFile {

@@ -4,10 +4,10 @@
 // the next BOS carries no loss. Windows are shuffled some at a time. A document that is cut, at a
 // window or where it is shared out, goes on without BOS.
 import type { Tokenizer } from "../../model/index.ts"
+import { PythonRandom } from "../../model/python/random.ts"
 import type { DataConfig } from "./config.ts"
 import { normalizerOf } from "./normalize.ts"
 import { cleanedLength } from "./pieces.ts"
-import { PythonRandom } from "./random.ts"
 import {
   countSkips,
   isFirst,

@@ -8,11 +8,11 @@ import type {
   SchemaElement,
   SchemaTree,
 } from "hyparquet"
+import { openParquet } from "../../model/files/parquet_file.ts"
+import { mostRows, type PagePlace, pagesOf } from "../../model/files/parquet_pages.ts"
 import { brief, show } from "../../model/json.ts"
 import { inEither } from "../spelling.ts"
 import type { DataFile } from "./files.ts"
-import { openParquet } from "./parquet_file.ts"
-import { mostRows, type PagePlace, pagesOf } from "./parquet_pages.ts"
 import { type Item, textItem, valueAt } from "./readers.ts"
 
 /** Items of rows from `from` on, in the order of the file. */

@@ -1,6 +1,7 @@
 // Documents cut into pieces of so many words, and the length that the original's filter counts.
+
+import { isSpace } from "../../model/python/spaces.ts"
 import type { Fragment } from "./readers.ts"
-import { isSpace } from "./spaces.ts"
 
 export interface TextPiece {
   readonly text: string

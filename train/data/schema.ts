@@ -1,7 +1,7 @@
 // The checks of a configuration's fields, and the release's layout of the same.
 import * as v from "valibot"
 import { brief, isObject, show } from "../../model/json.ts"
-import { choice, flag, issueError, issuePath, whole } from "../schema.ts"
+import { choice, flag, issueError, issuePath, whole } from "../../model/schema.ts"
 import { codeName, fromFile, inFile, isRelease, type Spelling } from "../spelling.ts"
 import { normalizations } from "./normalize.ts"
 

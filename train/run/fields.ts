@@ -3,9 +3,9 @@
 // it means to a step is ../step/options.ts.
 import * as v from "valibot"
 import { configOf } from "../../model/index.ts"
+import { choice, flag, whole } from "../../model/schema.ts"
 import { isBelow1, isNotNegative, isPositive } from "../checks.ts"
 import { optimizerNames } from "../optimizers/index.ts"
-import { choice, flag, whole } from "../schema.ts"
 
 const real = (expected: string, holds: (x: number) => boolean) =>
   v.pipe(v.number(expected), v.check(holds, expected))

@@ -1,6 +1,7 @@
-// YAML files of data: YAML 1.2 with merge keys, errors as one line that names the place.
-import { contentOf, openFile } from "../../model/index.ts"
-import { brief } from "../../model/json.ts"
+// YAML files: YAML 1.2 with merge keys, errors as one line that names the place.
+import { brief } from "../json.ts"
+import { openFile } from "./source.ts"
+import { contentOf } from "./tree.ts"
 
 /** Far beyond any list of sources or settings. */
 const mostBytes = 1 << 20

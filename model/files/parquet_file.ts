@@ -3,7 +3,7 @@
 
 import type { AsyncBuffer } from "hyparquet"
 import { fromNode } from "../../engine/node.ts"
-import { faultText } from "../../model/files/faults.ts"
+import { faultText } from "./faults.ts"
 import { Thrift, type ThriftStruct, type ThriftValue } from "./thrift.ts"
 
 interface ParquetFile extends AsyncBuffer {
