@@ -8,7 +8,7 @@ import { qkNormRopeTrain, qkNormRopeTrainGrad } from "./attention/rope_train.ts"
 import { crossEntropy, crossEntropyGrad } from "./logits/crossentropy.ts"
 import { sample } from "./logits/sample.ts"
 import { softmax } from "./logits/softmax.ts"
-import { multiplyAdd, streamSum } from "./measure/ceiling.ts"
+import { multiplyAdd, multiplyAddWhole, streamSum } from "./measure/ceiling.ts"
 import { layerNorm, layerNormGrad } from "./norm/layernorm.ts"
 import { addRmsNorm, addRmsNormGrad, rmsNorm, rmsNormGrad } from "./norm/rmsnorm.ts"
 import { meanRows, scaleColumns, scaleRows } from "./norm/rows.ts"
@@ -46,7 +46,7 @@ export { qkNormRopeTrain } from "./attention/rope_train.ts"
 export { crossEntropy, crossEntropyGrad } from "./logits/crossentropy.ts"
 export { sample } from "./logits/sample.ts"
 export { softmax, softmaxOf } from "./logits/softmax.ts"
-export { lanes, multiplyAdd, streamSum } from "./measure/ceiling.ts"
+export { lanes, multiplyAdd, multiplyAddWhole, streamSum, waysToRead } from "./measure/ceiling.ts"
 export { layerNorm } from "./norm/layernorm.ts"
 export { addRmsNorm, normalize, rmsNorm } from "./norm/rmsnorm.ts"
 export { meanRows, scaleColumns, scaleRows } from "./norm/rows.ts"
@@ -164,6 +164,7 @@ export const fusedOps: readonly Op[] = [
   ...quantizedOps,
   streamSum.op,
   multiplyAdd.op,
+  multiplyAddWhole.op,
 ]
 
 /** Every op. */

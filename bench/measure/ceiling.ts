@@ -10,48 +10,65 @@ import {
   type Tensor,
   type Update,
 } from "../../engine/index.ts"
-import { lanes, multiplyAdd, streamSum } from "../../ops/index.ts"
+import { lanes, multiplyAdd, multiplyAddWhole, streamSum, waysToRead } from "../../ops/index.ts"
 import { spreadOf } from "./statistics.ts"
 
 export interface Ceilings {
+  /** The best of every way to read that the backend has. */
   readonly bytesPerSecond: number
+  /** Of floats, or of what the products at hand multiply. */
   readonly flopsPerSecond: number
 }
+
+/** What a model's products multiply: floats, or on a processor whole numbers. */
+export type Factors = "floats" | "whole"
 
 /** How much work shows what a kind of machine can do. */
 interface Load {
   /** Larger than the last-level cache that a desktop, or a virtual machine, has to itself. */
   readonly streamBytes: number
   readonly parts: number
+  readonly ways: readonly (typeof waysToRead)[number][]
   /** Of multiplyAdd; the fastest form counts. */
   readonly lanes: readonly number[]
   /** Multiply-adds in a row that the first measurement begins with. */
   readonly rounds: number
-  /** A run that takes less is made longer, or queued several times. */
+  /** A run that takes less is made longer, or queued several times: of products, of reads. */
   readonly leastMs: number
+  readonly leastReadMs: number
 }
 
 const processor: Load = {
   streamBytes: 256 << 20,
   parts: 64,
+  ways: waysToRead,
   lanes: [lanes.narrow, lanes.wide],
   rounds: (1 << 20) / 64,
   leastMs: 0,
+  leastReadMs: 2,
 }
 /** One binding has at least 128 MiB; results take a while to come back. */
 const gpu: Load = {
   streamBytes: 128 << 20,
   parts: 1024,
+  ways: waysToRead.slice(0, 1),
   lanes: [lanes.gpu],
   rounds: 16,
   leastMs: 10,
+  leastReadMs: 10,
 }
 
-/** Weights smaller than this may come from a cache and show nothing of the memory. */
-const leastStreamBytes = 64 << 20
+/** A part of a matrix that is read by itself is as long as this, or the matrix in fewer parts. */
+const leastPartBytes = 4096
 /** Code has to run for a while before the runtime optimizes it. */
 const warmUpMs = 400
-const tries = 5
+const usualTries = 5
+
+/** Multiply-adds that are ready to run. */
+interface Product {
+  readonly prepared: Prepared
+  readonly flops: number
+}
 
 /**
  * Measures the ceilings once thoroughly, and again beside each measurement of a model: on a shared
@@ -60,7 +77,7 @@ const tries = 5
 export class CeilingMeter {
   readonly #backend: Backend
   readonly #load: Load
-  #products: { readonly prepared: Prepared; readonly flops: number }[] = []
+  readonly #products: Partial<Record<Factors, Product[]>> = {}
   readonly #held: Tensor[]
   #first: Ceilings = { bytesPerSecond: 0, flopsPerSecond: 0 }
 
@@ -78,8 +95,10 @@ export class CeilingMeter {
     // Pages never written would all be one page of zeros, in the cache.
     const block = new Float32Array(x.size / parts).fill(1)
     for (let i = 0; i < parts; i++) backend.write(bufferOf(x), block, i * block.byteLength)
-    const bytesPerSecond = await meter.#stream(x, warmUpMs)
-    meter.#first = { bytesPerSecond, flopsPerSecond: await meter.#multiply(warmUpMs) }
+    const stream = meter.#reading([x])
+    const bytesPerSecond = await stream.measure(warmUpMs)
+    stream.close()
+    meter.#first = { bytesPerSecond, flopsPerSecond: await meter.#multiply("floats", warmUpMs) }
     bufferOf(x).free()
     return meter
   }
@@ -87,7 +106,7 @@ export class CeilingMeter {
   /** A meter of multiply-adds alone, which measures nothing until it is asked to. */
   static ofProducts(backend: Backend): { measure(): Promise<number>; close(): void } {
     const meter = new CeilingMeter(backend)
-    return { measure: () => meter.#multiply(0), close: () => meter.close() }
+    return { measure: () => meter.#multiply("floats", 0), close: () => meter.close() }
   }
 
   /** What was measured at first. */
@@ -96,87 +115,124 @@ export class CeilingMeter {
   }
 
   /**
-   * Measures again, briefly, and so often as it is called: memory by reading a model's matrices, each
-   * once, as a token has to. Matrices that all caches together could hold say nothing of memory, and
-   * those of one step are soon over on a GPU: then the first measurement stands.
+   * Measures again, briefly, and so often as it is called: reads of a model's matrices in the order and
+   * as often as a token has to, so that what comes from a cache then does here. On a GPU those of one step
+   * are soon over: there the first measurement stands.
    */
-  over(matrices: readonly Tensor[]): { measure(): Promise<Ceilings>; close(): void } {
-    const { parts } = this.#load
+  over(
+    matrices: readonly Tensor[],
+    factors: Factors = "floats",
+  ): { measure(): Promise<Ceilings>; close(): void } {
+    const isProcessor = this.#load === processor
+    const readable = matrices.filter(({ bytes }) => bytes >= leastPartBytes)
+    const reading = isProcessor && readable.length > 0 ? this.#reading(readable) : undefined
+    const kind = isProcessor ? factors : "floats"
+    const measure = async (): Promise<Ceilings> => {
+      const bytesPerSecond = (await reading?.measure(0)) ?? this.#first.bytesPerSecond
+      return { bytesPerSecond, flopsPerSecond: await this.#multiply(kind, 0) }
+    }
+    return { measure, close: () => reading?.close() }
+  }
+
+  close(): void {
+    for (const { prepared } of Object.values(this.#products).flat()) prepared.close()
+    for (const tensor of this.#held) bufferOf(tensor).free()
+  }
+
+  /** Reads of all matrices, in every way; the best way's bytes per second count. */
+  #reading(matrices: readonly Tensor[]): {
+    measure(warmMs: number): Promise<number>
+    close(): void
+  } {
+    const { parts: most } = this.#load
+    // Without a kernel they would all be the same.
+    const ways = this.#load.ways.slice(0, this.#backend.has(streamSum.op.name) ? undefined : 1)
     const parted = matrices.map((w) => {
+      const parts = Math.max(1, Math.min(most, Math.floor(w.bytes / leastPartBytes)))
       const columns = Math.floor(w.bytes / 64 / parts / 4) * 4
-      return bound(bufferOf(w), [parts, columns, 16])
+      return bound(bufferOf(w), [parts, columns, 16], "f32", offsetOf(w))
     })
     const bytes = parted.reduce((sum, x) => sum + x.bytes, 0)
-    const outputs = parted.map(() => allocate(this.#backend, [parts]))
-    const updates = parted.flatMap((x, i): Update[] =>
-      x.size > 0 ? [[outputs[i] as Tensor, streamSum(x)]] : [],
-    )
-    const prepared = this.#backend.prepare(plan(updates, this.#backend))
-    const measure = async (): Promise<Ceilings> => {
-      const large = this.#load === processor && bytes >= leastStreamBytes
-      const seconds = large ? await this.#seconds(prepared, 0, outputs.at(-1) as Tensor) : 0
-      const bytesPerSecond = large ? bytes / seconds : this.#first.bytesPerSecond
-      return { bytesPerSecond, flopsPerSecond: await this.#multiply(0) }
+    const outputs = parted.map(({ shape }) => allocate(this.#backend, [shape[0] as number]))
+    const prepared = ways.map((way) => {
+      const updates = parted.map((x, i): Update => [outputs[i] as Tensor, streamSum(x, way)])
+      return this.#backend.prepare(plan(updates, this.#backend))
+    })
+    const measure = async (warmMs: number): Promise<number> => {
+      const seconds = await this.#leastSeconds(prepared, warmMs, outputs.at(-1) as Tensor)
+      return bytes / seconds
     }
     const close = (): void => {
-      prepared.close()
+      for (const each of prepared) each.close()
       for (const tensor of outputs) bufferOf(tensor).free()
     }
     return { measure, close }
   }
 
-  close(): void {
-    for (const { prepared } of this.#products) prepared.close()
-    for (const tensor of this.#held) bufferOf(tensor).free()
-  }
-
-  async #stream(x: Tensor, leastMs: number): Promise<number> {
-    const y = this.#held[1] as Tensor
-    const prepared = this.#backend.prepare(plan([[y, streamSum(x)]], this.#backend))
-    const seconds = await this.#seconds(prepared, leastMs, y)
-    prepared.close()
-    return x.bytes / seconds
-  }
-
   /** The better of the forms: which one that is depends on the width of registers. */
-  async #multiply(leastMs: number): Promise<number> {
-    if (this.#products.length === 0) await this.#prepareProducts()
+  async #multiply(factors: Factors, warmMs: number): Promise<number> {
+    const known = this.#products[factors]
+    const products = known ?? (await this.#prepareProducts(factors))
+    this.#products[factors] = products
+    const warming = { warmMs: known ? warmMs : Math.max(warmMs, warmUpMs) }
     const rates: number[] = []
-    for (const { prepared, flops } of this.#products) {
-      rates.push(flops / (await this.#seconds(prepared, leastMs, this.#held[1] as Tensor)))
+    for (const { prepared, flops } of products) {
+      rates.push(flops / (await this.#seconds(prepared, this.#held[1] as Tensor, warming)))
     }
     return Math.max(...rates)
   }
 
   /** With as many rounds as take long enough to be measured, and hide the rest of a run. */
-  async #prepareProducts(): Promise<void> {
+  async #prepareProducts(factors: Factors): Promise<Product[]> {
     const [x, y] = this.#held as [Tensor, Tensor]
     const { lanes, rounds, leastMs } = this.#load
+    const products: Product[] = []
+    const multiply = factors === "whole" ? multiplyAddWhole : multiplyAdd
     for (const Lanes of lanes) {
       for (let Count = rounds; ; Count *= 4) {
-        const recorded = plan([[y, multiplyAdd(x, { Count, Lanes })]], this.#backend)
+        const recorded = plan([[y, multiply(x, { Count, Lanes })]], this.#backend)
         const prepared = this.#backend.prepare(recorded)
         const flops = recorded.steps.reduce((sum, s) => sum + s.op.cost(s.call.params).flops, 0)
         await this.#time(prepared, y, 1)
         if ((await this.#time(prepared, y, 1)) >= 5 * leastMs) {
-          this.#products.push({ prepared, flops })
+          products.push({ prepared, flops })
           break
         }
         prepared.close()
       }
     }
+    return products
   }
 
-  /** Median time of a run, until a result is there, after `leastMs` of warming up; of several runs
-   *  queued where one is over too soon. */
-  async #seconds(prepared: Prepared, leastMs: number, result: Tensor): Promise<number> {
+  /** Least of the median times of several plans, which are run in turns. */
+  async #leastSeconds(plans: readonly Prepared[], warmMs: number, result: Tensor): Promise<number> {
+    const times = plans.map((): number[] => [])
+    const { leastReadMs } = this.#load
+    const begin = performance.now()
+    while ((times[0]?.length ?? 0) < usualTries) {
+      const warm = performance.now() - begin > warmMs
+      for (const [i, prepared] of plans.entries()) {
+        const seconds = await this.#seconds(prepared, result, { tries: 1, leastMs: leastReadMs })
+        if (warm) times[i]?.push(seconds)
+      }
+    }
+    return Math.min(...times.map((each) => spreadOf(each).median))
+  }
+
+  /** Median time of a run, until a result is there, after `warmMs` of warming up; of several runs queued
+   *  where one is over too soon. */
+  async #seconds(
+    prepared: Prepared,
+    result: Tensor,
+    { warmMs = 0, leastMs = this.#load.leastMs, tries = usualTries },
+  ): Promise<number> {
     const times: number[] = []
     const begin = performance.now()
     let runs = 1
     while (times.length < tries) {
       const took = await this.#time(prepared, result, runs)
-      if (took < this.#load.leastMs) runs *= 2
-      else if (performance.now() - begin > leastMs) times.push(took / runs)
+      if (took < leastMs) runs *= 2
+      else if (performance.now() - begin > warmMs) times.push(took / runs)
     }
     return spreadOf(times).median / 1000
   }
@@ -188,3 +244,6 @@ export class CeilingMeter {
     return performance.now() - start
   }
 }
+
+/** Byte at which a bound tensor begins in its memory. */
+const offsetOf = ({ origin }: Tensor): number => (origin.kind === "bound" ? origin.offset : 0)

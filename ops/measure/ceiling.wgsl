@@ -31,3 +31,18 @@ fn multiplyAdd(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_in
   let total = groupSum(value, lane);
   if (lane == 0u) { y[r] = total; }
 }
+
+@compute @workgroup_size(256)
+fn multiplyAddWhole(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let r = rowOf(group);
+  if (r >= param.R) { return; }
+  let addend = i32(x[r]);
+  var sum = 0.0;
+  for (var first = lane; first < param.Lanes; first += 256u) {
+    var value = 0;
+    for (var i = 0u; i < param.Count; i++) { value += addend; }
+    sum += f32(value);
+  }
+  let total = groupSum(sum, lane);
+  if (lane == 0u) { y[r] = total; }
+}
