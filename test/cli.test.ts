@@ -90,7 +90,7 @@ t.test("bench start times what comes before a token, beside node itself", async 
 t.test("wrong usage exits with 2, other errors with 1, each with one message", async (t) => {
   const cases: readonly [string[], number, RegExp][] = [
     [["bench", "--model", "7B"], 2, /7B.*270M/s],
-    [["bench", "--dtype", "int3"], 2, /int3.*Allowed choices are f32, f16, bf16/],
+    [["bench", "--dtype", "int3"], 2, /There is no int3.*f32, f16, bf16/],
     [["bench", "--backend", "cuda"], 2, /cuda.*Allowed choices are wasm, webgpu, js/],
     [["bench", "--threads", "0"], 2, /whole number from 1/],
     [["bench", "--threads", "two"], 2, /whole number from 1/],

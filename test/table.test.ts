@@ -24,6 +24,7 @@ const row = (model: string): ThroughputRow => ({
   ...{ generationSpread: spread, totalSpread: spread, bandwidthFraction: 0.93 },
   ...{ bytesPerSecond: 4e10, flopsFraction: 0.61, flopsPerSecond: 4e11, stepsPerToken: 100 },
   ...{ weightBytes: 543e6, peakMemoryBytes: 1.2e9, loadMs: 1234, readyMs: 5000 },
+  ...{ bandwidthSpread: spread, flopsSpread: spread, samples: [] },
 })
 const steps = [3, 120].map((step) => ({
   ...{ step, op: "normMatmulSwiglu", kernels: ["normMatmulSwiglu", "copy"], workgroups: [640, 1] },

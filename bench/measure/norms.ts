@@ -9,10 +9,11 @@ import {
   publishedConfig,
   type WeightDType,
 } from "../../model/index.ts"
+import { promptOf } from "./lengths.ts"
 import { type NormKind, recorderWith } from "./norm_kinds.ts"
 import type { Report } from "./report.ts"
 import { spreadOf } from "./statistics.ts"
-import { promptOf, time } from "./throughput.ts"
+import { time } from "./throughput.ts"
 
 interface NormOptions {
   readonly model: readonly string[]

@@ -1,7 +1,7 @@
 // The paper's throughput protocol (section 4): batch 1, one prompt for all models, key-value cache,
 // greedy; a full dry run before the first model, one forward pass before each; medians of repeats.
 import type { OpenBackend } from "../../backends/index.ts"
-import { readBound, type Tensor, uniformAt } from "../../engine/index.ts"
+import { readBound, type Tensor } from "../../engine/index.ts"
 import {
   type CacheDType,
   type DecoderConfig,
@@ -14,15 +14,15 @@ import {
 import { CeilingMeter, type Ceilings } from "./ceiling.ts"
 import type { Described } from "./described.ts"
 import { explain, explainRounds, type StepRow } from "./explain.ts"
+import { checkFits, type Lengths, promptOf } from "./lengths.ts"
 import { peakMemoryBytes, resetPeakMemory } from "./machine.ts"
+import { workOf } from "./reads.ts"
 import { downloading, type Report } from "./report.ts"
 import { type Spread, spreadOf } from "./statistics.ts"
 
 interface ThroughputOptions extends Lengths {
   /** A model folder to measure instead of random weights. */
   readonly weights: string | undefined
-  /** Default f32, or what the folder holds. */
-  readonly dtype: WeightDType | undefined
   /** How the key-value cache is kept. */
   readonly cache: CacheDType
   readonly repeat: number
@@ -46,28 +46,23 @@ export interface ThroughputRow {
   readonly totalSpread: Spread
   /** Generation as a fraction of reading the weights at the speed of memory, measured beside it. */
   readonly bandwidthFraction: number
+  readonly bandwidthSpread: Spread
   readonly bytesPerSecond: number
-  /** The prompt as a fraction of the multiply-add rate, measured beside it. */
+  /** The prompt as a fraction of the multiply-add rate of what is multiplied, floats or bytes, measured beside it. */
   readonly flopsFraction: number
+  readonly flopsSpread: Spread
   readonly flopsPerSecond: number
   readonly stepsPerToken: number
   readonly weightBytes: number
+  /** Of all that were measured in turns together. */
   readonly peakMemoryBytes: number
   readonly loadMs: number
   /** From the start of loading to the first timed token: weights, dry run, warm-up. */
   readonly readyMs: number
+  /** Every repeat, in order. */
+  readonly samples: readonly TimedRun[]
   /** Of one token, if they were asked for. */
   readonly steps?: readonly StepRow[]
-}
-
-/** A rate of generation takes two tokens: the first is the prompt's. */
-export const leastGenerated = 2
-
-/** Token ids of the prompt: BOS, then seeded ids that every vocabulary has. */
-export function promptOf(length: number, { bosId = 0, vocabSize }: DecoderConfig): number[] {
-  const id = (i: number) =>
-    3 + Math.floor(uniformAt(2404, 14619, 0, i) * (Math.min(vocabSize, 32000) - 3))
-  return Array.from({ length }, (_, i) => (i === 0 ? bosId : id(i)))
 }
 
 interface Timing {
@@ -83,51 +78,27 @@ interface Setting {
   readonly report: Report
 }
 
-export interface Lengths {
-  readonly prompt: number
-  readonly generate: number
-  /** Lists the steps of a token too, for which the cache needs more places. */
-  readonly explain?: boolean
+/** A model in one dtype: a released size by name, any other by its config, with seeded weights; or the
+ *  folder of the options. */
+interface Subject {
+  readonly model: string | DecoderConfig
+  /** Default f32, or what the folder holds. */
+  readonly dtype: WeightDType | undefined
 }
 
-/** The nearest lengths that a model's context holds, where it does not hold these. */
-export function nearestFit(
-  { prompt, generate, explain = false }: Lengths,
-  { maxContext }: DecoderConfig,
-): Lengths | undefined {
-  const room = maxContext - (explain ? explainRounds : 0)
-  const left = room - prompt
-  if (generate <= left) return undefined
-  if (left >= leastGenerated) return { prompt, generate: left }
-  // Where the prompt leaves no room for a rate, less of it is the way out.
-  const generated = room > generate ? generate : leastGenerated
-  return { prompt: room - generated, generate: generated }
-}
-
-/** Throws RangeError where the context holds less: a step run beyond the end of the cache would write
- *  over other memory. */
-function checkFits(lengths: Lengths, config: DecoderConfig): void {
-  const nearest = nearestFit(lengths, config)
-  if (!nearest) return
-  throw new RangeError(
-    `the context of ${config.name} holds ${config.maxContext} tokens, not a prompt of ${lengths.prompt} ` +
-      `and ${lengths.generate} after it. Use ${nearest.prompt} and ${nearest.generate} or less`,
-  )
-}
-
-/** Measures the machine, then each model: released sizes by name, or the folder of the options. */
+/** Measures the machine, then each group of models: those of a group in turns. */
 export async function benchThroughput(
   backend: OpenBackend & Described,
-  names: readonly string[],
+  groups: readonly (readonly Subject[])[],
   options: ThroughputOptions,
   report: Report,
 ): Promise<{ readonly ceilings: Ceilings; readonly rows: readonly ThroughputRow[] }> {
   const meter = await CeilingMeter.open(backend)
   const rows: ThroughputRow[] = []
   try {
-    for (const name of names) {
+    for (const group of groups) {
       const first = rows.length === 0
-      rows.push(await measure(name, backend, options, { first, meter, report }))
+      rows.push(...(await measure(group, backend, options, { first, meter, report })))
     }
   } finally {
     meter.close()
@@ -135,39 +106,72 @@ export async function benchThroughput(
   return { ceilings: meter.ceilings, rows }
 }
 
-/** Loads one model, measures it, and frees it. */
+/** A model that is measured, and what was found so far. */
+interface Opened {
+  readonly model: OpenELM
+  readonly prompt: readonly number[]
+  readonly loadMs: number
+  readonly readyMs: number
+  readonly samples: TimedRun[]
+}
+
+/** Loads the models of a group, measures them in turns, and frees them. */
 async function measure(
-  name: string,
+  group: readonly Subject[],
   backend: OpenBackend & Described,
   options: ThroughputOptions,
-  setting: Setting,
-): Promise<ThroughputRow> {
-  const { report } = setting
+  { first, meter, report }: Setting,
+): Promise<ThroughputRow[]> {
   const { threads = 1 } = backend
   resetPeakMemory()
-  const start = performance.now()
-  const model = await load(name, backend, options, report)
-  // A GPU has them when it gives one back.
-  await readBound([...model.tensors.values()].at(-1) as Tensor, backend)
-  const loadMs = performance.now() - start
+  const opened: Opened[] = []
   try {
+    for (const subject of group) {
+      const isFirst = first && opened.length === 0
+      opened.push(await openOne(subject, backend, options, isFirst, report))
+    }
+    await repeat(opened, options, meter, report)
+    const peak = peakMemoryBytes()
+    const rows: ThroughputRow[] = []
+    for (const each of opened) {
+      const { model, loadMs, readyMs } = each
+      const measured = { ...summarize(each, options), threads, loadMs, readyMs }
+      const row = { ...measured, peakMemoryBytes: peak }
+      if (options.explain) report("timing each step")
+      const plan = options.explain && internals(model).decodePlan
+      rows.push(plan ? { ...row, steps: await explain(backend, plan, row) } : row)
+    }
+    return rows
+  } finally {
+    for (const { model } of opened) await model.close()
+  }
+}
+
+/** Loads a model and warms it up; the very first with a full dry run. */
+async function openOne(
+  subject: Subject,
+  backend: OpenBackend,
+  options: ThroughputOptions,
+  isFirst: boolean,
+  report: Report,
+): Promise<Opened> {
+  const start = performance.now()
+  const model = await load(subject, backend, options, report)
+  try {
+    // A GPU has them when it gives one back.
+    await readBound([...model.tensors.values()].at(-1) as Tensor, backend)
+    const loadMs = performance.now() - start
     checkFits(options, model.config)
     const prompt = promptOf(options.prompt, model.config)
-    const begun = performance.now()
-    if (setting.first) {
+    if (isFirst) {
       report("dry run")
       await time(model, prompt, options.generate)
     }
     await time(model, prompt, 1)
-    const readyMs = loadMs + performance.now() - begun
-    const samples = await repeat(model, prompt, options, setting)
-    const row = { ...summarize(model, options, samples), threads, loadMs, readyMs }
-    const measured = { ...row, peakMemoryBytes: peakMemoryBytes() }
-    if (!options.explain) return measured
-    report("timing each step")
-    return { ...measured, steps: await explain(backend, internals(model).decodePlan, measured) }
-  } finally {
+    return { model, prompt, loadMs, readyMs: performance.now() - start, samples: [] }
+  } catch (error) {
     await model.close()
+    throw error
   }
 }
 
@@ -175,44 +179,43 @@ async function measure(
 interface TimedRun extends Timing, Ceilings {}
 
 async function repeat(
-  model: OpenELM,
-  prompt: readonly number[],
-  options: ThroughputOptions,
-  { meter, report }: Setting,
-): Promise<TimedRun[]> {
-  const ceilings = meter.over(matricesOf(model))
-  const samples: TimedRun[] = []
-  let before = await ceilings.measure()
-  for (let i = 0; i < options.repeat; i++) {
-    report(`${model.config.name} ${model.dtype}`, i / options.repeat)
-    const timing = await time(model, prompt, options.generate)
-    const after = await ceilings.measure()
-    const bytesPerSecond = (before.bytesPerSecond + after.bytesPerSecond) / 2
-    const flopsPerSecond = (before.flopsPerSecond + after.flopsPerSecond) / 2
-    samples.push({ ...timing, bytesPerSecond, flopsPerSecond })
-    before = after
+  opened: readonly Opened[],
+  { repeat, generate }: ThroughputOptions,
+  meter: CeilingMeter,
+  report: Report,
+): Promise<void> {
+  const meters = opened.map(({ model }) => {
+    const { matrices, factors } = workOf(model)
+    return meter.over(matrices, factors)
+  })
+  for (let i = 0; i < repeat; i++) {
+    for (const [n, { model, prompt, samples }] of opened.entries()) {
+      report(`${model.config.name} ${model.dtype}`, i / repeat)
+      const ceilings = meters[n] as (typeof meters)[number]
+      const before = await ceilings.measure()
+      const timing = await time(model, prompt, generate)
+      const after = await ceilings.measure()
+      const bytesPerSecond = (before.bytesPerSecond + after.bytesPerSecond) / 2
+      const flopsPerSecond = (before.flopsPerSecond + after.flopsPerSecond) / 2
+      samples.push({ ...timing, bytesPerSecond, flopsPerSecond })
+    }
   }
-  ceilings.close()
-  return samples
+  for (const each of meters) each.close()
 }
 
-/** Weights that are read whole for every token. */
-const matricesOf = ({ tensors }: OpenELM): Tensor[] =>
-  [...tensors.values()].filter(({ shape }) => shape.length > 1)
-
 function load(
-  name: string,
+  { model, dtype }: Subject,
   backend: OpenBackend,
   options: ThroughputOptions,
   report: Report,
 ): Promise<OpenELM> {
-  const { dtype, cache, seed, weights, prompt, generate } = options
+  const { cache, seed, weights, prompt, generate } = options
   const onProgress = (done: number, total: number) => report("loading", done / total)
   if (weights !== undefined) {
     const loading = { onProgress, ...downloading(report) }
     return OpenELM.load(weights, { backend, dtype, cache, ...loading })
   }
-  const config = publishedConfig(name)
+  const config = typeof model === "string" ? publishedConfig(model) : model
   const rounds = options.explain ? explainRounds : 0
   const capacity = Math.min(config.maxContext, prompt + generate + rounds)
   return OpenELM.random(config, { backend, dtype, cache, seed, capacity, onProgress })
@@ -236,8 +239,7 @@ export async function time(
   return { promptMs, totalMs: performance.now() - start }
 }
 
-function summarize(model: OpenELM, options: ThroughputOptions, samples: readonly TimedRun[]) {
-  const { prompt, generate } = options
+function summarize({ model, samples }: Opened, { prompt, generate }: ThroughputOptions) {
   const spread = (of: (sample: TimedRun) => number): Spread => spreadOf(samples.map(of))
   // The prompt's time includes choosing the first token; the others are the generation.
   const promptRate = (s: TimedRun): number => (1000 * prompt) / s.promptMs
@@ -245,7 +247,10 @@ function summarize(model: OpenELM, options: ThroughputOptions, samples: readonly
   const promptSpread = spread(promptRate)
   const generationSpread = spread(generationRate)
   const totalSpread = spread((s) => (1000 * (prompt + generate)) / s.totalMs)
-  const [bytes, flops] = [bytesPerToken(model), flopsPerToken(model, prompt)]
+  const work = workOf(model)
+  const [bytes, flops] = [work.bytes, work.promptFlops(prompt)]
+  const ofMemory = spread((s) => (bytes * generationRate(s)) / s.bytesPerSecond)
+  const ofProducts = spread((s) => (flops * promptRate(s)) / (prompt * s.flopsPerSecond))
   return {
     model: model.config.name,
     backend: model.backend.name,
@@ -260,21 +265,14 @@ function summarize(model: OpenELM, options: ThroughputOptions, samples: readonly
     promptSpread,
     generationSpread,
     totalSpread,
-    bandwidthFraction: spread((s) => (bytes * generationRate(s)) / s.bytesPerSecond).median,
-    flopsFraction: spread((s) => (flops * promptRate(s)) / s.flopsPerSecond).median,
+    bandwidthFraction: ofMemory.median,
+    bandwidthSpread: ofMemory,
+    flopsFraction: ofProducts.median,
+    flopsSpread: ofProducts,
     bytesPerSecond: spread((s) => s.bytesPerSecond).median,
     flopsPerSecond: spread((s) => s.flopsPerSecond).median,
     stepsPerToken: internals(model).decodePlan.steps.length,
     weightBytes: model.weightBytes,
+    samples,
   }
-}
-
-/** Weight bytes that one decoded token has to read: all but the table of angles. */
-const bytesPerToken = ({ weightBytes, config }: OpenELM): number =>
-  weightBytes - 4 * config.maxContext * config.headDim
-
-/** Multiply-adds of the products, times two, per prompt token; the head sees the last one only. */
-function flopsPerToken({ config, parameters }: OpenELM, promptTokens: number): number {
-  const table = config.vocabSize * config.modelDim
-  return 2 * (parameters - table + table / promptTokens)
 }

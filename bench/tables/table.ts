@@ -1,17 +1,16 @@
 // Runs the paper's tables: every row that fits this machine, one after the other. What is measured is
 // kept in a folder, a file for each model and dtype, and not measured again.
 import { mkdirSync, readdirSync, readFileSync } from "node:fs"
-import { totalmem } from "node:os"
 import { join } from "node:path"
 import type { OpenBackend } from "../../backends/index.ts"
 import {
   type DecoderConfig,
-  parameterCount,
   publishedConfig,
   type WeightDType,
   writeFileWhole,
 } from "../../model/index.ts"
 import type { Described } from "../measure/described.ts"
+import { misfit, weightBytesOf } from "../measure/fits.ts"
 import { busyShare, watchForeign } from "../measure/foreign.ts"
 import { type Machine, machine } from "../measure/machine.ts"
 import { compareNorms, type NormRow } from "../measure/norms.ts"
@@ -73,18 +72,6 @@ export interface Unit {
   readonly norms: readonly NonNullable<PaperRow["norm"]>[]
 }
 
-/** Bytes of a weight, near enough to plan by. */
-const bytesOf: Readonly<Record<WeightDType, number>> = {
-  f32: 4,
-  f16: 2,
-  bf16: 2,
-  q8: 1.07,
-  q4: 0.57,
-}
-
-/** Share of the machine's memory that a model may take. */
-const mostMemory = 0.6
-
 function unitOf(row: PaperRow, table: PaperTable, { dtype }: TableOptions): Unit {
   const same = table.rows.filter(({ model, norm }) => norm && model === row.model)
   return {
@@ -111,15 +98,6 @@ const keyOf = ({ config, dtype, norms }: Unit, options: TableOptions, place: Pla
   generate: options.generate,
   repeat: options.repeat,
 })
-
-/** Reason why a model is left out, if there is one. */
-function misfit({ config, dtype }: Unit, memoryBytes = totalmem()): string | undefined {
-  const bytes = parameterCount(config) * bytesOf[dtype]
-  const most = memoryBytes * mostMemory
-  if (bytes <= most) return undefined
-  const gb = (n: number) => `${(n / 1e9).toFixed(1)} GB`
-  return `${gb(bytes)} of weights, more than ${gb(most)}, ${mostMemory} of this machine's memory`
-}
 
 /** What was kept of earlier runs, by key. */
 function keptIn(folder: string): Map<string, KeptRow> {
@@ -162,13 +140,14 @@ export const measureOn =
       return { norms: await compareNorms({ config, kinds: norms }, backend, lengths, report) }
     }
     const options = { ...lengths, weights: undefined, cache: "f32", seed: 0 } as const
-    const { rows } = await benchThroughput(backend, [row.model], options, report)
+    const subject = { model: row.model, dtype }
+    const { rows } = await benchThroughput(backend, [[subject]], options, report)
     return { throughput: rows[0] as ThroughputRow }
   }
 
 /** What a unit is expected to take: the weights are read for every token of every repeat. */
 const workOf = ({ config, dtype, norms }: Unit): number =>
-  parameterCount(config) * bytesOf[dtype] * Math.max(1, norms.length)
+  weightBytesOf({ config, dtype }) * Math.max(1, norms.length)
 
 interface Work {
   readonly measure: Measure
@@ -193,7 +172,7 @@ export async function runTables(
   )
   const units = new Map(rows.map(({ key, unit }) => [key, unit]))
   const wanted = [...units].filter(
-    ([key, unit]) => !misfit(unit, options.memoryBytes) && (options.again || !kept.has(key)),
+    ([key, unit]) => !misfit([unit], options.memoryBytes) && (options.again || !kept.has(key)),
   )
   let [work, seconds] = [0, 0]
   for (const [i, [key, unit]] of wanted.entries()) {
@@ -232,7 +211,7 @@ function lineOf(
   const { row, config, dtype } = unit
   const norm = row.norm ? `, ${row.norm}` : ""
   const base = { table: table.name, label: `${config.name} ${dtype}${norm}`, paper: row.paper }
-  if (!found) return { ...base, skipped: misfit(unit, options.memoryBytes) ?? "not measured" }
+  if (!found) return { ...base, skipped: misfit([unit], options.memoryBytes) ?? "not measured" }
   const { foreignShare } = found
   const measured = row.norm ? found.norms?.find(({ norm }) => norm === row.norm) : found.throughput
   if (!measured) return { ...base, skipped: "not measured" }

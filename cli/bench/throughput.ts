@@ -1,15 +1,22 @@
 // `elm bench`: measures the machine's ceilings, then each model, and prints the paper's table.
+import { misfit } from "../../bench/measure/fits.ts"
 import { machine as thisMachine } from "../../bench/measure/machine.ts"
 import { downloading } from "../../bench/measure/report.ts"
 import { benchThroughput } from "../../bench/measure/throughput.ts"
 import { paperGeneratedTokens } from "../../bench/tables/paper.ts"
-import { publishedConfig, publishedNames, readConfig } from "../../model/index.ts"
+import {
+  type DecoderConfig,
+  publishedConfig,
+  publishedNames,
+  readConfig,
+  type WeightDType,
+} from "../../model/index.ts"
 import { path, seed, usageError } from "../line/arguments.ts"
 import { command } from "../line/command.ts"
 import { toggle, under, valued } from "../line/flags.ts"
 import { checkFits, generated, prompt } from "../line/lengths.ts"
 import { openFor } from "../line/open.ts"
-import { cache, folderDtype, headings, json, machine, repeat, sizes } from "../line/options.ts"
+import { cache, dtypes, headings, json, machine, repeat, sizes } from "../line/options.ts"
 import { measureTables, tablesFolder } from "../line/paper_tables.ts"
 import { measured } from "../terminal/output.ts"
 import { reporter } from "../terminal/progress.ts"
@@ -25,7 +32,7 @@ const flags = {
       "a model folder, a .pt or .gguf file, instead of seeded random weights",
       path,
     ),
-    dtype: folderDtype,
+    dtype: dtypes,
     cache,
     seed: valued("<n>", "seed of the random weights", seed, 0),
   }),
@@ -51,10 +58,11 @@ export const throughput = command({
   after:
     "Examples:\n" +
     "  elm bench --model 270M,450M --dtype bf16 --paper\n" +
+    "  elm bench --dtype f32,bf16,q8,q4\n" +
     "  elm bench --weights my-model --prompt 512 --explain",
   tables: [throughputTable, stepsTable],
   async run(flags, { given }) {
-    const { dtype, cache, prompt, repeat, seed, weights, explain = false } = flags
+    const { cache, prompt, repeat, seed, weights, explain = false } = flags
     const idle = weights === undefined ? "" : given("model", "seed")
     if (idle) throw usageError(`${idle} has no effect: --weights names a model. Leave it out`)
     if (flags.paper && flags.generate !== undefined) {
@@ -64,7 +72,12 @@ export const throughput = command({
       const idle = given("cache", "seed", "explain")
       if (idle)
         throw usageError(`${idle} is of one model: --paper alone measures the tables. Name one`)
-      const { dtype = "bf16" } = flags
+      const [dtype = "bf16", ...more] = flags.dtype ?? []
+      if (more.length > 0) {
+        throw usageError(
+          `--paper alone has one dtype of its 16-bit rows, got ${flags.dtype}. Give one`,
+        )
+      }
       const lengths = { generate: paperGeneratedTokens, folder: tablesFolder }
       return measureTables("all", { ...flags, ...lengths, dtype })
     }
@@ -73,17 +86,23 @@ export const throughput = command({
     const lengths = { prompt, generate, explain }
     const reading = reporter()
     const configIn = (name: string) => readConfig(name, downloading(reading)).finally(reading.done)
+    const dtypes = flags.dtype ?? [undefined]
     for (const name of names) {
-      checkFits(lengths, weights === undefined ? publishedConfig(name) : await configIn(name))
+      const config = weights === undefined ? publishedConfig(name) : await configIn(name)
+      checkFits(lengths, config)
+      checkTogether(config, dtypes)
     }
-    const options = { ...lengths, weights, dtype, cache, repeat, seed }
+    const options = { ...lengths, weights, cache, repeat, seed }
+    const groups = names.map((model) =>
+      (flags.dtype ?? [undefined]).map((dtype) => ({ model, dtype })),
+    )
     await measured(
       flags,
       async (report) => {
         report("measuring the machine")
         await using backend = await openFor(flags, report)
         const { threads = 1, build } = backend
-        const { ceilings, rows } = await benchThroughput(backend, names, options, report)
+        const { ceilings, rows } = await benchThroughput(backend, groups, options, report)
         return { machine: { ...thisMachine(), build, threads, ...ceilings }, rows }
       },
       ({ machine, rows }) => {
@@ -95,3 +114,11 @@ export const throughput = command({
     )
   },
 })
+
+/** Throws where what is measured in turns does not fit in memory together; one model alone may try. */
+function checkTogether(config: DecoderConfig, dtypes: readonly (WeightDType | undefined)[]): void {
+  if (dtypes.length === 1) return
+  const reason = misfit(dtypes.map((dtype = "f32") => ({ config, dtype })))
+  if (reason)
+    throw usageError(`${config.name} in turns as ${dtypes}: ${reason}. Give fewer --dtype`)
+}

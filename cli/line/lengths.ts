@@ -1,6 +1,6 @@
 // Lengths of a prompt and of what is generated after it, as the measurements of whole models take them.
 import { explainRounds } from "../../bench/measure/explain.ts"
-import { type Lengths, leastGenerated, nearestFit } from "../../bench/measure/throughput.ts"
+import { type Lengths, leastGenerated, nearestFit } from "../../bench/measure/lengths.ts"
 import { paperPromptTokens } from "../../bench/tables/paper.ts"
 import type { DecoderConfig } from "../../model/index.ts"
 import { usageError, whole } from "./arguments.ts"

@@ -1,7 +1,7 @@
 // Flags that several commands share, each said once, under the headings by which a command's help has
 // them. A command spreads what it takes of them into its own table.
 import { backendNames, type Feature, features } from "../../backends/index.ts"
-import { cacheDTypes, weightDTypes } from "../../model/index.ts"
+import { cacheDTypes, type WeightDType, weightDTypes } from "../../model/index.ts"
 import { chosenOf, models, path, whole } from "./arguments.ts"
 import { choice, type Flag, required, under, valued } from "./flags.ts"
 
@@ -51,6 +51,15 @@ export const folderDtype = choice(
   "dtype of the weights, default f32 or what the folder holds",
   weightDTypes,
 )
+/** The same, several of them. */
+export const dtypes: Flag<readonly WeightDType[] | undefined> = {
+  ...valued<readonly WeightDType[]>(
+    "<names>",
+    "dtypes of the weights, several in turns, default f32 or what the folder holds",
+    (text) => chosenOf(text, weightDTypes, (name) => name),
+  ),
+  choices: weightDTypes,
+}
 export const dtype = choice("dtype of the weights", weightDTypes, "bf16")
 export const cache = choice("dtype of the key-value cache", cacheDTypes, "f32")
 
