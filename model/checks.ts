@@ -31,6 +31,11 @@ export function checkModelOptions(config: DecoderConfig, options: ModelOptions):
       `cache must be one of ${cacheDTypes.join(", ")}, got ${JSON.stringify(cache)}`,
     )
   }
+  if (cache === "q8" && config.headDim % 4 !== 0) {
+    throw new RangeError(
+      `a q8 cache needs heads of a multiple of 4 numbers, ${config.name} has ${config.headDim}: try f16`,
+    )
+  }
   return { backend, dtype, capacity, cache }
 }
 

@@ -1,13 +1,13 @@
 // What a model is, said without loading it: its family and sizes, what its files hold, and the memory that
 // it will take.
 
-import { checkObject, itemBytes } from "../engine/index.ts"
+import { checkObject } from "../engine/index.ts"
 import type { StoredTensor } from "./checkpoints/checkpoint.ts"
 import { openCheckpoint } from "./checkpoints/formats.ts"
 import { parameterCount } from "./config.ts"
 import type { Waiting } from "./files/http.ts"
 import type { FileSource } from "./files/source.ts"
-import { type CacheDType, cacheDTypes } from "./generate/state.ts"
+import { type CacheDType, cacheDTypes, cacheRowBytes } from "./generate/state.ts"
 import { configIn } from "./opened.ts"
 import { filesOfTokenizer } from "./tokenizer/index.ts"
 import { type WeightDType, weightBytes, weightDTypes } from "./weights/layout.ts"
@@ -67,7 +67,7 @@ export async function describeModel(
       keyHeads: keyHeads[i] as number,
       ffnDim: config.ffnDims[i] as number,
     }))
-    const cached = 2 * headDim * maxContext * keyHeads.reduce((a, b) => a + b, 0)
+    const rows = 2 * maxContext * keyHeads.reduce((a, b) => a + b, 0)
     return {
       ...{ name, family: modelType, format, parameters: parameterCount(config) },
       ...{ modelDim, headDim, vocabSize, maxContext, layers },
@@ -76,7 +76,7 @@ export async function describeModel(
       files: [...new Set([...tensors.values()].map(({ file }) => file))],
       memory: {
         weights: byName(weightDTypes, (dtype) => weightBytes(config, dtype)),
-        cache: byName(cacheDTypes, (dtype) => cached * itemBytes(dtype)),
+        cache: byName(cacheDTypes, (dtype) => rows * cacheRowBytes(headDim, dtype)),
       },
     }
   } finally {

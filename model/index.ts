@@ -11,6 +11,13 @@ export {
   scaledConfig,
 } from "./architectures/openelm/config.ts"
 export { type ModelName, modelNames, type SizeName } from "./architectures/openelm/sizes.ts"
+export {
+  anglesOf,
+  cachedAttention,
+  type Heads,
+  headsApart,
+  normsOfHeads,
+} from "./cached_attention.ts"
 export type { ChatCompletionOptions, ChatOptions } from "./chat/chat.ts"
 export { type ChatMessage, checkMessages, type TemplateOptions } from "./chat/template.ts"
 export type { Checkpoint, StoredTensor } from "./checkpoints/checkpoint.ts"
@@ -101,12 +108,8 @@ export { gatedProduct, product } from "./products.ts"
 export {
   type Activation,
   type AttentionSpec,
-  anglesOf,
   type CachedRecorder,
-  cachedAttention,
   embed,
-  type Heads,
-  headsApart,
   type Inputs,
   inference,
   type LayerCache,
@@ -114,7 +117,6 @@ export {
   type Norm,
   normalized,
   normed,
-  normsOfHeads,
   positionsOf,
   productThen,
   type Recorder,

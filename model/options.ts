@@ -15,7 +15,8 @@ export interface ModelOptions {
   readonly dtype?: WeightDType
   /** Positions that the key-value cache holds; default the model's context. */
   readonly capacity?: number
-  /** How the key-value cache is kept: f32 (default), or f16 in half the memory. */
+  /** How the key-value cache is kept: f32 (default), f16 in half the memory, or q8 in little more than a
+   *  quarter: 8 bits a number, and a scale for each head of a position. */
   readonly cache?: CacheDType
   /** For text: a tokenizer, its path, "byte", or null for none. Default: that of the folder. */
   readonly tokenizer?: TokenizerOption

@@ -2,6 +2,9 @@
 import type { Op } from "../engine/index.ts"
 import { attention } from "./attention/attention.ts"
 import { causalAttention, causalAttentionGrad } from "./attention/causal_attention.ts"
+import { q8AttentionOps } from "./attention/q8_attention.ts"
+import { q8HeadOps } from "./attention/q8_heads.ts"
+import { q8RowOps } from "./attention/q8_rows.ts"
 import { qkNormRope, ropeHeads, ropeWrite, splitHeads } from "./attention/rope.ts"
 import { mergeParts, ropeAttention, ropeAttentionParts } from "./attention/rope_attention.ts"
 import { qkNormRopeTrain, qkNormRopeTrainGrad } from "./attention/rope_train.ts"
@@ -32,6 +35,9 @@ import { adamWOps } from "./update/adamw.ts"
 
 export { attention } from "./attention/attention.ts"
 export { causalAttention } from "./attention/causal_attention.ts"
+export { attentionQ8, ropeAttentionQ8 } from "./attention/q8_attention.ts"
+export { qkNormRopeQ8, ropeHeadsQ8, splitHeadsQ8 } from "./attention/q8_heads.ts"
+export { q8Numbers, q8RowBytes, readRowsQ8, writeRowsQ8 } from "./attention/q8_rows.ts"
 export {
   qkNormRope,
   ropeAngles,
@@ -64,7 +70,15 @@ export {
   sigmoid,
   sub,
 } from "./plain/elementwise.ts"
-export { cast, castFinite, readRows, scatterAdd, take, writeRows } from "./plain/indexing.ts"
+export {
+  cast,
+  castFinite,
+  readRows,
+  scatterAdd,
+  take,
+  takeBytes,
+  writeRows,
+} from "./plain/indexing.ts"
 export {
   broadcast,
   copy,
@@ -119,6 +133,7 @@ export const plainOps: readonly Op[] = [
   ...randomOps,
   ...quantizedPackOps,
   ...fileBlockOps,
+  ...q8RowOps,
   advance.op,
   positionIds.op,
 ]
@@ -149,6 +164,8 @@ export const fusedOps: readonly Op[] = [
   ropeAttentionParts.op,
   mergeParts.op,
   ropeAttention.op,
+  ...q8HeadOps,
+  ...q8AttentionOps,
   causalAttention.op,
   causalAttentionGrad.op,
   ...biasOps,

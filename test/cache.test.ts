@@ -2,7 +2,7 @@
 // largest.
 import t from "tap"
 import { openWasm } from "../backends/wasm/index.ts"
-import { type Backend, constant, decode, readTensors } from "../engine/index.ts"
+import { type Backend, constant, type DType, decode, readTensors } from "../engine/index.ts"
 import { type CacheDType, OpenELM, open } from "../index.ts"
 import { inference, internals } from "../model/index.ts"
 import { attention, qkNormRope, ropeAngles, ropeFrequencies, ropeWrite } from "../ops/index.ts"
@@ -105,11 +105,11 @@ t.test("a cache of another dtype is refused", async (t) => {
   await using backend = await open("wasm", { threads: 1 })
   await t.rejects(OpenELM.random(config, { backend, cache: "bf16" as never }), {
     name: "RangeError",
-    message: /cache must be one of f32, f16, got "bf16"/,
+    message: /cache must be one of f32, f16, q8, got "bf16"/,
   })
   const q = constant([1, 2], [1, 2])
   const [keys, values] = ["f32", "f16"].map((dtype) =>
-    constant([1, 2], [1, 1, 1, 2], dtype as CacheDType),
+    constant([1, 2], [1, 1, 1, 2], dtype as DType),
   )
   const position = constant([0], [1], "i32")
   t.throws(() => attention(q, keys as never, values as never, position, { scale: 1 }), {

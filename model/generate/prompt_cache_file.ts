@@ -24,7 +24,12 @@ const named = (session: Session, count: number): [name: string, heads: Tensor[]]
     [`values.${i}`, headsOf(values, count)],
   ])
 
-const fileTypes: Readonly<Record<string, TensorData["dtype"]>> = { f32: "F32", f16: "F16" }
+/** Rows of q8 go as the bytes that they are. */
+const fileTypes: Readonly<Record<string, TensorData["dtype"]>> = {
+  f32: "F32",
+  f16: "F16",
+  u8: "U8",
+}
 
 /** What was read into a session. */
 export interface Kept {

@@ -4,7 +4,17 @@
 // first go on holding what they had of the dropped tokens, as in llama.cpp (Xiao et al. 2023, arXiv
 // 2309.17453, recompute none of them either).
 import { checkWhole, constant, type Tensor, threefry, type Update } from "../../engine/index.ts"
-import { cast, castFinite, mul, reshape, rotate, slice, writeRows } from "../../ops/index.ts"
+import {
+  cast,
+  castFinite,
+  mul,
+  readRowsQ8,
+  reshape,
+  rotate,
+  slice,
+  writeRows,
+  writeRowsQ8,
+} from "../../ops/index.ts"
 import type { DecoderConfig, DecoderWeights } from "../architecture.ts"
 import { show } from "../json.ts"
 import type { SequenceState } from "./state.ts"
@@ -59,15 +69,20 @@ export function recordSlide(
 ): Update[] {
   const position = constant([keep], [1], "i32")
   return caches.flatMap(({ keys, values }): Update[] => {
-    const [, , S, E] = keys.shape as [number, number, number, number]
+    const [, E] = angles.shape as [number, number]
+    const S = keys.shape[2] as number
     const count = S - keep - drop
     const at = (from: number): Tensor => reshape(slice(angles, 0, from, count), [1, 1, count, E])
-    const moved = (x: Tensor): Tensor => cast(slice(x, 2, keep + drop, count), "f32") // (1, G, n, E)
+    const rest = (x: Tensor): Tensor => slice(x, 2, keep + drop, count)
+    const moved = (x: Tensor): Tensor =>
+      x.dtype === "u8" ? rest(readRowsQ8(x)) : cast(rest(x), "f32") // (1, G, n, E)
     const back = mul(at(keep + drop), constant(conjugate(E), [E]))
     const turned = rotate(rotate(moved(keys), back), at(keep)) // (1, G, n, E)
     const put = (x: Tensor, rows: Tensor): Update => [
       x,
-      writeRows(x, castFinite(rows, x.dtype), position),
+      x.dtype === "u8"
+        ? writeRowsQ8(x, rows, position)
+        : writeRows(x, castFinite(rows, x.dtype), position),
     ]
     return [put(keys, turned), put(values, moved(values))]
   })

@@ -8,14 +8,15 @@ import {
   type Tensor,
   type Update,
 } from "../../engine/index.ts"
-import { advance, cast, reshape, sample, take } from "../../ops/index.ts"
+import { advance, cast, q8RowBytes, reshape, sample, take, takeBytes } from "../../ops/index.ts"
 import type { LayerWeights } from "../architecture.ts"
 import { type Decoder, hidden, logitsOf } from "../forward.ts"
 import type { LayerCache, Recorder, Stream } from "../recorder.ts"
 import type { Holder } from "../weights/holder.ts"
 
-/** How keys and values are kept. In f16, a value beyond ±65504 is kept as that. */
-export const cacheDTypes = ["f32", "f16"] as const
+/** How keys and values are kept. In f16, a value beyond ±65504 is kept as that; in q8, each head's numbers
+ *  of a position are signed bytes that share a scale. */
+export const cacheDTypes = ["f32", "f16", "q8"] as const
 /** Types of numbers in a key-value cache. */
 export type CacheDType = (typeof cacheDTypes)[number]
 
@@ -25,6 +26,10 @@ export interface CacheOptions {
   readonly cache: CacheDType
 }
 
+/** Bytes of a head's keys or values at one position. */
+export const cacheRowBytes = (headDim: number, cache: CacheDType): number =>
+  cache === "q8" ? q8RowBytes(headDim) : headDim * itemBytes(cache)
+
 /** Memory for keys and values of `capacity` positions in every layer, close to the layer's weights. */
 export function allocateCaches(
   { config, weights }: Decoder,
@@ -32,9 +37,11 @@ export function allocateCaches(
   { batch, capacity, cache }: CacheOptions & { readonly batch: number },
 ): LayerCache[] {
   return config.keyHeads.map((G, i) => {
-    const shape = [batch, G, capacity, config.headDim] // (B, G, S, E)
+    const dtype = cache === "q8" ? "u8" : cache
+    const row = cacheRowBytes(config.headDim, cache) / itemBytes(dtype)
+    const shape = [batch, G, capacity, row] // (B, G, S, E), in q8 of E + 4 bytes
     const near = firstMatrix(weights.layers[i])
-    const [keys, values] = [0, 1].map(() => holder.allocate(shape, cache, near))
+    const [keys, values] = [0, 1].map(() => holder.allocate(shape, dtype, near))
     return { keys: keys as Tensor, values: values as Tensor }
   })
 }
@@ -112,6 +119,7 @@ export const recordCopies = ({ caches }: SequenceState, from: Tensor): Update[] 
 /** x[from[i]]; f16 goes through f32, which holds all of it.  x (B, …), from (B) → (B, …) */
 function takeRows(x: Tensor, from: Tensor): Tensor {
   const [B = 1] = x.shape
+  if (x.dtype === "u8") return reshape(takeBytes(reshape(x, [B, x.size / B]), from), x.shape)
   const single = x.dtype === "f32" ? x : cast(x, "f32")
   const taken = reshape(take(reshape(single, [B, x.size / B]), from), x.shape)
   return x.dtype === "f32" ? taken : cast(taken, x.dtype)
@@ -134,7 +142,8 @@ function rowOf(x: Tensor, i: number): Tensor {
   return bound(bufferOf(x), [1, ...x.shape.slice(1)], x.dtype, offsetOf(x) + i * bytes)
 }
 
-/** The first positions of each head of a sequence's keys or values.  (1, G, S, E) → G of (count, E) */
+/** The first positions of each head of a sequence's keys or values.  (1, G, S, E) → G of (count, E), in
+ *  q8 of as many bytes as its rows have */
 export function headsOf(x: Tensor, count: number): Tensor[] {
   const [, G, S, E] = x.shape as [number, number, number, number]
   return Array.from({ length: G }, (_, g) => {

@@ -12,6 +12,7 @@ import { scratch } from "../../backends/wasm/thread.as"
 import { f16Scale, mixBlock, scoreBlock } from "./attention_block.as"
 import { exp2Constant, exp2Vector } from "../shared/exp2.as"
 import { hasWideTiles } from "../product/matmul.as"
+import { dequantizeRow } from "./q8_rows.as"
 
 /** Most queries in a tile; more heads than that share a key head in several tiles. */
 const mostRows: u32 = 32
@@ -149,6 +150,16 @@ function padRows(x: usize, rows: u32, bytes: usize, padded: usize, to: usize): u
   return to
 }
 
+/** Rows of a q8 cache as rows of `padded` bytes in f32, the rest zeros; returns `to`. */
+function widenRows(x: usize, rows: u32, E: u32, padded: usize, to: usize): usize {
+  const bytes = <usize>E << 2
+  for (let r: usize = 0; r < rows; r++) {
+    dequantizeRow(x + r * (<usize>E + 4), to + r * padded, E)
+    if (bytes < padded) memory.fill(to + r * padded + bytes, 0, padded - bytes)
+  }
+  return to
+}
+
 /** Runs the four rows from r on over the block of keys first, first + 1, … that it holds. */
 function attendFour(
   state: usize, r: u32, rows: u32, k: usize, v: usize, stride: usize, first: u32, block: u32,
@@ -171,12 +182,16 @@ function attendFour(
   mixBlock(rows - r, wide, half, scores, state + correctionAt, v, stride, n, E, acc)
 }
 
-/** Runs the placed rows, four at a time, over keys 0 … their limit. */
-function attend(
-  state: usize, rows: u32, k: usize, v: usize, E: u32, half: bool, cold: bool, spare: usize,
+/** Runs the placed rows, four at a time, over keys 0 … their limit. `isQ8`, whether these are rows of a q8
+ *  cache, is a constant where this is inlined. */
+// @ts-ignore: decorator
+@inline
+function attendBlocks(
+  isQ8: bool, state: usize, rows: u32, k: usize, v: usize, E: u32, half: bool, cold: bool,
+  spare: usize,
 ): void {
   const item: usize = half ? 2 : 4
-  const bytes = <usize>E * item
+  const bytes = isQ8 ? <usize>E + 4 : <usize>E * item
   const width = paddedOf(E)
   const padded = <usize>width * item
   const block = blockOf(E)
@@ -185,11 +200,14 @@ function attend(
   for (let first: u32 = 0; first <= <u32>last; first += block) {
     let from = k + <usize>first * bytes, values = v + <usize>first * bytes
     const n = min(block, <u32>last + 1 - first)
-    if (cold) {
+    if (isQ8) {
+      from = widenRows(from, n, E, padded, spare)
+      values = widenRows(values, n, E, padded, spare + <usize>block * padded)
+    } else if (cold) {
       touch(from, n * bytes, spare)
       touch(values, n * bytes, spare)
     }
-    if (E & 15) {
+    if (!isQ8 && E & 15) {
       from = padRows(from, n, bytes, padded, spare)
       values = padRows(values, n, bytes, padded, spare + <usize>block * padded)
     }
@@ -197,6 +215,16 @@ function attend(
       attendFour(state, r, rows, from, values, padded, first, block, width, half)
     }
   }
+}
+
+function attend(
+  state: usize, rows: u32, k: usize, v: usize, E: u32, half: bool, cold: bool, spare: usize,
+): void {
+  attendBlocks(false, state, rows, k, v, E, half, cold, spare)
+}
+
+function attendQ8(state: usize, rows: u32, k: usize, v: usize, E: u32, spare: usize): void {
+  attendBlocks(true, state, rows, k, v, E, false, false, spare)
 }
 
 /** Position of item k of T: tiles of `span` from the front and from the back in turn. */
@@ -208,10 +236,11 @@ function positionOf(k: u32, span: u32, T: u32): u32 {
   return tile & 1 ? T - 1 - inner : inner
 }
 
-export function attention(
-  q: usize, keys: usize, values: usize, position: usize, y: usize,
-  B: u32, T: u32, H: u32, G: u32, S: u32, E: u32, scale: f32, keysType: u32,
-  begin: u32, end: u32,
+// @ts-ignore: decorator
+@inline
+function attendHeads(
+  isQ8: bool, q: usize, keys: usize, values: usize, position: usize, y: usize,
+  T: u32, H: u32, G: u32, S: u32, E: u32, scale: f32, keysType: u32, begin: u32, end: u32,
 ): void {
   const state = scratch()
   const half = keysType === 1
@@ -227,7 +256,7 @@ export function attention(
     const width = span * share
     const rows = min(min(width - first % width, T * share - first), min(end - item, mostRows))
     const past = load<i32>(position + ((<usize>b) << 2))
-    const cache = <usize>bg * S * E * (half ? 2 : 4)
+    const cache = <usize>bg * S * (isQ8 ? <usize>E + 4 : <usize>E * (half ? 2 : 4))
     for (let r: u32 = 0; r < ((rows + 3) & ~3); r++) {
       const i = first + min(r, rows - 1)
       const t = positionOf(i / share, span, T)
@@ -235,7 +264,8 @@ export function attention(
       const query = q + (<usize>(b * T + t) * H + head) * bytes
       placeRow(state, r, query, past + <i32>t, E, factor, spare)
     }
-    attend(state, rows, keys + cache, values + cache, E, half, T <= mostCold, spare)
+    if (isQ8) attendQ8(state, rows, keys + cache, values + cache, E, spare)
+    else attend(state, rows, keys + cache, values + cache, E, half, T <= mostCold, spare)
     for (let r: u32 = 0; r < rows; r++) {
       const i = first + r
       const t = positionOf(i / share, span, T)
@@ -244,4 +274,19 @@ export function attention(
     }
     item += rows
   }
+}
+
+export function attention(
+  q: usize, keys: usize, values: usize, position: usize, y: usize,
+  B: u32, T: u32, H: u32, G: u32, S: u32, E: u32, scale: f32, keysType: u32,
+  begin: u32, end: u32,
+): void {
+  attendHeads(false, q, keys, values, position, y, T, H, G, S, E, scale, keysType, begin, end)
+}
+
+export function attentionQ8(
+  q: usize, keys: usize, values: usize, position: usize, y: usize,
+  B: u32, T: u32, H: u32, G: u32, S: u32, E: u32, scale: f32, begin: u32, end: u32,
+): void {
+  attendHeads(true, q, keys, values, position, y, T, H, G, S, E, scale, 0, begin, end)
 }

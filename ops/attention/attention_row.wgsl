@@ -3,7 +3,8 @@
 // sums are rescaled as the maximum grows. rope_attention.wgsl does slices of the cache so, and here
 // a workgroup does all of it. Bytes: keys and values once for a query of four heads.
 
-// The constant `width` is E/4.
+// The constant `width` is E/4. A cache is read through keyFour(row, e) and valueFour(row, e), four numbers
+// of a row: of numbers here, of bytes in q8_attention.wgsl.
 
 const runKeys = 32u;
 
@@ -18,13 +19,21 @@ var<workgroup> scoresNow: array<f32, 128>;
 var<workgroup> weightsNow: array<f32, 128>;
 var<workgroup> lastPosition: u32;
 
+fn keyFour(row: u32, e: u32) -> vec4f {
+  return keys_get(row * width + e);
+}
+
+fn valueFour(row: u32, e: u32) -> vec4f {
+  return values_get(row * width + e);
+}
+
 // Scores of 32 keys from j on, those up to `last`, for four heads, 32 a head in scoresNow.
 fn scoreKeys(base: u32, j: u32, last: u32, lane: u32) {
   let key = j + lane / 8u;
   var share = vec4f();
   for (var e = lane % 8u; e < width && key <= last; e += 8u) {
     var x = newKey[e];
-    if (key < last) { x = keys_get(base + key * width + e); }
+    if (key < last) { x = keyFour(base + key, e); }
     share += vec4f(
       dot(x, queries[e]), dot(x, queries[width + e]),
       dot(x, queries[2u * width + e]), dot(x, queries[3u * width + e]),
@@ -50,7 +59,7 @@ fn bestOf(head: u32) -> f32 {
 
 // A value from the cache or, at `last`, the new one; nothing beyond.
 fn valueAt(base: u32, key: u32, column: u32, last: u32) -> vec4f {
-  if (key < last) { return values_get(base + key * width + column); }
+  if (key < last) { return valueFour(base + key, column); }
   if (key == last) { return newValue[column]; }
   return vec4f();
 }
@@ -116,10 +125,8 @@ fn massOf(head: u32) -> f32 {
   return sum;
 }
 
-@compute @workgroup_size(256)
-fn attentionRow(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let item = rowOf(group);
-  if (item >= param.Groups) { return; }
+// Up to four heads of a row of queries.
+fn attendRow(item: u32, lane: u32) {
   let each = param.H / param.G;
   let row = item / ((each + 3u) / 4u) / param.G;
   let g = item / ((each + 3u) / 4u) % param.G;
@@ -129,19 +136,24 @@ fn attentionRow(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_i
   let last = workgroupUniformLoad(&lastPosition);
   let first = row * param.H + g * each + h;
   let count = min(each - h, 4u);
-  let base = (b * param.G + g) * param.S * width;
+  let base = (b * param.G + g) * param.S;
   if (lane < 4u * width) {
     var four = vec4f();
     if (lane / width < count) { four = q[first * width + lane]; }
     queries[lane] = four;
   }
   if (lane < width) {
-    newKey[lane] = keys_get(base + last * width + lane);
-    newValue[lane] = values_get(base + last * width + lane);
+    newKey[lane] = keyFour(base + last, lane);
+    newValue[lane] = valueFour(base + last, lane);
   }
   workgroupBarrier();
   mixRuns(base, 0u, 1u, last, lane);
   for (var i = lane; i < count * param.E; i += 256u) {
     y[first * param.E + i] = accOf(i / param.E, i % param.E) / massOf(i / param.E);
   }
+}
+
+@compute @workgroup_size(256)
+fn attentionRow(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  if (rowOf(group) < param.Groups) { attendRow(rowOf(group), lane); }
 }

@@ -10,6 +10,7 @@ import { scratch } from "../../backends/wasm/thread.as"
 import { itemBytes, storeFour, storeOne } from "../shared/half.as"
 import { rstdOf, sumSquares } from "../norm/rmsnorm.as"
 import { madd } from "../shared/simd.as"
+import { quantizeRow } from "./q8_rows.as"
 
 /** Normalizes E numbers at x by rstd and w, rotates them by `angles`, and stores them at y. */
 export function rotateRow(
@@ -66,10 +67,39 @@ function writeKey(
   if (keysType) writeRow(spare, y, E, keysType)
 }
 
-export function qkNormRope(
-  qkv: usize, qNorm: usize, kNorm: usize, angles: usize, keys: usize, values: usize,
-  position: usize, q: usize, B: u32, T: u32, H: u32, G: u32, S: u32, E: u32, eps: f32,
-  keysType: u32, begin: u32, end: u32,
+// `isQ8` is whether the cache is one of q8, a constant where these are inlined.
+
+// @ts-ignore: decorator
+@inline
+function cacheRowBytes(isQ8: bool, E: u32, keysType: u32): usize {
+  return isQ8 ? <usize>E + 4 : <usize>E * itemBytes(keysType)
+}
+
+// @ts-ignore: decorator
+@inline
+function keepValue(isQ8: bool, x: usize, y: usize, E: u32, keysType: u32): void {
+  if (isQ8) quantizeRow(x, y, E)
+  else writeRow(x, y, E, keysType)
+}
+
+// @ts-ignore: decorator
+@inline
+function keepKey(
+  isQ8: bool, x: usize, w: usize, angles: usize, y: usize, E: u32, rstd: f32, keysType: u32,
+  spare: usize,
+): void {
+  if (!isQ8) return writeKey(x, w, angles, y, E, rstd, keysType, spare)
+  rotateRow(x, w, angles, spare, E, rstd)
+  quantizeRow(spare, y, E)
+}
+
+/** Queries to q, keys and values to the cache; queries and keys normalized and rotated. */
+// @ts-ignore: decorator
+@inline
+function storeNormed(
+  isQ8: bool, qkv: usize, qNorm: usize, kNorm: usize, angles: usize, keys: usize, values: usize,
+  position: usize, q: usize, T: u32, H: u32, G: u32, S: u32, E: u32, eps: f32, keysType: u32,
+  begin: u32, end: u32,
 ): void {
   const heads = H + 2 * G
   const bytes = (<usize>E) << 2
@@ -87,12 +117,33 @@ export function qkNormRope(
     }
     const isKey = head < H + G
     const g = b * G + head - (isKey ? H : H + G)
-    const cache = (<usize>g * S + at) * E * itemBytes(keysType)
+    const cache = (<usize>g * S + at) * cacheRowBytes(isQ8, E, keysType)
     if (isKey) {
       const rstd = rstdOf(sumSquares(x, E), E, eps)
-      writeKey(x, kNorm, table, keys + cache, E, rstd, keysType, scratch())
-    } else writeRow(x, values + cache, E, keysType)
+      keepKey(isQ8, x, kNorm, table, keys + cache, E, rstd, keysType, scratch())
+    } else keepValue(isQ8, x, values + cache, E, keysType)
   }
+}
+
+export function qkNormRope(
+  qkv: usize, qNorm: usize, kNorm: usize, angles: usize, keys: usize, values: usize,
+  position: usize, q: usize, B: u32, T: u32, H: u32, G: u32, S: u32, E: u32, eps: f32,
+  keysType: u32, begin: u32, end: u32,
+): void {
+  storeNormed(
+    false, qkv, qNorm, kNorm, angles, keys, values, position, q, T, H, G, S, E, eps, keysType,
+    begin, end,
+  )
+}
+
+export function qkNormRopeQ8(
+  qkv: usize, qNorm: usize, kNorm: usize, angles: usize, keys: usize, values: usize,
+  position: usize, q: usize, B: u32, T: u32, H: u32, G: u32, S: u32, E: u32, eps: f32,
+  begin: u32, end: u32,
+): void {
+  storeNormed(
+    true, qkv, qNorm, kNorm, angles, keys, values, position, q, T, H, G, S, E, eps, 0, begin, end,
+  )
 }
 
 /** The rotation alone: rotateRow with a norm that changes nothing. */
@@ -129,8 +180,8 @@ export function ropeWrite(
 // @ts-ignore: decorator
 @inline
 function storeHeads(
-  isRotated: bool, qkv: usize, angles: usize, keys: usize, values: usize, position: usize, q: usize,
-  T: u32, H: u32, G: u32, S: u32, E: u32, keysType: u32, begin: u32, end: u32,
+  isQ8: bool, isRotated: bool, qkv: usize, angles: usize, keys: usize, values: usize,
+  position: usize, q: usize, T: u32, H: u32, G: u32, S: u32, E: u32, keysType: u32, begin: u32, end: u32,
 ): void {
   const heads = H + 2 * G
   const bytes = (<usize>E) << 2
@@ -151,10 +202,11 @@ function storeHeads(
     }
     const isKey = head < H + G
     const g = b * G + head - (isKey ? H : H + G)
-    const cache = (<usize>g * S + at) * E * itemBytes(keysType)
-    if (!isKey) writeRow(x, values + cache, E, keysType)
-    else if (isRotated) writeKey(x, ones, table, keys + cache, E, 1, keysType, ones + bytes)
-    else writeRow(x, keys + cache, E, keysType)
+    const cache = (<usize>g * S + at) * cacheRowBytes(isQ8, E, keysType)
+    if (!isKey) keepValue(isQ8, x, values + cache, E, keysType)
+    else if (isRotated) {
+      keepKey(isQ8, x, ones, table, keys + cache, E, 1, keysType, ones + bytes)
+    } else keepValue(isQ8, x, keys + cache, E, keysType)
   }
 }
 
@@ -162,12 +214,28 @@ export function ropeHeads(
   qkv: usize, angles: usize, keys: usize, values: usize, position: usize, q: usize,
   B: u32, T: u32, H: u32, G: u32, S: u32, E: u32, keysType: u32, begin: u32, end: u32,
 ): void {
-  storeHeads(true, qkv, angles, keys, values, position, q, T, H, G, S, E, keysType, begin, end)
+  storeHeads(
+    false, true, qkv, angles, keys, values, position, q, T, H, G, S, E, keysType, begin, end,
+  )
 }
 
 export function splitHeads(
   qkv: usize, keys: usize, values: usize, position: usize, q: usize,
   B: u32, T: u32, H: u32, G: u32, S: u32, E: u32, keysType: u32, begin: u32, end: u32,
 ): void {
-  storeHeads(false, qkv, 0, keys, values, position, q, T, H, G, S, E, keysType, begin, end)
+  storeHeads(false, false, qkv, 0, keys, values, position, q, T, H, G, S, E, keysType, begin, end)
+}
+
+export function ropeHeadsQ8(
+  qkv: usize, angles: usize, keys: usize, values: usize, position: usize, q: usize,
+  B: u32, T: u32, H: u32, G: u32, S: u32, E: u32, begin: u32, end: u32,
+): void {
+  storeHeads(true, true, qkv, angles, keys, values, position, q, T, H, G, S, E, 0, begin, end)
+}
+
+export function splitHeadsQ8(
+  qkv: usize, keys: usize, values: usize, position: usize, q: usize,
+  B: u32, T: u32, H: u32, G: u32, S: u32, E: u32, begin: u32, end: u32,
+): void {
+  storeHeads(true, false, qkv, 0, keys, values, position, q, T, H, G, S, E, 0, begin, end)
 }

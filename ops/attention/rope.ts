@@ -56,7 +56,7 @@ function anglesAt(angles: Tensor, position: Tensor, B: number, T: number): Tenso
   return readRows(table, position, { T })
 }
 
-const positionOf = (name: string, { S, T }: { S: number; T: number }) =>
+export const positionOf = (name: string, { S, T }: { S: number; T: number }) =>
   name === "position" ? (i: number) => Math.max(0, Math.min(3 + i, S - T)) : undefined
 
 type RopeSizes = Readonly<Record<"E" | "T" | "S" | "keysType", number> & { valuesType?: number }>
@@ -68,7 +68,7 @@ export const refusal = ({ E, T, S, keysType, valuesType }: RopeSizes): string | 
   return T > S ? `${T} positions do not fit a cache of ${S}` : undefined
 }
 
-const ropeCost = ({ B, T, H, G, E }: Record<"B" | "T" | "H" | "G" | "E", number>) => ({
+export const ropeCost = ({ B, T, H, G, E }: Record<"B" | "T" | "H" | "G" | "E", number>) => ({
   bytes: 8 * B * T * (H + 2 * G) * E,
   flops: 8 * B * T * (H + G) * E,
 })
@@ -85,6 +85,53 @@ const ropeCases = [
 /** x (B, G, T, E) into a cache, in the cache's dtype. */
 const written = (cache: Tensor, x: Tensor, position: Tensor): Tensor =>
   writeRows(cache, castFinite(x, cache.dtype), position)
+
+/** Heads of qkv: queries as attention takes them, keys and values as a cache does. */
+interface Heads {
+  readonly q: Tensor // (B·T, H·E)
+  readonly k: Tensor // (B, G, T, E)
+  readonly v: Tensor // (B, G, T, E)
+}
+
+type Names<N extends string, T> = Readonly<Record<N, T>>
+type HeadSizes = Names<"B" | "T" | "H" | "G" | "E", number>
+
+/** What qkNormRope makes of qkv, but for the caches. */
+export function normedHeads(
+  x: Names<"qkv" | "qNorm" | "kNorm" | "angles" | "position", Tensor>,
+  { B, T, H, G, E, eps }: HeadSizes & { readonly eps: number },
+): Heads {
+  const part = headsOf(reshape(x.qkv, [B, T, H + 2 * G, E]))
+  const here = anglesAt(x.angles, x.position, B, T) // (B, 1, T, E)
+  const q = rotate(normalize(part(0, H), x.qNorm, eps), here) // (B, H, T, E)
+  const k = rotate(normalize(part(H, G), x.kNorm, eps), here) // (B, G, T, E)
+  return { q: reshape(permute(q, [0, 2, 1, 3]), [B * T, H * E]), k, v: part(H + G, G) }
+}
+
+/** The same of ropeHeads. */
+export function turnedHeads(
+  { qkv, angles, position }: Names<"qkv" | "angles" | "position", Tensor>,
+  { B, T, H, G, E }: HeadSizes,
+): Heads {
+  const part = headsOf(reshape(qkv, [B, T, H + 2 * G, E]))
+  const here = anglesAt(angles, position, B, T) // (B, 1, T, E)
+  const q = rotate(part(0, H), here) // (B, H, T, E)
+  const k = rotate(part(H, G), here) // (B, G, T, E)
+  return { q: reshape(permute(q, [0, 2, 1, 3]), [B * T, H * E]), k, v: part(H + G, G) }
+}
+
+/** The same of splitHeads. */
+export function plainHeads({ qkv }: Names<"qkv", Tensor>, { B, T, H, G, E }: HeadSizes): Heads {
+  const part = headsOf(reshape(qkv, [B, T, H + 2 * G, E]))
+  return { q: slice(qkv, 1, 0, H * E), k: part(H, G), v: part(H + G, G) }
+}
+
+/** Keys and values in their caches, by what writes rows into one. */
+export const inCaches = (
+  { q, k, v }: Heads,
+  { keys, values, position }: Names<"keys" | "values" | "position", Tensor>,
+  write: (cache: Tensor, rows: Tensor, position: Tensor) => Tensor,
+) => ({ q, newKeys: write(keys, k, position), newValues: write(values, v, position) })
 
 /** Where rope_fours.wgsl serves a GPU. */
 export const byFours: KernelCondition<{ E: number }> = {
@@ -111,17 +158,7 @@ export const qkNormRope = op({
   params: "B T H G S E eps keysType",
   alias: { newKeys: "keys", newValues: "values" },
   check: refusal,
-  meaning: ({ qkv, qNorm, kNorm, angles, keys, values, position }, { B, T, H, G, E, eps }) => {
-    const part = headsOf(reshape(qkv, [B, T, H + 2 * G, E]))
-    const here = anglesAt(angles, position, B, T) // (B, 1, T, E)
-    const q = rotate(normalize(part(0, H), qNorm, eps), here) // (B, H, T, E)
-    const k = rotate(normalize(part(H, G), kNorm, eps), here) // (B, G, T, E)
-    return {
-      q: reshape(permute(q, [0, 2, 1, 3]), [B * T, H * E]),
-      newKeys: written(keys, k, position),
-      newValues: written(values, part(H + G, G), position),
-    }
-  },
+  meaning: (x, sizes) => inCaches(normedHeads(x, sizes), x, written),
   gpu: [
     {
       entry: "qkNormRopeFours",
@@ -183,16 +220,7 @@ export const ropeHeads = op({
   params: "B T H G S E keysType",
   alias: { newKeys: "keys", newValues: "values" },
   check: refusal,
-  meaning: ({ qkv, angles, keys, values, position }, { B, T, H, G, E }) => {
-    const part = headsOf(reshape(qkv, [B, T, H + 2 * G, E]))
-    const here = anglesAt(angles, position, B, T) // (B, 1, T, E)
-    const q = rotate(part(0, H), here) // (B, H, T, E)
-    return {
-      q: reshape(permute(q, [0, 2, 1, 3]), [B * T, H * E]),
-      newKeys: written(keys, rotate(part(H, G), here), position),
-      newValues: written(values, part(H + G, G), position),
-    }
-  },
+  meaning: (x, sizes) => inCaches(turnedHeads(x, sizes), x, written),
   gpu: [{ from: ["attention/rope.wgsl"], groups: twosGroups }],
   rows: ({ B, T, H, G }) => B * T * (H + 2 * G),
   cost: ropeCost,
@@ -210,14 +238,7 @@ export const splitHeads = op({
   params: "B T H G S E keysType",
   alias: { newKeys: "keys", newValues: "values" },
   check: refusal,
-  meaning: ({ qkv, keys, values, position }, { B, T, H, G, E }) => {
-    const part = headsOf(reshape(qkv, [B, T, H + 2 * G, E]))
-    return {
-      q: slice(qkv, 1, 0, H * E),
-      newKeys: written(keys, part(H, G), position),
-      newValues: written(values, part(H + G, G), position),
-    }
-  },
+  meaning: (x, sizes) => inCaches(plainHeads(x, sizes), x, written),
   gpu: [{ from: ["attention/rope.wgsl"], groups: twosGroups }],
   rows: ({ B, T, H, G }) => B * T * (H + 2 * G),
   cost: ropeCost,

@@ -16,10 +16,10 @@ const mostSlices = 32
 const mostE = 256
 
 /** Slices for a cache of S positions. */
-const slicesOf = (S: number): number => Math.min(mostSlices, Math.ceil(S / run))
+export const slicesOf = (S: number): number => Math.min(mostSlices, Math.ceil(S / run))
 
 /** Whether slices serve heads of this size. */
-const isSliceable = (E: number): boolean => E % 8 === 0 && E <= mostE
+export const isSliceable = (E: number): boolean => E % 8 === 0 && E <= mostE
 
 const range = (n: number, of: (i: number) => number = (i) => i): Tensor =>
   constant(
@@ -58,6 +58,29 @@ const refusal = ({ H, G, E, keysType, valuesType }: AttentionSizes): string | un
   return keysType === valuesType ? undefined : "keys and values are of two dtypes"
 }
 
+type SliceSizes = Readonly<Record<"B" | "H" | "G" | "S" | "E" | "R" | "scale", number>>
+
+/** The parts of R slices.  q (B, H·E), keys, values (B, G, S, E), position (B) → (B, H, R, E+2) */
+export function mixSlices(
+  q: Tensor,
+  keys: Tensor,
+  values: Tensor,
+  position: Tensor,
+  { B, H, G, S, E, R, scale }: SliceSizes,
+): Tensor {
+  const k = reshape(keys, [B * G, S, E])
+  const v = permute(reshape(values, [B * G, S, E]), [0, 2, 1]) // (B·G, E, S)
+  const scores = affine(dot(reshape(q, [B * G, H / G, E]), k), scale, 0) // (B·G, H/G, S)
+  const all = broadcast(reshape(scores, [B, H, 1, S]), [B, H, R, S])
+  const hidden = broadcast(hiddenOf(position, R, S), [B, H, R, S])
+  const most = max(select(hidden, -1e30, all)) // (B, H, R, 1)
+  const top = select(less(most, constant([-1e29], [1])), 0, most) // (B, H, R, 1)
+  const weights = select(hidden, 0, exp(sub(all, top))) // (B, H, R, S)
+  const rows = reshape(weights, [B * G, (H / G) * R, S])
+  const weighted = reshape(dot(rows, v), [B, H, R, E])
+  return joined([weighted, top, sum(weights)])
+}
+
 const f16 = { keysType: "f16", valuesType: "f16" } as const
 const attrs = { eps: 1e-6, scale: 0.125 }
 
@@ -75,19 +98,10 @@ export const ropeAttentionParts = op({
   alias: { newKeys: "keys", newValues: "values" },
   check: refusal,
   meaning: ({ qkv, qNorm, kNorm, angles, keys, values, position }, sizes) => {
-    const { B, H, G, S, E, R, eps, scale } = sizes
-    const here = qkNormRope(qkv, qNorm, kNorm, angles, keys, values, position, { eps })
-    const { q, newKeys, newValues } = here
-    const [k, v] = [newKeys, newValues].map((x) => reshape(cast(x, "f32"), [B * G, S, E])) as Pair
-    const scores = affine(dot(reshape(q, [B * G, H / G, E]), k), scale, 0) // (B·G, H/G, S)
-    const all = broadcast(reshape(scores, [B, H, 1, S]), [B, H, R, S])
-    const hidden = broadcast(hiddenOf(position, R, S), [B, H, R, S])
-    const most = max(select(hidden, -1e30, all)) // (B, H, R, 1)
-    const top = select(less(most, constant([-1e29], [1])), 0, most) // (B, H, R, 1)
-    const weights = select(hidden, 0, exp(sub(all, top))) // (B, H, R, S)
-    const rows = reshape(weights, [B * G, (H / G) * R, S])
-    const weighted = reshape(dot(rows, permute(v, [0, 2, 1])), [B, H, R, E])
-    return { parts: joined([weighted, top, sum(weights)]), newKeys, newValues }
+    const attrs = { eps: sizes.eps }
+    const now = qkNormRope(qkv, qNorm, kNorm, angles, keys, values, position, attrs)
+    const [k, v] = [cast(now.newKeys, "f32"), cast(now.newValues, "f32")]
+    return { ...now, parts: mixSlices(now.q, k, v, position, sizes) }
   },
   gpu: [
     {
@@ -118,8 +132,6 @@ export const ropeAttentionParts = op({
     { B: 2, H: 8, G: 2, S: 75, E: 24, C: 75, R: 1, position: [74, 32], ...f16 },
   ].map((test) => ({ ...test, ...attrs })),
 })
-
-type Pair = [Tensor, Tensor]
 
 /** What ropeAttentionParts' slices are together: softmax(s)·v of all positions.
  *  parts (B, H, R, E+2) → y (B, H·E) */

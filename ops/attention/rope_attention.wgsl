@@ -23,21 +23,25 @@ fn kept(x: vec4f) -> vec4f {
 
 // The new key and value of key head g, to workgroup memory and to the cache.
 fn writeNew(b: u32, g: u32, place: u32, lane: u32) {
-  if (lane >= width) { return; }
   let row = b * (param.H + 2u * param.G) + param.H + g;
-  let at = ((b * param.G + g) * param.S + place) * width + lane;
-  newKey[lane] = kept(turnedKey(row * width, lane, place));
-  newValue[lane] = kept(qkv[(row + param.G) * width + lane]);
-  keys_put(at, newKey[lane]);
-  values_put(at, newValue[lane]);
+  if (lane < width) {
+    newKey[lane] = turnedKey(row * width, lane, place);
+    newValue[lane] = qkv[(row + param.G) * width + lane];
+  }
+  keepNew((b * param.G + g) * param.S + place, lane);
 }
 
-@compute @workgroup_size(256)
-fn ropeAttentionParts(
-  @builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32,
-) {
-  let item = rowOf(group);
-  if (item >= param.Groups) { return; }
+// Both as a cache keeps them, to its row.
+fn keepNew(row: u32, lane: u32) {
+  if (lane >= width) { return; }
+  newKey[lane] = kept(newKey[lane]);
+  newValue[lane] = kept(newValue[lane]);
+  keys_put(row * width + lane, newKey[lane]);
+  values_put(row * width + lane, newValue[lane]);
+}
+
+// A slice of a key head.
+fn attendSlice(item: u32, lane: u32) {
   let r = item % param.R;
   let g = item / param.R;
   if (lane == 0u) { lastPosition = min(u32(position[g / param.G]), param.S - 1u); }
@@ -51,10 +55,17 @@ fn ropeAttentionParts(
   for (var h = 0u; h < each; h += 4u) {
     loadQueries(g, h, last, lane);
     workgroupBarrier();
-    let top = mixRuns(g * param.S * width, r, param.R, last, lane);
+    let top = mixRuns(g * param.S, r, param.R, last, lane);
     writePart(g, h, r, top, lane);
     workgroupBarrier();
   }
+}
+
+@compute @workgroup_size(256)
+fn ropeAttentionParts(
+  @builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32,
+) {
+  if (rowOf(group) < param.Groups) { attendSlice(rowOf(group), lane); }
 }
 
 // Queries of heads h … h + 3 of key head g of all; zeros for those that there are not.

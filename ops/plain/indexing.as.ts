@@ -9,7 +9,13 @@ const chunk: u32 = 1024
 export function take(
   w: usize, ids: usize, x: usize, V: u32, D: u32, N: u32, begin: u32, end: u32,
 ): void {
-  const bytes = (<usize>D) << 2
+  takeBytes(w, ids, x, V, D << 2, N, begin, end)
+}
+
+export function takeBytes(
+  w: usize, ids: usize, x: usize, V: u32, D: u32, N: u32, begin: u32, end: u32,
+): void {
+  const bytes = <usize>D
   for (let n = <usize>begin; n < end; n++) {
     const id = load<u32>(ids + (n << 2))
     if (id < V) memory.copy(x + n * bytes, w + <usize>id * bytes, bytes)

@@ -17,17 +17,21 @@ const largestF16 = 65504
 /** What a check sees beside the params: the dtypes of all inputs. */
 type DTypes = Readonly<Record<"cacheType", number> & Partial<Record<"rowsType", number>>>
 
+type Taking = Readonly<Record<"w" | "ids" | "x", Float64Array>>
+
+function takeEach({ w, ids, x }: Taking, { V, D, N }: Record<"V" | "D" | "N", number>): void {
+  for (let n = 0; n < N; n++) {
+    const id = ids[n] as number
+    for (let d = 0; d < D; d++) x[n * D + d] = id >= 0 && id < V ? (w[id * D + d] as number) : 0
+  }
+}
+
 /** x[n] = w[ids[n]]; an id outside 0 … V−1 gives a row of zeros.  w (V, D), ids (N) → x (N, D) */
 export const take = op({
   name: "take",
   sig: "w:(V,D) ids:i32(N) -> x:(N,D)",
   params: "V D N",
-  compute({ w, ids, x }, { V, D, N }) {
-    for (let n = 0; n < N; n++) {
-      const id = ids[n] as number
-      for (let d = 0; d < D; d++) x[n * D + d] = id >= 0 && id < V ? (w[id * D + d] as number) : 0
-    }
-  },
+  compute: takeEach,
   vjp: ({ x }, { ids }, { V }): Gradients | undefined => x && { w: scatterAdd(x, ids, { V }) },
   gpu: [{ from: ["plain/indexing.wgsl"] }],
   rows: ({ N }) => N,
@@ -37,6 +41,24 @@ export const take = op({
     { V: 33, D: 31, N: 1 },
   ],
   sample: (name, { V }) => (name === "ids" ? (i) => (i * 7) % V : undefined),
+})
+
+/** take of rows of bytes, a multiple of 4 each.  w (V, D), ids (N) → x (N, D) */
+export const takeBytes = op({
+  name: "takeBytes",
+  sig: "w:u8(V,D) ids:i32(N) -> x:u8(N,D)",
+  params: "V D N",
+  check: ({ D }) => (D % 4 === 0 ? undefined : `rows of ${D} bytes are no multiple of 4`),
+  compute: takeEach,
+  vjp: () => ({}),
+  gpu: [{ from: ["plain/indexing.wgsl"] }],
+  rows: ({ N }) => N,
+  cost: ({ N, D }) => ({ bytes: 2 * N * D, flops: 0 }),
+  cases: [{ V: 12, D: 68, N: 18 }],
+  sample:
+    (name, { V }) =>
+    (i) =>
+      name === "ids" ? (i * 7) % (V + 1) : (i * 11) % 256,
 })
 
 /** y[id] = Σ g[n] where ids[n] = id, in order of n.  g (N, D), ids (N) → y (V, D) */
@@ -168,4 +190,4 @@ export function castFinite(x: Tensor, dtype: DType): Tensor {
   return cast(select(less(x, low), -largestF16, select(less(high, x), largestF16, x)), dtype)
 }
 
-export const indexingOps = [take.op, scatterAdd.op, writeRows.op, readRows.op, castOp]
+export const indexingOps = [take.op, takeBytes.op, scatterAdd.op, writeRows.op, readRows.op, castOp]

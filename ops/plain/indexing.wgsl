@@ -17,6 +17,21 @@ fn take(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
 }
 
 @compute @workgroup_size(256)
+fn takeBytes(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let n = rowOf(group);
+  if (n >= param.N) { return; }
+  let words = param.D / 4u;
+  let id = ids[n];
+  for (var d = lane; d < words; d += 256u) {
+    if (id >= 0 && u32(id) < param.V) {
+      x[n * words + d] = w[u32(id) * words + d];
+    } else {
+      x[n * words + d] = 0u;
+    }
+  }
+}
+
+@compute @workgroup_size(256)
 fn scatterAdd(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let id = rowOf(group);
   if (id >= param.V) { return; }

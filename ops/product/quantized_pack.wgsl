@@ -12,12 +12,6 @@ fn rowOfOutput(p: u32, n: u32) -> u32 {
   return (p % param.Halves) * rows + row;
 }
 
-// a / b rounded to nearest, which the operator alone need not be.
-fn quotient(a: f32, b: f32) -> f32 {
-  let q = a / b;
-  return fma(fma(-q, b, a), 1.0 / b, q);
-}
-
 // Bits of the scale for q8: max |w| / 127, rounded up so that nothing is cut off.
 fn scale8(values: array<f32, 32>) -> u32 {
   var v = values;

@@ -69,6 +69,12 @@ fn silu(x: f32) -> f32 {
   return x / (1.0 + expOf(-x));
 }
 
+// a / b rounded to nearest, which the operator alone need not be.
+fn quotient(a: f32, b: f32) -> f32 {
+  let q = a / b;
+  return fma(fma(-q, b, a), 1.0 / b, q);
+}
+
 const lowest = -3.4028234e38;
 
 // Elements i … i + 3 of a row, with `rest` in place of those that are not below its end.
