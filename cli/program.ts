@@ -2,6 +2,7 @@
 import { Command as Commander, CommanderError } from "commander"
 import { printable, systemFault } from "../model/index.ts"
 import { average } from "./average.ts"
+import { compare } from "./bench/compare.ts"
 import { drive } from "./bench/drive.ts"
 import { norms } from "./bench/norms.ts"
 import { ops } from "./bench/ops.ts"
@@ -30,7 +31,7 @@ export const commands: readonly Command[] = [
     name: "bench",
     description: "measure throughput by the paper's protocol",
     byDefault: throughput,
-    commands: [table, norms, trainSteps, perplexity, ops, start, roofline, drive],
+    commands: [table, norms, trainSteps, perplexity, ops, start, roofline, drive, compare],
   }),
   quantize,
   convert,

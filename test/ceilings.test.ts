@@ -56,7 +56,7 @@ t.test("no model reads or multiplies faster than its ceilings, in turns or not",
   const more = { weights: undefined, cache: "f32" } as const
   const { rows } = await benchThroughput(backend, [group], { ...options, ...more }, () => {})
   t.same(
-    rows.map(({ dtype, samples }) => [dtype, samples.length]),
+    rows.map(({ dtype, repeats }) => [dtype, repeats.length]),
     group.map(({ dtype }) => [dtype, 4]),
   )
   for (const { dtype, bandwidthSpread, flopsSpread } of rows) {

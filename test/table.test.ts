@@ -24,7 +24,7 @@ const row = (model: string): ThroughputRow => ({
   ...{ generationSpread: spread, totalSpread: spread, bandwidthFraction: 0.93 },
   ...{ bytesPerSecond: 4e10, flopsFraction: 0.61, flopsPerSecond: 4e11, stepsPerToken: 100 },
   ...{ weightBytes: 543e6, peakMemoryBytes: 1.2e9, loadMs: 1234, readyMs: 5000 },
-  ...{ bandwidthSpread: spread, flopsSpread: spread, samples: [] },
+  ...{ bandwidthSpread: spread, flopsSpread: spread, repeats: [] },
 })
 const steps = [3, 120].map((step) => ({
   ...{ step, op: "normMatmulSwiglu", kernels: ["normMatmulSwiglu", "copy"], workgroups: [640, 1] },
@@ -60,6 +60,10 @@ const timed = cases.map((each) => ({
   ...{ bandwidthFraction: 0.5, flopsPerSecond: 1e10, flopsFraction: 0.2 },
 }))
 const alone = { rows: 36, width: 2048, naiveMicroseconds: 99, fusedMicroseconds: 9, ratio: times }
+const compared = (["slower", "same", "unknown"] as const).map((verdict) => ({
+  ...{ key: "OpenELM-270M bf16, cache f16", rate: "bandwidthShare", before: 0.81, after: 0.7 },
+  ...{ ratio: 0.864, low: 0.81, high: 0.93, repeats: [5, 5] as const, verdict },
+}))
 const waits = { what: "import to the first token", milliseconds: spread, ratio: 4.5 }
 
 const rates = { prompt: 1234.5, generation: 159.67, total: 165.85 }
@@ -92,6 +96,7 @@ const contents: Readonly<
   "bench start 0": [[waits], ["of node -e 0"]],
   "bench roofline 0": [predictions, ["GPU", "generation tok/s"]],
   "bench drive 0": [[driven], ["processor ms"]],
+  "bench compare 0": [compared, ["ratio", "verdict"]],
 }
 
 /** Every table of the commands by its command's name and its place there. */

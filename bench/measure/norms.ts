@@ -9,8 +9,10 @@ import {
   publishedConfig,
   type WeightDType,
 } from "../../model/index.ts"
+import type { Throughput } from "../tables/paper.ts"
 import { promptOf } from "./lengths.ts"
 import { type NormKind, recorderWith } from "./norm_kinds.ts"
+import { type Repeat, ratesOf, type Timing } from "./repeats.ts"
 import type { Report } from "./report.ts"
 import { spreadOf } from "./statistics.ts"
 import { time } from "./throughput.ts"
@@ -41,6 +43,8 @@ export interface NormRow {
   readonly generationRatio: number
   /** Time of a token beyond that of the first variant: what the norms cost. */
   readonly normMicroseconds: number
+  /** Every repeat, in order. */
+  readonly repeats: readonly Repeat[]
 }
 
 const normsIn = ({ steps }: Plan): number => steps.reduce((sum, { op }) => sum + op.norms, 0)
@@ -76,31 +80,31 @@ export async function compareNorms(
   await using model = await LanguageModel.random(config, { backend, dtype, capacity })
   const variants = kinds.map((kind) => internals(model).variant(recorderWith(kind)))
   const ids = promptOf(prompt, config)
-  const timings = variants.map((): { prompt: number; token: number; total: number }[] => [])
+  const timings = variants.map((): Timing[] => [])
   for (const variant of variants) await time(variant, ids, generate)
   for (let i = 0; i < repeat; i++) {
     for (const [v, variant] of variants.entries()) {
       report(`${config.name} ${kinds[v]}`, i / repeat)
-      const { promptMs, totalMs } = await time(variant, ids, generate)
-      const token = (totalMs - promptMs) / (generate - 1)
-      timings[v]?.push({ prompt: promptMs, token, total: totalMs })
+      timings[v]?.push(await time(variant, ids, generate))
     }
   }
+  const repeats = timings.map((own) => own.map((timing) => ratesOf(timing, { prompt, generate })))
   return variants.map((variant, v) => {
-    const [own, first] = [timings[v] ?? [], timings[0] ?? []]
-    const median = (of: (i: number) => number): number => spreadOf(own.map((_, i) => of(i))).median
-    const at = (list: typeof own, i: number) => list[i] as (typeof own)[number]
+    const [own, first] = [repeats[v] ?? [], repeats[0] ?? []]
+    const median = (of: (own: Throughput, first: Throughput) => number): number =>
+      spreadOf(own.map((rates, i) => of(rates, first[i] as Throughput))).median
     return {
       model: `${config.name} ${dtype}`,
       norm: kinds[v] as NormKind,
       normsPerToken: normsIn(internals(variant).decodePlan),
       stepsPerToken: internals(variant).decodePlan.steps.length,
-      promptTokensPerSecond: median((i) => (1000 * prompt) / at(own, i).prompt),
-      generationTokensPerSecond: median((i) => 1000 / at(own, i).token),
-      totalTokensPerSecond: median((i) => (1000 * (prompt + generate)) / at(own, i).total),
-      promptRatio: median((i) => at(first, i).prompt / at(own, i).prompt),
-      generationRatio: median((i) => at(first, i).token / at(own, i).token),
-      normMicroseconds: median((i) => 1000 * (at(own, i).token - at(first, i).token)),
+      promptTokensPerSecond: median((own) => own.prompt),
+      generationTokensPerSecond: median((own) => own.generation),
+      totalTokensPerSecond: median((own) => own.total),
+      promptRatio: median((own, first) => own.prompt / first.prompt),
+      generationRatio: median((own, first) => own.generation / first.generation),
+      normMicroseconds: median((own, first) => 1e6 / own.generation - 1e6 / first.generation),
+      repeats: own.map((rates) => ({ ...rates })),
     }
   })
 }

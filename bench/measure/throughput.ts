@@ -17,6 +17,7 @@ import { explain, explainRounds, type StepRow } from "./explain.ts"
 import { checkFits, type Lengths, promptOf } from "./lengths.ts"
 import { peakMemoryBytes, resetPeakMemory } from "./machine.ts"
 import { workOf } from "./reads.ts"
+import { type Repeat, ratesOf, type Timing } from "./repeats.ts"
 import { downloading, type Report } from "./report.ts"
 import { type Spread, spreadOf } from "./statistics.ts"
 
@@ -60,14 +61,9 @@ export interface ThroughputRow {
   /** From the start of loading to the first timed token: weights, dry run, warm-up. */
   readonly readyMs: number
   /** Every repeat, in order. */
-  readonly samples: readonly TimedRun[]
+  readonly repeats: readonly Repeat[]
   /** Of one token, if they were asked for. */
   readonly steps?: readonly StepRow[]
-}
-
-interface Timing {
-  readonly promptMs: number
-  readonly totalMs: number
 }
 
 /** What one measurement needs to know of the whole run. */
@@ -239,18 +235,23 @@ export async function time(
   return { promptMs, totalMs: performance.now() - start }
 }
 
-function summarize({ model, samples }: Opened, { prompt, generate }: ThroughputOptions) {
-  const spread = (of: (sample: TimedRun) => number): Spread => spreadOf(samples.map(of))
-  // The prompt's time includes choosing the first token; the others are the generation.
-  const promptRate = (s: TimedRun): number => (1000 * prompt) / s.promptMs
-  const generationRate = (s: TimedRun): number => (1000 * (generate - 1)) / (s.totalMs - s.promptMs)
-  const promptSpread = spread(promptRate)
-  const generationSpread = spread(generationRate)
-  const totalSpread = spread((s) => (1000 * (prompt + generate)) / s.totalMs)
+function summarize({ model, samples }: Opened, lengths: ThroughputOptions) {
+  const { prompt, generate } = lengths
   const work = workOf(model)
-  const [bytes, flops] = [work.bytes, work.promptFlops(prompt)]
-  const ofMemory = spread((s) => (bytes * generationRate(s)) / s.bytesPerSecond)
-  const ofProducts = spread((s) => (flops * promptRate(s)) / (prompt * s.flopsPerSecond))
+  const flops = work.promptFlops(prompt) / prompt
+  const repeats = samples.map((sample) => {
+    const rates = ratesOf(sample, lengths)
+    return {
+      ...rates,
+      bandwidthShare: (work.bytes * rates.generation) / sample.bytesPerSecond,
+      multiplyAddShare: (flops * rates.prompt) / sample.flopsPerSecond,
+    }
+  })
+  const spread = (name: keyof (typeof repeats)[number]): Spread =>
+    spreadOf(repeats.map((rates) => rates[name]))
+  const [promptSpread, generationSpread] = [spread("prompt"), spread("generation")]
+  const [bandwidthSpread, flopsSpread] = [spread("bandwidthShare"), spread("multiplyAddShare")]
+  const totalSpread = spread("total")
   return {
     model: model.config.name,
     backend: model.backend.name,
@@ -265,14 +266,14 @@ function summarize({ model, samples }: Opened, { prompt, generate }: ThroughputO
     promptSpread,
     generationSpread,
     totalSpread,
-    bandwidthFraction: ofMemory.median,
-    bandwidthSpread: ofMemory,
-    flopsFraction: ofProducts.median,
-    flopsSpread: ofProducts,
-    bytesPerSecond: spread((s) => s.bytesPerSecond).median,
-    flopsPerSecond: spread((s) => s.flopsPerSecond).median,
+    bandwidthFraction: bandwidthSpread.median,
+    bandwidthSpread,
+    flopsFraction: flopsSpread.median,
+    flopsSpread,
+    bytesPerSecond: spreadOf(samples.map((s) => s.bytesPerSecond)).median,
+    flopsPerSecond: spreadOf(samples.map((s) => s.flopsPerSecond)).median,
     stepsPerToken: internals(model).decodePlan.steps.length,
     weightBytes: model.weightBytes,
-    samples,
+    repeats,
   }
 }

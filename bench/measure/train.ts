@@ -5,6 +5,7 @@ import { configOf, type ModelConfig, randomModel, scaledConfig } from "../../mod
 import { createTrainStep } from "../../train/index.ts"
 import { CeilingMeter } from "./ceiling.ts"
 import { peakMemoryBytes, resetPeakMemory } from "./machine.ts"
+import type { Repeat } from "./repeats.ts"
 import type { Report } from "./report.ts"
 import { type Spread, spreadOf } from "./statistics.ts"
 
@@ -37,6 +38,8 @@ export interface TrainRow {
   readonly stateBytes: number
   readonly peakMemoryBytes: number
   readonly steps: number
+  /** Every repeat, in order. */
+  readonly repeats: readonly Repeat[]
 }
 
 /** D 256, 4 layers, 2 to 4 heads, feed-forward 256 to 1024. */
@@ -87,8 +90,7 @@ async function measureTraining(
       Array.from({ length: T }, (_, t) => Math.floor(uniformAt(seed, b, 0, t) * config.vocabSize)),
     )
   const [inputs, targets] = [rows(1), rows(2)]
-  const seconds: number[] = []
-  const fractions: number[] = []
+  const repeats: { readonly training: number; readonly multiplyAddShare: number }[] = []
   const rates: number[] = []
   const ceilings = meter.over([])
   for (let i = -2; i < repeat; i++) {
@@ -100,11 +102,11 @@ async function measureTraining(
     const { flopsPerSecond } = await ceilings.measure()
     if (i < 0) continue
     const rate = (before.flopsPerSecond + flopsPerSecond) / 2
-    seconds.push(time)
     rates.push(rate)
-    fractions.push(step.state.flops / time / rate)
+    const multiplyAddShare = step.state.flops / time / rate
+    repeats.push({ training: (B * T) / time, multiplyAddShare })
   }
-  const spread = spreadOf(seconds.map((s) => (B * T) / s))
+  const spread = spreadOf(repeats.map(({ training }) => training))
   const row = {
     model: config.name,
     dtype,
@@ -113,12 +115,13 @@ async function measureTraining(
     positions: T,
     tokensPerSecond: spread.median,
     spread,
-    flopsFraction: spreadOf(fractions).median,
+    flopsFraction: spreadOf(repeats.map(({ multiplyAddShare }) => multiplyAddShare)).median,
     flopsPerSecond: spreadOf(rates).median,
     activationBytes: step.state.activationBytes,
     stateBytes: model.weightBytes + step.state.optimizerBytes,
     peakMemoryBytes: peakMemoryBytes(),
     steps: step.state.planSteps,
+    repeats,
   }
   ceilings.close()
   await step.close()

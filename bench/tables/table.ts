@@ -14,6 +14,7 @@ import { misfit, weightBytesOf } from "../measure/fits.ts"
 import { busyShare, watchForeign } from "../measure/foreign.ts"
 import { type Machine, machine } from "../measure/machine.ts"
 import { compareNorms, type NormRow } from "../measure/norms.ts"
+import type { Repeat } from "../measure/repeats.ts"
 import type { Report } from "../measure/report.ts"
 import { benchThroughput, type ThroughputRow } from "../measure/throughput.ts"
 import type { PaperRow, PaperTable, Throughput } from "./paper.ts"
@@ -58,6 +59,8 @@ export interface TableLine {
   /** Against the same model without norms, in the same run. */
   readonly generationRatio?: number
   readonly foreignShare?: number
+  /** Every repeat, in order. */
+  readonly repeats?: readonly Repeat[]
 }
 
 /** What of a backend tells a measurement from another. */
@@ -220,9 +223,10 @@ function lineOf(
     generation: measured.generationTokensPerSecond,
     total: measured.totalTokensPerSecond,
   }
+  const known = { ...base, rates, foreignShare, repeats: measured.repeats }
   if ("norm" in measured) {
     const { normsPerToken, generationRatio } = measured
-    return { ...base, rates, foreignShare, normsPerToken, generationRatio }
+    return { ...known, normsPerToken, generationRatio }
   }
-  return { ...base, rates, foreignShare, bandwidthFraction: measured.bandwidthFraction }
+  return { ...known, bandwidthFraction: measured.bandwidthFraction }
 }

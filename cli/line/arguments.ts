@@ -38,6 +38,8 @@ const number =
 /** A seed as every generator here takes one. */
 export const seed = whole(0, 0xffffffff)
 export const finite = number("a number", Number.isFinite)
+/** A part of a whole. */
+export const part = number("a number from 0 to below 1", (x) => x >= 0 && x < 1)
 export const notNegative = number("a number from 0", (x) => x >= 0 && Number.isFinite(x))
 export const probability = number("a number above 0 and up to 1", (x) => x > 0 && x <= 1)
 
