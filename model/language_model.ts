@@ -215,17 +215,18 @@ export class LanguageModel {
     return many ? all : all[0]
   }
 
-  /** Writes config.json, model.safetensors and the tokenizer's file, if there is one, into a folder
-   *  given by its path or a file URL, in the Hugging Face layout. Throws RangeError for quantized
+  /** Writes config.json, model.safetensors, the tokenizer's file and chat templates, if there are any, into
+   *  a folder given by its path or a file URL, in the Hugging Face layout. Throws RangeError for quantized
    *  weights and for other URLs. */
   async save(folder: string | URL, options: SaveOptions = {}): Promise<void> {
     this.#source.usage.check()
     const path = pathToWrite(folder, "save: the folder")
     checkObject("save: options", options)
     const dtype = savedDType(this.dtype, options.dtype)
+    const templates = await this.#parts.templates()
     await this.#reading((check) => {
       const rows = publishedTensors(this.config, this.tensors, this.backend, dtype, check)
-      return saveModel(path, this.config, rows, this.tokenizer)
+      return saveModel(path, this.config, rows, this.tokenizer, templates)
     })
   }
 

@@ -17,7 +17,8 @@ export interface ChatTemplates {
 }
 
 /** What the format of a checkpoint carries itself: of a GGUF file, its metadata. */
-export type CarriedTemplates = Readonly<Pick<ChatTemplates, "source" | "named">>
+export type CarriedTemplates = Pick<ChatTemplates, "source" | "named"> &
+  Partial<Pick<ChatTemplates, "bosToken" | "eosToken">>
 
 /** Llama's, which OpenELM has. */
 const llamas = { bosToken: "<s>", eosToken: "</s>" } as const
@@ -25,7 +26,9 @@ const llamas = { bosToken: "<s>", eosToken: "</s>" } as const
 export const noTemplates: ChatTemplates = { source: "", named: new Map(), ...llamas }
 
 const configFile = "tokenizer_config.json"
-const templateFile = "chat_template.jinja"
+export const templateFile = "chat_template.jinja"
+/** Files that say how messages become a text. */
+export const templateFiles: readonly string[] = [configFile, templateFile]
 const mostBytes = 1 << 20
 
 /** The templates of a model: those that it carries, else chat_template.jinja, else the chat_template of
@@ -39,17 +42,43 @@ export async function templatesOf(
   const config = bytes ? parseJson(bytes, source) : {}
   if (!isObject(config)) throw new TypeError(`${source} is ${show(config)}, expected a JSON object`)
   const { bos_token, eos_token, chat_template } = config
+  const { bosToken = llamas.bosToken, eosToken = llamas.eosToken } = carried ?? {}
   const tokens = {
-    bosToken: tokenText(bos_token, `${source}: bos_token`) ?? llamas.bosToken,
-    eosToken: tokenText(eos_token, `${source}: eos_token`) ?? llamas.eosToken,
+    bosToken: tokenText(bos_token, `${source}: bos_token`) ?? bosToken,
+    eosToken: tokenText(eos_token, `${source}: eos_token`) ?? eosToken,
   }
-  if (carried) return { ...carried, ...tokens }
+  if (carried && carried.named.size > 0) return { ...carried, ...tokens }
   const text = await readIfThere(tree, templateFile, mostBytes)
   if (text) {
     const named = new Map([[usualName, new TextDecoder().decode(text)]])
     return { source: tree.nameOf(templateFile), named, ...tokens }
   }
   return { source, named: namedIn(chat_template, `${source}: chat_template`), ...tokens }
+}
+
+/** Files that say the same of a folder, to be written beside others: a usual template as a file of its own,
+ *  several, and tokens that are not Llama's, in tokenizer_config.json, with what that says already. */
+export function filesOfTemplates(
+  { named, bosToken, eosToken }: ChatTemplates,
+  others: ReadonlyMap<string, Uint8Array>,
+): Map<string, Uint8Array> {
+  const files = new Map<string, Uint8Array>()
+  const usual = named.get(usualName)
+  const isOne = usual !== undefined && named.size === 1
+  if (isOne) files.set(templateFile, new TextEncoder().encode(usual))
+  const list = [...named].map(([name, template]) => ({ name, template }))
+  const config = {
+    ...((bosToken !== llamas.bosToken || eosToken !== llamas.eosToken) && {
+      bos_token: bosToken,
+      eos_token: eosToken,
+    }),
+    ...(list.length > 0 && !isOne && { chat_template: list }),
+  }
+  if (Object.keys(config).length === 0) return files
+  const known = others.get(configFile)
+  const before = known ? parseJson(known, configFile) : {}
+  const text = JSON.stringify({ ...(isObject(before) ? before : {}), ...config }, null, 2)
+  return files.set(configFile, new TextEncoder().encode(`${text}\n`))
 }
 
 function namedIn(given: unknown, name: string): ReadonlyMap<string, string> {

@@ -3,6 +3,7 @@
 import { kindOf } from "../../engine/index.ts"
 import { fromNode } from "../../engine/node.ts"
 import type { DecoderConfig } from "../architecture.ts"
+import { type ChatTemplates, filesOfTemplates, templateFile } from "../chat/templates.ts"
 import { configJson } from "../config.ts"
 import { writeFileWhole } from "../files/atomic.ts"
 import { diskTree } from "../files/disk.ts"
@@ -76,7 +77,7 @@ function countNotFinite(dtype: FileDType, piece: ArrayBufferView): number {
 
 /** Files that `saveModel` may write. */
 export const savedFiles: readonly string[] = [
-  ...["config.json", "model.safetensors", generationFile],
+  ...["config.json", "model.safetensors", generationFile, templateFile],
   ...[...tokenizerFiles, ...besideTokenizerFiles],
 ]
 
@@ -108,8 +109,8 @@ const jsonBytes = (json: object): Uint8Array =>
   new TextEncoder().encode(`${JSON.stringify(json, null, 2)}\n`)
 
 /**
- * Writes config.json, model.safetensors, the tokenizer's file and generation_config.json, if there
- * are any, into a folder. Numbers that are not finite are none. Throws RangeError where files that are
+ * Writes config.json, model.safetensors, the tokenizer's file, generation_config.json and chat
+ * templates, if there are any, into a folder. Numbers that are not finite are none. Throws RangeError where files that are
  * there already would be taken for this model's.
  */
 export async function saveModel(
@@ -117,24 +118,29 @@ export async function saveModel(
   config: DecoderConfig,
   tensors: ReadonlyMap<string, TensorData>,
   tokenizer?: Tokenizer,
+  templates?: ChatTemplates,
 ): Promise<void> {
   const path = pathToWrite(folder, "the folder")
   const tree = diskTree(path, false)
   if (tokenizer) await checkTokenizers(tree, tokenizer)
   const { generation } = config
-  if (!generation) await checkGeneration(tree)
+  if (!generation) await checkAbsent(tree, generationFile)
   const files = new Map(tokenizer && filesOfTokenizer(tokenizer))
+  for (const [name, bytes] of templates ? filesOfTemplates(templates, files) : []) {
+    files.set(name, bytes)
+  }
+  if (!files.has(templateFile)) await checkAbsent(tree, templateFile)
   if (generation) files.set(generationFile, jsonBytes(generationJson(generation)))
   const finite = onlyFinite(tensors)
   await writeFolder(path, { config: configJson(config), tensors: finite, mark: "pt", files })
 }
 
-/** A model without its own way to generate must not be given another's, and that is not ours to
- *  remove. */
-async function checkGeneration(tree: FileTree): Promise<void> {
-  if (!(await tree.has(generationFile))) return
+/** A model without its own way to generate, or to chat, must not be given another's, and that is not ours
+ *  to remove. */
+async function checkAbsent(tree: FileTree, file: string): Promise<void> {
+  if (!(await tree.has(file))) return
   throw new RangeError(
-    `${tree.name} holds a ${generationFile}, which would be read for this model, that has none. ` +
+    `${tree.name} holds a ${file}, which would be read for this model, that has none. ` +
       "Save into another folder, or remove it",
   )
 }

@@ -1,6 +1,12 @@
 // What writes a model in a format, whatever it was read from; and what the writers share: the numbers of
 // published tensors as they are asked for, and the files beside the weights.
 import { type Backend, encode } from "../../engine/index.ts"
+import {
+  type ChatTemplates,
+  filesOfTemplates,
+  templateFiles,
+  templatesOf,
+} from "../chat/templates.ts"
 import { parameterCount } from "../config.ts"
 import { readIfThere } from "../files/tree.ts"
 import { generationFile } from "../generate/generation.ts"
@@ -86,8 +92,18 @@ export function plainTensor({ shape, values }: PublishedTensor, dtype: PlainDTyp
   return { dtype: fileDTypes[dtype], shape, data: data() }
 }
 
-const besideFiles = ["tokenizer_config.json", "chat_template.jinja", generationFile]
+const besideFiles = [...templateFiles, generationFile]
 const mostBytes = 64 << 20
+
+/** The chat templates that are a model's own: of a folder, or in a file; undefined where there are none. */
+export async function ownTemplates({
+  tree,
+  chatTemplates: carried,
+}: OpenedModel): Promise<ChatTemplates | undefined> {
+  const isFolder = tree.file === undefined
+  if (!isFolder && !carried) return undefined
+  return templatesOf(tree, carried)
+}
 
 /** Files to write beside the weights: the tokenizer's, and those that say how a model is used. */
 export async function filesBeside({
@@ -115,5 +131,11 @@ export async function filesBeside({
   for (const [name, bytes] of own ? filesOfTokenizer(own) : []) files.set(name, bytes)
   if (files.has("vocab.json") && isFolder) await add(besideTokenizerFiles)
   if (isFolder || config.generation) await add(besideFiles)
+  const isCarried = (model.chatTemplates?.named.size ?? 0) > 0
+  if (!isCarried && templateFiles.some((name) => files.has(name))) return files
+  const templates = await ownTemplates(model)
+  for (const [name, bytes] of templates ? filesOfTemplates(templates, files) : []) {
+    files.set(name, bytes)
+  }
   return files
 }

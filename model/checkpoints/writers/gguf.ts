@@ -10,10 +10,16 @@ import { type WeightDType, weightDTypes } from "../../weights/layout.ts"
 import { bytesAs, headerBytes, padded, type TensorInfo, type Typed } from "../gguf/encode.ts"
 import { architecture, metadataOf, partsOf } from "../gguf/openelm.ts"
 import { quantizers } from "../gguf/quantize.ts"
+import { metadataOfTemplates } from "../gguf/templates.ts"
 import { vocabularyOf } from "../gguf/vocabulary.ts"
 import { fileDTypes, type PlainDType } from "../header.ts"
 import { writeAll } from "../safetensors.ts"
-import { type CheckpointWriter, type PublishedTensor, publishedOf } from "../writer.ts"
+import {
+  type CheckpointWriter,
+  ownTemplates,
+  type PublishedTensor,
+  publishedOf,
+} from "../writer.ts"
 
 /** Types of matrices, and the number that llama.cpp has for a file of them. */
 const types = {
@@ -41,6 +47,10 @@ export const gguf: CheckpointWriter = {
     const given = request.tokenizer === undefined ? await model.tokenizer() : request.tokenizer
     const tensors = publishedOf(request, partsOf).map((tensor) => infoOf(tensor, dtype))
     const metadata = headOf(model.config as ModelConfig, dtype, given ?? undefined)
+    const templates = given ? await ownTemplates(model) : undefined
+    for (const [key, value] of given && templates ? metadataOfTemplates(templates, given) : []) {
+      metadata.set(key, value)
+    }
     let isOpen = false
     const write = async (file: WritableFile): Promise<void> => {
       isOpen = true
