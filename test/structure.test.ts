@@ -14,8 +14,9 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   model: ["engine", "ops"],
   train: ["engine", "ops", "model"],
   bench: ["engine", "ops", "backends", "model", "train"],
+  eval: ["engine", "model"],
   // Nothing but elm.ts imports from here.
-  cli: ["engine", "ops", "backends", "model", "train", "bench"],
+  cli: ["engine", "ops", "backends", "model", "train", "bench", "eval"],
 }
 const allowedInKernels: Readonly<Record<string, readonly string[]>> = {
   // Kernels know the scratch memory of their thread; the run loop calls kernels.
@@ -194,6 +195,13 @@ for (const [what, [folder, type, list]] of Object.entries(lists)) {
     t.end()
   })
 }
+
+t.test("a task of evaluation is one file, and one line in the list", async (t) => {
+  const isTask = /= (multipleChoice|arc)\(|: Group = /
+  const own = files("eval/tasks").filter((file) => isTask.test(text(file)))
+  const list = importsOf("eval/tasks/index.ts").map(({ from }) => from)
+  t.same(list.filter((from) => from.startsWith("eval/tasks/")).sort(), own.sort())
+})
 
 t.test("the interpreter of Jinja is loaded where a template is rendered, and no sooner", (t) => {
   const jinja = "@huggingface/jinja"

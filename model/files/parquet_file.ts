@@ -3,6 +3,7 @@
 
 import type { AsyncBuffer } from "hyparquet"
 import { fromNode } from "../../engine/node.ts"
+import { brief } from "../json.ts"
 import { faultText } from "./faults.ts"
 import { Thrift, type ThriftStruct, type ThriftValue } from "./thrift.ts"
 
@@ -51,6 +52,13 @@ export async function openParquet(path: string): Promise<ParquetFile> {
     throw error
   }
 }
+
+/** Why a file could not be decoded. What it says of itself may be damaged too: then a decoder's message
+ *  says nothing. */
+export const parquetFault = (error: Error): string =>
+  error instanceof TypeError || error instanceof RangeError || /undefined/.test(error.message)
+    ? "it is damaged: its parts do not fit together"
+    : brief(error.message)
 
 const magic = "PAR1"
 

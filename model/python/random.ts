@@ -15,8 +15,8 @@ export class PythonRandom {
    * A generator as `random.Random(seed)`; seeds are whole numbers of either sign (the sign is
    * dropped, as Python does). A list of 32-bit words seeds one of its own.
    */
-  constructor(seed: number | readonly number[]) {
-    this.#seedByWords(typeof seed === "number" ? wordsOf(seed) : seed)
+  constructor(seed: number | bigint | readonly number[]) {
+    this.#seedByWords(Array.isArray(seed) ? seed : wordsOf(seed as number | bigint))
   }
 
   static fromState(state: RandomState): PythonRandom {
@@ -37,9 +37,11 @@ export class PythonRandom {
     return [...this.#words, this.#position]
   }
 
-  /** A whole number of `count` random bits, 1 to 32. */
+  /** A whole number of `count` random bits, 1 to 53, as `getrandbits`: the lowest 32 come first. */
   bits(count: number): number {
-    return this.#next() >>> (32 - count)
+    if (count <= 32) return this.#next() >>> (32 - count)
+    const low = this.#next()
+    return low + this.bits(count - 32) * 2 ** 32
   }
 
   /** A number from 0 to 1, 1 left out, with 53 random bits. */
@@ -51,7 +53,7 @@ export class PythonRandom {
 
   /** A whole number from 0 to `limit`, `limit` left out. */
   below(limit: number): number {
-    const count = 32 - Math.clz32(limit)
+    const count = limit < 2 ** 32 ? 32 - Math.clz32(limit) : 64 - Math.clz32(limit / 2 ** 32)
     let number = this.bits(count)
     while (number >= limit) number = this.bits(count)
     return number
@@ -72,6 +74,29 @@ export class PythonRandom {
     if (list.length === 0) throw new RangeError("choices: expected a list with members, got none")
     return Array.from({ length: count }, () => {
       return list[Math.floor(this.uniform() * list.length)] as T
+    })
+  }
+
+  /** Positions of `count` members of a list of `size`, none twice, as `random.sample` draws them. */
+  sample(size: number, count: number): number[] {
+    if (!(count >= 0 && count <= size)) {
+      throw new RangeError(`sample: ${count} are to be drawn of ${size}`)
+    }
+    // Where a set of what is drawn takes less memory than the list, draws are repeated instead.
+    const most = 21 + (count > 5 ? powerOf4(3 * count) : 0)
+    if (size <= most) return this.#drawn(size, count)
+    const found = new Set<number>()
+    while (found.size < count) found.add(this.below(size))
+    return [...found]
+  }
+
+  #drawn(size: number, count: number): number[] {
+    const pool = Array.from({ length: size }, (_, i) => i)
+    return Array.from({ length: count }, (_, i) => {
+      const at = this.below(size - i)
+      const found = pool[at] as number
+      pool[at] = pool[size - i - 1] as number
+      return found
     })
   }
 
@@ -125,12 +150,24 @@ function mixed(words: Uint32Array, i: number): number {
   return before ^ (before >>> 30)
 }
 
+/** The least power of 4 that is no less. */
+function powerOf4(least: number): number {
+  let power = 1
+  while (power < least) power *= 4
+  return power
+}
+
 /** A whole number in words of 32 bits, the lowest first. */
-function wordsOf(seed: number): number[] {
-  if (!Number.isSafeInteger(seed)) {
-    throw new RangeError(`seed is ${seed}, expected a whole number below 2^53`)
+function wordsOf(seed: number | bigint): number[] {
+  if (typeof seed === "number" && !Number.isSafeInteger(seed)) {
+    throw new RangeError(`seed is ${seed}, expected a whole number below 2^53, or a bigint`)
   }
-  const size = Math.abs(seed)
-  const high = Math.floor(size / 2 ** 32)
-  return high === 0 ? [size] : [size % 2 ** 32, high]
+  let rest = BigInt(seed)
+  if (rest < 0n) rest = -rest
+  const words: number[] = []
+  do {
+    words.push(Number(rest & 0xffffffffn))
+    rest >>= 32n
+  } while (rest > 0n)
+  return words
 }

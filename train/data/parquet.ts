@@ -8,9 +8,9 @@ import type {
   SchemaElement,
   SchemaTree,
 } from "hyparquet"
-import { openParquet } from "../../model/files/parquet_file.ts"
+import { openParquet, parquetFault } from "../../model/files/parquet_file.ts"
 import { mostRows, type PagePlace, pagesOf } from "../../model/files/parquet_pages.ts"
-import { brief, show } from "../../model/json.ts"
+import { show } from "../../model/json.ts"
 import { inEither } from "../spelling.ts"
 import type { DataFile } from "./files.ts"
 import { type Item, textItem, valueAt } from "./readers.ts"
@@ -25,7 +25,7 @@ export async function* readParquet(
   const file = await openParquet(path)
   try {
     const whole = await parquetMetadataAsync(file).catch((error: Error) => {
-      throw new SyntaxError(`Cannot read ${path}: ${reasonOf(error)}`)
+      throw new SyntaxError(`Cannot read ${path}: ${parquetFault(error)}`)
     })
     const names = pathOf(path, whole, key)
     const schema = schemaOf(path, parquetSchema(whole), names)
@@ -41,12 +41,6 @@ export async function* readParquet(
     await file.close()
   }
 }
-
-/** What a file says of itself may be damaged too: then a decoder's message says nothing. */
-const reasonOf = (error: Error): string =>
-  error instanceof TypeError || error instanceof RangeError || /undefined/.test(error.message)
-    ? "it is damaged: its parts do not fit together"
-    : brief(error.message)
 
 /** The names that lead to the column of a key. Throws RangeError where there is none. */
 function pathOf(
@@ -110,7 +104,7 @@ async function* readGroup(read: GroupOfRows): AsyncGenerator<Item[]> {
   const end = start + Number(group.num_rows)
   const damaged = (first: number, last: number, error: Error): Item[] => {
     const what = `${path} rows ${first} to ${last - 1} are damaged`
-    return [{ record: first, error: new SyntaxError(`${what}: ${reasonOf(error)}`) }]
+    return [{ record: first, error: new SyntaxError(`${what}: ${parquetFault(error)}`) }]
   }
   let isIndexed: boolean
   try {

@@ -1,0 +1,123 @@
+// The documents of a task: rows found, read once for all tasks that share them, and checked.
+import { show } from "../../model/json.ts"
+import type { Document, Source, Splits, Task } from "../types.ts"
+import { filesOf } from "./find.ts"
+import { type Row, rowsOf } from "./rows.ts"
+
+/** A row as a task reads it. */
+export interface Item<D = Document> {
+  readonly row: Document
+  readonly document: D
+}
+
+/** What is read of a folder of data while an evaluation lasts. */
+interface Library {
+  /** The documents of a split, in order. Throws MissingData where no file is found; Error, SyntaxError,
+   *  TypeError or RangeError that names file, row and column where one is wrong. */
+  items(task: Task, split: string): Promise<readonly Item[]>
+}
+
+/** No file of a split was found. */
+export class MissingData extends Error {}
+
+/** The split that is evaluated, of the names that a task has for them. */
+export function evaluatedSplit({ name, source: { splits } }: Task): string {
+  const split = splits.test ?? splits.validation
+  if (split !== undefined) return split
+  throw new RangeError(`${name} has neither a test nor a validation split`)
+}
+
+/** The split that examples are drawn from. */
+export const poolSplit = ({ fewshot, training, validation, test }: Splits): string =>
+  (fewshot ?? training ?? validation ?? test) as string
+
+/** `data`: the folder; `notice` gets what is unusual, and no error, once. */
+export function openLibrary(data: string | undefined, notice: (text: string) => void): Library {
+  const files = new Map<string, Promise<readonly Row[]>>()
+  const rowsOnce = (path: string): Promise<readonly Row[]> => {
+    const found = files.get(path) ?? rowsOf(path)
+    files.set(path, found)
+    return found
+  }
+  return {
+    async items(task, split) {
+      const { source } = task
+      const placed = source.rows
+        ? inline(task, source.rows, split)
+        : await fromFiles(task, split, await placesOf(task, split, data), rowsOnce)
+      const items = placed.flatMap(({ row, place }) => itemOf(source, row, place))
+      if (items.length === 0)
+        throw new RangeError(`${placesText(placed)} has no rows of ${task.name}`)
+      const isPart = items.length < placed.length
+      const count = source.isShared && !isPart ? undefined : source.counts?.[split]
+      if (count !== undefined && count !== placed.length) {
+        notice(
+          `${placesText(placed)} has ${placed.length} rows, the published ${split} split ${count}: ` +
+            "scores do not compare with published ones",
+        )
+      }
+      return source.order ? source.order(items) : items
+    },
+  }
+}
+
+interface Placed {
+  readonly row: Document
+  /** File and row. */
+  readonly place: string
+  readonly file: string
+}
+
+function inline(task: Task, rows: NonNullable<Source["rows"]>, split: string): Placed[] {
+  const found = rows[split]
+  if (!found) throw new RangeError(`${task.name} has no rows of the split ${show(split)}`)
+  const file = `${task.name}: ${split}`
+  return found.map((row, i) => ({ row, file, place: `${file} row ${i + 1}` }))
+}
+
+async function placesOf(
+  task: Task,
+  split: string,
+  data: string | undefined,
+): Promise<readonly string[]> {
+  if (data === undefined) {
+    throw new TypeError(`${task.name} reads files: give the folder that they are in as data`)
+  }
+  const { folders = [task.name], hub = [], ...rest } = task.source
+  const files = await filesOf(data, { ...rest, folders, hub }, split)
+  if (files.length > 0) return files
+  const expected = `${folders.join(" or ")}/${split}.jsonl, .json or .parquet`
+  const repository = hub.length > 0 ? `, or the hub's ${hub[0]}` : ""
+  throw new MissingData(`${task.name}: there is no ${expected} in ${data}${repository}`)
+}
+
+async function fromFiles(
+  task: Task,
+  split: string,
+  files: readonly string[],
+  rowsOnce: (path: string) => Promise<readonly Row[]>,
+): Promise<Placed[]> {
+  const placed: Placed[] = []
+  for (const file of files) {
+    for (const { number, row } of await rowsOnce(file)) {
+      placed.push({ row, file, place: `${file} row ${number}` })
+    }
+  }
+  if (placed.length > 0) return placed
+  throw new RangeError(`${task.name}: the split ${split} has no rows`)
+}
+
+function itemOf(source: Source, row: Document, place: string): Item[] {
+  try {
+    const document = source.read(row)
+    return document === undefined ? [] : [{ row, document }]
+  } catch (error) {
+    const { message } = error as Error
+    const kinds = [TypeError, RangeError, SyntaxError]
+    const Kind = kinds.find((kind) => error instanceof kind) ?? Error
+    throw new Kind(`${place}: ${message}`, { cause: error })
+  }
+}
+
+const placesText = (placed: readonly Placed[]): string =>
+  [...new Set(placed.map(({ file }) => file))].join(" and ")

@@ -1,0 +1,110 @@
+// An evaluation from its tasks to its results: documents are read and checked first, all of them; then each
+// task's requests go to the Scorer, so many documents at a time.
+import { show } from "../model/json.ts"
+import { checkOptions, type EvaluateOptions } from "./options.ts"
+import { planOf } from "./plan.ts"
+import { type Asked, askedOf, keep, type Prepared, prepare, takePrevious } from "./prepare.ts"
+import { type Results, resultsOf } from "./results.ts"
+import { answersTo, scored } from "./scoring.ts"
+import type { Scorer } from "./types.ts"
+
+/** An evaluation whose data has been read. */
+interface Evaluation {
+  /** Asks for all that is left to ask. Throws what the Scorer throws, and the signal's reason. */
+  run(scorer: Scorer): Promise<void>
+  /** Of what has been answered. */
+  results(): Results
+}
+
+/**
+ * The metrics of a language model over tasks, as lm-evaluation-harness reports them. Throws RangeError or
+ * TypeError for options and rows that make no sense, Error for files that cannot be read.
+ * arXiv 2404.14619, tables 4 and 5
+ */
+export async function evaluate(scorer: Scorer, options: EvaluateOptions): Promise<Results> {
+  if (typeof scorer?.logLikelihood !== "function") {
+    throw new TypeError(`evaluate: ${show(scorer)} is no Scorer: it has no logLikelihood`)
+  }
+  const evaluation = await openEvaluation(options)
+  await evaluation.run(scorer)
+  return evaluation.results()
+}
+
+/** Reads and checks the data of all tasks, and what is left of earlier logs. */
+export async function openEvaluation(options: EvaluateOptions): Promise<Evaluation> {
+  const whole = planOf(options.tasks)
+  checkOptions(options, whole)
+  const prepared = await prepare(whole, options)
+  const plan = { ...whole, tasks: prepared.map(({ task }) => task) }
+  for (const each of prepared) await takePrevious(each, options)
+  const { limit = null, bootstrapIterations = 100_000 } = options
+  const known = { limit, bootstrap_iters: bootstrapIterations }
+  return {
+    async run(scorer) {
+      for (const each of prepared) await runTask(each, prepared, scorer, options)
+    },
+    results: () => resultsOf(plan, prepared.map(tallyOf), bootstrapIterations, configOf(known)),
+  }
+}
+
+/** The fields that the original's `config` has. */
+const configOf = (known: Readonly<Record<string, unknown>>): Results["config"] => ({
+  ...{ model: null, model_args: null, batch_size: null, batch_sizes: [], device: null },
+  ...{ use_cache: null, limit: null, bootstrap_iters: null, gen_kwargs: null },
+  ...known,
+})
+
+/** Asks for what is left of a task, so many requests at a time. */
+async function runTask(
+  prepared: Prepared,
+  all: readonly Prepared[],
+  scorer: Scorer,
+  { requestsAtOnce = 256, signal, onProgress, onSample }: EvaluateOptions,
+): Promise<void> {
+  const { task, of } = prepared
+  const report = (): void =>
+    onProgress?.({
+      ...{ task: task.name, done: prepared.isDone.size, of },
+      allDone: all.reduce((sum, { isDone }) => sum + isDone.size, 0),
+      allOf: all.reduce((sum, one) => sum + one.of, 0),
+    })
+  report()
+  for (const batch of batchesOf(prepared, requestsAtOnce)) {
+    signal?.throwIfAborted()
+    const requests = batch.flatMap((each) => each.requests)
+    const answers = await answersTo(scorer, requests, signal ? { signal } : {})
+    for (const { id, item, requests: own } of batch) {
+      const { values, samples } = scored(task, id, item, own, answers.splice(0, own.length))
+      for (const sample of samples) await onSample?.(task.name, sample)
+      keep(prepared, id, values)
+    }
+    report()
+  }
+}
+
+/** The documents that are left, in batches of so many requests or a few more. */
+function* batchesOf(prepared: Prepared, size: number): Generator<readonly Asked[]> {
+  const isDone = new Set(prepared.isDone)
+  let batch: Asked[] = []
+  let count = 0
+  for (const asked of askedOf(prepared)) {
+    if (isDone.has(asked.id)) continue
+    batch.push(asked)
+    count += asked.requests.length
+    if (count < size) continue
+    yield batch
+    batch = []
+    count = 0
+  }
+  if (batch.length > 0) yield batch
+}
+
+const tallyOf = ({ task, shots, values, isDone, of }: Prepared) => ({
+  task,
+  shots,
+  done: isDone.size,
+  of,
+  values: new Map(
+    [...values].map(([key, list]) => [key, list.filter((value) => value !== undefined)]),
+  ),
+})

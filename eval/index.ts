@@ -1,0 +1,24 @@
+// Evaluation: tasks, their data, and what a model scores on them.
+export { evaluate } from "./evaluate.ts"
+export { type MultipleChoice, multipleChoice } from "./kinds/multiple_choice.ts"
+export type { EvaluateOptions, EvaluationProgress } from "./options.ts"
+export type { Results, TaskResults } from "./results.ts"
+export type { Sample } from "./scoring.ts"
+export type {
+  AggregationName,
+  Answer,
+  Document,
+  Filter,
+  Generation,
+  Group,
+  LogLikelihood,
+  Metric,
+  Pair,
+  Request,
+  Scorer,
+  Source,
+  Splits,
+  Task,
+  Value,
+  Work,
+} from "./types.ts"

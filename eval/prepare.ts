@@ -1,0 +1,127 @@
+// What is left to ask: the documents of each task, what is asked about each, and what an earlier log has
+// answered already.
+import { evaluatedSplit, type Item, MissingData, openLibrary, poolSplit } from "./data/documents.ts"
+import { type EvaluateOptions, shotsOf } from "./options.ts"
+import type { Plan } from "./plan.ts"
+import { argumentsOf, fromLog, type Sample, scored } from "./scoring.ts"
+import { leadsOf } from "./shots.ts"
+import type { Request, Task, Value } from "./types.ts"
+
+/** A task with its documents. */
+export interface Prepared {
+  readonly task: Task
+  readonly shots: number
+  readonly items: readonly Item[]
+  readonly pool: readonly Item[]
+  /** Whether a document is one of this shard's. */
+  isOwn(id: number): boolean
+  readonly of: number
+  /** By "METRIC,FILTER", at the document's number. */
+  readonly values: Map<string, (Value | undefined)[]>
+  /** Numbers of documents. */
+  readonly isDone: Set<number>
+}
+
+/** Reads and checks the data of all tasks. */
+export async function prepare(plan: Plan, options: EvaluateOptions): Promise<Prepared[]> {
+  const said = new Set<string>()
+  const notice = (text: string): void => {
+    if (!said.has(text)) options.onNotice?.(text)
+    said.add(text)
+  }
+  const library = openLibrary(options.data, notice)
+  const { index = 0, of = 1 } = options.shard ?? {}
+  const isOwn = (id: number): boolean => id % of === index
+  const all: Prepared[] = []
+  let limit = options.limit
+  for (const task of plan.tasks) {
+    const shots = shotsOf(task, options, plan)
+    try {
+      const items = await library.items(task, evaluatedSplit(task))
+      const pool = shots > 0 ? await library.items(task, poolSplit(task.source.splits)) : []
+      // A part of the first task's becomes a number, which the original keeps for all others.
+      if (limit !== undefined)
+        limit = limit < 1 ? Math.ceil(items.length * limit) : Math.floor(limit)
+      const own = items.slice(0, limit)
+      // Fails now rather than when the task's turn comes.
+      leadsOf(task, own, pool, shots).next()
+      const count = own.filter((_, id) => isOwn(id)).length
+      all.push({
+        task,
+        shots,
+        items: own,
+        pool,
+        isOwn,
+        of: count,
+        values: new Map(),
+        isDone: new Set(),
+      })
+    } catch (error) {
+      if (!(error instanceof MissingData) || !options.onMissing) throw error
+      options.onMissing(task.name, error.message)
+    }
+  }
+  if (all.length > 0) return all
+  throw new Error(`There is no data of any task in ${options.data}`)
+}
+
+/** A document, what is asked about it, and its number. */
+export interface Asked {
+  readonly id: number
+  readonly item: Item
+  readonly requests: readonly Request[]
+}
+
+/** Documents of this shard, in order. */
+export function* askedOf({ task, items, pool, shots, isOwn }: Prepared): Generator<Asked> {
+  const leads = leadsOf(task, items, pool, shots)
+  for (const [id, item] of items.entries()) {
+    const lead = leads.next().value as string
+    if (!isOwn(id)) continue
+    const requests = task.requests(item.document, lead)
+    for (const each of requests) {
+      if (each.kind !== "logLikelihood" || each.continuation !== "") continue
+      throw new RangeError(`${task.name} document ${id}: a continuation is empty`)
+    }
+    yield { id, item, requests }
+  }
+}
+
+/** Takes the answers of an earlier log. Throws RangeError where it was asked something else. */
+export async function takePrevious(
+  prepared: Prepared,
+  { previous }: EvaluateOptions,
+): Promise<void> {
+  if (!previous) return
+  const { task } = prepared
+  const logged = new Map<number, Sample>()
+  for await (const sample of previous(task.name)) logged.set(sample.doc_id, sample)
+  if (logged.size === 0) return
+  for (const { id, item, requests } of askedOf(prepared)) {
+    const sample = logged.get(id)
+    if (!sample) continue
+    const asked = JSON.stringify(requests.map(argumentsOf))
+    if (JSON.stringify(sample.arguments) !== asked) {
+      throw new RangeError(
+        `the log of ${task.name} asks something else about document ${id}: it was made with other ` +
+          "data or shots. Give another folder",
+      )
+    }
+    const answers = requests.map(({ kind }, i) => fromLog(kind, sample.resps[i] ?? []))
+    keep(prepared, id, scored(task, id, item, requests, answers).values)
+  }
+}
+
+/** Notes the metrics of a document. */
+export function keep(
+  prepared: Prepared,
+  id: number,
+  values: readonly (readonly [string, Value])[],
+): void {
+  for (const [key, value] of values) {
+    const all = prepared.values.get(key) ?? []
+    all[id] = value
+    prepared.values.set(key, all)
+  }
+  prepared.isDone.add(id)
+}

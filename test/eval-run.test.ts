@@ -1,0 +1,171 @@
+// An evaluation on its way: order, limits, what is left after an earlier log, shards, batches, aborting;
+// options and answers that make no sense.
+import t from "tap"
+import { openEvaluation } from "../eval/evaluate.ts"
+import {
+  type EvaluateOptions,
+  evaluate,
+  multipleChoice,
+  type EvaluationSample as Sample,
+  type Scorer,
+  type Task,
+} from "../index.ts"
+import { fixture } from "./fixtures.ts"
+
+const data = fixture("eval/data")
+
+/** Longer texts are less likely. */
+const scorer: Scorer = {
+  logLikelihood: async (pairs) =>
+    pairs.map(({ context, continuation }) => ({
+      logProb: -(context.length % 7) - continuation.length / 10,
+      isGreedy: false,
+    })),
+}
+
+/** A task of so many rows, whose answer is always the first. */
+const rows = (name: string, count: number): Task =>
+  multipleChoice({
+    name,
+    source: {
+      splits: { test: "test", training: "train" },
+      rows: {
+        test: Array.from({ length: count }, (_, i) => ({ id: i, choices: ["a", "bb"] })),
+        train: Array.from({ length: 4 }, (_, i) => ({ id: 100 + i, choices: ["a", "bb"] })),
+      },
+      read: (row) => row as { readonly id: number; readonly choices: readonly string[] },
+    },
+    text: ({ id }) => `Number ${id}:`,
+    choices: ({ choices }) => choices,
+    gold: () => 0,
+    columns: { choices: "choices", gold: "id" },
+    metrics: ["acc"],
+  })
+
+const options: EvaluateOptions = { tasks: ["arc_easy", "piqa"], shots: 2, data }
+
+async function logged(more: Partial<EvaluateOptions> = {}, model = scorer) {
+  const samples: [task: string, sample: Sample][] = []
+  const evaluation = await openEvaluation({
+    ...options,
+    onSample: (task, sample) => void samples.push([task, JSON.parse(JSON.stringify(sample))]),
+    ...more,
+  })
+  await evaluation.run(model)
+  return { samples, results: evaluation.results() }
+}
+
+t.test(
+  "batches change nothing, the last task comes first, and progress counts documents",
+  async (t) => {
+    const whole = await logged()
+    const seen: string[] = []
+    const small = await logged({
+      requestsAtOnce: 1,
+      onProgress: ({ task, done, of, allDone, allOf }) =>
+        seen.push(`${task} ${done}/${of} ${allDone}/${allOf}`),
+    })
+    t.same(small, whole)
+    t.equal(seen[0], "piqa 0/9 0/18")
+    t.equal(seen.at(-1), "arc_easy 9/9 18/18")
+    t.equal(seen.length, 20)
+    t.same(Object.keys(whole.results.results), ["piqa", "arc_easy"])
+    t.notOk(whole.results.partial)
+  },
+)
+
+t.test(
+  "limits are the original's: below 1 the first task's part is all tasks' number",
+  async (t) => {
+    const tasks = [rows("long", 10), rows("short", 3)]
+    const countsOf = async (limit: number): Promise<unknown> => {
+      const { samples } = await logged({ tasks, limit, shots: 0 })
+      return tasks.map(({ name }) => samples.filter(([task]) => task === name).length)
+    }
+    t.same(await countsOf(0.5), [2, 2])
+    t.same(await countsOf(1), [1, 1])
+    t.same(await countsOf(5.9), [5, 3])
+    const few = await logged({ limit: 3 })
+    const all = await logged()
+    t.same(few.samples.slice(0, 3), all.samples.slice(0, 3), "draws do not depend on it")
+  },
+)
+
+t.test("what was interrupted goes on where it was, and the whole is the same", async (t) => {
+  const whole = await logged()
+  const controller = new AbortController()
+  const first: [string, Sample][] = []
+  const stopped = await openEvaluation({
+    ...options,
+    requestsAtOnce: 4,
+    signal: controller.signal,
+    onSample(task, sample) {
+      first.push([task, JSON.parse(JSON.stringify(sample))])
+      if (first.length === 11) controller.abort(new Error("stop"))
+    },
+  })
+  await t.rejects(stopped.run(scorer), /^stop$/)
+  t.ok(first.length > 10 && first.length < 18)
+  t.same(Object.values(stopped.results().partial ?? {}), [[first.length - 9, 9]])
+  const previous = (task: string) => first.flatMap(([of, sample]) => (of === task ? [sample] : []))
+  const rest = await logged({ previous })
+  t.same([...first, ...rest.samples], whole.samples)
+  t.same(rest.results, whole.results)
+  await t.rejects(logged({ previous, shots: 1 }), {
+    name: "RangeError",
+    message: /^the log of piqa asks something else about document 0/,
+  })
+})
+
+t.test("shards together are the whole", async (t) => {
+  const whole = await logged()
+  const parts = [0, 1, 2].map((index) => logged({ shard: { index, of: 3 } }))
+  const samples = (await Promise.all(parts)).flatMap((part) => part.samples)
+  t.equal(samples.length, 18)
+  const nothing: Scorer = { logLikelihood: () => Promise.reject(new Error("asked again")) }
+  const previous = (task: string) =>
+    samples.flatMap(([of, sample]) => (of === task ? [sample] : []))
+  t.same((await logged({ previous }, nothing)).results, whole.results)
+})
+
+t.test("shots are one number, or by task and group; a task's own 0 stays", async (t) => {
+  const tasks = ["arc_easy", "mmlu", "truthfulqa_mc2"]
+  const { results } = await logged({
+    tasks,
+    shots: { mmlu: 1, mmlu_anatomy: 2, truthfulqa_mc2: 3 },
+  })
+  const { arc_easy, mmlu_virology, mmlu_anatomy, truthfulqa_mc2 } = results["n-shot"]
+  t.same([arc_easy, mmlu_virology, mmlu_anatomy, truthfulqa_mc2], [0, 1, 2, 0])
+})
+
+t.test("wrong options, data and answers are one message", async (t) => {
+  const cases: readonly (readonly [Partial<EvaluateOptions>, string, RegExp, Scorer?])[] = [
+    [{ tasks: ["arc"] }, "RangeError", /^There is no task "arc"\. There are: arc_challenge, /],
+    [{ tasks: [] }, "RangeError", /expected one or more/],
+    [{ tasks: [{ name: "x" } as Task] }, "TypeError", /is no task/],
+    [{ limit: 0 }, "RangeError", /^limit is 0/],
+    [{ limit: Number.NaN }, "RangeError", /^limit is NaN/],
+    [{ shots: { boolq: 1 } }, "RangeError", /no task "boolq" here/],
+    [{ shots: -1 }, "RangeError", /^shots is -1/],
+    [{ shots: 30 }, "RangeError", /^piqa with 30 shots draws 31 examples, of which there are \d+$/],
+    [{ shard: { index: 2, of: 2 } }, "RangeError", /^shard.index is 2/],
+    [{ tasks: ["boolq"], data: fixture("eval") }, "Error", /^boolq: there is no boolq\/validation/],
+    [{}, "TypeError", /gave \[\], expected \d+ answers/, { logLikelihood: async () => [] }],
+    [
+      {},
+      "TypeError",
+      /gave \{"logProb":null/,
+      {
+        logLikelihood: async (all) => all.map(() => ({ logProb: Number.NaN, isGreedy: true })),
+      },
+    ],
+  ]
+  for (const [more, name, message, model = scorer] of cases) {
+    await t.rejects(logged(more, model), { name, message }, String(message))
+  }
+  await t.rejects(evaluate({} as Scorer, options), {
+    name: "TypeError",
+    message: /no logLikelihood/,
+  })
+  await t.rejects(logged({ tasks: ["arc_easy"], data: undefined as never }), /give the folder/)
+})
