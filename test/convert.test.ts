@@ -27,7 +27,6 @@ import {
 import { valuesOf } from "../model/weights/values.ts"
 import { dequantize } from "../ops/index.ts"
 import { fixture, fixtureJson, goldenFolder } from "./fixtures.ts"
-import { config as small } from "./small.ts"
 
 const dir = mkdtempSync(join(tmpdir(), "openelm-convert-"))
 t.teardown(() => rmSync(dir, { recursive: true }))
@@ -261,45 +260,4 @@ t.test("numbers that are not finite are written by none", async (t) => {
     t.equal(readdirSync(dir).length, before, "nothing is left")
   }
   await close()
-})
-
-t.test("chat templates go with a model into every format, and come back", async (t) => {
-  const usual = "{{ bos_token }}{% for m in messages %}{{ m.content }}{{ eos_token }}{% endfor %}"
-  const named = [
-    { name: "default", template: usual },
-    { name: "tool_use", template: "{{ messages[0].content }}" },
-  ]
-  const tokenizer = fixture("data/tiny.model")
-  const cases = [
-    { "chat_template.jinja": usual },
-    { "tokenizer_config.json": JSON.stringify({ eos_token: "<unk>", chat_template: named }) },
-  ]
-  for (const files of cases) {
-    const folder = join(dir, `${count++}`)
-    await using made = await OpenELM.random({ ...small, vocabSize: 424 }, { backend, tokenizer })
-    await made.save(folder)
-    for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text)
-    const messages = [{ role: "user", content: "The river" }]
-    const answerOf = async (path: string) => {
-      await using model = await OpenELM.load(path, { backend })
-      const { ids } = await model.completeChat(messages, { maxNewTokens: 3 })
-      return { ids, templates: [...(await model.chatTemplates())] }
-    }
-    const gguf = await converted(folder, "gguf", "f32")
-    const hf = await converted(gguf, "hf", "f32")
-    const want = await answerOf(folder)
-    t.equal(want.templates.length, Object.keys(files)[0] === "chat_template.jinja" ? 1 : 2)
-    for (const path of [gguf, hf, await converted(hf, "elm", "f32")]) {
-      t.same(await answerOf(path), want, path)
-    }
-    await using model = await OpenELM.load(gguf, { backend })
-    const saved = join(dir, `${count++}`)
-    await model.save(saved)
-    t.same(await answerOf(saved), want, "saved")
-    const other = join(dir, `${count++}`)
-    await using none = await OpenELM.random(model.config, { backend })
-    await none.save(other)
-    writeFileSync(join(other, "chat_template.jinja"), usual)
-    await t.rejects(none.save(other), /holds a chat_template.jinja, which would be read for this/)
-  }
 })
