@@ -46,19 +46,27 @@ export async function outputsOn(backend: Backend, call: Call): Promise<Float64Ar
 /** What is wrong with a backend's values of a call, which may be of other tensors with the same
  *  values; "" where they are those of the oracle. */
 export async function kernelError(backend: Backend, call: Call, same = call): Promise<string> {
-  const [want, got] = [await oracle(call.outputs), await outputsOn(backend, same)]
-  return call.outputs
+  return errorsOf(call, backend, await outputsOn(backend, same), await oracle(call.outputs))
+}
+
+/** What is wrong with values of a call that a backend gave. */
+export const errorsOf = (
+  call: Call,
+  backend: Backend,
+  got: readonly Float64Array[],
+  want: readonly Float64Array[],
+): string =>
+  call.outputs
     .flatMap((y, i) => {
       const name = call.op.outputs[i]
       if (y.dtype === "u8" && fusedOps.includes(call.op)) {
         const E = (y.shape.at(-1) as number) - q8RowBytes(0)
-        const numbers = (bytes: Float64Array[]) => q8Numbers(bytes[i] ?? [], E)
+        const numbers = (bytes: readonly Float64Array[]) => q8Numbers(bytes[i] ?? [], E)
         return report(name, numbers(got), numbers(want), oneByte)
       }
       return report(name, got[i], want[i], limitOf(call, y.dtype, backend.name))
     })
     .join()
-}
 
 /** Rows of q8 that fused ops write are of numbers that f32 rounds: at an edge a byte is another. */
 const oneByte = 1.01 / 127
