@@ -1,5 +1,7 @@
 // What the tests run inside of a page, and inside of a worker of it: test/chromium.ts bundles and
 // serves it, test/browser.test.ts asks. Nothing here may need Node.
+import { choose } from "../backends/webgpu/choose.ts"
+import type { Feature } from "../backends/webgpu/index.ts"
 import { caseName, outlineCase, recordCase } from "../bench/measure/cases.ts"
 import {
   allocate,
@@ -24,22 +26,27 @@ import { kernelError } from "./cases.ts"
 import { collect, config, prompt } from "./small.ts"
 
 /** What a backend calls itself, its threads, and what the small model does on it: tokens of two
- *  generations at once, and the losses of three updates. */
-export async function resultsOn(name: BackendName, options: WasmOptions = {}) {
+ *  generations at once, and the losses of updates. */
+export async function resultsOn(name: BackendName, options: WasmOptions = {}, updates = 3) {
   const backend = await open(name, options)
   const model = await OpenELM.random(config, { backend, seed: 1 })
   const generate = () => collect(model, prompt, { maxNewTokens: 5 })
   const tokens = await Promise.all([generate(), generate()])
-  const step = await createTrainStep(model, { clip: 1 })
-  const losses: number[] = []
-  for (let i = 0; i < 3; i++) {
-    losses.push((await step([[1, 17, 33, 2, 9]], [[17, 33, 2, 9, 1]], { lr: 1e-2 })).loss)
-  }
-  await step.close()
+  const losses = await lossesOf(model, updates)
   await model.close()
   const { build, threads } = backend as unknown as { build: string; threads?: number }
   backend.close()
   return { build, threads, tokens, losses }
+}
+
+async function lossesOf(model: OpenELM, updates: number): Promise<number[]> {
+  const step = await createTrainStep(model, { clip: 1 })
+  const losses: number[] = []
+  for (let i = 0; i < updates; i++) {
+    losses.push((await step([[1, 17, 33, 2, 9]], [[17, 33, 2, 9, 1]], { lr: 1e-2 })).loss)
+  }
+  await step.close()
+  return losses
 }
 
 /** What a generation says when its backend is closed under it. */
@@ -136,28 +143,30 @@ export async function kernelsOf(name: BackendName, options: WasmOptions): Promis
   return allOps.filter((op) => !op.view && backend.has(op.name)).map((op) => op.name)
 }
 
-/** What may serve a case on a GPU, and the dtypes that it comes with. */
-function kindOf(op: Op, test: Case): string {
-  const { inputs, params } = outlineCase(op, test)
-  const serving = op.gpu.filter(({ when }) => when?.holds(params) ?? true)
-  return JSON.stringify([serving.map(({ entry }) => entry), inputs.map(({ dtype }) => dtype)])
+/** The shader that a case takes on a GPU with these features. */
+function shaderOf(op: Op, test: Case, used: ReadonlySet<Feature>): string {
+  if (op.gpu.length === 0) return ""
+  const { code, entry } = choose({ op, call: outlineCase(op, test) }, used)
+  return `${entry} ${code}`
 }
 
-/** A case of each kind of one op on the backend that is open, against its float64 meaning (Node has the
- *  others); all at once, since a software GPU takes a second to compile a kernel. */
+/** A case of each shader of one op on the backend that is open, against its float64 meaning (Node has
+ *  the others); all at once, since a software GPU takes a second to compile one. */
 export async function walk(name: string): Promise<Walked> {
   const op = allOps.find((op) => op.name === name) as Op
-  const kinds = new Map([...op.cases].reverse().map((test) => [kindOf(op, test), test]))
+  const backend = table as Backend & { features?: ReadonlySet<Feature> }
+  const used = backend.features ?? new Set()
+  const kinds = new Map([...op.cases].reverse().map((test) => [shaderOf(op, test, used), test]))
   return Promise.all(
     [...kinds.values()].map(async (test) => {
-      const wrong = await kernelError(table as Backend, recordCase(op, test)).catch(String)
+      const wrong = await kernelError(backend, recordCase(op, test)).catch(String)
       return [caseName(op, test), wrong] as const
     }),
   )
 }
 
 if ("WorkerGlobalScope" in globalThis) {
-  addEventListener("message", async ({ data: [name, options] }) => {
-    postMessage(await resultsOn(name, options).catch(String))
+  addEventListener("message", async ({ data: [name, options, updates] }) => {
+    postMessage(await resultsOn(name, options, updates).catch(String))
   })
 }
