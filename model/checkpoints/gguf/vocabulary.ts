@@ -1,11 +1,14 @@
-// The tokenizer that a GGUF file carries: SentencePiece's pieces, as a tokenizer.model.
+// The tokenizer that a GGUF file carries: SentencePiece's pieces, as a tokenizer.model, or a byte-level one
+// (byte_level.ts).
 import { show } from "../../json.ts"
 import { parseTokenizer, type Tokenizer } from "../../tokenizer/index.ts"
 import { parseSentencePiece, piecesIn } from "../../tokenizer/sentencepiece.ts"
 import type { PieceKind } from "../../tokenizer/vocabulary.ts"
 import { piecesBytes, type WrittenPiece } from "../../tokenizer/write.ts"
+import { byteLevelOf, byteVocabularyOf } from "./byte_level.ts"
 import type { Typed } from "./encode.ts"
-import type { Metadata, MetadataValue } from "./header.ts"
+import type { Metadata } from "./header.ts"
+import { listIn, rowsOf } from "./lists.ts"
 
 const unused = 5
 
@@ -22,9 +25,11 @@ const tokenKinds: Readonly<Record<number, PieceKind>> = {
 export function tokenizerOf(metadata: Metadata, source: string): Tokenizer | undefined {
   const model = metadata.get("tokenizer.ggml.model")
   if (model === undefined || model === "none" || model === "no_vocab") return undefined
+  if (model === "gpt2") return byteLevelOf(metadata, source)
   if (model !== "llama") {
     throw new RangeError(
-      `${source}: tokenizer.ggml.model is ${show(model)}, expected "llama". Give another tokenizer`,
+      `${source}: tokenizer.ggml.model is ${show(model)}, expected "llama" or "gpt2". ` +
+        "Give another tokenizer",
     )
   }
   const pieces = piecesOf(metadata, source)
@@ -49,21 +54,13 @@ export function tokenizerOf(metadata: Metadata, source: string): Tokenizer | und
 
 /** The pieces without the unused ones at the end, which only fill the rows of the embedding. */
 function piecesOf(metadata: Metadata, source: string): WrittenPiece[] {
-  const list = (name: string, kind: "string" | "number"): readonly MetadataValue[] => {
-    const found = metadata.get(`tokenizer.ggml.${name}`)
-    if (Array.isArray(found) && found.every((each) => typeof each === kind)) return found
-    throw new RangeError(`${source}: tokenizer.ggml.${name} is no list of ${kind}s`)
+  const { texts, types } = rowsOf(metadata, source, unused)
+  const scores = listIn(metadata, source, "scores", "number")
+  const all = listIn(metadata, source, "tokens", "string").length
+  if (scores.length !== all) {
+    throw new RangeError(`${source}: it has ${all} tokens and ${scores.length} scores`)
   }
-  const texts = list("tokens", "string") as string[]
-  const scores = list("scores", "number") as number[]
-  const types = list("token_type", "number") as number[]
-  if (scores.length !== texts.length || types.length !== texts.length) {
-    throw new RangeError(
-      `${source}: it has ${texts.length} tokens, ${scores.length} scores and ${types.length} types`,
-    )
-  }
-  const count = types.findLastIndex((type) => type !== unused) + 1
-  return texts.slice(0, count).map((text, i) => {
+  return texts.map((text, i) => {
     const kind = types[i] === unused ? "control" : tokenKinds[types[i] as number]
     if (kind) return { text, score: scores[i] as number, kind }
     throw new RangeError(`${source}: token ${show(text)} is of the type ${show(types[i])}`)
@@ -71,21 +68,22 @@ function piecesOf(metadata: Metadata, source: string): WrittenPiece[] {
 }
 
 /** The metadata of a tokenizer, filled up with unused pieces to the rows of the embedding. Throws
- *  RangeError for one that is not SentencePiece's. */
-export function vocabularyOf(
-  { file, bosId, eosId }: Tokenizer,
-  rows: number,
-): Record<string, Typed> {
+ *  RangeError for one that is neither SentencePiece's nor byte-level. */
+export function vocabularyOf(tokenizer: Tokenizer, rows: number): Record<string, Typed> {
+  const { file, bosId, eosId, vocabSize } = tokenizer
+  if (vocabSize > rows) {
+    throw new RangeError(`the tokenizer has ${vocabSize} pieces, the embedding ${rows} rows`)
+  }
+  const bytes = byteVocabularyOf(tokenizer, rows)
+  if (bytes) return bytes
   if (file.name !== "tokenizer.model") {
     throw new RangeError(
-      `GGUF takes the tokenizer.model of SentencePiece, the model's tokenizer is a ${file.name}. ` +
-        "Give one with --tokenizer, or leave it out with --no-tokenizer",
+      "GGUF takes the tokenizer.model of SentencePiece or a byte-level tokenizer.json, the model's " +
+        `tokenizer is a ${file.name} of another kind. Give one with --tokenizer, or leave it out with ` +
+        "--no-tokenizer",
     )
   }
   const pieces = piecesIn(file.bytes, file.name)
-  if (pieces.length > rows) {
-    throw new RangeError(`the tokenizer has ${pieces.length} pieces, the embedding ${rows} rows`)
-  }
   const { settings } = parseSentencePiece(file.bytes, file.name)
   const numbers = new Map(Object.entries(tokenKinds).map(([n, kind]) => [kind, Number(n)]))
   const pads = Array.from({ length: rows - pieces.length }, (_, i) => `[PAD${pieces.length + i}]`)
