@@ -9,6 +9,7 @@ import { ops } from "./bench/ops.ts"
 import { perplexity } from "./bench/perplexity.ts"
 import { roofline } from "./bench/roofline.ts"
 import { start } from "./bench/start.ts"
+import { sweep } from "./bench/sweep.ts"
 import { table } from "./bench/table.ts"
 import { throughput } from "./bench/throughput.ts"
 import { train as trainSteps } from "./bench/train.ts"
@@ -31,7 +32,7 @@ export const commands: readonly Command[] = [
     name: "bench",
     description: "measure throughput by the paper's protocol",
     byDefault: throughput,
-    commands: [table, norms, trainSteps, perplexity, ops, start, roofline, drive, compare],
+    commands: [table, norms, trainSteps, perplexity, ops, start, roofline, drive, compare, sweep],
   }),
   quantize,
   convert,

@@ -6,11 +6,13 @@ import { join } from "node:path"
 import t from "tap"
 import type { NormRow } from "../bench/measure/norms.ts"
 import type { ThroughputRow } from "../bench/measure/throughput.ts"
+import { keptCharts, measureCharts } from "../bench/tables/charts.ts"
 import { paperTables } from "../bench/tables/paper.ts"
 import { reportHtml } from "../bench/tables/report.ts"
 import { csvOf, markdownOf } from "../bench/tables/sheets.ts"
 import { type Measure, runTables, type Unit } from "../bench/tables/table.ts"
-import { parameterCount, publishedConfig } from "../index.ts"
+import { open, parameterCount, publishedConfig } from "../index.ts"
+import { config } from "./small.ts"
 
 const place = { name: "wasm", build: "a build", threads: 2 } as const
 const lengths = { dtype: "bf16", prompt: 35, generate: 4, repeat: 1 } as const
@@ -43,6 +45,11 @@ function measureNothing() {
     return { norms: rows as NormRow[] }
   }
   return { asked, measure }
+}
+
+const page = {
+  machine: { cpu: "<b>&", cores: 2, memoryBytes: 2 ** 34, os: "linux", runtime: "node" },
+  protocol: "two threads",
 }
 
 const said: string[] = []
@@ -119,12 +126,47 @@ t.test("sheets and the page hold what was measured, beside the paper's numbers",
   const markdown = markdownOf(paperTables, lines)
   t.match(markdown, "| OpenELM-270M bf16 | 407 | 136 | 272 | 6427 | 160 | 166 |")
   t.match(markdown, /### Table 8: normalization layers/)
-  const machine = { cpu: "<b>&", cores: 2, memoryBytes: 2 ** 34, os: "linux", runtime: "node" }
-  const html = reportHtml(paperTables, { machine, protocol: "two threads", lines })
+  const html = reportHtml(paperTables, { ...page, lines })
   t.match(html, "&#60;b&#62;&#38;", "names are text")
   t.notMatch(html, /https?:|NaN|undefined/, "nothing of the network, nothing missing")
   t.equal(html.match(/<tr>/g)?.length, 30)
   t.equal(html.match(/<figure>/g)?.length, 9)
+})
+
+t.test("charts are measured once, and drawn in the page", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "openelm-tables-"))
+  t.teardown(() => rmSync(folder, { recursive: true }))
+  let opened = 0
+  const subject = {
+    config: { ...config, maxContext: 160 },
+    dtype: "f32",
+    threads: 2,
+    open: (threads: number) => {
+      opened++
+      return open("wasm", { threads })
+    },
+  } as const
+  const options = { repeat: 1, folder }
+  t.equal(keptCharts(subject, options), undefined)
+  const charts = await measureCharts(subject, options, rest.report)
+  t.equal(opened, 3, "one thread, two, and two again")
+  t.same(
+    charts.map(({ chart: { series } }) => series[0]?.points.map(([x]) => x)),
+    [
+      [1, 2],
+      [35, 128, 148],
+      [35, 128, 148],
+      [1, 2, 4, 8, 16],
+    ],
+  )
+  const rates = charts.flatMap(({ chart: { series } }) => series.flatMap(({ points }) => points))
+  t.ok(rates.every(([, rate]) => rate > 0 && Number.isFinite(rate)))
+  t.same(await measureCharts(subject, options, rest.report), charts)
+  t.equal(opened, 3, "kept")
+  t.equal(keptCharts(subject, { ...options, repeat: 2 }), undefined, "another protocol")
+  const html = reportHtml([], { ...page, lines: [], charts })
+  t.equal(html.match(/<figure>/g)?.length, 4)
+  t.match(html, "speed by threads: small f32")
 })
 
 t.test("what does not fit in memory says so", async (t) => {

@@ -96,6 +96,10 @@ const contents: Readonly<
   "bench start 0": [[waits], ["of node -e 0"]],
   "bench roofline 0": [predictions, ["GPU", "generation tok/s"]],
   "bench drive 0": [[driven], ["processor ms"]],
+  "bench sweep 0": [
+    [{ ...row("α 0.5–1, β 0.5–4"), modelDim: 1280, layerParameters: [1e6, 2e7], loss: 3.21 }],
+    ["scaling", "generation tok/s"],
+  ],
   "bench compare 0": [compared, ["ratio", "verdict"]],
 }
 

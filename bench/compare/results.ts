@@ -44,6 +44,10 @@ const kinds: Readonly<Record<string, Kind>> = {
     how: ["batch", "positions"],
   },
   "elm-bench-norms/1": { key: ({ model, norm }) => `${model}, ${norm}`, how: [] },
+  "elm-bench-sweep/1": {
+    key: ({ model, dtype }) => `${model} ${dtype}`,
+    how: ["backend", "threads", "promptTokens", "generatedTokens", "parameters"],
+  },
   "elm-bench-tables/1": { key: ({ table, label }) => `${table} ${label}`, how: [] },
 }
 

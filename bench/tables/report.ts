@@ -1,59 +1,13 @@
 // The paper's tables as one page to share: no network, light and dark, readable on a phone, printable.
-import { scaleLinear } from "d3-scale"
 import { busyShare } from "../measure/foreign.ts"
 import type { Machine } from "../measure/machine.ts"
+import { type Bar, barsFigure, number } from "../report/bars.ts"
+import { escaped, figuresHtml, linesFigure, pageHtml } from "../report/page.ts"
+import type { MeasuredChart } from "./charts.ts"
 import type { PaperTable, Throughput } from "./paper.ts"
 import type { TableLine } from "./table.ts"
 
-interface Bar {
-  readonly label: string
-  readonly value: number
-  readonly text: string
-}
-
 const rates = ["prompt", "generation", "total"] as const
-
-const escaped = (text: string): string =>
-  text.replace(/[&<>"]/g, (c) => `&#${(c.codePointAt(0) as number).toString()};`)
-
-const number = (x: number): string =>
-  x < 10 ? x.toFixed(2) : x < 100 ? x.toFixed(1) : Math.round(x).toLocaleString("en")
-
-const [labelWidth, barWidth, textWidth, rowHeight] = [190, 330, 80, 26] as const
-
-/** Bars side by side from one zero, an SVG's text. */
-function barsSvg(title: string, bars: readonly Bar[]): string {
-  const width = labelWidth + barWidth + textWidth
-  const height = rowHeight * bars.length + 8
-  const most = bars.reduce((most, { value }) => Math.max(most, value), 0)
-  const x = scaleLinear([0, most || 1], [0, barWidth])
-  const rows = bars.map(({ label, value, text }, i) => {
-    const [top, middle] = [4 + i * rowHeight, 4 + (i + 0.5) * rowHeight]
-    const at = labelWidth + x(value)
-    return (
-      `<text class="end" x="${labelWidth - 8}" y="${middle}" dy=".35em">${escaped(label)}</text>` +
-      `<rect class="bar" x="${labelWidth}" y="${top + 3}" width="${x(value).toFixed(1)}" height="${rowHeight - 6}" rx="2"/>` +
-      `<text x="${(at + 6).toFixed(1)}" y="${middle}" dy=".35em">${escaped(text)}</text>`
-    )
-  })
-  return (
-    `<svg viewBox="0 0 ${width} ${height}" role="img" aria-label="${escaped(title)}">` +
-    `<title>${escaped(title)}</title>${rows.join("")}</svg>`
-  )
-}
-
-const style = `
-:root{color-scheme:light dark;--ink:#1d2127;--soft:#5d6570;--paper:#fff;--rule:#dfe3e8;--bar:#4f83bd}
-@media(prefers-color-scheme:dark){:root{--ink:#e3e6ea;--soft:#9aa3ae;--paper:#16181c;--rule:#33373d;--bar:#7aa6d6}}
-body{margin:0 auto;padding:1.5rem 1rem 3rem;max-width:72rem;background:var(--paper);color:var(--ink);
-font:16px/1.5 system-ui,sans-serif}
-h1{font-size:1.6rem;line-height:1.2}h2{font-size:1.2rem;margin-top:2.5rem}p,figcaption{color:var(--soft)}
-.wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
-th,td{padding:.3rem .6rem;border-bottom:1px solid var(--rule);text-align:right;white-space:nowrap}
-th:first-child,td:first-child{text-align:left}th{font-weight:600}td.paper,th.paper{color:var(--soft)}
-figure{margin:1rem 0}svg{width:100%;max-width:44rem;height:auto}
-svg text{font:13px system-ui,sans-serif;fill:var(--ink)}.end{text-anchor:end}.bar{fill:var(--bar)}
-@media print{body{max-width:none;padding:0}h2{break-after:avoid}figure,tr{break-inside:avoid}}`
 
 const cells = (values: Throughput | undefined, kind = ""): string =>
   rates.map((name) => `<td${kind}>${values ? number(values[name]) : ""}</td>`).join("")
@@ -86,11 +40,6 @@ function tableHtml(lines: readonly TableLine[]): string {
   )
 }
 
-const figure = (title: string, bars: readonly Bar[]): string =>
-  bars.length === 0
-    ? ""
-    : `<figure><figcaption>${escaped(title)}</figcaption>${barsSvg(title, bars)}</figure>`
-
 function figuresOf(lines: readonly TableLine[]): string {
   const measured = lines.flatMap((line) => (line.rates ? [{ ...line, rates: line.rates }] : []))
   const ofRate = (name: keyof Throughput): Bar[] =>
@@ -103,12 +52,12 @@ function figuresOf(lines: readonly TableLine[]): string {
       ? []
       : [{ label, value: Math.max(0, 1 / ratio - 1), text: `${(100 / ratio - 100).toFixed(1)} %` }],
   )
-  return [
-    figure("generation, tokens per second", ofRate("generation")),
-    figure("prompt, tokens per second", ofRate("prompt")),
-    figure("generation as a share of reading the weights at memory's speed", ofShare),
-    figure("time of a token beyond that of the model without norms", overhead),
-  ].join("\n")
+  return figuresHtml([
+    barsFigure("generation, tokens per second", ofRate("generation")),
+    barsFigure("prompt, tokens per second", ofRate("prompt")),
+    barsFigure("generation as a share of reading the weights at memory's speed", ofShare),
+    barsFigure("time of a token beyond that of the model without norms", overhead),
+  ])
 }
 
 interface Measured {
@@ -116,15 +65,14 @@ interface Measured {
   /** What the tables were measured with: threads, build, lengths. */
   readonly protocol: string
   readonly lines: readonly TableLine[]
+  readonly charts?: readonly MeasuredChart[]
 }
 
 /** A whole page of HTML. */
 export function reportHtml(
   tables: readonly PaperTable[],
-  { machine, protocol, lines }: Measured,
+  { machine, protocol, lines, charts = [] }: Measured,
 ): string {
-  const { cpu, cores, memoryBytes, os, runtime } = machine
-  const memory = `${(memoryBytes / 2 ** 30).toFixed(0)} GiB`
   const sections = tables.map((table) => {
     const own = lines.filter((line) => line.table === table.name)
     return (
@@ -133,15 +81,20 @@ export function reportHtml(
       `${figuresOf(own)}</section>`
     )
   })
-  return `<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width,initial-scale=1">
-<title>OpenELM's throughput on ${escaped(cpu)}</title>
-<style>${style}</style>
-<h1>OpenELM's throughput tables, measured again</h1>
-<p>${escaped(`${cpu}, ${cores} cores, ${memory}; ${os}; ${runtime}`)}<br>${escaped(protocol)}</p>
-${sections.join("\n")}
-</html>
-`
+  return pageHtml({
+    title: "OpenELM's throughput",
+    heading: "OpenELM's throughput tables, measured again",
+    ...{ machine, protocol, sections: [...sections, ...chartsHtml(charts)] },
+  })
 }
+
+const chartsHtml = (charts: readonly MeasuredChart[]): string[] =>
+  charts.length === 0
+    ? []
+    : [
+        `<section><h2>Threads, context and batch</h2>${figuresHtml(
+          charts.map(({ model, dtype, chart }) =>
+            linesFigure({ ...chart, title: `${chart.title}: ${model} ${dtype}` }),
+          ),
+        )}</section>`,
+      ]

@@ -20,6 +20,7 @@ const flags = {
     ),
     repeat: repeat("measurements of each row, of which the median is reported", 5),
     quick: toggle("32 generated tokens, twice: all three tables in minutes"),
+    charts: toggle("also how the first table's 270M goes with threads, context and batch"),
     again: toggle("measure rows that the folder has already"),
   }),
   ...under(headings.output, {

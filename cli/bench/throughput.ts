@@ -79,7 +79,7 @@ export const throughput = command({
         )
       }
       const lengths = { generate: paperGeneratedTokens, folder: tablesFolder }
-      return measureTables("all", { ...flags, ...lengths, dtype })
+      return measureTables("all", { ...flags, ...lengths, dtype, charts: true })
     }
     const generate = flags.generate ?? (flags.paper ? paperGeneratedTokens : 64)
     const names = weights === undefined ? flags.model : [weights]

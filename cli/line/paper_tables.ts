@@ -2,11 +2,13 @@
 import { join } from "node:path"
 import { busyShare } from "../../bench/measure/foreign.ts"
 import { machine as thisMachine } from "../../bench/measure/machine.ts"
+import type { Report } from "../../bench/measure/report.ts"
+import { keptCharts, type MeasuredChart, measureCharts } from "../../bench/tables/charts.ts"
 import { type PaperTable, paperTables } from "../../bench/tables/paper.ts"
 import { reportHtml } from "../../bench/tables/report.ts"
 import { csvOf, markdownOf } from "../../bench/tables/sheets.ts"
 import { measureOn, runTables, type TableLine } from "../../bench/tables/table.ts"
-import { printable, threeDigits } from "../../model/index.ts"
+import { printable, publishedConfig, threeDigits } from "../../model/index.ts"
 import { percent } from "../terminal/amounts.ts"
 import { writeWhole } from "../terminal/files.ts"
 import { measured } from "../terminal/output.ts"
@@ -57,7 +59,16 @@ export const tableOf = ({ name, title, on }: PaperTable): TableOf<TableLine> => 
 /** Where tables are kept unless --out says otherwise. */
 export const tablesFolder = "elm-tables"
 
+/** What the charts are of. */
+const chartedModel = "270M"
+
+interface ChartFlags {
+  /** Measures the charts too. */
+  readonly charts?: true | undefined
+}
+
 type TableFlags = Parameters<typeof runTables>[2] &
+  ChartFlags &
   Parameters<typeof openFor>[0] &
   Parameters<typeof measured>[0]
 
@@ -68,15 +79,13 @@ export async function measureTables(name: string, flags: TableFlags): Promise<vo
   await measured(
     flags,
     async (report) => {
-      await using backend = await openFor(flags, report)
       const done = (text: string) => console.error(printable(text))
-      const work = { measure: measureOn(backend), report, done }
-      const lines = await runTables(tables, backend, flags, work)
-      const { threads = 1, build } = backend
+      const { lines, threads, build } = await linesOf(tables, flags, report, done)
+      const charts = await chartsOf(flags, threads, report)
       const protocol =
         `${build}, ${threads} threads; ${prompt} prompt tokens, ${generate} generated, greedy, ` +
         `batch 1, seeded random weights; medians of ${repeat}`
-      await writeSheets(folder, tables, { machine: thisMachine(), protocol, lines })
+      await writeSheets(folder, tables, { machine: thisMachine(), protocol, lines, charts })
       return lines
     },
     (rows) => ({
@@ -87,6 +96,30 @@ export async function measureTables(name: string, flags: TableFlags): Promise<vo
       json: { schema: "elm-bench-tables/1", machine: thisMachine(), rows },
     }),
   )
+}
+
+async function linesOf(
+  tables: readonly PaperTable[],
+  flags: TableFlags,
+  report: Report,
+  done: (text: string) => void,
+) {
+  await using backend = await openFor(flags, report)
+  const { threads = 1, build } = backend
+  const work = { measure: measureOn(backend), report, done }
+  return { lines: await runTables(tables, backend, flags, work), threads, build }
+}
+
+/** Measured where they are asked for, or those that the folder has. */
+async function chartsOf(
+  flags: TableFlags,
+  threads: number,
+  report: Report,
+): Promise<readonly MeasuredChart[]> {
+  const open = (count: number) => openFor({ ...flags, threads: count })
+  const subject = { config: publishedConfig(chartedModel), dtype: flags.dtype, threads, open }
+  if (flags.charts) return measureCharts(subject, flags, report)
+  return keptCharts(subject, flags) ?? []
 }
 
 const rowsOf = ({ name }: PaperTable, rows: readonly TableLine[]): TableLine[] =>

@@ -2,7 +2,7 @@
 import { type Chart, drawn, scales } from "../../train/run/chart.ts"
 
 /** What stands for a series' points in characters. */
-const symbols = ["·", "●"] as const
+const symbols = ["·", "●", "○", "×", "+", "◆", "□", "△"] as const
 
 /** The chart, at most `columns` wide; each column has its points' mean. */
 export function chartText(chart: Chart, columns: number, rows = 12): string {

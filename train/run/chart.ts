@@ -21,6 +21,12 @@ export interface Chart {
 const colours = [
   ["#4f83bd", "#7aa6d6"],
   ["#c2410c", "#fb923c"],
+  ["#2f855a", "#68d391"],
+  ["#7e57c2", "#b39ddb"],
+  ["#b7791f", "#ecc94b"],
+  ["#c53030", "#fc8181"],
+  ["#0e7490", "#67e8f9"],
+  ["#6b7280", "#d1d5db"],
 ] as const
 
 const [width, height] = [720, 420] as const
@@ -47,10 +53,20 @@ export function scales(
   return { x, y }
 }
 
+/** Names beside each other above the lines; more of them stand in rows below. */
+const mostAbove = 3
+const inRow = 4
+const rowHeight = 22
+
+/** The class of a series' colour: after the last they begin again. */
+const colourOf = (i: number): number => i % colours.length
+
 /** An SVG file's text, for light and dark surroundings. `chart` has at least one point. */
 export function chartSvg(chart: Chart): string {
   const [right, bottom] = [width - margin.right, height - margin.bottom]
   const { x, y } = scales(chart, [margin.left, right], [bottom, margin.top])
+  const count = drawn(chart).length
+  const whole = height + (count > mostAbove ? rowHeight * Math.ceil(count / inRow) : 0)
   const [xLabel, yLabel] = [x.tickFormat(8), y.tickFormat(6)]
   const grid = [
     ...y.ticks(6).map((v) => {
@@ -70,13 +86,13 @@ export function chartSvg(chart: Chart): string {
   ).digits(1)
   const lines = drawn(chart).map(({ points, marked }, i) => {
     const dots = marked ? points.map(([a, b]) => circle(i, x(a), y(b))).join("") : ""
-    return `<path class="s${i}" d="${path(points)}"/>${dots}`
+    return `<path class="s${colourOf(i)}" d="${path(points)}"/>${dots}`
   })
   const middle = (margin.top + bottom) / 2
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" role="img" width="${width}" height="${height}">
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${whole}" role="img" width="${width}" height="${whole}">
 <title>${escaped(chart.title)}</title>
 <style>${style}</style>
-<rect class="paper" width="${width}" height="${height}"/>
+<rect class="paper" width="${width}" height="${whole}"/>
 ${grid.join("\n")}
 <line class="axis" x1="${margin.left}" x2="${right}" y1="${bottom}" y2="${bottom}"/>
 ${lines.join("\n")}
@@ -88,16 +104,22 @@ ${legend(chart)}
 }
 
 const circle = (i: number, x: number, y: number): string =>
-  `<circle class="f${i}" cx="${x.toFixed(1)}" cy="${y.toFixed(1)}" r="3"/>`
+  `<circle class="f${colourOf(i)}" cx="${x.toFixed(1)}" cy="${y.toFixed(1)}" r="3"/>`
 
-const legend = (chart: Chart): string =>
-  drawn(chart)
-    .map(({ name }, i) => {
-      const at = width - margin.right - 130 * (drawn(chart).length - i)
-      const rule = `<line class="s${i}" x1="${at}" x2="${at + 22}" y1="24" y2="24"/>`
-      return `${rule}<text x="${at + 28}" y="24" dy=".35em">${escaped(name)}</text>`
+function legend(chart: Chart): string {
+  const names = drawn(chart).map(({ name }) => name)
+  const isAbove = names.length <= mostAbove
+  return names
+    .map((name, i) => {
+      const column = (width - margin.left - margin.right) / inRow
+      const [x, y] = isAbove
+        ? [width - margin.right - 130 * (names.length - i), 24]
+        : [margin.left + column * (i % inRow), height + 8 + rowHeight * Math.floor(i / inRow)]
+      const rule = `<line class="s${colourOf(i)}" x1="${x}" x2="${x + 22}" y1="${y}" y2="${y}"/>`
+      return `${rule}<text x="${x + 28}" y="${y}" dy=".35em">${escaped(name)}</text>`
     })
     .join("\n")
+}
 
 const style = [
   "text{font:13px system-ui,sans-serif;fill:#333}.mid{text-anchor:middle}.end{text-anchor:end}",
@@ -108,5 +130,6 @@ const style = [
   "}",
 ].join("")
 
-const escaped = (text: string): string =>
+/** As text within HTML and SVG. */
+export const escaped = (text: string): string =>
   text.replace(/[&<>"]/g, (c) => `&#${(c.codePointAt(0) as number).toString()};`)
