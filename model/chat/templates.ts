@@ -67,17 +67,18 @@ export function filesOfTemplates(
   const isOne = usual !== undefined && named.size === 1
   if (isOne) files.set(templateFile, new TextEncoder().encode(usual))
   const list = [...named].map(([name, template]) => ({ name, template }))
+  const known = others.get(configFile)
+  const parsed = known ? parseJson(known, configFile) : {}
+  const before = isObject(parsed) ? parsed : {}
+  const says = (key: string, usual: string): string =>
+    tokenText(before[key], `${configFile}: ${key}`) ?? usual
   const config = {
-    ...((bosToken !== llamas.bosToken || eosToken !== llamas.eosToken) && {
-      bos_token: bosToken,
-      eos_token: eosToken,
-    }),
+    ...(says("bos_token", llamas.bosToken) !== bosToken && { bos_token: bosToken }),
+    ...(says("eos_token", llamas.eosToken) !== eosToken && { eos_token: eosToken }),
     ...(list.length > 0 && !isOne && { chat_template: list }),
   }
   if (Object.keys(config).length === 0) return files
-  const known = others.get(configFile)
-  const before = known ? parseJson(known, configFile) : {}
-  const text = JSON.stringify({ ...(isObject(before) ? before : {}), ...config }, null, 2)
+  const text = JSON.stringify({ ...before, ...config }, null, 2)
   return files.set(configFile, new TextEncoder().encode(`${text}\n`))
 }
 
