@@ -33,6 +33,31 @@ t.test("elm generate takes a repository, as the original's command does", async 
   t.match(nobody.stderr, /no folder of that name is here, and the hub has no such repository/)
 })
 
+t.test("elm train begins with a repository's weights, and has its tokenizer", async (t) => {
+  const hub = await hubFor(t)
+  const out = t.testdir({ "text.txt": "It is a truth universally acknowledged. ".repeat(40) })
+  const small = (file: string) => ({ [file]: { bytes: readFileSync(join("models/small", file)) } })
+  const weights = { ...small("config.json"), ...small("model.safetensors") }
+  const words = readFileSync("test/fixtures/data/tiny.model")
+  hub.files = { ...weights, "tokenizer.model": { bytes: words } }
+  const args = ["--data", join(out, "text.txt"), "--sequence-length", "16", "--batch-size", "1"]
+  const more = ["--eval-every", "0", "--steps", "1", "--out"]
+  const made = await run("train", "--init", "org/m", ...args, ...more, join(out, "run"))
+  t.equal(made.code, 0, made.stderr)
+  t.same(readFileSync(join(out, "run/step-00000001/tokenizer.model")), words)
+  hub.files = weights
+  const without = await run(
+    "train",
+    "--init",
+    "apple/OpenELM-270M",
+    ...args,
+    ...more,
+    join(out, "other"),
+  )
+  t.equal(without.code, 1)
+  t.match(without.stderr, /apple\/OpenELM-270M has no tokenizer. .*Llama 2.*--tokenizer/s)
+})
+
 t.test("names of repositories", async (t) => {
   t.same(hubNameOf("apple/OpenELM-1_1B"), {
     repository: "apple/OpenELM-1_1B",

@@ -6,7 +6,7 @@ import { dirname, relative, resolve } from "node:path"
 import { fileURLToPath } from "node:url"
 import { InvalidArgumentError } from "commander"
 import { readYaml } from "../../model/files/yaml.ts"
-import { tokenizerIn, tokenizerOfModel, treeOf } from "../../model/index.ts"
+import { meansPath, tokenizerIn, tokenizerOfModel, treeOf } from "../../model/index.ts"
 import { isObject, show } from "../../model/json.ts"
 import { checkpointOf, readRunState } from "../../train/run/checkpoint.ts"
 import {
@@ -75,11 +75,17 @@ function flagValue(field: Field, text: string): unknown {
   if (problem) throw new InvalidArgumentError(`Expected ${problem}.`)
   try {
     fields[field].check?.(text)
+    if (!isPlace(field, value) || value === "byte") return value
   } catch (error) {
     throw new InvalidArgumentError((error as Error).message)
   }
-  if (!fields[field].isPath || typeof value !== "string") return value
-  return value === "byte" ? value : resolve(path(text))
+  return resolve(path(text))
+}
+
+/** Whether a value is a path: not a URL or a repository where a field takes these. */
+const isPlace = (field: Field, value: unknown): value is string => {
+  const { isPath = false, isSource = false } = fields[field]
+  return isPath && typeof value === "string" && (!isSource || meansPath(value))
 }
 
 /** What a run without flags has of a field. */
@@ -114,15 +120,22 @@ export async function settingsOf(flags: SettingsFlags, hasConfig: boolean): Prom
 type Given = Readonly<Record<string, unknown>>
 
 /** Whether first weights, a folder or a file of them, bring their tokenizer. */
-const hasTokenizer = async (init: string): Promise<boolean> =>
-  (treeOf(init).file === undefined ? await tokenizerIn(init) : await tokenizerOfModel(init)) !==
-  undefined
+async function hasTokenizer(init: string): Promise<boolean> {
+  if (treeOf(init).file === undefined && (await tokenizerIn(init)) !== undefined) return true
+  // A file of weights may hold one; those of a repository are not fetched to see that.
+  const isHere = meansPath(init) ? existsSync(init) : treeOf(init).file !== undefined
+  return isHere && (await tokenizerOfModel(init)) !== undefined
+}
 
 async function started({ config }: SettingsFlags, given: Given): Promise<Settings> {
   const [from, base] = await readConfig(config)
   const { init } = given
-  if (typeof init === "string" && existsSync(init) && (await hasTokenizer(init))) {
-    delete base.tokenizer
+  if (typeof init === "string" && given.tokenizer === undefined) {
+    if (await hasTokenizer(init)) delete base.tokenizer
+    else if (!meansPath(init)) {
+      const { remark = "Give that of its model with --tokenizer" } = treeOf(init)
+      throw new Error(`${init} has no tokenizer. ${remark}`)
+    }
   }
   const isAlone = Object.keys(given).length === 0
   const whole = (): Settings => {
@@ -195,13 +208,16 @@ async function readConfig(name: string): Promise<[string, Record<string, unknown
   }
   const json = await readYaml(file)
   if (!isObject(json)) throw new TypeError(`${file}: expected fields, such as steps: 1000`)
-  const from = (value: unknown): unknown =>
-    typeof value === "string" && value !== "byte" ? resolve(dirname(file), value) : value
+  const from = (value: unknown, field?: Field): unknown => {
+    if (typeof value !== "string" || value === "byte") return value
+    const there = resolve(dirname(file), value)
+    return field === undefined || existsSync(there) || isPlace(field, value) ? there : value
+  }
   const own: Record<string, unknown> = { ...json }
   for (const field of namesWhere(({ isPath }) => isPath)) {
     const value = json[field]
     if (isObject(value)) own[field] = { ...value, root: from(value.root ?? ".") }
-    else if (value !== undefined) own[field] = from(value)
+    else if (value !== undefined) own[field] = from(value, field)
   }
   return [file, { ...fieldsOfFile(own, file) }]
 }

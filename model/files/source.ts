@@ -6,7 +6,7 @@ import { show } from "../json.ts"
 import { diskTree, isFileOnDisk, openOnDisk } from "./disk.ts"
 import type { Waiting } from "./http.ts"
 import { httpTree, isRemote } from "./http_tree.ts"
-import { hubNameOf, isHubText } from "./hub/name.ts"
+import { type HubName, hubNameOf, isHubText } from "./hub/name.ts"
 import { hubTree } from "./hub/tree.ts"
 import { chosenFiles, filesTree, folderTree, isFolder } from "./page.ts"
 import { openRequired } from "./remote.ts"
@@ -36,11 +36,21 @@ export function treeOf(source: FileSource, waiting: Waiting = {}, name = "the so
     if (!URL.canParse(path)) throw new TypeError(`${show(path)} is not the URL of a folder`)
     return httpTree(path, looksLikeFile(new URL(path).pathname), waiting)
   }
-  const isFile = isHubText(path) ? undefined : isFileOnDisk(path)
-  const hub = isFile === undefined ? hubNameOf(path) : undefined
-  if (hub && (isHubText(path) || !leadsNowhere(path))) return hubTree(hub, waiting)
-  return diskTree(path, isFile ?? looksLikeFile(path), waiting)
+  const hub = hubMeant(path)
+  if (hub) return hubTree(hub, waiting)
+  return diskTree(path, isFileOnDisk(path) ?? looksLikeFile(path), waiting)
 }
+
+/** The repository of the hub that a text means; undefined where it means a path. */
+function hubMeant(text: string): HubName | undefined {
+  if (isHubText(text)) return hubNameOf(text)
+  const hub = isFileOnDisk(text) === undefined ? hubNameOf(text) : undefined
+  return hub && !leadsNowhere(text) ? hub : undefined
+}
+
+/** Whether a text means a path, and neither a URL nor a repository of the hub. Throws RangeError for what
+ *  says that it is one of these and is not. */
+export const meansPath = (text: string): boolean => !isRemote(text) && !hubMeant(text)
 
 /** Whether what is not there was meant as a path all the same: of a file, or in something that is there. */
 const leadsNowhere = (path: string): boolean =>

@@ -36,6 +36,8 @@ interface About {
   readonly isSize?: true
   /** A path, which counts from the folder of whoever wrote it. */
   readonly isPath?: true
+  /** A path, or a URL, or a repository of the hub. */
+  readonly isSource?: true
   /** Throws for a text that names nothing. */
   readonly check?: (text: string) => unknown
   /** A text, also where it looks like a number. */
@@ -65,7 +67,7 @@ const data = field("data")
 const optimization = field("optimization")
 const evaluation = field("evaluation")
 const output = field("output")
-const [isSize, isPath, isText, isFree] = [true, true, true, true] as const
+const [isSize, isPath, isSource, isText, isFree] = [true, true, true, true, true] as const
 
 /** In the order in which help has them. */
 const list = {
@@ -76,8 +78,8 @@ const list = {
   ),
   init: model(
     optional(text),
-    "model folder whose weights to start from, instead of seeded random ones",
-    { isPath, isText },
+    "model whose weights to start from, instead of seeded random ones: a folder or file, a URL, or ORG/NAME",
+    { isPath, isSource, isText },
   ),
   layers: model(optional(whole(1)), "transformer layers", { isSize }),
   dim: model(optional(whole(1)), "model width", { isSize }),
@@ -109,10 +111,11 @@ const list = {
     "file to validate on, or the part of data that is held out for it; default 0.05",
     { isPath, idle: ["evalEvery", 0] },
   ),
-  tokenizer: data(optional(text), 'tokenizer.model, tokenizer.json, their folder, or "byte"', {
-    isPath,
-    isText,
-  }),
+  tokenizer: data(
+    optional(text),
+    'tokenizer.model, tokenizer.json, their folder, a URL, ORG/NAME, or "byte"',
+    { isPath, isSource, isText },
+  ),
   sequenceLength: data(optional(whole(1), 2048), "positions of a sample"),
   batchSize: data(optional(whole(1), 8), "samples of one update"),
 

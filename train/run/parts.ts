@@ -10,7 +10,6 @@ import {
   scaledConfig,
   type Tokenizer,
   tokenizerOfModel,
-  treeOf,
   type Waiting,
 } from "../../model/index.ts"
 import { type DataOptions, loadDataConfig, type Sample, textPipeline } from "../data/index.ts"
@@ -58,11 +57,9 @@ export async function tokenizerOf(
 ): Promise<Tokenizer> {
   const { init } = settings
   const path = checkpoint ?? settings.tokenizer ?? data.tokenizer
-  if (path === undefined && init !== undefined && treeOf(init).file !== undefined) {
-    const own = await tokenizerOfModel(init, waiting)
-    if (own) return own
-  } else if (path !== undefined || init !== undefined)
-    return loadTokenizer(path ?? (init as string), waiting)
+  if (path !== undefined) return loadTokenizer(path, waiting)
+  const own = init === undefined ? undefined : await tokenizerOfModel(init, waiting)
+  if (own) return own
   throw new RangeError(
     'give tokenizer: a tokenizer.model, a tokenizer.json, their folder, or "byte"',
   )
