@@ -32,7 +32,7 @@ export async function evaluate(scorer: Scorer, options: EvaluateOptions): Promis
 
 /** Reads and checks the data of all tasks, and what is left of earlier logs. */
 export async function openEvaluation(options: EvaluateOptions): Promise<Evaluation> {
-  const whole = planOf(options.tasks)
+  const whole = planOf(await loaded(options.tasks))
   checkOptions(options, whole)
   const prepared = await prepare(whole, options)
   const plan = { ...whole, tasks: prepared.map(({ task }) => task) }
@@ -46,6 +46,16 @@ export async function openEvaluation(options: EvaluateOptions): Promise<Evaluati
     results: () => resultsOf(plan, prepared.map(tallyOf), bootstrapIterations, configOf(known)),
   }
 }
+
+/** What is asked for, with the tasks of YAML files in place of their paths. */
+const loaded = (asked: EvaluateOptions["tasks"]) =>
+  Promise.all(
+    asked.map(async (one) => {
+      if (typeof one !== "string" || !/\.ya?ml$/.test(one)) return one
+      const { loadTask } = await import("./own/load.ts")
+      return loadTask(one)
+    }),
+  )
 
 /** The fields that the original's `config` has. */
 const configOf = (known: Readonly<Record<string, unknown>>): Results["config"] => ({

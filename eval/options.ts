@@ -17,7 +17,7 @@ export interface EvaluationProgress {
 
 /** What is evaluated, on what, and what is heard of it. */
 export interface EvaluateOptions {
-  /** Names of tasks and groups, or tasks of one's own. */
+  /** Names of tasks and groups, paths of YAML files, or tasks of one's own. */
   readonly tasks: readonly (string | Task | Group)[]
   /** Examples before each question: for all tasks, or by the name of a task or group; default the task's. */
   readonly shots?: number | Readonly<Record<string, number>>

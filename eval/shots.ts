@@ -14,13 +14,14 @@ export function* leadsOf(
   pool: readonly Item[],
   shots: number,
 ): Generator<string> {
-  const { description = "", shotDelimiter = "\n\n", sampler = "default" } = task
+  const { shotDelimiter = "\n\n", sampler = "default" } = task
   const { fewshot, test } = task.source.splits
   // The original draws one more where both are the same: also where neither is set.
   const count = fewshot === test ? shots + 1 : shots
   checkPool(task, pool, shots, count)
   const random = new PythonRandom(seed)
   for (const item of items) {
+    const description = task.description?.(item.document) ?? ""
     if (shots === 0) {
       yield description
       continue

@@ -88,6 +88,8 @@ export interface Splits {
 export interface Source<D = Document> {
   /** The rows themselves by split, in place of files. */
   readonly rows?: Readonly<Record<string, readonly Document[]>>
+  /** Their files by split, in place of what is looked for in the folder of data. */
+  readonly paths?: Readonly<Record<string, readonly string[]>>
   /** Folders they may lie in, the task's name by default. */
   readonly folders?: readonly string[]
   /** Names of the data set on the hub, its configuration, and files with names of their own. */
@@ -119,7 +121,7 @@ export interface Task<D = Document> {
   /** Which of the pool are the examples; default drawn at random. */
   readonly sampler?: "default" | "first_n"
   /** What stands before the examples. */
-  readonly description?: string
+  description?(document: D): string
   /** Between examples, and after the last; default an empty line. */
   readonly shotDelimiter?: string
   /** A document with its answer, as an example for others. */

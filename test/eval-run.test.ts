@@ -2,6 +2,8 @@
 // options and answers that make no sense.
 import t from "tap"
 import { openEvaluation } from "../eval/evaluate.ts"
+import { paperModels } from "../eval/paper.ts"
+import { optionsOf, scoresOf, suites } from "../eval/suites.ts"
 import {
   type EvaluateOptions,
   evaluate,
@@ -168,4 +170,43 @@ t.test("wrong options, data and answers are one message", async (t) => {
     message: /no logLikelihood/,
   })
   await t.rejects(logged({ tasks: ["arc_easy"], data: undefined as never }), /give the folder/)
+})
+
+t.test("the average of every row of tables 4 and 5 is the printed one", (t) => {
+  const rows = paperModels.flatMap(({ name, suites: own }) =>
+    suites.flatMap((suite) => {
+      const printed = own[suite.name]
+      return printed && printed.scores.length > 0 ? [{ name, suite, printed }] : []
+    }),
+  )
+  t.equal(rows.length, 24)
+  for (const { name, suite, printed } of rows) {
+    const { columns } = suite
+    t.equal(printed.scores.length, columns.length)
+    const results = columns.map(({ task, metric }, i) => {
+      return [
+        task,
+        { alias: task, [`${metric},none`]: (printed.scores[i] as number) / 100 },
+      ] as const
+    })
+    const found = scoresOf(suite, Object.fromEntries(results))
+    t.ok(Math.abs((found.average as number) - printed.average) < 0.01, `${name} ${suite.name}`)
+    t.equal(scoresOf(suite, Object.fromEntries(results.slice(1))).average, undefined)
+  }
+  t.end()
+})
+
+t.test("suites evaluate their tasks with their shots", async (t) => {
+  for (const suite of suites.filter(({ name }) => name !== "commonsense")) {
+    const { results } = await logged(optionsOf(suite))
+    t.same(
+      Object.values(results["n-shot"]).some((shots) => shots > 0),
+      suite.name !== "zero-shot",
+    )
+    const { scores } = scoresOf(suite, results.results)
+    t.ok(
+      scores.every((score) => score !== undefined),
+      suite.name,
+    )
+  }
 })

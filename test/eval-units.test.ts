@@ -124,7 +124,7 @@ t.test("rows become the original's texts", (t) => {
     .flatMap((group) => (group as Group).members as readonly Task[])
     .find(({ name }) => name === "mmlu_anatomy") as Task
   t.equal(asked(anatomy, units.mmlu.doc).text, units.mmlu.text)
-  t.equal(anatomy.description, units.mmlu.description_applied)
+  t.equal(anatomy.description?.({}), units.mmlu.description_applied)
   t.end()
 })
 

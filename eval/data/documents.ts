@@ -80,6 +80,8 @@ async function placesOf(
   split: string,
   data: string | undefined,
 ): Promise<readonly string[]> {
+  const named = task.source.paths?.[split]
+  if (named) return named
   if (data === undefined) {
     throw new TypeError(`${task.name} reads files: give the folder that they are in as data`)
   }

@@ -3,10 +3,10 @@
 import { lengthOf } from "../../model/python/text.ts"
 import { wrongColumn } from "../data/columns.ts"
 import type { Answer, LogLikelihood, Metric, Source, Task } from "../types.ts"
+import { configOf, type Declared, metricsOf, only } from "./shared.ts"
 
 /** A question with choices, as it is declared. */
-export interface MultipleChoice<D> extends Omit<Task, Derived> {
-  readonly source: Source<D>
+export interface MultipleChoice<D> extends Declared<D> {
   /** The question; without it choices are contexts, and `continuation` follows each. */
   text?(document: D): string
   /** The answers, or where `text` is none the contexts. */
@@ -15,27 +15,20 @@ export interface MultipleChoice<D> extends Omit<Task, Derived> {
   continuation?(document: D): string
   /** The position of the right answer among the choices. */
   gold(document: D): number
-  /** Between question and answer; default a blank. */
-  readonly delimiter?: string
   /** "acc", "acc_norm", "exact_match", or what `scored` gives. */
   readonly metrics: readonly string[]
   readonly lowerIsBetter?: true
   /** By which a row is refused: columns that hold the choices and the right one. */
   readonly columns: { readonly choices: string; readonly gold: string }
-  /** What groups of the original it is in, and what text shows that it was trained on. */
-  readonly group?: string | readonly string[]
-  readonly decontaminate?: string
   /** In place of the accuracies. */
   scored?(document: D, logProbs: readonly number[]): Readonly<Record<string, number>>
 }
-
-/** What `multipleChoice` makes of the rest. */
-type Derived = "source" | "requests" | "score" | "example" | "target" | "metrics" | "filters"
 
 /** A task of a declaration. Rows are refused whose choices are none, or whose right one is not there. */
 export function multipleChoice<D>(declared: MultipleChoice<D>): Task<D> {
   const { text, choices, gold, continuation, delimiter = " ", metrics } = declared
   const metric: Metric = { aggregation: "mean", higherIsBetter: !declared.lowerIsBetter }
+  const known = ["acc", "acc_norm", "exact_match"]
   const asked = (document: D, lead: string, choice: string) =>
     text
       ? { context: lead + text(document), continuation: delimiter + choice }
@@ -58,26 +51,16 @@ export function multipleChoice<D>(declared: MultipleChoice<D>): Task<D> {
       const lls = logProbsOf(answers)
       if (declared.scored) return declared.scored(document, lls)
       const all = scoresOf(choices(document), answers as readonly LogLikelihood[], gold(document))
-      return Object.fromEntries(Object.entries(all).filter(([name]) => metrics.includes(name)))
+      return only(all, metrics)
     },
-    metrics: Object.fromEntries(metrics.map((name) => [name, metric])),
-    config: configOf(declared),
-  }
-}
-
-/** As results have it: functions as their source. */
-function configOf<D>(declared: MultipleChoice<D>): Task["config"] {
-  const { text, choices, gold, continuation, delimiter = " ", group, decontaminate } = declared
-  return {
-    ...(group === undefined ? {} : { group: [group].flat() }),
-    doc_to_text: String(text ?? gold),
-    doc_to_target: String(continuation ?? gold),
-    doc_to_choice: String(choices),
-    target_delimiter: delimiter,
-    output_type: "multiple_choice",
-    should_decontaminate: decontaminate !== undefined,
-    ...(decontaminate === undefined ? {} : { doc_to_decontamination_query: decontaminate }),
-    ...declared.config,
+    metrics: declared.scored
+      ? Object.fromEntries(metrics.map((name) => [name, metric]))
+      : metricsOf(declared.name, metrics, known),
+    config: configOf("multiple_choice", declared, {
+      doc_to_text: text ?? gold,
+      doc_to_target: continuation ?? gold,
+      doc_to_choice: choices,
+    }),
   }
 }
 
@@ -118,7 +101,11 @@ function checked<D>({ source, choices, gold, columns }: MultipleChoice<D>): Sour
       if (count === 0) throw wrongColumn(columns.choices, [], "one choice or more")
       const right = gold(document)
       if (!(Number.isInteger(right) && right >= 0 && right < count)) {
-        throw wrongColumn(columns.gold, row[columns.gold], `the label of one of ${count} choices`)
+        throw wrongColumn(
+          columns.gold,
+          row[columns.gold] ?? right,
+          `the label of one of ${count} choices`,
+        )
       }
       return document
     },

@@ -35,12 +35,14 @@ const read = rowOf(columns({ question: text, subject: text, choices: four, answe
 
 function taskOf(subject: string, group: string): Task {
   const title = subject.replaceAll("_", " ")
+  const description = `The following are multiple choice questions (with answers) about ${title}.\n`
   return multipleChoice({
     name: `mmlu_${subject}`,
     version: 0,
     alias: subject,
     group: `mmlu_${group}`,
-    description: `The following are multiple choice questions (with answers) about ${title}.\n`,
+    description: () => description,
+    config: { description },
     source: {
       folders: ["mmlu", `mmlu_${subject}`],
       hub: ["hails/mmlu_no_train", "cais/mmlu"],
