@@ -1,6 +1,7 @@
 // Messages as one text: by a template of Jinja, or, for a model that has none, as OpenELM's instruct models
 // were trained. The interpreter of Jinja is loaded with the first template.
 import { isObject, show } from "../json.ts"
+import { printable } from "../printable.ts"
 import { type ChatTemplates, usualName } from "./templates.ts"
 
 /** One turn of a conversation. A template may know of more fields than these. */
@@ -113,13 +114,20 @@ async function byTemplate(
     try {
       return new Template(template)
     } catch (error) {
-      throw new SyntaxError(`${name} is not Jinja: ${(error as Error).message}`, { cause: error })
+      throw new SyntaxError(`${name} is not Jinja: ${saidBy(error, "it ends too early")}`, {
+        cause: error,
+      })
     }
   }
   const parsed = parse()
   try {
     return parsed.render({ ...values })
   } catch (error) {
-    throw new Error(`${name} refuses these messages: ${(error as Error).message}`, { cause: error })
+    const reason = saidBy(error, "it uses what is not there")
+    throw new Error(`${name} refuses these messages: ${reason}`, { cause: error })
   }
 }
+
+/** What the interpreter says, of a file that may hold anything; a TypeError is one from inside of it. */
+const saidBy = (error: unknown, otherwise: string): string =>
+  error instanceof TypeError ? otherwise : printable((error as Error).message)

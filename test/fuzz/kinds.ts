@@ -2,7 +2,7 @@
 import { execFileSync } from "node:child_process"
 import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { createTrainStep, loadTokenizer, OpenELM } from "../../index.ts"
+import { createTrainStep, OpenELM } from "../../index.ts"
 import { readYaml } from "../../model/files/yaml.ts"
 import { writeSafetensors } from "../../model/index.ts"
 import { restoreStep, writeCheckpoint } from "../../train/run/checkpoint.ts"
@@ -11,11 +11,11 @@ import { readMetrics } from "../../train/run/log.ts"
 import { checkSettings, fieldsOfFile } from "../../train/run/settings.ts"
 import { inFile } from "../../train/spelling.ts"
 import { goldenFolder } from "../fixtures.ts"
-import { jsonBytes, modelBytes, withSpecials } from "../tokenizers.ts"
 import { dataKinds } from "./data.ts"
 import { formatKinds } from "./formats.ts"
 import { clean, type Kind, root } from "./kind.ts"
 import { backend, useModel } from "./model.ts"
+import { textKinds } from "./text.ts"
 
 const elm = join(root, "dist/elm.js")
 
@@ -91,42 +91,6 @@ const generation: Kind = {
   use: useModel,
 }
 
-// ---- Tokenizers -----------------------------------------------------------------------------------
-
-const letters = "▁abcdefgh".split("")
-const joinedPieces = ["▁a", "ab", "cd", "abcd", "▁abcd"]
-const pieces = [...letters, ...joinedPieces].map((text, i) => ({ text, score: -i }))
-const sample = "a abcd hgf\n<s> é 你好 \0"
-
-async function useTokenizer(path: string): Promise<void> {
-  const tokenizer = await loadTokenizer(path)
-  tokenizer.decode(tokenizer.encode(sample, { bos: true, eos: true }))
-}
-
-const sentencePiece: Kind = {
-  name: "tokenizer.model",
-  files: ["tokenizer.model"],
-  make: (folder) =>
-    writeFileSync(join(folder, "tokenizer.model"), modelBytes(withSpecials(pieces))),
-  use: (folder) => useTokenizer(join(folder, "tokenizer.model")),
-}
-
-const tokenizerJson: Kind = {
-  name: "tokenizer.json",
-  files: ["tokenizer.json"],
-  make(folder) {
-    const vocab = withSpecials(pieces).map(({ text }) => text)
-    const merges = ["▁ a", "a b", "c d", "ab cd", "▁a bcd"].slice(0, 4)
-    const added = [
-      { id: vocab.length, content: "<|x|>", special: false, lstrip: true, rstrip: true },
-    ]
-    const json = JSON.parse(Buffer.from(jsonBytes(vocab, merges)).toString())
-    json.added_tokens.push(...added)
-    writeFileSync(join(folder, "tokenizer.json"), JSON.stringify(json))
-  },
-  use: (folder) => useTokenizer(folder),
-}
-
 // ---- Runs -----------------------------------------------------------------------------------------
 
 const checkpoint: Kind = {
@@ -200,12 +164,11 @@ export const kinds: readonly Kind[] = [
   shards,
   quantized,
   generation,
-  sentencePiece,
-  tokenizerJson,
   checkpoint,
   lock,
   metrics,
   settings,
+  ...textKinds,
   ...formatKinds,
   ...dataKinds,
 ]
