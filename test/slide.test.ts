@@ -143,9 +143,53 @@ t.test("a cache that slides: draws, the host's tokens, prompt caches, refusals",
   const cases: readonly [GenerateOptions, RegExp][] = [
     [{ maxNewTokens: 9, overflow: "slip" as never }, /overflow is "slip", expected "error" or/],
     [{ overflow: "slide", overflowKeep: 23 }, /overflowKeep must be a whole number from 0 to 22/],
-    [{ overflow: "slide", promptLookupNumTokens: 3 }, /a cache that slides takes no guesses/],
     [{ overflow: "error", maxNewTokens: 20 }, /24 prompt tokens leave no room in the cache of 24/],
   ]
   for (const [options, message] of cases) await t.rejects(collect(model, text, options), message)
-  await t.rejects(model.complete([text, text], { overflow: "slide" }), /slides is of one contin/)
+  const beams = { overflow: "slide", numBeams: 2 } as const
+  await t.rejects(
+    model.complete([text], beams),
+    /slides is of one continuation, and beams of several/,
+  )
+})
+
+t.test("caches slide under guesses, and for several prompts, as they do for one", async (t) => {
+  await using backend = await open("wasm", { threads: 1 })
+  await using model = await OpenELM.random(config, { backend, seed: 2, capacity })
+  await using other = await OpenELM.random(config, { backend, seed: 4, capacity: 20 })
+  const slide = { overflow: "slide", stop: [], maxNewTokens: 90 } as const
+  let accepted = 0
+  const onDraft = (round: { accepted: number }) => {
+    accepted += round.accepted
+  }
+  const guesses: GenerateOptions[] = [
+    { promptLookupNumTokens: 5, maxMatchingNgramSize: 1 },
+    { assistantEarlyExit: 1 },
+    { assistantModel: other, numAssistantTokensSchedule: "constant" },
+  ]
+  for (const prompt of [text, text.slice(0, 5)]) {
+    const plain = await collect(model, prompt, slide)
+    for (const guess of guesses) {
+      t.same(await collect(model, prompt, { ...slide, ...guess, onDraft }), plain)
+    }
+    const warm = { ...slide, temperature: 3, seed: 5 }
+    const [lookup] = guesses
+    t.same(await collect(model, prompt, { ...warm, ...lookup }), await collect(model, prompt, warm))
+  }
+  t.ok(accepted > 20, `${accepted} guesses held`)
+  using promptCache = model.promptCache()
+  const [lookup] = guesses
+  const first = await collect(model, text, { ...slide, ...lookup, maxNewTokens: 33, promptCache })
+  const rest = { ...slide, ...lookup, maxNewTokens: 57, promptCache }
+  t.same(
+    [...first, ...(await collect(model, [...text, ...first], rest))],
+    await collect(model, text, slide),
+  )
+  const [long, short] = await model.complete([[...text, ...text], text.slice(0, 3)], slide)
+  t.same(long?.ids, await collect(model, [...text, ...text], slide))
+  t.same(short?.ids, await collect(model, text.slice(0, 3), slide))
+  const whole = [...text, ...text]
+  const echo = { overflow: "slide", stop: [], echo: true, logprobs: 0, maxNewTokens: 1 } as const
+  const { ids, logprobs } = await model.complete(whole, echo)
+  t.same([ids.length, logprobs?.length], [whole.length + 1, whole.length + 1])
 })

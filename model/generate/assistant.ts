@@ -44,7 +44,9 @@ export class Assistant implements Drafter {
   }
 
   propose(step: Step, most: number): Promise<Draft> {
-    const count = Math.min(this.#planned, most - 1, this.#capacity - step.ids.length)
+    const { overflow } = this.#ways.options
+    const room = overflow ? this.#capacity - overflow.keep - 1 : this.#capacity - step.ids.length
+    const count = Math.min(this.#planned, most - 1, room)
     if (count <= 0) return Promise.resolve({ ids: [] })
     return this.#ways.within(() => this.#draft(step, count))
   }
@@ -77,13 +79,25 @@ export class Assistant implements Drafter {
     return temperature > 0 ? { ids: drafts, probabilities } : { ids: drafts }
   }
 
+  /** What of a text fits the cache where texts are longer: its first tokens and the last ones, which are
+   *  read anew whenever some more are left out. */
+  #window(ids: readonly number[]): readonly number[] {
+    const { overflow } = this.#ways.options
+    const over = ids.length - this.#capacity
+    if (!overflow || over <= 0) return ids
+    const { keep } = overflow
+    const drop = Math.max(1, Math.floor((this.#capacity - keep) / 2))
+    return [...ids.slice(0, keep), ...ids.slice(keep + drop * Math.ceil(over / drop))]
+  }
+
   /** The logits after a text, of which what it has in common with the last one is not read again. */
   async #after(ids: readonly number[]): Promise<Float32Array> {
+    const seen = this.#window(ids)
     let same = 0
-    while (same < ids.length - 1 && ids[same] === this.#read[same]) same++
+    while (same < seen.length - 1 && seen[same] === this.#read[same]) same++
     this.#sequence.rewind(Math.min(same, this.#sequence.length))
-    const row = await this.#sequence.logits(ids.slice(this.#sequence.length), "row")
-    this.#read = [...ids]
+    const row = await this.#sequence.logits(seen.slice(this.#sequence.length), "row")
+    this.#read = [...seen]
     return row
   }
 }

@@ -13,6 +13,7 @@ import type { GenerateOptions } from "./options.ts"
 import { chunkOf } from "./prefill.ts"
 import { requestOf } from "./request.ts"
 import { Sequence } from "./sequence.ts"
+import type { Overflow } from "./slide.ts"
 import { type Source, sessionOf } from "./source.ts"
 import { wholeStream } from "./stream.ts"
 import { continuation, promptIds } from "./text.ts"
@@ -104,9 +105,9 @@ function checked(
         "Ask for no more than numBeams",
     )
   }
-  if (options.overflow === "slide" && count * numReturnSequences * beams.numBeams > 1) {
+  if (options.overflow === "slide" && beams.numBeams > 1) {
     throw new TypeError(
-      "complete: a cache that slides is of one continuation. Ask for one, or leave overflow out",
+      "complete: a cache that slides is of one continuation, and beams of several. Leave one out",
     )
   }
   if (options.promptCache !== undefined && count * numReturnSequences * beams.numBeams > 1) {
@@ -150,7 +151,8 @@ async function searched(
   return all
 }
 
-/** Each prompt as often as is asked, side by side. */
+/** Each prompt as often as is asked: side by side, or, where each has guesses or slides when its own cache
+ *  is full, one after the other. */
 async function drawn(
   source: Source,
   tokenizer: Tokenizer | undefined,
@@ -163,7 +165,8 @@ async function drawn(
       return growingOf({ ...request, options: { ...request.options, seed } }, tokenizer)
     }),
   )
-  if (all.length === 1 || all[0]?.request.options.draft) {
+  const { draft, overflow } = all[0]?.request.options ?? {}
+  if (all.length === 1 || draft || overflow) {
     for (const growing of all) await completeAlone(source, growing)
   } else await completeTogether(source, all, batchSize)
   return all.map((growing) => ({ growing }))
@@ -213,14 +216,14 @@ async function echoOf(
   source: Source,
   tokenizer: Tokenizer | undefined,
   prompt: Prompt,
-  { prompt: ids, options: { host } }: Request,
+  { prompt: ids, options: { host, overflow } }: Request,
 ): Promise<Echo> {
   const isPiece = (id: number): boolean => id < (tokenizer?.vocabSize ?? 0)
   const text = typeof prompt === "string" ? prompt : (tokenizer?.decode(ids.filter(isPiece)) ?? "")
   if (host?.logprobs === undefined) return { text, ids, logprobs: undefined }
   const { logprobs } = host
   const { usage, residence } = source
-  const read = () => residence.during(() => promptLogprobs(source, ids, logprobs))
+  const read = () => residence.during(() => promptLogprobs(source, ids, logprobs, overflow))
   return { text, ids, logprobs: await usage.reading(read) }
 }
 
@@ -229,12 +232,13 @@ async function promptLogprobs(
   source: Source,
   ids: readonly number[],
   count: number,
+  overflow: Overflow | undefined,
 ): Promise<(Logprobs | null)[]> {
   const V = source.decoder.config.vocabSize
   const session = sessionOf(source, (kind, open) => source.pool.acquire(kind, open))
   try {
     session.begin({ temperature: 0, topK: 0, topP: 1, seed: 0 }, source.residence.lost)
-    const sequence = new Sequence(session)
+    const sequence = new Sequence(session, { overflow })
     const found: (Logprobs | null)[] = [null]
     for (let start = 0; start < ids.length - 1; start += chunkOf.rows) {
       const chunk = ids.slice(start, Math.min(ids.length - 1, start + chunkOf.rows))

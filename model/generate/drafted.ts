@@ -15,6 +15,7 @@ interface Round {
   readonly step: Step & { readonly ids: number[] }
   readonly options: Begun
   readonly host: HostChoice
+  readonly drawing: Sequence["drawing"]
 }
 
 /** As `run`, with tokens that `drafter` guesses. */
@@ -39,10 +40,10 @@ export async function* runDrafted(
   for (let isLast = false; !isLast; ) {
     const { planned } = drafter
     const guessed = await drafter.propose(step, longest - ids.length)
-    const draft = { ...guessed, ids: guessed.ids.slice(0, session.capacity - ids.length) }
+    const draft = { ...guessed, ids: guessed.ids.slice(0, sequence.room - 1) }
     const rows = await sequence.logits([ids.at(-1) as number, ...draft.ids], "rows")
-    const tokens = verified({ rows, draft, step, options, host })
-    sequence.rewind(ids.length - 1)
+    const tokens = verified({ rows, draft, step, options, host, drawing: sequence.drawing })
+    sequence.rewind(sequence.length - draft.ids.length + tokens.length - 1)
     const round = {
       drafted: draft.ids.length,
       accepted: tokens.length - 1,
@@ -62,7 +63,8 @@ const isEnd = ({ ids, longest }: Step, { stop }: Begun): boolean =>
 
 /** The drafts that hold, and one token more; all of them are added to the step's ids. */
 function verified(round: Round): Chosen[] {
-  const { rows, draft, step, options, host } = round
+  const { rows, draft, step, options, host, drawing } = round
+  const { temperature } = options
   const V = rows.length / (draft.ids.length + 1)
   const tokens: Chosen[] = []
   for (let i = 0; ; i++) {
@@ -70,7 +72,8 @@ function verified(round: Round): Chosen[] {
     const q = draft.probabilities?.[i]
     const choose =
       q && !host.sampler ? () => heldOrDrawn(row, draft.ids[i] as number, q, round) : undefined
-    const chosen = chosenFrom(row, step, options, host, choose)
+    const at = step.ids.length - drawing.dropped
+    const chosen = chosenFrom(row, step, { temperature, seed: drawing.seed, at }, host, choose)
     tokens.push(chosen)
     step.ids.push(chosen.id)
     if (chosen.id !== draft.ids[i] || isEnd(step, options)) return tokens

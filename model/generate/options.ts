@@ -93,9 +93,6 @@ export function checkOptions(
   const after = texts.length > 0 && ids.length === 0 ? end : ids
   const all = { ...own, ...given(options), ...sampling }
   const draft = checkDraft(options, config)
-  if (overflow && draft) {
-    throw new TypeError("generate: a cache that slides takes no guesses. Leave one of them out")
-  }
   const host = hostChoice(all, config, tokenizer, isOnHost || draft !== undefined)
   return { ...sampling, maxNewTokens, stop: after, stopTexts: texts, signal, overflow, host, draft }
 }

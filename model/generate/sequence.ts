@@ -48,6 +48,12 @@ export class Sequence {
     return this.#length
   }
 
+  /** Positions that the next step has, after the slide that a full cache begins with. */
+  get room(): number {
+    const { capacity } = this.#session
+    return this.#isFull ? (this.#overflow?.drop ?? 0) : capacity - this.#length
+  }
+
   /** Steps of `next` that may begin before the result of the first of them is known. */
   get ahead(): number {
     return this.#session.ahead
