@@ -32,7 +32,8 @@ const flags = {
 
 export const convert = command({
   name: "convert",
-  description: "write a model of any format in another: Hugging Face, MLX, GGUF, or this engine's",
+  description:
+    "write a model of any format in another: Hugging Face, MLX, GGUF, ONNX, or this engine's",
   arguments: [
     positional("<source>", "a model folder, a .pt or .gguf file, or the URL of one", path),
     positional("<out>", "the folder to write, new or empty; or the new file, for gguf", path),

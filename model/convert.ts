@@ -13,9 +13,10 @@ import type { Progress } from "./weights/weights.ts"
 /** How a model is written. */
 export interface ConvertOptions extends Waiting {
   /** "hf": a folder of the Hugging Face layout; "mlx": one of mlx-lm; "gguf": a file of llama.cpp;
-   *  "elm": a folder of this package. */
+   *  "elm": a folder of this package; "onnx": a folder for onnxruntime, of OpenELM alone. */
   readonly to: WrittenFormat
-  /** Of the matrices: f32, f16 or bf16; q8 and q4 are the format's own, which "hf" has none of. */
+  /** Of the matrices: f32, f16 or bf16, of which "onnx" has f32 alone; q8 and q4 are the format's own,
+   *  which "hf" has none of. */
   readonly dtype: WeightDType
   /** Where weights in this package's panels are made or read ("elm" in q8 and q4, folders of `elm
    *  quantize`), or what opens it then; nothing else needs one. */

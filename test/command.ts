@@ -16,7 +16,7 @@ export interface Ended {
 /** Runs Node with arguments, and returns how that ended. */
 export const node = (...args: string[]): Promise<Ended> => nodeIn(undefined, ...args)
 
-const nodeIn = (cwd: string | undefined, ...args: string[]): Promise<Ended> =>
+export const nodeIn = (cwd: string | undefined, ...args: string[]): Promise<Ended> =>
   new Promise((resolve) => {
     execFile(
       process.execPath,

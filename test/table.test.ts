@@ -84,6 +84,13 @@ const contents: Readonly<
     (width) => stepsText({ model: "OpenELM-270M", dtype: "bf16" }, steps, width),
     ["kernel", "µs"],
   ],
+  "bench throughput 2": [
+    ["openelm", "onnxruntime-node"].map((program) => ({
+      ...{ program, version: "1.30.0", model: "OpenELM-270M", dtype: "bf16" },
+      ...{ promptSpread: spread, generationSpread: spread, promptRatio: 1.2, generationRatio: 0.9 },
+    })),
+    ["program", "× generation"],
+  ],
   "bench table 0": [[ofPaper], ["model", "generation tok/s"]],
   "bench table 1": [[ofPaper], ["model", "generation tok/s"]],
   "bench table 2": [[ofPaper], ["model", "generation tok/s"]],

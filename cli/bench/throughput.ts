@@ -11,6 +11,7 @@ import {
   readConfig,
   type WeightDType,
 } from "../../model/index.ts"
+import { against, againstTable, measureAgainst } from "../line/against.ts"
 import { path, seed, usageError } from "../line/arguments.ts"
 import { command } from "../line/command.ts"
 import { toggle, under, valued } from "../line/flags.ts"
@@ -40,6 +41,7 @@ const flags = {
     prompt,
     generate: valued("<n>", "tokens to generate, default 64", generated),
     repeat: repeat("measurements, of which the median is reported", 5),
+    against,
     paper: toggle(
       "the paper's protocol in full, 1024 generated tokens; without --model or --weights all of its tables",
     ),
@@ -59,8 +61,9 @@ export const throughput = command({
     "Examples:\n" +
     "  elm bench --model 270M,450M --dtype bf16 --paper\n" +
     "  elm bench --dtype f32,bf16,q8,q4\n" +
+    "  elm bench --against onnxruntime-node,node-llama-cpp --dtype f32,q8\n" +
     "  elm bench --weights my-model --prompt 512 --explain",
-  tables: [throughputTable, stepsTable],
+  tables: [throughputTable, stepsTable, againstTable],
   async run(flags, { given }) {
     const { cache, prompt, repeat, seed, weights, explain = false } = flags
     const idle = weights === undefined ? "" : given("model", "seed")
@@ -91,6 +94,15 @@ export const throughput = command({
       const config = weights === undefined ? publishedConfig(name) : await configIn(name)
       checkFits(lengths, config)
       checkTogether(config, dtypes)
+    }
+    if (flags.against) {
+      const idle = given("explain", "cache")
+      if (idle) throw usageError(`${idle} has no effect with --against. Leave it out`)
+      if (names.length > 1) throw usageError(`--against takes one model, got ${names}`)
+      const config =
+        weights === undefined ? publishedConfig(names[0] as string) : await configIn(weights)
+      const dtypes = flags.dtype ?? ["f32"]
+      return measureAgainst(flags.against, { ...flags, ...lengths, config, dtypes })
     }
     const options = { ...lengths, weights, cache, repeat, seed }
     const groups = names.map((model) =>

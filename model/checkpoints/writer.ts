@@ -38,7 +38,7 @@ export interface WriteRequest {
 }
 
 /** Formats that models are written in. */
-export type WrittenFormat = "hf" | "mlx" | "gguf" | "elm"
+export type WrittenFormat = "hf" | "mlx" | "gguf" | "elm" | "onnx"
 
 export interface CheckpointWriter {
   readonly name: WrittenFormat

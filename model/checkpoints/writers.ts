@@ -5,8 +5,9 @@ import { elm } from "./writers/elm.ts"
 import { gguf } from "./writers/gguf.ts"
 import { hf } from "./writers/hf.ts"
 import { mlx } from "./writers/mlx.ts"
+import { onnx } from "./writers/onnx.ts"
 
-const writers: readonly CheckpointWriter[] = [hf, mlx, gguf, elm]
+const writers: readonly CheckpointWriter[] = [hf, mlx, gguf, elm, onnx]
 
 export const writerNames: readonly WrittenFormat[] = writers.map(({ name }) => name)
 

@@ -55,7 +55,7 @@ export function scales(
 
 /** Names beside each other above the lines; more of them stand in rows below. */
 const mostAbove = 3
-const inRow = 4
+const inRow = 3
 const rowHeight = 22
 
 /** The class of a series' colour: after the last they begin again. */
