@@ -2,6 +2,7 @@
 // block is is the family's (architectures/), which steps it takes the recorder's (recorder.ts).
 import type { Tensor } from "../engine/index.ts"
 import { add, take } from "../ops/index.ts"
+import type { AdapterParts } from "./adapters/parts.ts"
 import type { DecoderConfig, DecoderWeights } from "./architecture.ts"
 import { architectureOf } from "./architectures/index.ts"
 import type { Inputs, LayerCache, Recorder, RecorderOf, Stream, Trace } from "./recorder.ts"
@@ -11,6 +12,8 @@ export interface Decoder {
   readonly config: DecoderConfig
   readonly weights: DecoderWeights
   readonly recorderOf: RecorderOf
+  /** What stands beside its weights, where there is an adapter. */
+  readonly adapter?: AdapterParts
 }
 
 interface Hidden {

@@ -1,4 +1,11 @@
 // OpenELM: sizes, weights, generation.
+export { type Adapter, adapterInternals } from "./adapters/adapter.ts"
+export { addAdapter, type LoadAdapterOptions, loadAdapter, mergeAdapter } from "./adapters/index.ts"
+export type { MergeOptions } from "./adapters/merge.ts"
+export type { AdapterConfig, AdapterKind, AdapterOptions } from "./adapters/options.ts"
+export { trainedBeside } from "./adapters/parts.ts"
+export { adapted, ratioNow } from "./adapters/recorder.ts"
+export { type AdapterTensor, fileRows } from "./adapters/tensors.ts"
 export { bytesText, decimal, threeDigits } from "./amount.ts"
 export type { DecoderConfig, DecoderWeights } from "./architecture.ts"
 export { architectureOf } from "./architectures/index.ts"
@@ -108,12 +115,14 @@ export { gatedProduct, product } from "./products.ts"
 export {
   type Activation,
   type AttentionSpec,
+  biased,
   type CachedRecorder,
   embed,
   type Inputs,
   inference,
   type LayerCache,
   type Linear,
+  multiply,
   type Norm,
   normalized,
   normed,

@@ -1,5 +1,6 @@
 // What the trainer and the benchmarks need of a model, beside what everybody does.
 import type { Plan } from "../engine/index.ts"
+import type { Host } from "./adapters/adapter.ts"
 import type { Decoder } from "./forward.ts"
 import { type Source, sessionOf } from "./generate/source.ts"
 import type { LanguageModel } from "./language_model.ts"
@@ -23,15 +24,22 @@ export interface Internals {
   reading<T>(work: (check: Check) => Promise<T>): Promise<T>
   /** The same for work that moves the weights, which nothing else uses meanwhile. */
   training<T>(work: (check: Check) => Promise<T>): Promise<T>
+  /** What an adapter needs of the model that it is beside. */
+  readonly host: Host
   /** The same weights, recorded in another way; freed with this model. */
   variant(recorderOf: RecorderOf): LanguageModel
 }
 
 /** `variant` makes a model of the same weights. */
-export function internalsOver(source: Source, variant: Internals["variant"]): Internals {
+export function internalsOver(
+  source: Source,
+  host: Host,
+  variant: Internals["variant"],
+): Internals {
   const { decoder, usage, residence, pool } = source
   return {
     decoder,
+    host,
     get decodePlan() {
       usage.check()
       const session = sessionOf(source, (kind, open) => pool.acquire(kind, open))

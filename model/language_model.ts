@@ -1,6 +1,8 @@
 // A model of any family on a backend: loading, logits, generation. OpenELM is the same class under this
 // package's name. What the trainer and the benchmarks need beside it is in `internals`.
 import { type Backend, checkObject, type Tensor } from "../engine/index.ts"
+import type { Adapter } from "./adapters/adapter.ts"
+import { AdapterSlot } from "./adapters/slot.ts"
 import type { DecoderConfig } from "./architecture.ts"
 import type { SizeName } from "./architectures/openelm/sizes.ts"
 import {
@@ -14,7 +16,6 @@ import type { ChatMessage } from "./chat/template.ts"
 import { savedDType, saveModel } from "./checkpoints/saving.ts"
 import { parameterCount } from "./config.ts"
 import { type FileSource, pathToWrite } from "./files/source.ts"
-import type { Decoder } from "./forward.ts"
 import { type CompleteOptions, complete, type Prompt, promptsOf } from "./generate/complete.ts"
 import type { Completion } from "./generate/completion.ts"
 import { type EmbedOptions, embeddingsOf } from "./generate/embed.ts"
@@ -57,9 +58,7 @@ export class LanguageModel {
   /** Turns text into ids and back, where the model has one. */
   readonly tokenizer: Tokenizer | undefined
   readonly #parts: ModelParts
-  readonly #decoder: Decoder
-  readonly #variants: LanguageModel[] = []
-  readonly #source: Source
+  readonly #slot: AdapterSlot
 
   static {
     internalsOf = (model) => model.#internals()
@@ -76,9 +75,8 @@ export class LanguageModel {
     this.capacity = capacity
     this.cache = cache
     this.weightBytes = loaded.bytes
-    this.#decoder = { config, weights: loaded.weights, recorderOf }
-    this.#source = withSource(this, {
-      decoder: this.#decoder,
+    const source = withSource(this, {
+      decoder: { config, weights: loaded.weights, recorderOf },
       tensors: loaded.tensors,
       backend,
       options: { capacity, cache },
@@ -86,6 +84,7 @@ export class LanguageModel {
       residence,
       pool: new Pool(),
     })
+    this.#slot = new AdapterSlot(source)
     this.tokenizer = tokenizer
   }
 
@@ -104,6 +103,16 @@ export class LanguageModel {
     return randomModel(size, options)
   }
 
+  /** The adapter that what is asked of the model goes through; undefined: its weights as they are. The one that
+   *  was added or loaded last, or what is put here. */
+  get adapter(): Adapter | undefined {
+    return this.#slot.adapter
+  }
+
+  set adapter(adapter: Adapter | undefined) {
+    this.#slot.adapter = adapter
+  }
+
   /** Every weight by its name in the family's state dict, in the layout of the backend. */
   get tensors(): ReadonlyMap<string, Tensor> {
     return this.#parts.loaded.tensors
@@ -120,14 +129,16 @@ export class LanguageModel {
    */
   async logits(ids: readonly (readonly number[])[]): Promise<Float32Array> {
     const { backend, cache } = this
-    const values = await this.#reading(() => evaluate(this.#decoder, backend, cache, ids))
+    const { decoder } = this.#source
+    const values = await this.#reading(() => evaluate(decoder, backend, cache, ids))
     return values[0] as Float32Array
   }
 
   /** Logits, and every intermediate value of the forward pass by name (model/forward.ts). */
   async activations(ids: readonly (readonly number[])[]): Promise<Map<string, Float32Array>> {
     const { backend, cache } = this
-    return this.#reading(() => evaluateTraced(this.#decoder, backend, cache, ids))
+    const { decoder } = this.#source
+    return this.#reading(() => evaluateTraced(decoder, backend, cache, ids))
   }
 
   /**
@@ -233,13 +244,13 @@ export class LanguageModel {
   /** Frees everything that the model holds on its backend, when what is under way has ended: results
    *  come, and generations throw at their next token. */
   close(): Promise<void> {
-    const { usage, pool } = this.#source
+    const { usage, pool } = this.#slot.base
     const closed = usage.close(() => {
       pool.close()
       this.#parts.loaded.free()
     })
     pool.stop()
-    for (const variant of this.#variants) void variant.close()
+    for (const each of this.#slot.owned) void each.close()
     return closed
   }
 
@@ -258,11 +269,16 @@ export class LanguageModel {
     return { source: this.#source, tokenizer, templates: this.#parts.templates }
   }
 
+  get #source(): Source {
+    return this.#slot.source
+  }
+
   #internals(): Internals {
-    return internalsOver(this.#source, (recorderOf) => {
+    const { base, owned, host } = this.#slot
+    return internalsOver(base, host, (recorderOf) => {
       const loaded = { ...this.#parts.loaded, free() {} }
-      const variant = new LanguageModel({ ...this.#parts, loaded }, recorderOf, this.#source.usage)
-      this.#variants.push(variant)
+      const variant = new LanguageModel({ ...this.#parts, loaded }, recorderOf, base.usage)
+      owned.add(variant)
       return variant
     })
   }

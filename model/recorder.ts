@@ -69,6 +69,8 @@ export interface Recorder {
   embed(ids: Tensor, table: Linear, padding?: number): Tensor
   /** Positions of all tokens, as rows of a table that begins with `offset` others.  → i32 (B·T) */
   positions(offset: number): Tensor
+  /** W·x and nothing after it.  x (N, inputs) → (N, outputs) */
+  multiply(x: Tensor, w: Linear): Tensor
   /** W·norm(stream), and the stream without a pending branch. */
   normLinear(x: Stream, n: Norm | undefined, w: Linear, then?: Activation): Normed
   /** The norm of the stream in its place. */
@@ -109,6 +111,7 @@ export type RecorderOf = (inputs: Inputs) => CachedRecorder
 export const inference: RecorderOf = (inputs) => ({
   embed,
   positions: positionsOf(inputs),
+  multiply,
   normLinear: ({ x }, n, w, then) => ({ x: { x }, y: normThenProduct(x, n, w, then) }),
   normalize: ({ x }, n) => ({ x: normalized(x, n) }),
   addLinear: ({ x }, o, w) => ({ x: biased(addProduct(o, w.weight, x), w) }),
@@ -124,6 +127,8 @@ function normThenProduct(x: Tensor, n: Norm | undefined, w: Linear, then?: Activ
   return productThen(n ? normalized(x, n) : x, w, then)
 }
 
+export const multiply = (x: Tensor, w: Linear): Tensor => product(x, w.weight, w.outputs)
+
 /** A product by itself, and what becomes of it.  x (N, inputs) → (N, outputs), half of it if gated */
 export function productThen(x: Tensor, w: Linear, then?: Activation): Tensor {
   if (then === "swiglu") return gatedProduct(x, w.weight, w.outputs / 2)
@@ -131,7 +136,7 @@ export function productThen(x: Tensor, w: Linear, then?: Activation): Tensor {
 }
 
 /** The bias of a product that has one, and an activation.  y (N, outputs) → the same */
-function biased(y: Tensor, { bias }: Linear, then?: "gelu" | "relu"): Tensor {
+export function biased(y: Tensor, { bias }: Linear, then?: "gelu" | "relu"): Tensor {
   if (!then) return bias ? addBias(y, bias) : y
   const D = y.shape[1] as number
   const b = bias ?? constant(new Float32Array(D), [D])

@@ -108,10 +108,12 @@ export { panelsOf, panelWidth, unpanel } from "./product/panels.ts"
 export {
   embedQuantized,
   matmulAddQuantized,
+  matmulDequantized,
   matmulQuantized,
   matmulSwigluQuantized,
   normMatmulQuantized,
   normMatmulSwigluQuantized,
+  widened,
 } from "./product/quantized.ts"
 export {
   blockBytes,

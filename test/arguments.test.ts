@@ -25,6 +25,9 @@ t.teardown(async () => {
   rmSync(dir, { recursive: true })
 })
 await model.save(join(dir, "model"))
+const adapter = await openelm.addAdapter(model, { rank: 1 })
+await adapter.save(join(dir, "adapter"))
+model.adapter = undefined
 const dataFile = join(dir, "data.yaml")
 writeFileSync(join(dir, "text.txt"), "some text\n")
 writeFileSync(dataFile, "sources: [text.txt]\ntokenizer: byte\nsequence_length: 8\n")
@@ -55,6 +58,13 @@ const rows = [[1, 2]]
 
 /** Every function, with arguments that are right and what messages say of those that are not. */
 const table: Readonly<Record<string, Called>> = {
+  addAdapter: of(openelm.addAdapter, [model, { rank: 1 }], [/model/, /options/]),
+  loadAdapter: of(
+    openelm.loadAdapter,
+    [model, join(dir, "adapter"), {}],
+    [/model/, /folder/, /options/],
+  ),
+  mergeAdapter: of(openelm.mergeAdapter, [model, adapter, {}], [/model/, /adapter/, /options/]),
   allocate: of(openelm.allocate, [backend, [2], "f32", x], [/backend/, /shape/, /dtype/, /near/]),
   bound: of(openelm.bound, [buffer, [2], "f32", 0], [/buffer/, /shape/, /dtype/, /offset/]),
   configOf: of(openelm.configOf, ["270M", {}], [/size/, /changes/]),

@@ -10,6 +10,7 @@ import {
   type Inputs,
   inference,
   type Linear,
+  multiply,
   type Norm,
   normalized,
   normed,
@@ -67,6 +68,7 @@ function separately(inputs: Inputs, addNorm: AddNorm, heads?: Heads) {
   return {
     embed,
     positions: positionsOf(inputs),
+    multiply,
     normLinear(before: Stream, n: Norm | undefined, w: Linear, then?: Activation) {
       const { x, a } = n ? addNorm(before, n) : normed(before, undefined)
       return { x, y: productThen(a, w, then) }

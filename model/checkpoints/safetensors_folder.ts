@@ -87,7 +87,8 @@ function checkMark({ path, metadata }: SafetensorsFile, panels: QuantizedFormat 
   )
 }
 
-function storedIn(
+/** A tensor of an open file; in panels where these have a format. */
+export function storedIn(
   { path, read }: SafetensorsFile,
   name: string,
   { dtype, shape, bytes }: TensorEntry,

@@ -58,6 +58,22 @@ async function openTorch(
   file: OpenFile,
   candidate: Candidate,
 ): Promise<OpenCheckpoint | undefined> {
+  const tensors = await openTorchTensors(file)
+  if (!tensors) return undefined
+  return {
+    name: file.name,
+    config: (await candidate.json("config.json")) ?? configOf(tensors, file.name),
+    generation: await candidate.json(generationFile),
+    tensors,
+    tokenizer: () => folderTokenizer(candidate.tree),
+    close: file.close,
+  }
+}
+
+/** The tensors of a file of torch.save; undefined for other files. */
+export async function openTorchTensors(
+  file: OpenFile,
+): Promise<Map<string, StoredTensor> | undefined> {
   const start = new Uint8Array(Math.min(4, file.size))
   if (start.length < 4) return undefined
   await file.readAt(0, start)
@@ -68,14 +84,7 @@ async function openTorch(
   for (const [name, view] of named(weightsIn(torch.value, file.name), file.name)) {
     tensors.set(name, storedView(name, file.name, view, torch))
   }
-  return {
-    name: file.name,
-    config: (await candidate.json("config.json")) ?? configOf(tensors, file.name),
-    generation: await candidate.json(generationFile),
-    tensors,
-    tokenizer: () => folderTokenizer(candidate.tree),
-    close: file.close,
-  }
+  return tensors
 }
 
 /** The dict of weights: the value itself, or that of a training state. */

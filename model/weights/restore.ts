@@ -5,14 +5,14 @@ import { nextTurn } from "../generate/turn.ts"
 
 /** Weights that live in a backend's memory, and how they come back into it. */
 export class Residence {
-  readonly #backend: Backend
+  readonly backend: Backend
   readonly #refill: () => Promise<void>
   #lost: number
   #restoring: Promise<void> | undefined
   #trained = false
 
   constructor(backend: Backend, refill: () => Promise<void>, lost: number) {
-    this.#backend = backend
+    this.backend = backend
     this.#refill = refill
     this.#lost = lost
   }
@@ -27,7 +27,7 @@ export class Residence {
   async restored(): Promise<void> {
     // Again where the next device was lost meanwhile, with a part of them.
     for (;;) {
-      const lost = await lostDevices(this.#backend)
+      const lost = await lostDevices(this.backend)
       if (lost === this.#lost) return
       if (this.#trained) throw this.#gone()
       this.#restoring ??= this.#refill()
@@ -49,7 +49,7 @@ export class Residence {
     await this.restored()
     const lost = this.#lost
     const check = async (): Promise<void> => {
-      if ((await lostDevices(this.#backend)) !== lost) throw this.#gone()
+      if ((await lostDevices(this.backend)) !== lost) throw this.#gone()
     }
     const result = await work(check)
     await check()
@@ -70,6 +70,38 @@ export class Residence {
         ? "the device was lost with the weights that were trained on it. Load the last checkpoint"
         : lostMemory,
     )
+  }
+}
+
+/** The same memory, and `prepare` before anything is read of what depends on it. */
+export class PreparedResidence extends Residence {
+  readonly #base: Residence
+  readonly #prepare: () => Promise<void>
+
+  constructor(base: Residence, prepare: () => Promise<void>) {
+    super(base.backend, async () => undefined, base.lost)
+    this.#base = base
+    this.#prepare = prepare
+  }
+
+  override get lost(): number {
+    return this.#base.lost
+  }
+
+  override async restored(): Promise<void> {
+    await this.#base.restored()
+    await this.#prepare()
+  }
+
+  override during<T>(work: (check: Check) => Promise<T>): Promise<T> {
+    return this.#base.during(async (check) => {
+      await this.#prepare()
+      return work(check)
+    })
+  }
+
+  override training<T>(work: (check: Check) => Promise<T>): Promise<T> {
+    return this.#base.training(work)
   }
 }
 

@@ -1,25 +1,28 @@
 // Training from an application: losses and gradients of a batch, and steps that move a model.
 import {
+  type Backend,
   bufferOf,
   checkObject,
   constant,
   kindOf,
   readTensors,
   runOnce,
+  type Tensor,
   type Update,
 } from "../../engine/index.ts"
-import { Holder, internals, LanguageModel, specsOf } from "../../model/index.ts"
-import { reshape, unpack } from "../../ops/index.ts"
+import { Holder, LanguageModel } from "../../model/index.ts"
+import { reshape } from "../../ops/index.ts"
 import { type Batch, checkBatch, checkCounted } from "./batch.ts"
 import { recordStep } from "./graph.ts"
 import { checkTrainOptions, type TrainOptions, type TrainSettings } from "./options.ts"
 import { type StepOptions, type StepResult, TrainStep } from "./step.ts"
+import { type Trained, trainedOf } from "./trained.ts"
 
 /** Which loss, and of what. */
 export interface LossOptions
   extends Pick<
     TrainOptions,
-    "objective" | "zLoss" | "ignoreIndex" | "labelSmoothing" | "checkpointActivations"
+    "objective" | "zLoss" | "ignoreIndex" | "labelSmoothing" | "checkpointActivations" | "adapter"
   > {
   /** First position that each position attends to, (B, T); default 0 everywhere. */
   readonly starts?: Batch
@@ -53,15 +56,16 @@ export async function lossAndGradients(
   const settings = checkTrainOptions(model, { ...options, accumulation: 1 })
   const batch = checkBatch(model.config, settings, inputs, targets, starts)
   checkCounted(batch.parts, settings)
-  return internals(model).reading(() => gradientsOf(model, settings, batch))
+  const trained = trainedOf(model, settings.adapter)
+  return trained.reading(() => gradientsOf(model.backend, trained, settings, batch))
 }
 
 async function gradientsOf(
-  model: LanguageModel,
+  backend: Backend,
+  { decoder, tensors, fileRows }: Trained,
   settings: TrainSettings,
   { B, T, parts }: ReturnType<typeof checkBatch>,
 ): Promise<LossAndGradients> {
-  const { config, backend, tensors } = model
   const held = new Holder(backend)
   try {
     const [part] = parts as [(typeof parts)[0]]
@@ -76,30 +80,22 @@ async function gradientsOf(
       starts: place(part.starts, [B, T]),
       count: constant([part.counted], [1]),
     }
-    const { gradients, ...losses } = recordStep(
-      internals(model).decoder,
-      tensors.values(),
-      batch,
-      settings,
-    )
-    const specs = specsOf(config).map((spec) => {
-      const weight = tensors.get(spec.name) as (typeof batch)["tokens"]
-      const gradient = gradients.get(weight) as (typeof batch)["tokens"]
-      return { spec, gradient, target: held.allocate(gradient.shape, "f32", weight) }
+    const { gradients, ...losses } = recordStep(decoder, tensors.values(), batch, settings)
+    const found = [...tensors].map(([name, tensor]) => {
+      const gradient = gradients.get(tensor) as Tensor
+      return { name, gradient, target: held.allocate(gradient.shape, "f32", tensor) }
     })
     const { ce: first = losses.loss, z: second = constant([0], [1]) } = losses.terms
     const scalars = [losses.loss, first, second].map((x) => reshape(x, [1]))
     const places = scalars.map(() => held.allocate([1]))
     await runOnce(backend, [
       ...places.map((target, i): Update => [target, scalars[i] as (typeof scalars)[0]]),
-      ...specs.map(({ target, gradient }): Update => [target, gradient]),
+      ...found.map(({ target, gradient }): Update => [target, gradient]),
     ])
     const result: Record<string, Float32Array> = {}
-    for (const { spec, target } of specs) {
-      const [N, K] = spec.shape as [number, number]
-      const sizes = { N, K, Halves: spec.halves, dtype: "f32" as const }
-      const rows = spec.matrix ? unpack(target, sizes) : target
-      result[spec.name] = (await readTensors([rows], backend))[0] as Float32Array
+    for (const { name, target } of found) {
+      const [rows] = await readTensors([fileRows(name, target)], backend)
+      result[name] = rows as Float32Array
     }
     const [loss, ce, z] = (await readTensors(places, backend)).map((x) => x[0] as number)
     return { loss: loss as number, ce: ce as number, z: z as number, gradients: result }

@@ -2,7 +2,15 @@
 // (model/forward.ts) with steps that keep what the backward pass needs; how parameters move is left
 // to update.ts, when the graph runs to step.ts.
 import { constant, type Tensor, vjpFrom } from "../../engine/index.ts"
-import { architectureOf, type Decoder, normed, type Stream } from "../../model/index.ts"
+import {
+  adapted,
+  architectureOf,
+  type Decoder,
+  normed,
+  ratioNow,
+  type Stream,
+  trainedBeside,
+} from "../../model/index.ts"
 import { add, broadcast, embedGrad, noPadding } from "../../ops/index.ts"
 import { headLoss, type LossSettings } from "./head.ts"
 import { type Lookup, training } from "./recorder.ts"
@@ -30,13 +38,14 @@ interface Recorded {
 
 /** Records loss and gradients of a batch with respect to the weights that are trained. */
 export function recordStep(
-  { config, weights }: Pick<Decoder, "config" | "weights">,
+  { config, weights, adapter }: Pick<Decoder, "config" | "weights" | "adapter">,
   trained: Iterable<Tensor>,
   batch: BatchTensors,
   settings: GraphSettings,
 ): Recorded {
   const family = architectureOf(config)
-  const r = training(batch.starts)
+  const plain = training(batch.starts)
+  const r = adapter ? adapted(plain, adapter, ratioNow) : plain
   const streams: Stream[] = [family.embed(config, weights, batch.tokens, r)]
   for (let i = 0; i < config.layers; i++) {
     streams.push(family.block(config, weights, i, streams[i] as Stream, r))
@@ -51,7 +60,11 @@ export function recordStep(
   const all = new Set(trained)
   const layers = weights.layers.map((layer) =>
     Object.values(layer)
-      .flatMap(({ weight, bias }) => [weight, bias])
+      .flatMap(({ weight, bias }) => [
+        weight,
+        bias,
+        ...(weight ? trainedBeside(adapter, weight) : []),
+      ])
       .filter((tensor): tensor is Tensor => tensor !== undefined && all.has(tensor)),
   )
   const known = new Set([...layers.flat(), linear.weight, ...r.lookups.map((l) => l.table.weight)])

@@ -8,14 +8,16 @@ import {
   crossEntropy,
   crossEntropyGrad,
   equal,
-  matmul,
   matmulGradWAdd,
   matmulGradX,
+  panelWidth,
   reshape,
   slice,
+  widened,
   writeRows,
 } from "../../ops/index.ts"
 import type { BatchSizes, Objective, RowLosses } from "../objectives/index.ts"
+import { product } from "./recorder.ts"
 
 /** What is minimized, over which targets. */
 export interface LossSettings {
@@ -37,7 +39,7 @@ const heldNumbers = 2 ** 24
 
 /** Loss of logits = a·Wᵀ as the objective means it, and its gradients, over `count` targets: of more
  *  than these rows, where they are a part of a mean.
- *  a (N, D), w (P, D, 16), targets i32 (N), count (1) */
+ *  a (N, D), w (P, D, 16) or quantized, targets i32 (N), count (1) */
 export function headLoss(
   a: Tensor,
   w: Tensor,
@@ -52,7 +54,7 @@ export function headLoss(
   const blocks = blocksOf(N, sizes.V).map(({ at, rows }) => {
     const part = (x: Tensor): Tensor => (rows === N ? x : slice(x, 0, at, rows))
     const [x, t] = [part(a), cast(part(ids), "i32")] as const
-    const logits = () => matmul(x, w, { N: sizes.V }) // (rows, V)
+    const logits = () => product(x, w, sizes.V) // (rows, V)
     const first = logits()
     const { nll, lse } = crossEntropy(first, t, { smoothing }) // (rows) each
     // The gradient takes the memory of the logits: those of other rows must be gone by then.
@@ -63,13 +65,13 @@ export function headLoss(
     ? blocks.map(({ losses }) => weigh(losses, objective, sizes))
     : [weigh(joined(blocks, N, { ignored, count }), objective, sizes)]
   let da = broadcast(constant([0], [1]), [1, 1, N, D])
-  let dw = broadcast(constant([0], [1]), w.shape)
+  let dw = broadcast(constant([0], [1]), [w.shape[0] as number, D, panelWidth])
   blocks.forEach(({ at, rows, x, t, logits, losses }, i) => {
     const all = weighed[rowwise ? i : 0] as Weighed
     const part = (d: Tensor): Tensor => (d.size === rows ? d : slice(d, 0, at, rows))
     const [dnll, dlse] = [part(all.dnll), part(all.dlse)] as const // (rows) each
     const dlogits = crossEntropyGrad(logits, t, losses.lse, dnll, dlse, { smoothing }) // (rows, V)
-    const dx = matmulGradX(dlogits, w) // (rows, D)
+    const dx = matmulGradX(dlogits, isQuantized(w) ? widened(w, D) : w) // (rows, D)
     dw = matmulGradWAdd(dlogits, x, dw)
     da = rows === N ? dx : writeRows(da, reshape(dx, [1, 1, rows, D]), constant([at], [1], "i32"))
   })
@@ -81,6 +83,8 @@ export function headLoss(
   )
   return { loss: Object.values(terms).reduce(add), terms, da: reshape(da, [N, D]), dw }
 }
+
+const isQuantized = ({ dtype }: Tensor): boolean => dtype === "u8"
 
 function blocksOf(N: number, V: number): { at: number; rows: number }[] {
   const most = Math.ceil(N / Math.ceil((N * V) / heldNumbers))

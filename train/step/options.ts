@@ -1,6 +1,6 @@
 // What a training step is asked for, checked before anything is allocated.
 import { checkWhole, kindOf } from "../../engine/index.ts"
-import type { LanguageModel } from "../../model/index.ts"
+import { type Adapter, adapterInternals, type LanguageModel } from "../../model/index.ts"
 import { checkNumberOf as check, isNotNegative, isPositive } from "../checks.ts"
 import { type Objective, objectives } from "../objectives/index.ts"
 import {
@@ -22,7 +22,9 @@ export interface TrainOptions {
   readonly eps?: number
   /** On everything but vectors; default 0.1. */
   readonly weightDecay?: number
-  /** Which weights move, by their names in `model.tensors`; default all. The others have no gradient and
+  /** What is trained in place of the model's weights, which stay as they are, in any dtype. */
+  readonly adapter?: Adapter
+  /** Which weights move, by their names in `model.tensors` or `adapter.tensors`; default all. The others have no gradient and
    *  no moments, and take no memory for them. */
   readonly trainable?: (name: string) => boolean
   /** Largest global norm of the gradients; default 1, infinity for none. */
@@ -50,6 +52,7 @@ export interface TrainOptions {
 export interface TrainSettings extends UpdateSettings, GraphSettings {
   readonly accumulation: number
   readonly accumulate: "sum" | "mean"
+  readonly adapter: Adapter | undefined
 }
 
 /** Options with defaults. Throws RangeError or TypeError naming the option. */
@@ -59,9 +62,12 @@ export function checkTrainOptions(
 ): TrainSettings {
   const { weightDecay = 0.1, clip = 1, trainable = () => true, zLoss, labelSmoothing } = options
   const { ignoreIndex = config.paddingIndex ?? config.vocabSize } = options
-  const { accumulation = 1, accumulate = "mean", checkpointActivations = false } = options
-  if (dtype !== "f32" && dtype !== "bf16") {
-    throw new RangeError(`training takes weights in f32 or bf16, this model has ${dtype}`)
+  const { accumulation = 1, accumulate = "mean", checkpointActivations = false, adapter } = options
+  if (adapter) adapterInternals(adapter)
+  else if (dtype !== "f32" && dtype !== "bf16") {
+    throw new RangeError(
+      `training takes weights in f32 or bf16, this model has ${dtype}. Train an adapter beside them`,
+    )
   }
   const optimizer = optimizerOf(options)
   if (typeof trainable !== "function") {
@@ -86,7 +92,7 @@ export function checkTrainOptions(
   }
   const update = { optimizer, weightDecay, clip, trainable }
   const loss = { ignoreIndex, objective }
-  return { ...update, ...loss, accumulation, accumulate, checkpointActivations }
+  return { ...update, ...loss, accumulation, accumulate, checkpointActivations, adapter }
 }
 
 /** The optimizer that the options mean. Throws RangeError for names that are none. */

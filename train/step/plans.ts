@@ -8,7 +8,7 @@ import {
   type Tensor,
   type Update,
 } from "../../engine/index.ts"
-import { type Holder, internals, type LanguageModel } from "../../model/index.ts"
+import type { Decoder, Holder } from "../../model/index.ts"
 import { accumulate, reshape } from "../../ops/index.ts"
 import type { MicroBatch } from "./batch.ts"
 import { compile } from "./compile.ts"
@@ -51,8 +51,9 @@ export interface StepPlans {
   readonly held: Holder
 }
 
-interface Trained {
-  readonly model: LanguageModel
+interface Planned {
+  readonly backend: Backend
+  readonly decoder: Decoder
   readonly settings: TrainSettings
   readonly parameters: readonly Parameter[]
   /** As the optimizer takes them. */
@@ -61,7 +62,7 @@ interface Trained {
 
 /** Records and prepares the plans; what they hold beside the parameters is the holder's. */
 export function recordPlans(
-  { model, settings, parameters, rates }: Trained,
+  { backend, decoder, settings, parameters, rates }: Planned,
   form: StepForm,
   held: Holder,
 ): StepPlans {
@@ -74,7 +75,7 @@ export function recordPlans(
   }
   const report = allocateReport(held, parameters, settings.objective.terms.length)
   const { loss, terms, gradients } = recordStep(
-    internals(model).decoder,
+    decoder,
     parameters.map(({ weight }) => weight),
     batch,
     settings,
@@ -91,7 +92,7 @@ export function recordPlans(
   const set = [...sums].map(([w, sum]): Update => [sum, gradients.get(w) as Tensor])
   if (settings.accumulation === 1) {
     const updates = optimizerUpdates(parameters, gradients, place, settings)
-    return { ...all, ...compile(model.backend, 1, { first: [...losses, ...set, ...updates] }) }
+    return { ...all, ...compile(backend, 1, { first: [...losses, ...set, ...updates] }) }
   }
   const added = [...sums].map(([weight, sum]): Update => {
     const gradient = gradients.get(weight) as Tensor
@@ -100,7 +101,7 @@ export function recordPlans(
   })
   return {
     ...all,
-    ...compile(model.backend, settings.accumulation, {
+    ...compile(backend, settings.accumulation, {
       first: [...losses, ...set],
       more: [...losses, ...added],
       update: optimizerUpdates(parameters, sums, place, settings),

@@ -5,17 +5,18 @@ import { constant, type Tensor } from "../../engine/index.ts"
 import {
   type AttentionSpec,
   anglesOf,
+  biased,
   embed,
   type Linear,
   normed,
   normsOfHeads,
-  product,
-  productThen,
   type Recorder,
 } from "../../model/index.ts"
 import {
   add,
   causalAttention,
+  matmul,
+  matmulDequantized,
   panelWidth,
   permute,
   qkNormRopeTrain,
@@ -53,18 +54,25 @@ export function training(starts: Tensor): TrainingRecorder {
       const ids = Array.from({ length: B * T }, (_, n) => (n % T) + offset)
       return constant(ids, [B * T], "i32")
     },
+    multiply,
     normLinear(before, n, w, then) {
       const { x, a } = normed(before, n)
-      if (then !== "swiglu") return { x, y: productThen(a, w, then) }
-      const { weight, outputs } = w
-      const u = product(a, weight, (weight.shape[0] as number) * panelWidth)
-      return { x, y: swigluPanels(u, { F: outputs / 2 }) }
+      if (then !== "swiglu") return { x, y: biased(multiply(a, w), w, then) }
+      const outputs = (w.weight.shape[0] as number) * panelWidth
+      return { x, y: swigluPanels(multiply(a, { ...w, outputs }), { F: w.outputs / 2 }) }
     },
     normalize: (before, n) => ({ x: normed(before, n).a }),
-    addLinear: ({ x, d }, o, w) => ({ x: d ? add(x, d) : x, d: productThen(o, w) }),
+    addLinear: ({ x, d }, o, w) => ({ x: d ? add(x, d) : x, d: biased(multiply(o, w), w) }),
     attend: (qkv, how) => attendTo(starts, qkv, how),
   }
 }
+
+/** x·Wᵀ, of quantized weights by the numbers that they stand for: what is computed has this gradient.
+ *  x (M, K) → (M, N) */
+export const product = (x: Tensor, w: Tensor, N: number): Tensor =>
+  (w.dtype === "u8" ? matmulDequantized : matmul)(x, w, { N })
+
+const multiply = (x: Tensor, { weight, outputs }: Linear): Tensor => product(x, weight, outputs)
 
 /** Causal attention within documents, over the keys and values of this batch alone. */
 function attendTo(starts: Tensor, qkv: Tensor, how: AttentionSpec): Tensor {

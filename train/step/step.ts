@@ -25,6 +25,7 @@ import {
   type StepPlans,
   upload,
 } from "./plans.ts"
+import { type Trained, trainedOf } from "./trained.ts"
 import { failureOf, type Parameter, parametersOf, reportHead, termPlace } from "./update.ts"
 
 /** What a step reports, all of it from before the update. */
@@ -64,6 +65,7 @@ export class TrainStep {
   readonly #held: Holder
   readonly #rates: Tensor
   readonly #bounds: Bounds
+  readonly #trained: Trained
   #plans: StepPlans | undefined
   readonly #usage = new Usage("this training step is closed. Create another one")
 
@@ -71,9 +73,10 @@ export class TrainStep {
     this.model = model
     this.settings = settings
     this.#backend = model.backend
+    this.#trained = trainedOf(model, settings.adapter)
     this.#held = new Holder(model.backend)
     try {
-      this.parameters = parametersOf(model.tensors, settings, this.#held)
+      this.parameters = parametersOf(this.#trained, settings, this.#held)
       this.#rates = this.#held.allocate([settings.optimizer.rates(0, 1).length])
       this.#bounds = new Bounds(this.parameters, settings, model.backend)
     } catch (error) {
@@ -85,7 +88,7 @@ export class TrainStep {
   /** States of zeros, masters from the weights. Throws RangeError or TypeError naming an option. */
   static async create(model: LanguageModel, options: TrainOptions = {}): Promise<TrainStep> {
     const settings = checkTrainOptions(model, options)
-    return internals(model).training(async () => {
+    return trainedOf(model, settings.adapter).training(async () => {
       const step = new TrainStep(model, settings)
       const masters = step.parameters.filter(({ weight, master }) => weight !== master)
       const filled = masters.map(({ weight, master }): Update => [master, cast(weight, "f32")])
@@ -106,9 +109,8 @@ export class TrainStep {
     if (!plans) return 0
     const checkpointActivations = !this.settings.checkpointActivations
     const settings = { ...this.settings, checkpointActivations }
-    const { decoder } = internals(this.model)
     const trained = this.parameters.map(({ weight }) => weight)
-    const { gradients } = recordStep(decoder, trained, plans.batch, settings)
+    const { gradients } = recordStep(this.#trained.decoder, trained, plans.batch, settings)
     const sums = this.parameters.map(
       ({ weight, gradient }): Update => [gradient, gradients.get(weight) as Tensor],
     )
@@ -139,9 +141,7 @@ export class TrainStep {
    * not finite, and then nothing has changed.
    */
   run(inputs: Batch, targets: Batch, options: StepOptions): Promise<StepResult> {
-    return this.#alone(() =>
-      internals(this.model).training(() => this.#run(inputs, targets, options)),
-    )
+    return this.#alone(() => this.#trained.training(() => this.#run(inputs, targets, options)))
   }
 
   /**
@@ -150,9 +150,7 @@ export class TrainStep {
    * Nothing moves. Throws as `run` does.
    */
   evaluate(inputs: Batch, targets: Batch, starts?: Batch): Promise<Evaluation> {
-    return this.#alone(() =>
-      internals(this.model).reading(() => this.#evaluate(inputs, targets, starts)),
-    )
+    return this.#alone(() => this.#trained.reading(() => this.#evaluate(inputs, targets, starts)))
   }
 
   /** What `work` gives while nothing moves the model or closes this; it may ask what was lost. */
@@ -247,9 +245,11 @@ export class TrainStep {
     if (this.#plans && isSame(this.#plans.form, form)) return this.#plans
     this.#free()
     const held = new Holder(this.#backend)
-    const { model, settings, parameters } = this
+    const { settings, parameters } = this
+    const { decoder } = this.#trained
+    const planned = { backend: this.#backend, decoder, settings, parameters, rates: this.#rates }
     try {
-      this.#plans = recordPlans({ model, settings, parameters, rates: this.#rates }, form, held)
+      this.#plans = recordPlans(planned, form, held)
       return this.#plans
     } catch (error) {
       held.free()

@@ -19,6 +19,7 @@ import {
   sum,
 } from "../../ops/index.ts"
 import type { Optimizer } from "../optimizers/index.ts"
+import type { Trained } from "./trained.ts"
 
 /** What moves which weights, and how far. */
 export interface UpdateSettings {
@@ -49,7 +50,7 @@ export interface Parameter {
  *  memories is moved where it lies; an f32 master where the weight is of fewer bits. Throws RangeError
  *  where none is left. */
 export function parametersOf(
-  tensors: ReadonlyMap<string, Tensor>,
+  { tensors, isVector }: Pick<Trained, "tensors" | "isVector">,
   { optimizer, trainable }: UpdateSettings,
   held: Holder,
 ): Parameter[] {
@@ -61,8 +62,7 @@ export function parametersOf(
   return trained.map(([name, weight]) => {
     const own = () => held.allocate(weight.shape, "f32", weight)
     const master = weight.dtype === "f32" ? weight : own()
-    // Vectors, the norms' weights, are not decayed; panels are matrices.
-    const decayed = weight.shape.length > 1
+    const decayed = !isVector(weight)
     const state = optimizer.state.map(own)
     return { name, weight, master, state, gradient: own(), decayed }
   })

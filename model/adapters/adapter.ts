@@ -1,0 +1,294 @@
+// An adapter beside the weights of a model: made, loaded, scaled, saved, freed. What is asked of the model
+// goes through the one that it was given last, or that a call names.
+import { constant, DeviceLostError, isSingle, runOnce, type Tensor } from "../../engine/index.ts"
+import { architectureOf } from "../architectures/index.ts"
+import type { Decoder } from "../forward.ts"
+import { Pool } from "../generate/pool.ts"
+import { type Source, withSource } from "../generate/source.ts"
+import { show } from "../json.ts"
+import { inference, type RecorderOf } from "../recorder.ts"
+import { Usage } from "../usage.ts"
+import { Holder } from "../weights/holder.ts"
+import { lostDevices, PreparedResidence } from "../weights/restore.ts"
+import { saveAdapter } from "./files.ts"
+import { type AdapterConfig, type Module, modulesOf } from "./options.ts"
+import type { AdapterParts } from "./parts.ts"
+import { adapted, ratioNow } from "./recorder.ts"
+import {
+  type AdapterTensor,
+  allocateAdapter,
+  firstNumbers,
+  readNumbers,
+  writeNumbers,
+  writeScale,
+} from "./tensors.ts"
+
+/** Where an adapter is attached, and what it takes from there. */
+export interface Host {
+  readonly source: Source
+  /** Frees the adapter with the model. */
+  owns(adapter: Adapter): unknown
+  /** Leaves the adapter when it is closed. */
+  leave(adapter: Adapter): void
+}
+
+/** What the trainer needs of an adapter. */
+interface AdapterInternals {
+  readonly decoder: Decoder
+  readonly parts: AdapterParts
+  readonly usage: Usage
+  readonly listed: readonly AdapterTensor[]
+  readonly held: Holder
+  /** Whether the table that is looked up also gives the logits. */
+  readonly isTied: boolean
+  /** Tells that its numbers have moved. */
+  moved(): void
+  /** Puts the parts of matrices back to what training begins with, where nothing is added. */
+  restart(): Promise<void>
+  /** What `work` gives while nothing else uses the model, with what training moves. */
+  training<T>(work: () => Promise<T>): Promise<T>
+  reading<T>(work: () => Promise<T>): Promise<T>
+}
+
+const known = new WeakMap<Adapter, AdapterInternals>()
+
+/** Throws TypeError for what is no adapter. */
+export function adapterInternals(adapter: Adapter): AdapterInternals {
+  const found = known.get(adapter)
+  if (found) return found
+  throw new TypeError(
+    `the adapter must be what addAdapter or loadAdapter gave, got ${show(adapter)}`,
+  )
+}
+
+/** Numbers of a tensor, row by row as files have them. */
+type ValuesOf = (tensor: AdapterTensor) => Promise<Float32Array>
+
+let begin: (host: Host, where: string, config: AdapterConfig, lost: number) => Adapter
+let fill: (adapter: Adapter, values?: ValuesOf) => Promise<void>
+let drop: (adapter: Adapter) => void
+
+/** An adapter whose tensors `values` fills: without them, with what training begins with. */
+export async function createAdapter(
+  host: Host,
+  where: string,
+  config: AdapterConfig,
+  values?: ValuesOf,
+): Promise<Adapter> {
+  const { backend, usage } = host.source
+  usage.check()
+  const adapter = begin(host, where, config, await lostDevices(backend))
+  try {
+    await fill(adapter, values)
+    host.owns(adapter)
+    return adapter
+  } catch (error) {
+    drop(adapter)
+    throw error
+  }
+}
+
+/** Low-rank matrices beside the weights of one model. */
+export class Adapter {
+  /** What it was made with, or what its files say. */
+  readonly config: AdapterConfig
+  /** Every trained tensor by its name, in the order and under the names of PEFT's files, in the layout of the
+   *  backend. */
+  readonly tensors: ReadonlyMap<string, Tensor>
+  readonly #host: Host
+  readonly #held: Holder
+  readonly #scales: ReadonlyMap<Module, Tensor>
+  readonly #source: Source
+  #scale = 1
+  /** Whether ratios of magnitudes are of numbers that have moved since. */
+  #isStale = true
+  #isTrained = false
+  #lost: number
+  /** Numbers that memory is filled with again after its device was lost. */
+  #first: ReadonlyMap<string, Float32Array> = new Map()
+
+  static {
+    begin = (host, where, config, lost) => new Adapter(host, where, config, lost)
+    fill = (adapter, values) => adapter.#fill(values)
+    drop = (adapter) => adapter.#held.free()
+  }
+
+  private constructor(host: Host, where: string, config: AdapterConfig, lost: number) {
+    const { source } = host
+    const ends = endsOf(source)
+    const modules = modulesOf(where, source.decoder.config, config, ends.embedding, ends.head)
+    const held = new Holder(source.backend)
+    this.config = config
+    this.#host = host
+    this.#held = held
+    this.#lost = lost
+    try {
+      const { parts, tensors, scales } = allocateAdapter(modules, config, source.tensors, held)
+      this.tensors = new Map(tensors.map(({ name, tensor }) => [name, tensor]))
+      this.#scales = scales
+      const keptRatio: RecorderOf = (inputs) =>
+        adapted(source.decoder.recorderOf(inputs), parts, (_, { ratio }) => ratio)
+      const decoder = { ...source.decoder, recorderOf: keptRatio, adapter: parts }
+      const usage = new Usage("this adapter is closed. Load it again", source.usage)
+      const residence = new PreparedResidence(source.residence, () => this.#prepare(parts))
+      this.#source = withSource(this, { ...source, decoder, usage, residence, pool: new Pool() })
+      known.set(this, {
+        decoder,
+        parts,
+        usage,
+        listed: tensors,
+        held,
+        isTied: ends.embedding === ends.head,
+        moved: () => {
+          this.#isStale = true
+        },
+        restart: () => this.#restart(parts),
+        training: (work) =>
+          usage.writing(async () => {
+            await residence.restored()
+            this.#isTrained = true
+            return residence.during(work)
+          }),
+        reading: (work) => usage.reading(() => residence.during(work)),
+      })
+    } catch (error) {
+      held.free()
+      throw error
+    }
+  }
+
+  /** Numbers in all of its tensors. */
+  get parameters(): number {
+    return adapterInternals(this).listed.reduce(
+      (sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1),
+      0,
+    )
+  }
+
+  /** What its share in every product is multiplied by, beside alpha and rank; 1 at first, 0 leaves it out. */
+  get scale(): number {
+    return this.#scale
+  }
+
+  set scale(value: number) {
+    if (typeof value !== "number" || !isSingle(value)) {
+      throw new RangeError(`adapter: scale must be a number that f32 holds, got ${show(value)}`)
+    }
+    this.#source.usage.check()
+    this.#scale = value
+    this.#isStale = true
+    this.#writeScales()
+  }
+
+  /** Writes adapter_config.json and adapter_model.safetensors as PEFT has them into a folder given by its path
+   *  or a file URL; numbers in f32. Throws RangeError for other URLs and for numbers that are not finite. */
+  save(folder: string | URL): Promise<void> {
+    const { listed, reading } = adapterInternals(this)
+    const { config } = this.#source.decoder
+    return reading(() =>
+      saveAdapter(folder, config, this.config, listed, (tensor) => readNumbers(tensor, this.#held)),
+    )
+  }
+
+  /** Frees it when what is under way has ended; the model goes on without it. */
+  close(): Promise<void> {
+    const { usage, pool } = this.#source
+    this.#host.leave(this)
+    const closed = usage.close(() => {
+      pool.close()
+      this.#held.free()
+    })
+    pool.stop()
+    return closed
+  }
+
+  /** As `close`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  #writeScales(): void {
+    for (const [{ scaling }, scale] of this.#scales) {
+      writeScale(scale, scaling * this.#scale, this.#held)
+    }
+  }
+
+  async #fill(values?: ValuesOf): Promise<void> {
+    const { listed, parts } = adapterInternals(this)
+    this.#writeScales()
+    const first = new Map<string, Float32Array>()
+    for (const tensor of listed) {
+      if (!values && tensor.role === "magnitude") continue
+      const numbers = (await values?.(tensor)) ?? firstNumbers(tensor, this.config.seed)
+      first.set(tensor.name, numbers)
+      await writeNumbers(tensor, numbers, this.#held)
+    }
+    if (!values) await this.#startMagnitudes(parts, first)
+    this.#first = first
+  }
+
+  async #restart(parts: AdapterParts): Promise<void> {
+    const first = new Map(this.#first)
+    for (const tensor of adapterInternals(this).listed) {
+      if (tensor.module.isTable || tensor.role === "magnitude") continue
+      const numbers = firstNumbers(tensor, this.config.seed)
+      first.set(tensor.name, numbers)
+      await writeNumbers(tensor, numbers, this.#held)
+    }
+    await this.#startMagnitudes(parts, first)
+    this.#first = first
+  }
+
+  /** Magnitudes begin as the norms of the rows of W + s·B·A. */
+  async #startMagnitudes(parts: AdapterParts, first: Map<string, Float32Array>): Promise<void> {
+    for (const tensor of adapterInternals(this).listed) {
+      if (tensor.role !== "magnitude") continue
+      const part = [...parts.linears.values()].find(({ dora }) => dora?.magnitude === tensor.tensor)
+      if (!part?.dora) continue
+      const one = constant(new Float32Array(tensor.tensor.size).fill(1), tensor.tensor.shape)
+      // 1 over the norms, of rows that are there.
+      const inverse = ratioNow(part, { ...part.dora, magnitude: one })
+      await runOnce(this.#held.backend, [[tensor.tensor, inverse]])
+      const numbers = (await readNumbers(tensor, this.#held)).map((x) => 1 / x)
+      first.set(tensor.name, numbers)
+      await writeNumbers(tensor, numbers, this.#held)
+    }
+  }
+
+  /** What has to be there before anything is read: numbers, on this device, and ratios of them. */
+  async #prepare({ linears }: AdapterParts): Promise<void> {
+    const { backend } = this.#held
+    const lost = await lostDevices(backend)
+    if (lost !== this.#lost) {
+      if (this.#isTrained) {
+        throw new DeviceLostError(
+          "the device was lost with the adapter that was trained on it. Load the last checkpoint",
+        )
+      }
+      this.#writeScales()
+      for (const tensor of adapterInternals(this).listed) {
+        await writeNumbers(tensor, this.#first.get(tensor.name) as Float32Array, this.#held)
+      }
+      this.#lost = lost
+      this.#isStale = true
+    }
+    if (!this.#isStale) return
+    this.#isStale = false
+    for (const part of linears.values()) {
+      const { dora } = part
+      if (dora) await runOnce(backend, [[dora.ratio, ratioNow(part, dora)]])
+    }
+  }
+}
+
+/** Names of the weights that are looked up and that give the logits. */
+function endsOf({ decoder, tensors }: Source): { embedding: string; head: string } {
+  const { config, weights } = decoder
+  const names = new Map([...tensors].map(([name, tensor]) => [tensor, name]))
+  const none = constant([0], [1], "i32")
+  const recorder = inference({ tokens: none, position: none, caches: [] })
+  const x = constant(new Float32Array(config.modelDim), [1, config.modelDim])
+  const { linear } = architectureOf(config).head(config, weights, { x }, recorder)
+  const nameOf = (tensor: Tensor): string => names.get(tensor) ?? ""
+  return { embedding: nameOf(weights.embedding.weight), head: nameOf(linear.weight) }
+}

@@ -1,0 +1,263 @@
+// Adapters in files: PEFT's folders, adapter_config.json and adapter_model.safetensors, read and written;
+// state dicts of CoreNet, which hold the base weights too, read.  github.com/huggingface/peft
+import { viewOf } from "../../engine/index.ts"
+import { fromNode } from "../../engine/node.ts"
+import type { DecoderConfig } from "../architecture.ts"
+import { architectureOf } from "../architectures/index.ts"
+import type { StoredTensor } from "../checkpoints/checkpoint.ts"
+import { beginsLikeHeader, type PlainDType, plainDTypes } from "../checkpoints/header.ts"
+import { plainName } from "../checkpoints/names.ts"
+import { f32Rows } from "../checkpoints/numbers.ts"
+import { safetensorsOf, type TensorData, writeSafetensors } from "../checkpoints/safetensors.ts"
+import { storedIn } from "../checkpoints/safetensors_folder.ts"
+import { openTorchTensors } from "../checkpoints/torch_file.ts"
+import { writeFileWhole } from "../files/atomic.ts"
+import { type FileSource, pathToWrite, treeOf } from "../files/source.ts"
+import { type FileTree, readIfThere } from "../files/tree.ts"
+import { checkNumber, isObject, type Json, parseJson, show } from "../json.ts"
+import type { Spec } from "../weights/layout.ts"
+import type { AdapterConfig, AdapterKind, AdapterOptions } from "./options.ts"
+import type { AdapterTensor } from "./tensors.ts"
+
+const configName = "adapter_config.json"
+const weightsNames = ["adapter_model.safetensors", "adapter_model.bin"] as const
+const jsonLimit = 1 << 20
+
+/** An adapter as it lies in files. */
+export interface StoredAdapter {
+  /** The file of its tensors, for messages. */
+  readonly name: string
+  /** What its config says; undefined of a state dict, which has none. */
+  readonly config: AdapterOptions | undefined
+  /** By module, and by "a", "b" and "magnitude". */
+  readonly modules: ReadonlyMap<string, ReadonlyMap<string, StoredTensor>>
+  close(): Promise<void>
+}
+
+/** Opens PEFT's folder, or a file with the tensors of an adapter. Throws Error for what is not there,
+ *  SyntaxError, TypeError and RangeError for what is no adapter that this engine has. */
+export async function openAdapter(source: FileSource): Promise<StoredAdapter> {
+  const tree = treeOf(source, {}, "loadAdapter: the folder")
+  const bytes = await readIfThere(tree, configName, jsonLimit)
+  const from = tree.nameOf(configName)
+  const config = bytes && peftConfig(parseJson(bytes, from), from)
+  const file = tree.file ?? (await weightsIn(tree))
+  const { tensors, close } = await openTensors(tree, file)
+  try {
+    return {
+      name: tree.nameOf(file),
+      config,
+      modules: modulesIn(tensors, config !== undefined),
+      close,
+    }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+async function weightsIn(tree: FileTree): Promise<string> {
+  for (const name of weightsNames) if (await tree.has(name)) return name
+  throw new Error(
+    `${tree.name} holds no ${weightsNames.join(" or ")}. Give the folder of an adapter`,
+  )
+}
+
+async function openTensors(tree: FileTree, name: string) {
+  const file = await tree.open(name)
+  let isOpen = true
+  try {
+    if (await beginsLikeHeader(file)) {
+      isOpen = false
+      const found = await safetensorsOf(file)
+      const tensors = [...found.tensors].map(
+        ([name, entry]) => [name, storedIn(found, name, entry, undefined)] as const,
+      )
+      return { tensors: new Map(tensors), close: found.close }
+    }
+    const tensors = await openTorchTensors(file)
+    if (!tensors)
+      throw new SyntaxError(`${file.name} is neither safetensors nor a file of torch.save`)
+    isOpen = false
+    return { tensors, close: file.close }
+  } finally {
+    if (isOpen) await file.close()
+  }
+}
+
+const role =
+  /\.(lora_A|lora_B|lora_magnitude_vector|lora_embedding_A|lora_embedding_B)(?:\.\w+)?(\.weight)?$/
+const roles: Readonly<Record<string, string>> = {
+  lora_A: "a",
+  lora_B: "b",
+  lora_magnitude_vector: "magnitude",
+  lora_embedding_A: "a",
+  lora_embedding_B: "b",
+}
+
+/** The tensors of adapters by module; `all`: the file holds nothing else. */
+function modulesIn(
+  tensors: ReadonlyMap<string, StoredTensor>,
+  all: boolean,
+): Map<string, Map<string, StoredTensor>> {
+  const found = new Map<string, Map<string, StoredTensor>>()
+  for (const [name, tensor] of tensors) {
+    const parts = role.exec(name)
+    if (!parts) {
+      if (!all) continue
+      throw new RangeError(
+        `${tensor.file} holds ${show(name)}, which is no part of LoRA. Save the adapter without it`,
+      )
+    }
+    const module = plainName(name.slice(0, parts.index).replace(/^base_model\.model\./, ""))
+    const own = found.get(module) ?? new Map<string, StoredTensor>()
+    found.set(module, own)
+    const kind = roles[parts[1] as string] as string
+    if (own.has(kind)) {
+      throw new RangeError(`${tensor.file} holds ${show(name)} beside another ${kind} of ${module}`)
+    }
+    own.set(kind, tensor)
+  }
+  if (found.size > 0) return found
+  const [first] = tensors.values()
+  throw new RangeError(
+    `${first?.file ?? "the file"} holds no tensors of an adapter, such as lora_A.weight`,
+  )
+}
+
+/** Numbers of a stored tensor, of a shape that is expected. Throws RangeError for another. */
+export async function numbersOf(
+  tensor: StoredTensor,
+  shape: readonly number[],
+): Promise<Float32Array> {
+  const { file, name, dtype } = tensor
+  if (tensor.shape.length !== shape.length || tensor.shape.some((n, i) => n !== shape[i])) {
+    throw new RangeError(
+      `${file}: ${show(name)} is ${show(tensor.shape)}, this model's takes ${show(shape)}. Is it an ` +
+        "adapter of another model?",
+    )
+  }
+  const form = plainDTypes.find((each) => each === tensor.form)
+  if (!form && !tensor.asF32)
+    throw new RangeError(`${file}: ${show(name)} is ${dtype}, expected floats`)
+  const values = new Float32Array(shape.reduce((a, b) => a * b, 1))
+  const bytes = new Uint8Array(values.buffer)
+  await f32Rows(tensor, form as PlainDType)(0, shape[0] as number, bytes)
+  const bad = values.findIndex((x) => !Number.isFinite(x))
+  if (bad < 0) return values
+  throw new RangeError(`${file}: ${show(name)} holds ${values[bad]} at ${bad}`)
+}
+
+/** PEFT's config as options. Throws TypeError and RangeError naming the field. */
+function peftConfig(json: unknown, source: string): AdapterOptions {
+  if (!isObject(json)) throw new TypeError(`${source} is ${show(json)}, expected an object`)
+  const refuse = (name: string, expected: string): never => {
+    throw new RangeError(`${source}: ${name} is ${show(json[name])}, expected ${expected}`)
+  }
+  if (json.peft_type !== "LORA") refuse("peft_type", '"LORA"')
+  if ((json.bias ?? "none") !== "none") refuse("bias", '"none": biases are not trained here')
+  if (json.fan_in_fan_out === true) refuse("fan_in_fan_out", "false")
+  const others = json.modules_to_save
+  if (Array.isArray(others) ? others.length > 0 : (others ?? null) !== null) {
+    refuse("modules_to_save", "none: whole modules are no adapter")
+  }
+  const number = (
+    name: string,
+    usual: number,
+    from: number,
+    to: number,
+    whole: boolean,
+  ): number => {
+    const value = json[name] ?? usual
+    checkNumber(`${source}: ${name}`, value, from, to, whole)
+    return value
+  }
+  const flag = (name: string): boolean => {
+    const value = json[name] ?? false
+    if (typeof value === "boolean") return value
+    throw new TypeError(`${source}: ${name} is ${show(value)}, expected true or false`)
+  }
+  const pattern = (name: string): Record<string, number> => {
+    const value = json[name] ?? {}
+    if (!isObject(value)) refuse(name, "an object")
+    for (const [key, each] of Object.entries(value as Json)) {
+      checkNumber(`${source}: ${name}: ${show(key)}`, each, 1e-9, 1e9, false)
+    }
+    return value as Record<string, number>
+  }
+  const targets = json.target_modules
+  return {
+    kind: flag("use_dora") ? "dora" : "lora",
+    rank: number("r", 8, 1, 65536, true),
+    alpha: number("lora_alpha", 8, 1e-9, 1e9, false),
+    rankStabilised: flag("use_rslora"),
+    dropout: number("lora_dropout", 0, 0, 0.999, false),
+    rankPattern: pattern("rank_pattern"),
+    alphaPattern: pattern("alpha_pattern"),
+    targets: Array.isArray(targets) ? targets.map(String) : [],
+  }
+}
+
+/** adapter_config.json as PEFT writes it. */
+function peftJson(config: AdapterConfig, base: string, targets: readonly string[]): Json {
+  return {
+    alpha_pattern: config.alphaPattern,
+    auto_mapping: null,
+    base_model_name_or_path: base,
+    bias: "none",
+    fan_in_fan_out: false,
+    inference_mode: true,
+    init_lora_weights: true,
+    layers_pattern: null,
+    layers_to_transform: null,
+    lora_alpha: config.alpha,
+    lora_dropout: config.dropout,
+    modules_to_save: null,
+    peft_type: "LORA" satisfies string,
+    r: config.rank,
+    rank_pattern: config.rankPattern,
+    revision: null,
+    target_modules: [...targets].sort(),
+    task_type: "CAUSAL_LM",
+    use_dora: config.kind === ("dora" satisfies AdapterKind),
+    use_rslora: config.rankStabilised,
+  }
+}
+
+/** A module's name as the family's published files have it. */
+const publishedModule = (config: DecoderConfig, { name, from }: Spec): string => {
+  const [first, ...rest] = from ?? []
+  const own = first && rest.length === 0 ? first.name : name
+  return `${architectureOf(config).prefix ?? ""}${own.replace(/\.weight$/, "")}`
+}
+
+/** Writes PEFT's folder, its config last. */
+export async function saveAdapter(
+  folder: string | URL,
+  model: DecoderConfig,
+  config: AdapterConfig,
+  listed: readonly AdapterTensor[],
+  read: (tensor: AdapterTensor) => Promise<Float32Array>,
+): Promise<void> {
+  const path = pathToWrite(folder, "save: the folder")
+  const { join } = fromNode("node:path")
+  await fromNode("node:fs/promises").mkdir(path, { recursive: true })
+  const tensors = new Map<string, TensorData>()
+  for (const tensor of listed) {
+    const { name, module, shape } = tensor
+    const published = `base_model.model.${publishedModule(model, module.spec)}`
+    const data = (async function* () {
+      const values = await read(tensor)
+      const bad = values.findIndex((x) => !Number.isFinite(x))
+      if (bad >= 0) throw new RangeError(`save: ${name} holds ${values[bad]}. Nothing was written`)
+      yield viewOf("u8", values.buffer as ArrayBuffer) as Uint8Array
+    })()
+    tensors.set(published + name.slice(module.name.length), { dtype: "F32", shape, data })
+  }
+  const sorted = new Map([...tensors].sort(([a], [b]) => (a < b ? -1 : 1)))
+  await writeSafetensors(join(path, weightsNames[0]), sorted, { format: "pt" })
+  const ends = listed.map(({ module }) => module.name.split(".").at(-1) as string)
+  const targets = config.targets.length > 0 ? config.targets : new Set(ends)
+  const json = JSON.stringify(peftJson(config, model.name, [...targets]), null, 2)
+  await writeFileWhole(join(path, configName), new TextEncoder().encode(`${json}\n`))
+}

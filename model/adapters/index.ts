@@ -1,0 +1,102 @@
+// Adapters of a model, as applications ask for them.
+import { checkObject } from "../../engine/index.ts"
+import type { FileSource } from "../files/source.ts"
+import { show } from "../json.ts"
+import { internals, LanguageModel } from "../language_model.ts"
+import { type Adapter, createAdapter } from "./adapter.ts"
+import { numbersOf, openAdapter, type StoredAdapter } from "./files.ts"
+import { type MergeOptions, merge } from "./merge.ts"
+import { type AdapterOptions, checkAdapterOptions, targetsFor } from "./options.ts"
+
+/** How an adapter is loaded where its files do not say. */
+export interface LoadAdapterOptions {
+  /** Of a state dict, which has no config: alpha; its rank is that of its tensors. */
+  readonly alpha?: number
+  readonly rankStabilised?: boolean
+}
+
+/**
+ * Puts a new adapter beside the weights of a model, which it leaves as they are: B is zeros, so that the
+ * model says what it said. What is asked of the model goes through it from then on. Throws TypeError and
+ * RangeError naming the option.
+ */
+export async function addAdapter(
+  model: LanguageModel,
+  options: AdapterOptions = {},
+): Promise<Adapter> {
+  const host = hostIn("addAdapter", model)
+  const config = checkAdapterOptions("addAdapter", options)
+  const adapter = await createAdapter(host, "addAdapter", config)
+  model.adapter = adapter
+  return adapter
+}
+
+/**
+ * Puts an adapter beside the weights of a model: PEFT's folder, or a file with a state dict such as
+ * CoreNet's. Throws Error for what is not there, SyntaxError, TypeError and RangeError for what is not an
+ * adapter of this model, naming the file and what is wrong.
+ */
+export async function loadAdapter(
+  model: LanguageModel,
+  source: FileSource,
+  options: LoadAdapterOptions = {},
+): Promise<Adapter> {
+  const host = hostIn("loadAdapter", model)
+  checkObject("loadAdapter: options", options)
+  const stored = await openAdapter(source)
+  try {
+    const config = checkAdapterOptions("loadAdapter", configOf(stored, options))
+    const names = [...stored.modules.keys()]
+    const exact = { ...config, targets: targetsFor(model.config, names, config.targets) }
+    const adapter = await createAdapter(host, stored.name, exact, async (tensor) => {
+      const { module, role, shape } = tensor
+      const found = stored.modules.get(module.name)?.get(role)
+      if (found) return numbersOf(found, shape)
+      throw new RangeError(`${stored.name} has no ${tensor.name}. Save the whole adapter`)
+    })
+    model.adapter = adapter
+    return adapter
+  } finally {
+    await stored.close()
+  }
+}
+
+/**
+ * Folds an adapter into the weights of its model and closes it. Throws RangeError for quantized weights, and,
+ * unless `tied` says what to do, for the adapter of a table that also gives the logits.
+ */
+export async function mergeAdapter(
+  model: LanguageModel,
+  adapter: Adapter,
+  options: MergeOptions = {},
+): Promise<void> {
+  hostIn("mergeAdapter", model)
+  checkObject("mergeAdapter: options", options)
+  const { tied } = options
+  if (tied !== undefined && tied !== "refuse" && tied !== "drop" && tied !== "keep") {
+    throw new RangeError(`mergeAdapter: tied must be "refuse", "drop" or "keep", got ${show(tied)}`)
+  }
+  await merge(model, adapter, options)
+}
+
+/** What a config says, or the tensors and `options` where there is none. */
+function configOf(
+  { name, config, modules }: StoredAdapter,
+  { alpha, rankStabilised }: LoadAdapterOptions,
+): AdapterOptions {
+  if (config) return config
+  if (alpha === undefined) {
+    throw new RangeError(
+      `${name} does not say its alpha. Give it: loadAdapter(model, file, { alpha: 32 })`,
+    )
+  }
+  const ranks = [...modules.values()].map((parts) => parts.get("a")?.shape[0] ?? 0)
+  const rank = ranks[0] as number
+  const kind = [...modules.values()].some((parts) => parts.has("magnitude")) ? "dora" : "lora"
+  return { kind, rank, alpha, ...(rankStabilised !== undefined && { rankStabilised }) }
+}
+
+function hostIn(where: string, model: unknown) {
+  if (model instanceof LanguageModel) return internals(model).host
+  throw new TypeError(`${where}: the model must be an OpenELM, got ${show(model)}`)
+}

@@ -1,0 +1,100 @@
+// A recorder of a model with an adapter: what the products beside the weights add to those of the
+// recorder that it is made of.
+import type { Tensor } from "../../engine/index.ts"
+import {
+  add,
+  affine,
+  dequantize,
+  matmul,
+  mul,
+  pack,
+  panelsOf,
+  panelWidth,
+  permute,
+  reshape,
+  rsqrt,
+  slice,
+  sumRows,
+  swigluPanels,
+  unpack,
+} from "../../ops/index.ts"
+import { biased, type Linear, normed, type Recorder, type Stream } from "../recorder.ts"
+import type { AdapterParts, Dora, LinearPart } from "./parts.ts"
+
+/** How magnitudes come over norms: as they are kept, or in the graph, of the matrices as they are. */
+type RatioOf = (part: LinearPart, dora: Dora) => Tensor // (P, 1, 16)
+
+/** The same recorder with adapters beside its weights. */
+export function adapted<R extends Recorder>(
+  r: R,
+  { linears, tables }: AdapterParts,
+  ratioOf: RatioOf,
+): R {
+  /** W·x + s·B·(A·x), by magnitudes over norms, of so many outputs. */
+  const product = (x: Tensor, w: Linear, part: LinearPart): Tensor => {
+    const { a, b, scale, dora } = part
+    const h = mul(r.multiply(x, a), scale) // (N, r)
+    const y = add(r.multiply(x, w), r.multiply(h, { ...b, outputs: w.outputs })) // (N, outputs)
+    if (!dora) return y
+    const ratio = ratioOf(part, dora) // (P, 1, 16)
+    return mul(y, slice(reshape(ratio, [ratio.size]), 0, 0, w.outputs))
+  }
+  return {
+    ...r,
+    embed(ids, table, padding) {
+      const x = r.embed(ids, table, padding)
+      const part = tables.get(table.weight)
+      if (!part) return x
+      const h = mul(r.embed(ids, part.a, padding), part.scale) // (N, r)
+      return add(x, r.multiply(h, part.b))
+    },
+    normLinear(before, n, w, then) {
+      const part = linears.get(w.weight)
+      if (!part) return r.normLinear(before, n, w, then)
+      const { x, a } = normed(before, n)
+      if (then !== "swiglu") return { x, y: biased(product(a, w, part), w, then) }
+      // Gates and values in turns, panel by panel.
+      const outputs = (w.weight.shape[0] as number) * panelWidth
+      const u = product(a, { ...w, outputs }, part)
+      return { x, y: swigluPanels(u, { F: w.outputs / 2 }) }
+    },
+    addLinear(x, o, w) {
+      const part = linears.get(w.weight)
+      if (!part) return r.addLinear(x, o, w)
+      return { x: add(summed(x), biased(product(o, w, part), w)) }
+    },
+  }
+}
+
+const summed = ({ x, d }: Stream): Tensor => (d ? add(x, d) : x)
+
+/** Magnitudes over the norms of the rows of W + s·B·A, which count as constants.  → (P, 1, 16) */
+export function ratioNow(part: LinearPart, { magnitude }: Dora): Tensor {
+  const whole = sumRowsOf(part) // (N, K)
+  const squares = reshape(sumRows(mul(whole, whole)), [part.base.outputs, 1])
+  const P = magnitude.shape[0] as number
+  // Panels end in rows that are not there: zeros, of which the root is not to be divided by.
+  const inPanels = pack(squares, { P, Halves: part.halves, dtype: "f32" }).w // (P, 1, 16)
+  return mul(magnitude, rsqrt(affine(inPanels, 1, 1e-30)))
+}
+
+/** The rows that a matrix and its adapter have together, a constant.  → (N, K) */
+export function wholeRows(part: LinearPart): Tensor {
+  const whole = sumRowsOf(part)
+  if (!part.dora) return whole
+  const N = part.base.outputs
+  const ratio = unpack(ratioNow(part, part.dora), { N, K: 1, Halves: part.halves, dtype: "f32" })
+  return mul(whole, ratio)
+}
+
+/** W + s·B·A, a constant.  → (N, K) */
+function sumRowsOf({ a, b, scale, base, halves: Halves }: LinearPart): Tensor {
+  const { inputs: K, outputs: N } = base
+  const r = a.outputs
+  const rows = (w: Tensor, shape: { N: number; K: number; Halves: number }): Tensor =>
+    w.dtype === "u8" ? dequantize(w, shape) : unpack(w, { ...shape, dtype: "f32" })
+  const columns = permute(rows(a.weight, { N: r, K, Halves: 1 }), [1, 0]) // (K, r)
+  const panels = pack(columns, { P: panelsOf(K), Halves: 1, dtype: "f32" }).w
+  const low = matmul(rows(b.weight, { N, K: r, Halves }), panels, { N: K }) // (N, K)
+  return add(rows(base.weight, { N, K, Halves }), mul(low, scale))
+}
