@@ -234,8 +234,8 @@ export class LanguageModel {
     const path = pathToWrite(folder, "save: the folder")
     checkObject("save: options", options)
     const dtype = savedDType(this.dtype, options.dtype)
-    const templates = await this.#parts.templates()
-    await this.#reading((check) => {
+    await this.#reading(async (check) => {
+      const templates = await this.#parts.templates()
       const rows = publishedTensors(this.config, this.tensors, this.backend, dtype, check)
       return saveModel(path, this.config, rows, this.tokenizer, templates)
     })
