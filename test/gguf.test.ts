@@ -12,10 +12,11 @@ import {
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import t from "tap"
-import { OpenELM, open } from "../index.ts"
+import { loadTokenizer, OpenELM, open } from "../index.ts"
 import { headerBytes } from "../model/checkpoints/gguf/encode.ts"
 import { readGguf } from "../model/checkpoints/gguf/header.ts"
 import { storedBlocks } from "../model/checkpoints/gguf/stored.ts"
+import { tokenizerOf, vocabularyOf } from "../model/checkpoints/gguf/vocabulary.ts"
 import { f32Rows } from "../model/checkpoints/numbers.ts"
 import { openOnDisk } from "../model/files/disk.ts"
 import { openModel, readConfig, type StoredTensor } from "../model/index.ts"
@@ -184,6 +185,22 @@ t.test("everything bad is refused in a message that names the file and the reaso
     await t.rejects(openModel(fixture(`gguf/bad/${name}`)), { message }, name)
   }
   await t.rejects(openModel(fixture("gguf/nano-a-bigendian.gguf")), { message: /big-endian/ })
+})
+
+t.test("a tokenizer without a token before each text stays one", async (t) => {
+  const own = await loadTokenizer(fixture("data/tiny.model"))
+  const carried = (tokenizer: typeof own) => {
+    const typed = Object.entries(vocabularyOf(tokenizer, own.vocabSize + 4))
+    return tokenizerOf(
+      new Map(typed.map(([key, value]) => [key, Object.values(value)[0]])),
+      "a.gguf",
+    )
+  }
+  t.match(carried(own), { bosId: own.bosId, eosId: own.eosId, vocabSize: own.vocabSize })
+  const bare = carried({ ...own, bosId: -1 })
+  t.equal(bare?.bosId, -1)
+  t.equal(carried(bare as typeof own)?.bosId, -1)
+  t.same(bare?.encode("The river"), own.encode("The river"))
 })
 
 t.test("a header of some megabytes is read whole", async (t) => {

@@ -49,7 +49,9 @@ export function tokenizerOf(metadata: Metadata, source: string): Tokenizer | und
     byteFallback: pieces.some(({ kind }) => kind === "byte"),
     prefix: metadata.get("tokenizer.ggml.add_space_prefix") !== false,
   })
-  return parseTokenizer(bytes, `${source}: its tokenizer`)
+  const tokenizer = parseTokenizer(bytes, `${source}: its tokenizer`)
+  const isBare = metadata.get("tokenizer.ggml.add_bos_token") === false
+  return isBare ? { ...tokenizer, bosId: -1 } : tokenizer
 }
 
 /** The pieces without the unused ones at the end, which only fill the rows of the embedding. */
@@ -97,7 +99,9 @@ export function vocabularyOf(tokenizer: Tokenizer, rows: number): Record<string,
     "tokenizer.ggml.token_type": {
       i32s: [...pieces.map(({ kind }) => numbers.get(kind) as number), ...pads.map(() => unused)],
     },
-    ...(bosId >= 0 && { "tokenizer.ggml.bos_token_id": { u32: bosId } }),
+    ...(bosId >= 0
+      ? { "tokenizer.ggml.bos_token_id": { u32: bosId } }
+      : { "tokenizer.ggml.add_bos_token": { bool: false } }),
     ...(eosId >= 0 && { "tokenizer.ggml.eos_token_id": { u32: eosId } }),
     ...(!settings.prefix && { "tokenizer.ggml.add_space_prefix": { bool: false } }),
   }
