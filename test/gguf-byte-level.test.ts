@@ -70,6 +70,8 @@ t.test("ids are the same from a GGUF file, and from the folder that it becomes",
   )
   for (const [name, tokenizer] of cases) {
     const file = await written(tokenizer)
+    const saved = await loadTokenizer(file.slice(0, -".gguf".length))
+    t.equal(saved.bosId, tokenizer.bosId, "saved")
     t.ok(readFileSync(file).includes(`tokenizer.ggml.pre`), name)
     t.ok(readFileSync(file).includes(name))
     const folder = join(dir, String(count++))

@@ -68,17 +68,15 @@ export function filesOfTemplates(
   if (isOne) files.set(templateFile, new TextEncoder().encode(usual))
   const list = [...named].map(([name, template]) => ({ name, template }))
   const known = others.get(configFile)
-  const parsed = known ? parseJson(known, configFile) : {}
-  const before = isObject(parsed) ? parsed : {}
-  const says = (key: string, usual: string): string =>
-    tokenText(before[key], `${configFile}: ${key}`) ?? usual
+  const before = known ? parseJson(known, configFile) : {}
+  // A tokenizer that comes with such a file says there what its tokens are.
   const config = {
-    ...(says("bos_token", llamas.bosToken) !== bosToken && { bos_token: bosToken }),
-    ...(says("eos_token", llamas.eosToken) !== eosToken && { eos_token: eosToken }),
+    ...(!known && bosToken !== llamas.bosToken && { bos_token: bosToken }),
+    ...(!known && eosToken !== llamas.eosToken && { eos_token: eosToken }),
     ...(list.length > 0 && !isOne && { chat_template: list }),
   }
   if (Object.keys(config).length === 0) return files
-  const text = JSON.stringify({ ...before, ...config }, null, 2)
+  const text = JSON.stringify({ ...(isObject(before) ? before : {}), ...config }, null, 2)
   return files.set(configFile, new TextEncoder().encode(`${text}\n`))
 }
 

@@ -1,5 +1,10 @@
 // The chat templates that a GGUF file carries: one, and others by their names, of which there is a list.
-import { type CarriedTemplates, type ChatTemplates, usualName } from "../../chat/templates.ts"
+import {
+  type CarriedTemplates,
+  type ChatTemplates,
+  noTemplates,
+  usualName,
+} from "../../chat/templates.ts"
 import { show } from "../../json.ts"
 import type { Tokenizer } from "../../tokenizer/index.ts"
 import type { Typed } from "./encode.ts"
@@ -48,7 +53,9 @@ export function metadataOfTemplates(
   }
   const [end, ...more] = tokenizer.encode(eosToken, { special: true })
   const isToken = end !== undefined && more.length === 0
-  if (!isToken && [...named.values()].some((text) => text.includes("eos_token"))) {
+  // Llama's is what templates have whose folder says nothing.
+  const isSaid = eosToken !== noTemplates.eosToken
+  if (!isToken && isSaid && [...named.values()].some((text) => text.includes("eos_token"))) {
     throw new RangeError(
       `${source}: the templates end turns with ${show(eosToken)}, which is no token of this tokenizer`,
     )
