@@ -16,6 +16,8 @@ import { train as trainSteps } from "./bench/train.ts"
 import { chat } from "./chat.ts"
 import { completion } from "./completion.ts"
 import { convert } from "./convert.ts"
+import { compare as compareEvaluations } from "./eval/compare.ts"
+import { run as evaluate } from "./eval/run.ts"
 import { generate } from "./generate.ts"
 import { info } from "./info.ts"
 import { type Command, group } from "./line/command.ts"
@@ -39,6 +41,12 @@ export const commands: readonly Command[] = [
   info,
   train,
   average,
+  group({
+    name: "eval",
+    description: "evaluate a model as the paper does",
+    byDefault: evaluate,
+    commands: [compareEvaluations],
+  }),
   generate,
   chat,
   group({

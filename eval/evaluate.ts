@@ -1,15 +1,19 @@
 // An evaluation from its tasks to its results: documents are read and checked first, all of them; then each
 // task's requests go to the Scorer, so many documents at a time.
+import { LanguageModel } from "../model/index.ts"
 import { show } from "../model/json.ts"
 import { checkOptions, type EvaluateOptions } from "./options.ts"
 import { planOf } from "./plan.ts"
 import { type Asked, askedOf, keep, type Prepared, prepare, takePrevious } from "./prepare.ts"
 import { type Results, resultsOf } from "./results.ts"
+import { scorerOf } from "./scorer.ts"
 import { answersTo, scored } from "./scoring.ts"
 import type { Scorer } from "./types.ts"
 
 /** An evaluation whose data has been read. */
-interface Evaluation {
+export interface Evaluation {
+  /** Documents that are left to be asked about. */
+  readonly left: number
   /** Asks for all that is left to ask. Throws what the Scorer throws, and the signal's reason. */
   run(scorer: Scorer): Promise<void>
   /** Of what has been answered. */
@@ -21,9 +25,15 @@ interface Evaluation {
  * TypeError for options and rows that make no sense, Error for files that cannot be read.
  * arXiv 2404.14619, tables 4 and 5
  */
-export async function evaluate(scorer: Scorer, options: EvaluateOptions): Promise<Results> {
+export async function evaluate(
+  model: LanguageModel | Scorer,
+  options: EvaluateOptions,
+): Promise<Results> {
+  const scorer = model instanceof LanguageModel ? scorerOf(model) : model
   if (typeof scorer?.logLikelihood !== "function") {
-    throw new TypeError(`evaluate: ${show(scorer)} is no Scorer: it has no logLikelihood`)
+    throw new TypeError(
+      `evaluate: ${show(scorer)} is no model and no Scorer: it has no logLikelihood`,
+    )
   }
   const evaluation = await openEvaluation(options)
   await evaluation.run(scorer)
@@ -40,6 +50,9 @@ export async function openEvaluation(options: EvaluateOptions): Promise<Evaluati
   const { limit = null, bootstrapIterations = 100_000 } = options
   const known = { limit, bootstrap_iters: bootstrapIterations }
   return {
+    get left() {
+      return prepared.reduce((sum, { of, isDone }) => sum + of - isDone.size, 0)
+    },
     async run(scorer) {
       for (const each of prepared) await runTask(each, prepared, scorer, options)
     },
@@ -109,11 +122,11 @@ function* batchesOf(prepared: Prepared, size: number): Generator<readonly Asked[
   if (batch.length > 0) yield batch
 }
 
-const tallyOf = ({ task, shots, values, isDone, of }: Prepared) => ({
+const tallyOf = ({ task, shots, values, isDone, items }: Prepared) => ({
   task,
   shots,
   done: isDone.size,
-  of,
+  of: items.length,
   values: new Map(
     [...values].map(([key, list]) => [key, list.filter((value) => value !== undefined)]),
   ),

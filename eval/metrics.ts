@@ -5,13 +5,13 @@ import type { AggregationName, Value } from "./types.ts"
 /** A standard error, or "N/A" where there is none. */
 export type StandardError = number | "N/A"
 
-const mean = (values: readonly number[]): number => sum(values) / values.length
+export const mean = (values: readonly number[]): number => sum(values) / values.length
 
 // One after the other from the first on, as the original adds: other orders differ in the last bits.
 const sum = (values: readonly number[]): number => values.reduce((all, x) => all + x, 0)
 
 /** Of a sample, with n − 1. */
-function deviation(values: readonly number[]): number {
+export function deviation(values: readonly number[]): number {
   const middle = mean(values)
   const squares = values.map((x) => (x - middle) ** 2)
   return Math.sqrt(sum(squares) / (values.length - 1))

@@ -6,9 +6,11 @@ interface Column {
   readonly task: string
   readonly shots: number
   readonly metric: string
+  /** As the paper heads it. */
+  readonly title: string
 }
 
-interface Suite {
+export interface Suite {
   readonly name: SuiteName
   /** Its table in the paper. */
   readonly table: string
@@ -17,30 +19,39 @@ interface Suite {
 
 export type SuiteName = "zero-shot" | "openllm" | "llm360" | "commonsense"
 
-const column = (task: string, shots: number, metric: string): Column => ({ task, shots, metric })
+const column = (title: string, task: string, shots: number, metric: string): Column => ({
+  title: shots > 0 ? `${title} (${shots})` : title,
+  task,
+  shots,
+  metric,
+})
 
 const shared = {
-  arc: column("arc_challenge", 25, "acc_norm"),
-  hellaswag: column("hellaswag", 10, "acc_norm"),
-  mmlu: column("mmlu", 5, "acc"),
-  truthfulqa: column("truthfulqa_mc2", 0, "acc"),
-  winogrande: column("winogrande", 5, "acc"),
+  arc: column("ARC-c", "arc_challenge", 25, "acc_norm"),
+  hellaswag: column("HellaSwag", "hellaswag", 10, "acc_norm"),
+  mmlu: column("MMLU", "mmlu", 5, "acc"),
+  truthfulqa: column("TruthfulQA-mc2", "truthfulqa_mc2", 0, "acc"),
+  winogrande: column("WinoGrande", "winogrande", 5, "acc"),
 }
 
-const commonsense = "boolq piqa social_i_qa hellaswag winogrande ARC-Easy ARC-Challenge openbookqa"
+const commonsense = {
+  ...{ boolq: "BoolQ", piqa: "PIQA", social_i_qa: "SIQA", hellaswag: "HellaSwag" },
+  ...{ winogrande: "WinoGrande", "ARC-Easy": "ARC-e", "ARC-Challenge": "ARC-c" },
+  openbookqa: "OBQA",
+}
 
 export const suites: readonly Suite[] = [
   {
     name: "zero-shot",
     table: "4a",
     columns: [
-      column("arc_challenge", 0, "acc_norm"),
-      column("arc_easy", 0, "acc_norm"),
-      column("boolq", 0, "acc"),
-      column("hellaswag", 0, "acc_norm"),
-      column("piqa", 0, "acc_norm"),
-      column("sciq", 0, "acc"),
-      column("winogrande", 0, "acc"),
+      column("ARC-c", "arc_challenge", 0, "acc_norm"),
+      column("ARC-e", "arc_easy", 0, "acc_norm"),
+      column("BoolQ", "boolq", 0, "acc"),
+      column("HellaSwag", "hellaswag", 0, "acc_norm"),
+      column("PIQA", "piqa", 0, "acc_norm"),
+      column("SciQ", "sciq", 0, "acc"),
+      column("WinoGrande", "winogrande", 0, "acc"),
     ],
   },
   {
@@ -53,11 +64,11 @@ export const suites: readonly Suite[] = [
     table: "4c",
     columns: [
       shared.arc,
-      column("crows_pairs_english", 25, "pct_stereotype"),
+      column("CrowS-Pairs", "crows_pairs_english", 25, "pct_stereotype"),
       shared.hellaswag,
       shared.mmlu,
-      column("piqa", 0, "acc_norm"),
-      column("race", 0, "acc"),
+      column("PIQA", "piqa", 0, "acc_norm"),
+      column("RACE", "race", 0, "acc"),
       shared.truthfulqa,
       shared.winogrande,
     ],
@@ -65,7 +76,9 @@ export const suites: readonly Suite[] = [
   {
     name: "commonsense",
     table: "6",
-    columns: commonsense.split(" ").map((name) => column(`commonsense_${name}`, 0, "acc")),
+    columns: Object.entries(commonsense).map(([name, title]) =>
+      column(title, `commonsense_${name}`, 0, "acc"),
+    ),
   },
 ]
 

@@ -3,6 +3,7 @@
 import t from "tap"
 import { multipleChoice } from "../eval/kinds/multiple_choice.ts"
 import { aggregate, pooled } from "../eval/metrics.ts"
+import { encodedPair } from "../eval/scorer.ts"
 import { crowsPairsEnglish } from "../eval/tasks/crows_pairs_english.ts"
 import { withoutMarks } from "../eval/tasks/hellaswag.ts"
 import { mmlu } from "../eval/tasks/mmlu.ts"
@@ -11,10 +12,11 @@ import { sciq } from "../eval/tasks/sciq.ts"
 import { truthfulqaMc2 } from "../eval/tasks/truthfulqa_mc2.ts"
 import { winogrande } from "../eval/tasks/winogrande.ts"
 import type { Document, Group, Task } from "../eval/types.ts"
+import { loadTokenizer } from "../model/index.ts"
 import { parseLiteral } from "../model/python/literal.ts"
 import { PythonRandom } from "../model/python/random.ts"
 import { capitalize, strip } from "../model/python/text.ts"
-import { fixtureJson } from "./fixtures.ts"
+import { fixture, fixtureJson } from "./fixtures.ts"
 
 const seedOf = (seed: number | string): number | bigint =>
   typeof seed === "string" ? BigInt(seed) : seed
@@ -194,4 +196,13 @@ t.test("literals of Python are read, and nothing else", (t) => {
   }
   t.throws(() => parseLiteral("[".repeat(1000), "x"), /nests deeper than 64/)
   t.end()
+})
+
+t.test("contexts and continuations become the original's tokens", async (t) => {
+  const tokenizer = await loadTokenizer(fixture("data/tiny.model"))
+  for (const { context, continuation, ...want } of fixtureJson("eval/encode_pairs.json").pairs) {
+    const found = encodedPair(tokenizer, { context, continuation })
+    t.same(found.context, want.context_ids, JSON.stringify([context, continuation]))
+    t.same(found.continuation, want.continuation_ids, JSON.stringify([context, continuation]))
+  }
 })

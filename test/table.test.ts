@@ -13,6 +13,7 @@ import { commands } from "../cli/program.ts"
 import { stepsText } from "../cli/terminal/steps.ts"
 import { type Column, folded, type TableOf, tableText, widthOf } from "../cli/terminal/table.ts"
 import { headline, throughputLines } from "../cli/terminal/throughput.ts"
+import { suites } from "../eval/suites.ts"
 
 const spread = { median: 1050.4, min: 987.6, max: 1103 }
 const times = { median: 0.1842, min: 0.18, max: 12.3 }
@@ -64,6 +65,16 @@ const compared = (["slower", "same", "unknown"] as const).map((verdict) => ({
   ...{ key: "OpenELM-270M bf16, cache f16", rate: "bandwidthShare", before: 0.81, after: 0.7 },
   ...{ ratio: 0.864, low: 0.81, high: 0.93, repeats: [5, 5] as const, verdict },
 }))
+const metric = {
+  ...{ name: "  - high_school_european_history", version: 0, filter: "none", shots: 5 },
+  ...{ metric: "acc_norm", value: 0.25, error: 0.0123 },
+}
+const suiteRow = { name: "apple/OpenELM-270M", average: 54.371, isPaper: false }
+const difference = {
+  ...{ task: "arc_challenge", metric: "acc_norm,none", documents: 1172, first: 0.2, second: 0.3 },
+  ...{ difference: 0.1, error: 0.01, low: 0.08, high: 0.12, onlyFirst: 3, onlySecond: 120 },
+  mcnemar: 1e-9,
+}
 const waits = { what: "import to the first token", milliseconds: spread, ratio: 4.5 }
 
 const rates = { prompt: 1234.5, generation: 159.67, total: 165.85 }
@@ -108,6 +119,14 @@ const contents: Readonly<
     ["scaling", "generation tok/s"],
   ],
   "bench compare 0": [compared, ["ratio", "verdict"]],
+  "eval run 0": [[metric], ["task", "metric", "value"]],
+  ...Object.fromEntries(
+    suites.map(({ columns }, i) => [
+      `eval run ${i + 1}`,
+      [[{ ...suiteRow, scores: columns.map(() => 25.4321) }], ["model", "average"]],
+    ]),
+  ),
+  "eval compare 0": [[difference], ["task", "difference"]],
 }
 
 /** Every table of the commands by its command's name and its place there. */

@@ -7,7 +7,7 @@ import type { Log } from "../../train/run/log.ts"
 import type { Metrics } from "../../train/run/metrics.ts"
 import type { RunInfo, RunMemory } from "../../train/run/run.ts"
 import { learningRate, scheduleOf } from "../../train/run/schedule.ts"
-import { percent } from "./amounts.ts"
+import { duration, percent } from "./amounts.ts"
 import { bold, dim } from "./colour.ts"
 import type { reporter } from "./progress.ts"
 import { screenWidth } from "./table.ts"
@@ -134,11 +134,4 @@ function lineOf(metrics: Metrics, steps: number, left: (step: number) => string)
     `step ${step}/${steps}  loss ${loss.toFixed(4)}  lr ${lr.toExponential(2)}  ` +
     `norm ${grad_norm.toFixed(2)}  ${threeDigits(rate)} tok/s${part}  ${left(step)}`
   )
-}
-
-function duration(ms: number): string {
-  const seconds = Math.round(ms / 1000)
-  const [h, m, s] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60]
-  if (h > 0) return `${h} h ${m} min`
-  return m > 0 ? `${m} min ${s} s` : `${s} s`
 }

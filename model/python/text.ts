@@ -8,7 +8,7 @@ const after = new RegExp(`[${spaces}]+$`)
 export const stripLeft = (text: string): string => text.replace(ahead, "")
 
 /** As str.rstrip(). */
-const stripRight = (text: string): string => {
+export const stripRight = (text: string): string => {
   // A regular expression would look at each run of white space within the text up to its end.
   let end = text.length
   while (end > 0 && after.test(text[end - 1] as string)) end--
