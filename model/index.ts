@@ -63,6 +63,7 @@ export {
 } from "./description.ts"
 export {
   folderAtomically,
+  inTemporaryFolder,
   removeTemporaries,
   syncFolder,
   writeAtomically,

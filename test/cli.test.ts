@@ -25,8 +25,7 @@ t.test("bench ends in one line of JSON with everything in it", async (t) => {
     "--weights",
     golden.path,
     ...sizes,
-    "--json",
-    file,
+    ...["--json", file, "--report", join(dir, "report")],
   )
   t.equal(code, 0)
   t.equal(stderr, "", "no progress where no one watches")
@@ -42,6 +41,10 @@ t.test("bench ends in one line of JSON with everything in it", async (t) => {
   const more = ["bandwidthFraction", "flopsFraction", "weightBytes", "peakMemoryBytes", "loadMs"]
   for (const key of [...numbers, ...more]) t.ok(row[key] > 0, key)
   t.match(stdout, /memory read .* GB\/s, multiply-add .* GFLOP\/s/)
+  const written = (name: string) => readFileSync(join(dir, "report", name), "utf8")
+  t.same(JSON.parse(written("results.json")), result)
+  t.match(written("report.html"), /<h2>Throughput<\/h2>[\s\S]*<td>tiny-a f32<\/td>/)
+  t.match(written("tables.md"), /### Throughput[\s\S]*\| tiny-a f32 \| \d/)
 })
 
 t.test("bench runs on js, in bf16, and with the paper's names beside it", async (t) => {

@@ -1,13 +1,12 @@
 // `elm bench sweep`: what layer-wise scaling buys. Models of one budget of parameters whose heads (α) and
 // feed-forward networks (β) grow from the first layer to the last in several ways, uniform ones among
 // them: their throughput, in turns where memory holds them together, and what they learn of a text.
-import { mkdtempSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type { OpenBackend } from "../../backends/index.ts"
 import {
   type CacheDType,
   type ConfigSpec,
+  inTemporaryFolder,
   type ModelConfig,
   parameterCount,
   scaledConfig,
@@ -152,22 +151,33 @@ const updatesOf = (tokens: number): number =>
   Math.max(1, Math.round(tokens / (sequenceLength * batchSize)))
 
 /** Cross-entropy of the validation text after training on so many tokens, the same for all. */
-async function lossOf(
+const lossOf = (
   config: ModelConfig,
-  { tokens, source, validation, tokenizer }: SweepTraining,
+  training: SweepTraining,
   backend: OpenBackend,
   report: Report,
-): Promise<number> {
-  const out = mkdtempSync(join(tmpdir(), "elm-sweep-"))
+): Promise<number> =>
+  inTemporaryFolder("elm-sweep-", async (folder) => {
+    const settings = await settingsOf(config, training, join(folder, "run"))
+    const { lastEvaluation } = await train(settings, {
+      backend,
+      onMetrics: ({ step }) => report(`${config.name}: training`, step / settings.steps),
+    })
+    if (lastEvaluation) return lastEvaluation.validation_loss
+    throw new Error(`${training.validation} is too short: no sample of ${sequenceLength} tokens`)
+  })
+
+function settingsOf(
+  config: ModelConfig,
+  { tokens, source, validation, tokenizer }: SweepTraining,
+  out: string,
+) {
   const steps = updatesOf(tokens)
-  const sizes = {
+  return trainingSettings({
     ...{ layers: config.layers, dim: config.modelDim, headDim: config.headDim },
     ...{ alpha: config.qkvMultipliers, beta: config.ffnMultipliers },
     ...{ ffnDivisor: config.ffnDivisor, queriesPerKey: config.queryHeadsPerKeyHead },
     vocabSize: config.vocabSize,
-  }
-  const settings = await trainingSettings({
-    ...sizes,
     data: {
       ...{ sources: [source], validation: [validation] },
       ...{ normalization: "none", pack: true, shuffleWindows: 8192 },
@@ -175,14 +185,4 @@ async function lossOf(
     ...{ tokenizer, sequenceLength, batchSize, steps, lr: 0.004, out },
     ...{ warmupSteps: Math.floor(steps / 20), evalEvery: steps, sampleEvery: 0, saveEvery: 0 },
   })
-  try {
-    const { lastEvaluation } = await train(settings, {
-      backend,
-      onMetrics: ({ step }) => report(`${config.name}: training`, step / steps),
-    })
-    if (lastEvaluation) return lastEvaluation.validation_loss
-    throw new Error(`${validation} is too short to validate on: no sample of ${sequenceLength}`)
-  } finally {
-    rmSync(out, { recursive: true })
-  }
 }

@@ -1,13 +1,12 @@
 // `elm bench --against`: this engine and others on the same model and the same work, in turns. A peer whose
 // greedy tokens differ in f32 computes something else, and is refused.
-import { mkdtempSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { setTimeout } from "node:timers/promises"
 import type { OpenBackend } from "../../backends/index.ts"
 import {
   convert,
   type DecoderConfig,
+  inTemporaryFolder,
   LanguageModel,
   type WeightDType,
   type WrittenFormat,
@@ -95,17 +94,14 @@ export async function benchAgainst(
   options: AgainstOptions,
   report: Report,
 ): Promise<AgainstRow[]> {
-  const folder = mkdtempSync(join(tmpdir(), "elm-against-"))
-  try {
+  return await inTemporaryFolder("elm-against-", async (folder) => {
     const files = await PeerFiles.open(folder, backend, options, report)
     const work = { backend, options, files, report }
     await checkAgreement(others, work)
     const rows: AgainstRow[] = []
     for (const dtype of options.dtypes) rows.push(...(await measure(dtype, others, work)))
     return rows
-  } finally {
-    rmSync(folder, { recursive: true })
-  }
+  })
 }
 
 /** The model in the formats that peers read, each written when it is first asked for. */

@@ -30,6 +30,12 @@ export interface PaperTable {
   readonly rows: readonly PaperRow[]
 }
 
+/** What stands over a table: one of the paper's by its name, others have none. */
+export type TableHead = Pick<PaperTable, "name" | "title" | "on">
+
+export const headingOf = ({ name, title }: TableHead): string =>
+  name === "" ? title : `Table ${name}: ${title}`
+
 const rates = (prompt: number, generation: number, total: number): Throughput => ({
   prompt,
   generation,

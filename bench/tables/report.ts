@@ -4,7 +4,7 @@ import type { Machine } from "../measure/machine.ts"
 import { type Bar, barsFigure, number } from "../report/bars.ts"
 import { escaped, figuresHtml, linesFigure, pageHtml } from "../report/page.ts"
 import type { MeasuredChart } from "./charts.ts"
-import type { PaperTable, Throughput } from "./paper.ts"
+import { headingOf, type TableHead, type Throughput } from "./paper.ts"
 import type { TableLine } from "./table.ts"
 
 const rates = ["prompt", "generation", "total"] as const
@@ -70,20 +70,22 @@ interface Measured {
 
 /** A whole page of HTML. */
 export function reportHtml(
-  tables: readonly PaperTable[],
+  tables: readonly TableHead[],
   { machine, protocol, lines, charts = [] }: Measured,
 ): string {
   const sections = tables.map((table) => {
     const own = lines.filter((line) => line.table === table.name)
     return (
-      `<section><h2>Table ${table.name}: ${escaped(table.title)}</h2>${tableHtml(own)}` +
+      `<section><h2>${escaped(headingOf(table))}</h2>${tableHtml(own)}` +
       `<p>Tokens per second. The paper's numbers are of another machine: ${escaped(table.on)}.</p>` +
       `${figuresOf(own)}</section>`
     )
   })
   return pageHtml({
     title: "OpenELM's throughput",
-    heading: "OpenELM's throughput tables, measured again",
+    heading: tables.some(({ name }) => name !== "")
+      ? "OpenELM's throughput tables, measured again"
+      : "Throughput by the protocol of OpenELM's paper",
     ...{ machine, protocol, sections: [...sections, ...chartsHtml(charts)] },
   })
 }

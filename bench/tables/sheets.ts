@@ -1,5 +1,5 @@
 // Lines of the paper's tables as sheets that other programs take: CSV, and Markdown ready to paste.
-import type { PaperTable, Throughput } from "./paper.ts"
+import { headingOf, type TableHead, type Throughput } from "./paper.ts"
 import type { TableLine } from "./table.ts"
 
 const columns = ["prompt", "generation", "total"] as const
@@ -31,22 +31,22 @@ const cell = (rates: Throughput | undefined, name: keyof Throughput): string =>
   rates ? rounded(rates[name]) : ""
 
 /** A heading and a table for each of the paper's, tokens per second. */
-export function markdownOf(tables: readonly PaperTable[], lines: readonly TableLine[]): string {
+export function markdownOf(tables: readonly TableHead[], lines: readonly TableLine[]): string {
   return tables
-    .map(({ name, title, on }) => {
-      const own = lines.filter(({ table }) => table === name)
+    .map((table) => {
+      const own = lines.filter((line) => line.table === table.name)
       const rows = own.map(({ label, rates, paper, skipped }) => {
         const here = skipped ? [skipped, "", ""] : columns.map((column) => cell(rates, column))
         return `| ${[label, ...here, ...columns.map((c) => cell(paper, c))].join(" | ")} |`
       })
       return [
-        `### Table ${name}: ${title}`,
+        `### ${headingOf(table)}`,
         "",
         "| model | prompt | generation | total | paper: prompt | generation | total |",
         `|---|${"---:|".repeat(6)}`,
         ...rows,
         "",
-        `Tokens per second. The paper's numbers are of another machine: ${on}.`,
+        `Tokens per second. The paper's numbers are of another machine: ${table.on}.`,
         "",
       ].join("\n")
     })

@@ -1,5 +1,4 @@
 // `elm bench sweep`: layer-wise scaling at a fixed budget of parameters, as tables, a chart and a page.
-import { mkdirSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { InvalidArgumentError } from "commander"
@@ -29,7 +28,7 @@ import { openFor } from "../line/open.ts"
 import { cache, dtype, headings, json, machine, repeat } from "../line/options.ts"
 import { percent, spreadText } from "../terminal/amounts.ts"
 import { chartText } from "../terminal/chart.ts"
-import { checkWritable, writeWhole } from "../terminal/files.ts"
+import { checkFolder, writeWhole } from "../terminal/files.ts"
 import { measured } from "../terminal/output.ts"
 import { screenWidth, type TableOf, tableText } from "../terminal/table.ts"
 
@@ -135,8 +134,7 @@ export const sweep = command({
     const { out } = flags
     const options = await optionsOf(flags)
     for (const config of await asUsage(() => sweepConfigs(options))) checkFits(options, config)
-    mkdirSync(out, { recursive: true })
-    checkWritable(join(out, "report.html"))
+    checkFolder(out, "report.html")
     await measured(
       flags,
       async (report) => {

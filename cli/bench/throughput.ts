@@ -18,7 +18,8 @@ import { toggle, under, valued } from "../line/flags.ts"
 import { checkFits, generated, prompt } from "../line/lengths.ts"
 import { openFor } from "../line/open.ts"
 import { cache, dtypes, headings, json, machine, repeat, sizes } from "../line/options.ts"
-import { measureTables, tablesFolder } from "../line/paper_tables.ts"
+import { measureTables, tablesFolder, writeReport } from "../line/paper_tables.ts"
+import { checkFolder } from "../terminal/files.ts"
 import { measured } from "../terminal/output.ts"
 import { reporter } from "../terminal/progress.ts"
 import { stepsTable, stepsText } from "../terminal/steps.ts"
@@ -48,6 +49,11 @@ const flags = {
   }),
   ...machine,
   ...under(headings.output, {
+    report: valued(
+      "<folder>",
+      "also write report.html, a page to share, results.json, results.csv and tables.md there",
+      path,
+    ),
     explain: toggle("also list the steps of a token: work, time, part of the roofline"),
   }),
   ...json,
@@ -62,6 +68,7 @@ export const throughput = command({
     "  elm bench --model 270M,450M --dtype bf16 --paper\n" +
     "  elm bench --dtype f32,bf16,q8,q4\n" +
     "  elm bench --against onnxruntime-node,node-llama-cpp --dtype f32,q8\n" +
+    "  elm bench --model 270M,pythia-1.4b --dtype bf16,q4 --report my-report\n" +
     "  elm bench --weights my-model --prompt 512 --explain",
   tables: [throughputTable, stepsTable, againstTable],
   async run(flags, { given }) {
@@ -81,7 +88,8 @@ export const throughput = command({
           `--paper alone has one dtype of its 16-bit rows, got ${flags.dtype}. Give one`,
         )
       }
-      const lengths = { generate: paperGeneratedTokens, folder: tablesFolder }
+      const folder = flags.report ?? tablesFolder
+      const lengths = { generate: paperGeneratedTokens, folder }
       return measureTables("all", { ...flags, ...lengths, dtype, charts: true })
     }
     const generate = flags.generate ?? (flags.paper ? paperGeneratedTokens : 64)
@@ -96,7 +104,7 @@ export const throughput = command({
       checkTogether(config, dtypes)
     }
     if (flags.against) {
-      const idle = given("explain", "cache")
+      const idle = given("explain", "cache", "report")
       if (idle) throw usageError(`${idle} has no effect with --against. Leave it out`)
       if (names.length > 1) throw usageError(`--against takes one model, got ${names}`)
       const config =
@@ -104,6 +112,7 @@ export const throughput = command({
       const dtypes = flags.dtype ?? ["f32"]
       return measureAgainst(flags.against, { ...flags, ...lengths, config, dtypes })
     }
+    if (flags.report !== undefined) checkFolder(flags.report, "report.html")
     const options = { ...lengths, weights, cache, repeat, seed }
     const groups = names.map((model) =>
       (flags.dtype ?? [undefined]).map((dtype) => ({ model, dtype })),
@@ -115,13 +124,18 @@ export const throughput = command({
         await using backend = await openFor(flags, report)
         const { threads = 1, build } = backend
         const { ceilings, rows } = await benchThroughput(backend, groups, options, report)
-        return { machine: { ...thisMachine(), build, threads, ...ceilings }, rows }
+        const machine = { ...thisMachine(), build, threads, ...ceilings }
+        const result = { schema: "elm-bench/1", machine, rows }
+        if (flags.report !== undefined) await writeReport(flags.report, result)
+        return result
       },
-      ({ machine, rows }) => {
+      (result) => {
+        const { machine, rows } = result
         const table = tableText(throughputTable, throughputLines(rows))
         const steps = rows.flatMap((row) => (row.steps ? [stepsText(row, row.steps)] : []))
-        const text = [headline(machine), table, ...steps].join("\n")
-        return { text, json: { schema: "elm-bench/1", machine, rows } }
+        const written = flags.report === undefined ? [] : [`written: ${flags.report}/report.html`]
+        const text = [headline(machine), table, ...steps, ...written].join("\n")
+        return { text, json: result }
       },
     )
   },

@@ -3,8 +3,15 @@ import { join } from "node:path"
 import { busyShare } from "../../bench/measure/foreign.ts"
 import { machine as thisMachine } from "../../bench/measure/machine.ts"
 import type { Report } from "../../bench/measure/report.ts"
+import type { ThroughputRow } from "../../bench/measure/throughput.ts"
 import { keptCharts, type MeasuredChart, measureCharts } from "../../bench/tables/charts.ts"
-import { type PaperTable, paperTables } from "../../bench/tables/paper.ts"
+import {
+  headingOf,
+  type PaperTable,
+  paperTables,
+  published,
+  type TableHead,
+} from "../../bench/tables/paper.ts"
 import { reportHtml } from "../../bench/tables/report.ts"
 import { csvOf, markdownOf } from "../../bench/tables/sheets.ts"
 import { measureOn, runTables, type TableLine } from "../../bench/tables/table.ts"
@@ -13,6 +20,7 @@ import { percent } from "../terminal/amounts.ts"
 import { writeWhole } from "../terminal/files.ts"
 import { measured } from "../terminal/output.ts"
 import { type TableOf, tableText } from "../terminal/table.ts"
+import type { BenchMachine } from "../terminal/throughput.ts"
 import { openFor } from "./open.ts"
 
 const columns: TableOf<TableLine>["columns"] = [
@@ -50,9 +58,9 @@ const busy: TableOf<TableLine>["columns"][number] = {
 }
 
 /** A table for people. */
-export const tableOf = ({ name, title, on }: PaperTable): TableOf<TableLine> => ({
-  title: `Table ${name}: ${title}. The paper's numbers: ${on}`,
-  columns: [...columns, ...(name === "8" ? normColumns : shares), busy],
+export const tableOf = (table: PaperTable): TableOf<TableLine> => ({
+  title: `${headingOf(table)}. The paper's numbers: ${table.on}`,
+  columns: [...columns, ...(table.name === "8" ? normColumns : shares), busy],
   isDim: ({ skipped }) => skipped !== undefined,
 })
 
@@ -125,14 +133,42 @@ async function chartsOf(
 const rowsOf = ({ name }: PaperTable, rows: readonly TableLine[]): TableLine[] =>
   rows.filter(({ table }) => table === name)
 
+/** What a throughput's report is of. */
+const ofThroughput: TableHead = { name: "", title: "Throughput", on: "RTX 4090, bf16" }
+
+/** Writes the sheets of `elm bench`, with its own JSON as results. */
+export async function writeReport(
+  folder: string,
+  result: { readonly machine: BenchMachine; readonly rows: readonly ThroughputRow[] },
+): Promise<void> {
+  const { machine, rows } = result
+  const lines = rows.map((row): TableLine => {
+    const { model, dtype, bandwidthFraction, repeats } = row
+    const rates = {
+      prompt: row.promptTokensPerSecond,
+      generation: row.generationTokensPerSecond,
+      total: row.totalTokensPerSecond,
+    }
+    const paper = published(model)?.cuda
+    return { table: "", label: `${model} ${dtype}`, paper, rates, bandwidthFraction, repeats }
+  })
+  const [first] = rows
+  const lengths = first && `${first.promptTokens} prompt tokens, ${first.generatedTokens} generated`
+  const protocol =
+    `${machine.build}, ${machine.threads} threads; ${lengths}, greedy, batch 1; ` +
+    `medians of ${first?.repeats.length}`
+  await writeSheets(folder, [ofThroughput], { machine, protocol, lines }, result)
+}
+
 async function writeSheets(
   folder: string,
-  tables: readonly PaperTable[],
+  tables: readonly TableHead[],
   measured: Parameters<typeof reportHtml>[1],
+  own?: object,
 ): Promise<void> {
   const { lines: rows, ...rest } = measured
   const write = (name: string, text: string) => writeWhole(join(folder, name), text)
-  const result = { schema: "elm-bench-tables/1", ...rest, rows }
+  const result = own ?? { schema: "elm-bench-tables/1", ...rest, rows }
   await write("results.json", `${JSON.stringify(result, null, 2)}\n`)
   await write("results.csv", csvOf(rows))
   await write("tables.md", markdownOf(tables, rows))

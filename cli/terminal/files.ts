@@ -4,6 +4,7 @@ import {
   accessSync,
   constants,
   lstatSync,
+  mkdirSync,
   readdirSync,
   realpathSync,
   type Stats,
@@ -34,6 +35,16 @@ function found(path: string): Stats | undefined {
   } catch (error) {
     throw cannot("write", path, error)
   }
+}
+
+/** Makes a folder where there is none. Throws Error where its files could not be written. */
+export function checkFolder(path: string, file: string): void {
+  try {
+    mkdirSync(path, { recursive: true })
+  } catch (error) {
+    throw cannot("write", path, error)
+  }
+  checkWritable(join(path, file))
 }
 
 /** Throws Error unless there is nothing of that name, or an empty folder. */

@@ -7,7 +7,7 @@ import { bytesText, printable, threeDigits } from "../../model/index.ts"
 import { percent, spreadText } from "./amounts.ts"
 import { folded, screenWidth, type TableOf } from "./table.ts"
 
-type BenchMachine = Machine & Ceilings & { readonly build: string; readonly threads: number }
+export type BenchMachine = Machine & Ceilings & { readonly build: string; readonly threads: number }
 
 /** What the machine is, and its ceilings. */
 export function headline(m: BenchMachine, width = screenWidth()): string {

@@ -52,6 +52,23 @@ export async function writeAtomically(
   await syncFolder(fromNode("node:path").dirname(path))
 }
 
+/** What `work` gives with a new folder among the system's temporary ones, which is gone after it, and where
+ *  a signal ends the process on the way. */
+export async function inTemporaryFolder<T>(
+  prefix: string,
+  work: (folder: string) => Promise<T>,
+): Promise<T> {
+  const { mkdtemp, rm } = fromNode("node:fs/promises")
+  const folder = await mkdtemp(fromNode("node:path").join(fromNode("node:os").tmpdir(), prefix))
+  temporaries.add(folder)
+  try {
+    return await work(folder)
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+    temporaries.delete(folder)
+  }
+}
+
 /** A small file as a whole. */
 export const writeFileWhole = (path: string, bytes: Uint8Array): Promise<void> =>
   writeAtomically(path, (file) => file.writeFile(bytes))
