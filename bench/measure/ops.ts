@@ -45,14 +45,19 @@ export async function benchOps(
   report: Report,
 ): Promise<OpRow[]> {
   const meter = await CeilingMeter.open(backend)
-  const { ceilings } = meter
+  // Products of quantized weights multiply whole numbers.
+  const whole = meter.over([], "whole")
+  const ceilings = { floats: meter.ceilings, whole: await whole.measure() }
+  whole.close()
   meter.close()
   const rows: OpRow[] = []
   for (const { op, tests } of cases.filter(({ op }) => backend.has(op.name))) {
     for (const test of tests) {
       const label = caseName(op, test)
       report(label)
-      rows.push(await measure(label, recordCase(op, test), backend, ceilings))
+      const call = recordCase(op, test)
+      const isWhole = op.isProduct && call.inputs.some(({ dtype }) => dtype === "u8")
+      rows.push(await measure(label, call, backend, ceilings[isWhole ? "whole" : "floats"]))
     }
   }
   return rows
