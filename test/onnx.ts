@@ -1,34 +1,24 @@
 // ONNX for the tests: reads a file, and runs the operators that are written, in plain loops over float64.
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
+import { fields } from "../model/protobuf.ts"
 
-type Value = bigint | Uint8Array | number
+type Value = Uint8Array | number
 
-/** Fields of a message of protobuf: by number, in order. */
+/** Fields of a message by their numbers, in order. */
 function fieldsOf(bytes: Uint8Array): Map<number, Value[]> {
-  const fields = new Map<number, Value[]>()
-  let at = 0
-  const varint = (): bigint => {
-    let value = 0n
-    for (let shift = 0n; ; shift += 7n) {
-      const byte = bytes[at++] as number
-      value |= BigInt(byte & 127) << shift
-      if (byte < 128) return BigInt.asIntN(64, value)
-    }
+  const found = new Map<number, Value[]>()
+  for (const { number, value } of fields(bytes, "the file")) {
+    found.set(number, [...(found.get(number) ?? []), value])
   }
-  while (at < bytes.length) {
-    const key = Number(varint())
-    const [number, kind] = [key >> 3, key & 7]
-    const read = (): Value => {
-      if (kind === 0) return varint()
-      const length = kind === 5 ? 4 : Number(varint())
-      at += length
-      const piece = bytes.subarray(at - length, at)
-      return kind === 5 ? new DataView(piece.buffer, piece.byteOffset).getFloat32(0, true) : piece
-    }
-    fields.set(number, [...(fields.get(number) ?? []), read()])
-  }
-  return fields
+  return found
+}
+
+/** An attribute: a whole number, or four bytes of an f32. */
+function attributeOf(value: Value | undefined): number {
+  if (typeof value === "number") return value
+  const { buffer, byteOffset } = value as Uint8Array
+  return new DataView(buffer, byteOffset).getFloat32(0, true)
 }
 
 const texts = (values: Value[] = []): string[] =>
@@ -65,7 +55,7 @@ export function readOnnx(bytes: Uint8Array, folder: string): Graph {
     const node = fieldsOf(each as Uint8Array)
     const attributes = (node.get(5) ?? []).map((each) => {
       const fields = fieldsOf(each as Uint8Array)
-      return [text(fields.get(1)), Number((fields.get(3) ?? fields.get(2))?.[0])] as const
+      return [text(fields.get(1)), attributeOf((fields.get(3) ?? fields.get(2))?.[0])] as const
     })
     const [inputs, outputs] = [texts(node.get(1)), texts(node.get(2))]
     return { op: text(node.get(4)), inputs, outputs, attributes: new Map(attributes) }

@@ -3,7 +3,7 @@
 import llama from "llama-tokenizer-js"
 import { threefry } from "../engine/index.ts"
 import { parseTokenizer } from "../model/index.ts"
-import { bytesField, floatField, joined, varintField } from "../model/tokenizer/protobuf.ts"
+import { bytesField, floatField, joined, varintField } from "../model/protobuf.ts"
 import {
   normalizerFields,
   pieceFields,

@@ -1,5 +1,5 @@
 // A message of a tokenizer model, its fields asked for by their numbers.
-import { fields, type MessageField } from "./protobuf.ts"
+import { fields, type MessageField } from "../protobuf.ts"
 
 export interface Message {
   number(field: number, otherwise: number): number

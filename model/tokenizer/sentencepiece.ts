@@ -1,10 +1,10 @@
 // SentencePiece BPE models (tokenizer.model): a protocol buffer of pieces with scores and of the
 // settings that text is prepared with. What this engine cannot apply exactly is refused.
 import { show } from "../json.ts"
+import { fields, type MessageField } from "../protobuf.ts"
 import { checkedLength, usersPiece } from "./added.ts"
 import { type Message, message } from "./message.ts"
 import { spelledPairs } from "./pairs.ts"
-import { fields, type MessageField } from "./protobuf.ts"
 import {
   byteOf,
   bytePiece,

@@ -1,6 +1,6 @@
 // Writes a SentencePiece BPE model with Llama's settings, which SentencePiece and others read: text
 // as it is, a space in front, no space removed, digits one by one, bytes for unknown characters.
-import { bytesField, floatField, joined, varintField } from "./protobuf.ts"
+import { bytesField, floatField, joined, varintField } from "../protobuf.ts"
 import {
   modelFields,
   modelTypes,

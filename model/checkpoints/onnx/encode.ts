@@ -1,6 +1,6 @@
 // Parts of an ONNX file (onnx.proto): nodes, initializers, inputs and outputs. Large tensors lie in a file
 // beside it.
-import { type Field, message } from "./protobuf.ts"
+import { bytesField, floatField, joined, varintField } from "../../protobuf.ts"
 
 /** TensorProto.DataType. */
 const types = { f32: 1, u8: 2, i32: 6, i64: 7 } as const
@@ -42,72 +42,50 @@ export interface Port {
 const microsoft = "com.microsoft"
 const [floatAttribute, wholeAttribute] = [1, 2] as const
 
-const attribute = ([name, value]: [string, Attribute]): Uint8Array =>
-  message(
-    typeof value === "number"
-      ? [
-          [1, name],
-          [3, value],
-          [20, wholeAttribute],
-        ]
-      : [
-          [1, name],
-          [2, value],
-          [20, floatAttribute],
-        ],
+const texts = (number: number, values: readonly string[]): Uint8Array[] =>
+  values.map((value) => bytesField(number, value))
+const wholes = (number: number, values: readonly number[]): Uint8Array[] =>
+  values.map((value) => varintField(number, value))
+
+const attribute = ([name, value]: [string, Attribute]): Uint8Array[] =>
+  typeof value === "number"
+    ? [bytesField(1, name), varintField(3, value), varintField(20, wholeAttribute)]
+    : [bytesField(1, name), floatField(2, value.f32), varintField(20, floatAttribute)]
+
+const node = ({ op, isMicrosoft, inputs, outputs, attributes = {} }: Node, i: number) => [
+  ...texts(1, inputs),
+  ...texts(2, outputs),
+  ...texts(3, [`${op}_${i}`]),
+  ...texts(4, [op]),
+  ...Object.entries(attributes).map((each) => bytesField(5, attribute(each))),
+  ...texts(7, isMicrosoft ? [microsoft] : []),
+]
+
+function external({ name, type, shape, offset, bytes }: External, file: string): Uint8Array[] {
+  const place = { location: file, offset: String(offset), length: String(bytes) }
+  const entries = Object.entries(place).map((entry) =>
+    bytesField(
+      13,
+      entry.map((text, i) => bytesField(i + 1, text)),
+    ),
   )
-
-const node = ({ op, isMicrosoft, inputs, outputs, attributes = {} }: Node, i: number): Uint8Array =>
-  message([
-    [1, inputs],
-    [2, outputs],
-    [3, `${op}_${i}`],
-    [4, op],
-    [5, Object.entries(attributes).map(attribute)],
-    ...(isMicrosoft ? [[7, microsoft] as Field] : []),
-  ])
-
-const external = ({ name, type, shape, offset, bytes }: External, file: string): Uint8Array => {
-  const entry = (key: string, value: string) =>
-    message([
-      [1, key],
-      [2, value],
-    ])
-  const places = [
-    entry("location", file),
-    entry("offset", String(offset)),
-    entry("length", String(bytes)),
-  ]
   // 14: the data's place, 1 for outside.
-  return message([
-    [1, shape],
-    [2, types[type]],
-    [8, name],
-    [13, places],
-    [14, 1],
-  ])
+  const data = [bytesField(8, name), ...entries, varintField(14, 1)]
+  return [...wholes(1, shape), varintField(2, types[type]), ...data]
 }
 
-const whole = ({ name, values }: Whole): Uint8Array => {
+function list({ name, values }: Whole): Uint8Array[] {
   const data = new Uint8Array(BigInt64Array.from(values.map(BigInt)).buffer)
-  return message([
-    [1, [values.length]],
-    [2, types.i64],
-    [8, name],
-    [9, data],
-  ])
+  const named = [bytesField(8, name), bytesField(9, data)]
+  return [varintField(1, values.length), varintField(2, types.i64), ...named]
 }
 
-const port = ({ name, type, shape }: Port): Uint8Array => {
-  const dims = shape.map((size) => message([typeof size === "number" ? [1, size] : [2, size]]))
-  const tensor = message([
-    [1, types[type]],
-    [2, message([[1, dims]])],
-  ])
-  return message([
-    [1, name],
-    [2, message([[1, tensor]])],
-  ])
+function port({ name, type, shape }: Port): Uint8Array[] {
+  const dims = shape.map((size) =>
+    bytesField(1, [typeof size === "number" ? varintField(1, size) : bytesField(2, size)]),
+  )
+  const tensor = [varintField(1, types[type]), bytesField(2, dims)]
+  return [bytesField(1, name), bytesField(2, [bytesField(1, tensor)])]
 }
 
 interface Graph {
@@ -121,31 +99,20 @@ interface Graph {
 
 /** The bytes of a model whose large tensors are in `file`. */
 export function modelBytes(
-  { name, nodes, externals, wholes, inputs, outputs }: Graph,
+  { name, nodes, externals, wholes: lists, inputs, outputs }: Graph,
   file: string,
 ) {
-  const graph = message([
-    [1, nodes.map(node)],
-    [2, name],
-    [5, [...externals.map((each) => external(each, file)), ...wholes.map(whole)]],
-    [11, inputs.map(port)],
-    [12, outputs.map(port)],
-  ])
-  const opsets = [
-    message([
-      [1, ""],
-      [2, 17],
-    ]),
-    message([
-      [1, microsoft],
-      [2, 1],
-    ]),
+  const graph = [
+    ...nodes.map((each, i) => bytesField(1, node(each, i))),
+    bytesField(2, name),
+    ...externals.map((each) => bytesField(5, external(each, file))),
+    ...lists.map((each) => bytesField(5, list(each))),
+    ...inputs.map((each) => bytesField(11, port(each))),
+    ...outputs.map((each) => bytesField(12, port(each))),
   ]
+  const opset = (domain: string, version: number) =>
+    bytesField(8, [bytesField(1, domain), varintField(2, version)])
   // The version of the format: 8 came with opset 17.
-  return message([
-    [1, 8],
-    [2, "openelm"],
-    [7, graph],
-    [8, opsets],
-  ])
+  const head = [varintField(1, 8), bytesField(2, "openelm")]
+  return joined([...head, bytesField(7, graph), opset("", 17), opset(microsoft, 1)])
 }

@@ -1,5 +1,5 @@
-// Protocol buffers, the part that tokenizer models use: fields in and out of bytes. Which field
-// means what is left to sentencepiece.ts. Groups, which no model has, are refused.
+// Protocol buffers, the part that tokenizer models and ONNX use: fields in and out of bytes. Which field
+// means what is left to those who read and write. Groups, which no model has, are refused.
 
 /** A field as it lies in a message: a number for a varint, bytes for the rest. */
 export interface MessageField {
