@@ -59,6 +59,25 @@ t.test(
   },
 )
 
+t.test("a template's ranges are Jinja's, and end before memory does", async (t) => {
+  const made = (chatTemplate: string) => textOf(noTemplates, { chatTemplate })
+  const list = (range: string) => `\n  {% for i in ${range} %}{{ i }} {% endfor %}\n`
+  // As the interpreter has them by itself.
+  const cases = [
+    ["range(3)", "\n0 1 2 "],
+    ["range(4, 0, -2)", "\n4 2 "],
+    ["range(2, 9, 3)", "\n2 5 8 "],
+    ["range(5, 2)", "\n"],
+  ] as const
+  for (const [range, want] of cases) t.equal(await made(list(range)), want, range)
+  t.equal(await made("  {% if 1 %}a{% endif %}"), "a", "it begins as it would without them")
+  const many = { name: "Error", message: /refuses .*: its ranges have more than 100000 numbers/ }
+  await t.rejects(made(list("range(1000000000)")), many)
+  await t.rejects(made(list("range(1, 9, 0)")), many)
+  const nested = "{% for i in range(9999) %}{% for j in range(9999) %}{% endfor %}{% endfor %}"
+  await t.rejects(made(nested), many)
+})
+
 t.test("what is wrong with a template or with messages is said once", async (t) => {
   const cases: readonly [Options, string, RegExp][] = [
     [{ chatTemplate: "strict" }, "Error", /^the chat template of made refuses .*: no role system$/],

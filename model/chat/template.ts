@@ -112,7 +112,8 @@ async function byTemplate(
   const { Template } = await import("@huggingface/jinja")
   const parse = () => {
     try {
-      return new Template(template)
+      // The line break goes with the statement, so that the text begins as it did.
+      return new Template(`{% set range = bounded_range %}\n${template}`)
     } catch (error) {
       throw new SyntaxError(`${name} is not Jinja: ${saidBy(error, "it ends too early")}`, {
         cause: error,
@@ -121,10 +122,27 @@ async function byTemplate(
   }
   const parsed = parse()
   try {
-    return parsed.render({ ...values })
+    return parsed.render({ bounded_range: boundedRange(), ...values })
   } catch (error) {
     const reason = saidBy(error, "it uses what is not there")
     throw new Error(`${name} refuses these messages: ${reason}`, { cause: error })
+  }
+}
+
+/** Numbers that a template's ranges may have together: conversations need a few, and memory has an end. */
+const mostNumbers = 100_000
+
+/** Jinja's range for one rendering. Throws RangeError for more numbers than that, and for what is none. */
+function boundedRange() {
+  let total = 0
+  return (first: unknown, end: unknown, step: unknown = 1): number[] => {
+    const [start, stop] = end === undefined || end === null ? [0, first] : [first, end]
+    const count = Math.max(0, Math.ceil((Number(stop) - Number(start)) / Number(step)))
+    total += count
+    if (Number.isSafeInteger(count) && total <= mostNumbers) {
+      return Array.from({ length: count }, (_, i) => Number(start) + i * Number(step))
+    }
+    throw new RangeError(`its ranges have more than ${mostNumbers} numbers, or are of what is none`)
   }
 }
 
