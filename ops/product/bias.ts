@@ -11,6 +11,7 @@ const sizes = [
   { N: 2, D: 4099 },
 ] as const
 
+/** Columns that a work item of a gelu, and a workgroup, has: 1024. */
 const groups = ({ N, D }: { N: number; D: number }): number => N * Math.ceil(D / 1024)
 
 /** x·Φ(x) = ½·x·erfc(−x/√2) in plain ops, exact: not the form with tanh. */
@@ -76,7 +77,7 @@ export const biasGelu = op({
     return { x: du, b: total(du) }
   },
   gpu: [{ from: ["product/bias.wgsl"], groups }],
-  rows: ({ N }) => N,
+  rows: groups,
   cost: ({ N, D }) => ({ bytes: 8 * N * D + 4 * D, flops: 40 * N * D }),
   cases: sizes,
 })
