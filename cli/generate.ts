@@ -7,6 +7,7 @@ import {
   type OpenELM,
   printable,
   type Tokenizer,
+  threeDigits,
 } from "../model/index.ts"
 import { usageError } from "./line/arguments.ts"
 import { command } from "./line/command.ts"
@@ -120,11 +121,13 @@ async function write(
   return `${ids.length} tokens, ${speed}${guessed(rounds)}; seed ${seed}`
 }
 
-/** How many guesses held, in words. */
+/** How many guesses held, in words, and how many tokens a run of the model gave, which is one without. */
 function guessed(rounds: readonly DraftRound[]): string {
   if (rounds.length === 0) return ""
   const sum = (name: "drafted" | "accepted") => rounds.reduce((all, each) => all + each[name], 0)
-  return `; ${sum("accepted")} of ${sum("drafted")} guesses held in ${rounds.length} rounds`
+  const accepted = sum("accepted")
+  const each = threeDigits((accepted + rounds.length) / rounds.length)
+  return `; ${accepted} of ${sum("drafted")} guesses held in ${rounds.length} rounds, ${each} tokens a round`
 }
 
 /** Throws RangeError where most of what a model says has no piece in the tokenizer. */

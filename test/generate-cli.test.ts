@@ -166,7 +166,7 @@ t.test("generate guesses by the text, by first layers, by another model", async 
     const { code, stdout, stderr } = await ended(start("generate", "Begin", ...rest, ...by))
     t.equal(code, 0, stderr)
     t.equal(stdout, plain.stdout, by.join(" "))
-    t.match(stderr, /; \d+ of \d+ guesses held in \d+ rounds; seed \d+\n$/)
+    t.match(stderr, /; \d+ of \d+ guesses held in \d+ rounds, [\d.]+ tokens a round; seed \d+\n$/)
   }
   const own = await ended(start("generate", "Begin", ...rest, "--assistant_model", dir))
   const [, held, of] = /(\d+) of (\d+) guesses/.exec(own.stderr) as RegExpExecArray
