@@ -1,9 +1,14 @@
 // Evaluation: tasks, their data, and what a model scores on them.
 export { evaluate } from "./evaluate.ts"
-export { type Comparison, regexFilter, type Written, written } from "./kinds/generate.ts"
-export { type Continued, continued } from "./kinds/log_likelihood.ts"
+export {
+  type Comparison,
+  type GenerationTask,
+  generationTask,
+  regexFilter,
+} from "./kinds/generation.ts"
+export { type LogLikelihoodTask, logLikelihoodTask } from "./kinds/log_likelihood.ts"
 export { type MultipleChoice, multipleChoice } from "./kinds/multiple_choice.ts"
-export { type WholeText, wholeText } from "./kinds/rolling.ts"
+export { type PerplexityTask, perplexityTask } from "./kinds/perplexity.ts"
 export type { Declared } from "./kinds/shared.ts"
 export type { EvaluateOptions, EvaluationProgress } from "./options.ts"
 export { loadTask } from "./own/load.ts"

@@ -1,5 +1,6 @@
 // What is left to ask: the documents of each task, what is asked about each, and what an earlier log has
 // answered already.
+import { pathOf } from "../model/files/source.ts"
 import { evaluatedSplit, type Item, MissingData, openLibrary, poolSplit } from "./data/documents.ts"
 import { type EvaluateOptions, shotsOf } from "./options.ts"
 import type { Plan } from "./plan.ts"
@@ -29,7 +30,8 @@ export async function prepare(plan: Plan, options: EvaluateOptions): Promise<Pre
     if (!said.has(text)) options.onNotice?.(text)
     said.add(text)
   }
-  const library = openLibrary(options.data, notice)
+  const data = options.data === undefined ? undefined : pathOf(options.data)
+  const library = openLibrary(data, notice)
   const { index = 0, of = 1 } = options.shard ?? {}
   const isOwn = (id: number): boolean => id % of === index
   const all: Prepared[] = []

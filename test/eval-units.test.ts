@@ -52,6 +52,8 @@ t.test("draws are Python's, on both sides of every switch of sample", (t) => {
     // The original shows as many of them as it used.
     for (const call of calls) t.same(random.sample(n, k).slice(0, call.length), call)
   }
+  const below = new PythonRandom(1234)
+  for (const { n, out } of golden.randbelow) t.equal(below.below(n), out, `below ${n}`)
   for (const { seed, n, out } of golden.shuffle) {
     const list = Array.from({ length: n }, (_, i) => i)
     new PythonRandom(seedOf(seed)).shuffle(list)

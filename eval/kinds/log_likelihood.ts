@@ -3,7 +3,7 @@ import type { LogLikelihood, Task } from "../types.ts"
 import { configOf, type Declared, metricsOf, only } from "./shared.ts"
 
 /** A text, and what follows it. */
-export interface Continued<D> extends Declared<D> {
+export interface LogLikelihoodTask<D> extends Declared<D> {
   /** What stands before it. */
   text(document: D): string
   /** Scored as it is: a blank before it is a part of it. */
@@ -13,7 +13,7 @@ export interface Continued<D> extends Declared<D> {
 const metricNames = ["perplexity", "acc"]
 
 /** A task of a declaration, with the metrics "perplexity" and "acc". */
-export function continued<D>(declared: Continued<D>): Task<D> {
+export function logLikelihoodTask<D>(declared: LogLikelihoodTask<D>): Task<D> {
   const { name, text, continuation, delimiter = " ", metrics } = declared
   return {
     ...declared,

@@ -57,9 +57,14 @@ const fields = v.strictObject({
   task: v.pipe(text, v.nonEmpty("a name")),
   task_alias: v.optional(text),
   group: v.optional(names),
+  group_alias: v.optional(names),
+  tag: v.optional(names),
   dataset_path: v.optional(text),
   dataset_name: v.optional(v.nullable(text)),
-  dataset_kwargs: v.optional(v.strictObject({ data_files: dataFiles })),
+  // What is asked of the client that downloads is nothing here.
+  dataset_kwargs: v.optional(
+    v.strictObject({ data_files: v.optional(dataFiles), trust_remote_code: v.optional(flag) }),
+  ),
   training_split: v.optional(v.nullable(text)),
   validation_split: v.optional(v.nullable(text)),
   test_split: v.optional(v.nullable(text)),

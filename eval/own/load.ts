@@ -3,10 +3,10 @@ import { fromNode } from "../../engine/node.ts"
 import { parseYaml } from "../../model/files/yaml.ts"
 import { contentOf, openFile } from "../../model/index.ts"
 import { isObject, show } from "../../model/json.ts"
-import { regexFilter, written } from "../kinds/generate.ts"
-import { continued } from "../kinds/log_likelihood.ts"
+import { generationTask, regexFilter } from "../kinds/generation.ts"
+import { logLikelihoodTask } from "../kinds/log_likelihood.ts"
 import { multipleChoice } from "../kinds/multiple_choice.ts"
-import { wholeText } from "../kinds/rolling.ts"
+import { perplexityTask } from "../kinds/perplexity.ts"
 import { metricNamed } from "../kinds/shared.ts"
 import type { Document, Filter, Source, Splits, Task } from "../types.ts"
 import { type TaskFields, taskFields } from "./fields.ts"
@@ -53,6 +53,7 @@ function beside(path: string, name: string): string {
 
 async function taskOf(fields: TaskFields, path: string): Promise<Task> {
   const { task: name, task_alias: alias, fewshot_config, num_fewshot, output_type } = fields
+  const group = fields.group ?? fields.tag
   const version = Number(fields.metadata.version ?? 0)
   const metrics = metricsOf(fields, path)
   const read = await rendered(fields, path)
@@ -62,7 +63,7 @@ async function taskOf(fields: TaskFields, path: string): Promise<Task> {
     ...(Number.isFinite(version) ? { version } : {}),
     ...(fewshot_config ? { sampler: fewshot_config.sampler } : {}),
     ...(num_fewshot === undefined ? {} : { shots: num_fewshot }),
-    ...(fields.group === undefined ? {} : { group: fields.group }),
+    ...(group === undefined ? {} : { group }),
     source: sourceOf(fields, path, read),
     description: (row: Row) => row.description,
     shotDelimiter: fields.fewshot_delimiter,
@@ -78,10 +79,11 @@ async function taskOf(fields: TaskFields, path: string): Promise<Task> {
     return multipleChoice<Row>({ ...shared, text, choices, gold: ({ gold }) => gold, columns })
   }
   if (output_type === "loglikelihood")
-    return continued<Row>({ ...shared, text, continuation: target })
-  if (output_type === "loglikelihood_rolling") return wholeText<Row>({ ...shared, content: target })
+    return logLikelihoodTask<Row>({ ...shared, text, continuation: target })
+  if (output_type === "loglikelihood_rolling")
+    return perplexityTask<Row>({ ...shared, content: target })
   const { until, max_gen_toks, do_sample = false, temperature } = fields.generation_kwargs
-  return written<Row>({
+  return generationTask<Row>({
     ...shared,
     text,
     answers: ({ targets }) => targets,

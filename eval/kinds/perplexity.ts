@@ -4,7 +4,7 @@ import type { Task } from "../types.ts"
 import { configOf, type Declared, metricsOf, only } from "./shared.ts"
 
 /** A text to be scored as a whole. */
-export interface WholeText<D> extends Declared<D> {
+export interface PerplexityTask<D> extends Declared<D> {
   /** The text. */
   content(document: D): string
 }
@@ -13,7 +13,7 @@ const metricNames = ["word_perplexity", "byte_perplexity", "bits_per_byte"]
 const space = new RegExp(`[${spaces}]+`)
 
 /** A task of a declaration, with the metrics "word_perplexity", "byte_perplexity" and "bits_per_byte". */
-export function wholeText<D>(declared: WholeText<D>): Task<D> {
+export function perplexityTask<D>(declared: PerplexityTask<D>): Task<D> {
   const { name, content, metrics } = declared
   return {
     ...declared,

@@ -4,7 +4,7 @@ import type { Filter, Generation, Task } from "../types.ts"
 import { configOf, type Declared, metricsOf } from "./shared.ts"
 
 /** A question, and the texts that answer it. */
-export interface Written<D> extends Declared<D> {
+export interface GenerationTask<D> extends Declared<D> {
   /** The question. */
   text(document: D): string
   /** The right answer, or several of which one is to be met; the first stands in examples. */
@@ -27,7 +27,7 @@ export interface Comparison {
 }
 
 /** A task of a declaration, with the metric "exact_match". */
-export function written<D>(declared: Written<D>): Task<D> {
+export function generationTask<D>(declared: GenerationTask<D>): Task<D> {
   const { name, text, answers, delimiter = " ", shotDelimiter = "\n\n" } = declared
   const { until = [shotDelimiter], maxNewTokens, temperature, comparison = {} } = declared
   const how: Omit<Generation, "context"> = {
