@@ -26,7 +26,12 @@ export {
   normsOfHeads,
 } from "./cached_attention.ts"
 export type { ChatCompletionOptions, ChatOptions } from "./chat/chat.ts"
-export { type ChatMessage, checkMessages, type TemplateOptions } from "./chat/template.ts"
+export {
+  type ChatMessage,
+  checkMessages,
+  instructed,
+  type TemplateOptions,
+} from "./chat/template.ts"
 export type { Checkpoint, StoredTensor } from "./checkpoints/checkpoint.ts"
 export { openCheckpoint } from "./checkpoints/formats.ts"
 export { fileDTypes } from "./checkpoints/header.ts"
@@ -156,4 +161,9 @@ export {
 export { loadMatrix, loadVector } from "./weights/reading.ts"
 export type { TensorSource } from "./weights/rows.ts"
 export { publishedTensors, rowTensors } from "./weights/unpacking.ts"
-export { outlineWeights, type Progress } from "./weights/weights.ts"
+export {
+  copyWeights,
+  type LoadedWeights,
+  outlineWeights,
+  type Progress,
+} from "./weights/weights.ts"

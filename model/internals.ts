@@ -1,5 +1,5 @@
 // What the trainer and the benchmarks need of a model, beside what everybody does.
-import type { Plan } from "../engine/index.ts"
+import type { Plan, Tensor } from "../engine/index.ts"
 import type { Host } from "./adapters/adapter.ts"
 import type { Decoder } from "./forward.ts"
 import { type Source, sessionOf } from "./generate/source.ts"
@@ -24,6 +24,8 @@ export interface Internals {
   reading<T>(work: (check: Check) => Promise<T>): Promise<T>
   /** The same for work that moves the weights, which nothing else uses meanwhile. */
   training<T>(work: (check: Check) => Promise<T>): Promise<T>
+  /** What follows from the config, by name. */
+  readonly tables: ReadonlyMap<string, Tensor>
   /** What an adapter needs of the model that it is beside. */
   readonly host: Host
   /** The same weights, recorded in another way; freed with this model. */
@@ -36,10 +38,11 @@ export function internalsOver(
   host: Host,
   variant: Internals["variant"],
 ): Internals {
-  const { decoder, usage, residence, pool } = source
+  const { decoder, tables, usage, residence, pool } = source
   return {
     decoder,
     host,
+    tables,
     get decodePlan() {
       usage.check()
       const session = sessionOf(source, (kind, open) => pool.acquire(kind, open))

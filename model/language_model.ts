@@ -78,6 +78,7 @@ export class LanguageModel {
     const source = withSource(this, {
       decoder: { config, weights: loaded.weights, recorderOf },
       tensors: loaded.tensors,
+      tables: loaded.tables,
       backend,
       options: { capacity, cache },
       usage: new Usage("this model is closed. Load it again", parent),

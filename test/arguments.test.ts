@@ -53,6 +53,9 @@ const of = (call: Called["call"], args: readonly unknown[], names: readonly RegE
   names,
 })
 
+const turn = (role: string, content: string) => ({ role, content })
+const answers = [turn("user", "a"), turn("assistant", "b")]
+const preferred = { chosen: answers, rejected: answers }
 const loss = openelm.ops.sum(openelm.ops.mul(x, x))
 const rows = [[1, 2]]
 
@@ -75,6 +78,23 @@ const table: Readonly<Record<string, Called>> = {
   ),
   describeModel: of(openelm.describeModel, [shipped, {}], [/folder/, /options/]),
   constant: of(openelm.constant, [[1], [1], "f32"], [/values/, /shape/, /dtype/]),
+  cosineRate: of(openelm.cosineRate, [1, { lr: 1e-3, total: 9 }], [/update/, /schedule/]),
+  createPreferenceStep: of(openelm.createPreferenceStep, [model, {}], [/model/, /options/]),
+  instructionText: of(openelm.instructionText, [{ instruction: "a", output: "b" }], [/record/]),
+  numpyPermutation: of(openelm.numpyPermutation, [42, 3], [/seed/, /n must/]),
+  torchPermutation: of(openelm.torchPermutation, [42, 3], [/seed/, /n must/]),
+  preferenceTexts: of(openelm.preferenceTexts, [preferred], [/record/]),
+  tokenizePreference: of(
+    openelm.tokenizePreference,
+    [preferred, tokenizer, {}],
+    [/record/, /tokenizer/, /limits/],
+  ),
+  rankPairs: of(openelm.rankPairs, [[1, 2], [0, 1], "tournament"], [/rewards/, /order/, /how/]),
+  rejectionSample: of(
+    openelm.rejectionSample,
+    [{ texts: ["a"], rewards: [1], k: 1 }],
+    [/argument/],
+  ),
   createTrainStep: of(openelm.createTrainStep, [model, {}], [/model/, /options/]),
   grad: of(openelm.grad, [loss, [x]], [/loss/, /wrt|tensors/]),
   learningRate: of(

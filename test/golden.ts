@@ -55,7 +55,10 @@ export function lossTerms(
   const ignored = equal(cast(targets, "f32"), constant([ignoreIndex], [1])) // (N)
   const count = sum(affine(ignored, -1, 1)) // (1)
   const objective = objectives.crossEntropy({ zLoss })
-  const { ce, z } = objective.loss({ ...losses, ignored, count }, { B: 1, T, V }) as Terms
+  const { ce, z } = objective.loss(
+    { ...losses, ignored, count, given: constant([0], [1]) },
+    { B: 1, T, V },
+  ) as Terms
   return { loss: reshape(add(ce, z), [1]), ce, z }
 }
 

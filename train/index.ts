@@ -21,6 +21,8 @@ export {
   type CrossEntropyOptions,
   type Objective,
   objectives,
+  type PreferenceLoss,
+  type PreferenceOptions,
   type RowLosses,
 } from "./objectives/index.ts"
 export {
@@ -32,6 +34,34 @@ export {
   type SgdOptions,
   type UpdateOf,
 } from "./optimizers/index.ts"
+export type { Labelled, PreferencePair } from "./preference/batch.ts"
+export { type InstructionRecord, instructionText } from "./preference/instruction.ts"
+export {
+  type CosineSchedule,
+  cosineRate,
+  numpyPermutation,
+  torchPermutation,
+} from "./preference/order.ts"
+export {
+  type RankedPair,
+  type RejectionSampling,
+  rankPairs,
+  rejectionSample,
+  rewardOf,
+} from "./preference/rejection.ts"
+export {
+  createPreferenceStep,
+  type PreferenceResult,
+  type PreferenceStepFunction,
+  type PreferenceStepOptions,
+} from "./preference/step.ts"
+export {
+  type PreferenceLimits,
+  type PreferenceRecord,
+  preferenceTexts,
+  type TokenizedPreference,
+  tokenizePreference,
+} from "./preference/tokenize.ts"
 export type { Settings } from "./run/fields.ts"
 export type { EvaluationMetrics, Metrics, SampleMetrics, StepMetrics } from "./run/metrics.ts"
 export type { RunInfo, RunMemory, RunOptions, RunResult } from "./run/run.ts"

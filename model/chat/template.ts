@@ -56,7 +56,10 @@ export async function rendered(
   const { addGenerationPrompt = true, templateValues = {} } = options
   const chosen = chosenFrom(templates, options.chatTemplate)
   if (!chosen) {
-    return { text: instructed(messages, templates, addGenerationPrompt), needsBos: true }
+    return {
+      text: instructed(messages, { addGenerationPrompt, eosToken: templates.eosToken }),
+      needsBos: true,
+    }
   }
   const values = {
     messages: messages.map((message) => ({ ...message })),
@@ -91,14 +94,20 @@ function chosenFrom({ named, source }: ChatTemplates, asked: unknown): Chosen | 
   )
 }
 
+interface Instructing {
+  /** Of a part of a conversation no turn of the system is made up. */
+  readonly isPart?: boolean
+  readonly addGenerationPrompt?: boolean
+  readonly eosToken?: string
+}
+
 /** Each turn under the name of its role, with the end of text after it; first an empty one of the system,
  *  where there is none.  CoreNet's recipe openelm-instruct.yaml, as alignment-handbook applies it */
-function instructed(
+export function instructed(
   messages: readonly ChatMessage[],
-  { eosToken }: ChatTemplates,
-  addGenerationPrompt: boolean,
+  { isPart = false, addGenerationPrompt = false, eosToken = "</s>" }: Instructing = {},
 ): string {
-  const isLed = messages[0]?.role === "system"
+  const isLed = isPart || messages[0]?.role === "system"
   const all = isLed ? messages : [{ role: "system", content: "" }, ...messages]
   const turns = all.map(({ role, content }) => `<|${role}|>\n${content}${eosToken}\n`)
   return turns.join("") + (addGenerationPrompt ? "<|assistant|>\n" : "")

@@ -12,6 +12,8 @@ export interface Source {
   readonly decoder: Decoder
   /** All weights by name. */
   readonly tensors: ReadonlyMap<string, Tensor>
+  /** What follows from the config, by name. */
+  readonly tables: ReadonlyMap<string, Tensor>
   readonly backend: Backend
   /** Of a session; a batch takes no more positions than its texts. */
   readonly options: CacheOptions

@@ -1,7 +1,15 @@
 // Weights on a backend: drawn at random, or read from a model folder, packed into panels as they
 // come. The whole model is never held twice.
-import { allocate, type Backend, bufferOf, runOnce, type Tensor } from "../../engine/index.ts"
-import { randomNormal, randomPanels } from "../../ops/index.ts"
+import {
+  allocate,
+  type Backend,
+  bufferOf,
+  DeviceLostError,
+  runOnce,
+  type Tensor,
+  type Update,
+} from "../../engine/index.ts"
+import { copy, randomNormal, randomPanels } from "../../ops/index.ts"
 import type { DecoderConfig, DecoderWeights, Parts } from "../architecture.ts"
 import { architectureOf } from "../architectures/index.ts"
 import { isQuantized } from "../checkpoints/quantized_format.ts"
@@ -123,6 +131,42 @@ export function outlineWeights(
     throw error
   } finally {
     spare.free()
+  }
+}
+
+/** The same weights in memory of their own, which stay as they are when those are trained. */
+export async function copyWeights(
+  config: DecoderConfig,
+  backend: Backend,
+  { tensors, tables }: Pick<Outline, "tensors" | "tables">,
+): Promise<LoadedWeights> {
+  const held = new Holder(backend)
+  const updates: Update[] = []
+  const copied = (all: ReadonlyMap<string, Tensor>): Map<string, Tensor> =>
+    new Map(
+      [...all].map(([name, tensor]) => {
+        const own = held.allocate(tensor.shape, tensor.dtype)
+        updates.push([own, copy(tensor)])
+        return [name, own]
+      }),
+    )
+  try {
+    const [own, others] = [copied(tensors), copied(tables)]
+    await runOnce(backend, updates)
+    const weights = architectureOf(config).assemble(config, partsOf(config, own, others))
+    const refill = () =>
+      Promise.reject(new DeviceLostError("the device was lost, and a copy with it"))
+    return {
+      weights,
+      tensors: own,
+      tables: others,
+      bytes: held.bytes,
+      refill,
+      free: () => held.free(),
+    }
+  } catch (error) {
+    held.free()
+    throw error
   }
 }
 

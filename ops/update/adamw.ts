@@ -39,7 +39,9 @@ export const adamW = op({
   sig: "p:(N) m:(N) v:(N) g:(N) rates:(3) scale:(1) -> newP:(N) newM:(N) newV:(N)",
   params: "N beta1 beta2 eps decay",
   alias: { newP: "p", newM: "m", newV: "v" },
-  meaning: ({ p, m, v, g, rates, scale }, { N, beta1, beta2, eps, decay }) => {
+  meaning: ({ p, m, v, g, rates, scale }, { N, beta1: b1, beta2: b2, eps, decay }) => {
+    // As kernels have them, and rates are made with: 1 − 0.999 is another number by 1e-5 of it.
+    const [beta1, beta2] = [Math.fround(b1), Math.fround(b2)]
     const kept = broadcast(less(scale, constant([0], [1])), [N])
     const [lr, rate, root] = [0, 1, 2].map((i) => slice(rates, 0, i, 1)) as Rates
     const gradient = mul(g, scale)

@@ -12,6 +12,8 @@ export interface RowLosses {
   readonly ignored: Tensor
   /** Targets that count, here and in the other parts of one mean.  (1) */
   readonly count: Tensor
+  /** A number that comes with each sequence; 0 where a step is given none.  (B) */
+  readonly given: Tensor
 }
 
 /** What training minimizes. */
@@ -26,6 +28,8 @@ export interface Objective {
   readonly labelSmoothing: number
   /** The terms by name, (1) each, as a graph that can be differentiated by nll and lse. */
   loss(rows: RowLosses, sizes: BatchSizes): Readonly<Record<string, Tensor>>
+  /** What a step reports of each sequence beside the loss; where the terms are not rowwise.  (B) */
+  sequences?(rows: RowLosses, sizes: BatchSizes): Tensor
 }
 
 /** Sizes of a micro-batch. */

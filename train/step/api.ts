@@ -79,6 +79,7 @@ async function gradientsOf(
       targets: place(part.targets, [B * T]),
       starts: place(part.starts, [B, T]),
       count: constant([part.counted], [1]),
+      given: constant(new Float32Array(B), [B]),
     }
     const { gradients, ...losses } = recordStep(decoder, tensors.values(), batch, settings)
     const found = [...tensors].map(([name, tensor]) => {
@@ -131,7 +132,8 @@ export async function createTrainStep(
   return Object.assign(step, { state, close: () => state.close() })
 }
 
-function checkModel(where: string, model: unknown): void {
+/** Throws TypeError for what is no model. */
+export function checkModel(where: string, model: unknown): void {
   if (model instanceof LanguageModel) return
   throw new TypeError(`${where}: the model must be an OpenELM, got ${kindOf(model)}`)
 }

@@ -20,6 +20,7 @@ export interface BatchTensors {
   readonly targets: Tensor // i32 (B·T)
   readonly starts: Tensor // i32 (B, T): the first position that each position attends to
   readonly count: Tensor // (1): targets that count, here and in the other parts of one mean
+  readonly given: Tensor // (B): a number of each sequence, for objectives that take one
 }
 
 /** How a step is recorded. */
@@ -32,6 +33,8 @@ interface Recorded {
   readonly loss: Tensor // (1)
   /** Terms of the loss by the objective's names, (1) each. */
   readonly terms: Readonly<Record<string, Tensor>>
+  /** What the objective reports of each sequence. */
+  readonly sequences: Tensor | undefined // (B)
   /** By parameter: the gradient in the parameter's own layout, in f32. */
   readonly gradients: ReadonlyMap<Tensor, Tensor>
 }
@@ -54,7 +57,7 @@ export function recordStep(
   const { a } = normed(x, norm) // (B·T, D)
   const [B, T] = batch.starts.shape as [number, number]
   const sizes = { B, T, V: config.vocabSize }
-  const { loss, terms, da, dw } = headLoss(a, linear.weight, batch, sizes, settings)
+  const { da, dw, ...found } = headLoss(a, linear.weight, batch, sizes, settings)
 
   // By layer, and those outside of all layers, of which tables and the head have gradients of their own.
   const all = new Set(trained)
@@ -82,7 +85,7 @@ export function recordStep(
   for (const tensor of [...layers.flat(), ...outer]) {
     if (!gradients.has(tensor)) gradients.set(tensor, zeros(tensor))
   }
-  return { loss, terms, gradients }
+  return { ...found, gradients }
 }
 
 type GradientMap = Map<Tensor, Tensor>

@@ -17,6 +17,7 @@ import {
   writeRows,
 } from "../../ops/index.ts"
 import type { BatchSizes, Objective, RowLosses } from "../objectives/index.ts"
+import type { BatchTensors } from "./graph.ts"
 import { product } from "./recorder.ts"
 
 /** What is minimized, over which targets. */
@@ -32,6 +33,8 @@ interface HeadLoss {
   readonly terms: Readonly<Record<string, Tensor>>
   readonly da: Tensor // (N, D)
   readonly dw: Tensor // (P, D, 16)
+  /** What the objective reports of each sequence. */
+  readonly sequences: Tensor | undefined // (B)
 }
 
 /** Logits that are held at a time: 64 MiB. */
@@ -43,7 +46,7 @@ const heldNumbers = 2 ** 24
 export function headLoss(
   a: Tensor,
   w: Tensor,
-  { targets, count }: { readonly targets: Tensor; readonly count: Tensor },
+  { targets, count, given }: Pick<BatchTensors, "targets" | "count" | "given">,
   sizes: BatchSizes,
   { ignoreIndex, objective }: LossSettings,
 ): HeadLoss {
@@ -59,11 +62,18 @@ export function headLoss(
     const { nll, lse } = crossEntropy(first, t, { smoothing }) // (rows) each
     // The gradient takes the memory of the logits: those of other rows must be gone by then.
     const again = rowwise || rows === N ? first : logits()
-    return { at, rows, x, t, logits: again, losses: { nll, lse, ignored: part(ignored), count } }
+    return {
+      at,
+      rows,
+      x,
+      t,
+      logits: again,
+      losses: { nll, lse, ignored: part(ignored), count, given },
+    }
   })
   const weighed = rowwise
     ? blocks.map(({ losses }) => weigh(losses, objective, sizes))
-    : [weigh(joined(blocks, N, { ignored, count }), objective, sizes)]
+    : [weigh(joined(blocks, N, { ignored, count, given }), objective, sizes)]
   let da = broadcast(constant([0], [1]), [1, 1, N, D])
   let dw = broadcast(constant([0], [1]), [w.shape[0] as number, D, panelWidth])
   blocks.forEach(({ at, rows, x, t, logits, losses }, i) => {
@@ -81,7 +91,8 @@ export function headLoss(
       weighed.map((each) => each.terms[name] as Tensor).reduce((x, y) => add(x, y)),
     ]),
   )
-  return { loss: Object.values(terms).reduce(add), terms, da: reshape(da, [N, D]), dw }
+  const loss = Object.values(terms).reduce(add)
+  return { loss, terms, da: reshape(da, [N, D]), dw, sequences: weighed[0]?.sequences }
 }
 
 const isQuantized = ({ dtype }: Tensor): boolean => dtype === "u8"
@@ -98,6 +109,7 @@ interface Weighed {
   readonly terms: Readonly<Record<string, Tensor>>
   readonly dnll: Tensor
   readonly dlse: Tensor
+  readonly sequences: Tensor | undefined // (B)
 }
 
 /** The terms of rows, and the cotangents of their losses. */
@@ -115,7 +127,8 @@ function weigh(rows: RowLosses, objective: Objective, sizes: BatchSizes): Weighe
     outputs.map(() => one),
   )
   const none = broadcast(constant([0], [1]), nll.shape)
-  return { terms, dnll: dnll ?? none, dlse: dlse ?? none }
+  const sequences = objective.rowwise ? undefined : objective.sequences?.(rows, sizes)
+  return { terms, dnll: dnll ?? none, dlse: dlse ?? none, sequences }
 }
 
 /** The losses of all blocks as those of N rows. */

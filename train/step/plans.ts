@@ -72,9 +72,12 @@ export function recordPlans(
     targets: held.allocate([B * T], "i32"),
     starts: held.allocate([B, T], "i32"),
     count: held.allocate([1]),
+    given: held.allocate([B]),
   }
-  const report = allocateReport(held, parameters, settings.objective.terms.length)
-  const { loss, terms, gradients } = recordStep(
+  const { objective } = settings
+  const ofSequences = objective.sequences ? B : 0
+  const report = allocateReport(held, parameters, objective.terms.length + ofSequences)
+  const { loss, terms, sequences, gradients } = recordStep(
     decoder,
     parameters.map(({ weight }) => weight),
     batch,
@@ -82,10 +85,14 @@ export function recordPlans(
   )
   const losses: Update[] = [
     [reportNumber(report, reportHead.loss), loss],
-    ...settings.objective.terms.map((name, i): Update => {
+    ...objective.terms.map((name, i): Update => {
       return [reportNumber(report, termPlace(parameters, i)), terms[name] as Tensor]
     }),
   ]
+  if (sequences) {
+    const at = termPlace(parameters, objective.terms.length)
+    losses.push([reportNumber(report, at, B), sequences])
+  }
   const place = { report, rates, tried }
   const all = { form, batch, report, losses, held }
   const sums = new Map(parameters.map(({ weight, gradient }) => [weight, gradient]))
@@ -109,17 +116,20 @@ export function recordPlans(
   }
 }
 
-/** Puts a micro-batch on the backend; its losses and gradients are those of `count` targets. */
+/** Puts a micro-batch on the backend; its losses and gradients are those of `count` targets, and each
+ *  sequence has a number given. */
 export function upload(
   backend: Backend,
   { batch }: StepPlans,
   part: MicroBatch,
   count: number,
+  given = new Float32Array(batch.given.size),
 ): void {
   backend.write(bufferOf(batch.tokens), part.inputs)
   backend.write(bufferOf(batch.targets), part.targets)
   backend.write(bufferOf(batch.starts), part.starts)
   backend.write(bufferOf(batch.count), Float32Array.of(count))
+  backend.write(bufferOf(batch.given), given)
 }
 
 /** The plan of the losses alone. */

@@ -39,6 +39,8 @@ export interface StepResult {
   readonly z: number
   /** Global L2 norm of the gradients before the clip. */
   readonly gradNorm: number
+  /** What the objective reports of each sequence of the batch, if it does. */
+  readonly sequences?: Float32Array
 }
 
 /** Mean loss in nats, and over how many targets. */
@@ -52,6 +54,8 @@ export interface StepOptions {
   readonly lr: number
   /** First position that each position attends to, (B, T); default 0 everywhere. */
   readonly starts?: Batch
+  /** A number of each sequence for the objective, (B); default 0. */
+  readonly given?: Float32Array
 }
 
 /** Trains a model in place. Free it before the model. */
@@ -163,7 +167,8 @@ export class TrainStep {
     throw new Error("this training step is under way. Await it before the next")
   }
 
-  async #run(inputs: Batch, targets: Batch, { lr, starts }: StepOptions): Promise<StepResult> {
+  async #run(inputs: Batch, targets: Batch, options: StepOptions): Promise<StepResult> {
+    const { lr, starts } = options
     const { accumulation, accumulate, optimizer } = this.settings
     const { B, T, parts } = checkBatch(this.model.config, this.settings, inputs, targets, starts)
     if (!(typeof lr === "number" && isNotNegative(lr))) {
@@ -171,6 +176,7 @@ export class TrainStep {
         `lr must be a number from 0 (in f32: 1.2e-38 to 3.4e38), got ${String(lr)}`,
       )
     }
+    const { given = new Float32Array(B) } = options
     const counted = checkCounted(parts, this.settings)
     const rates = optimizer.rates(lr, this.steps + 1)
     const tried = !(await this.#bounds.hold(rates))
@@ -178,18 +184,23 @@ export class TrainStep {
     this.#backend.write(bufferOf(this.#rates), rates)
     const places = this.#losses()
     const losses = places.map(() => 0)
+    const rows = B / accumulation
+    const sequences = new Float32Array(this.settings.objective.sequences ? B : 0)
     for (const [i, part] of parts.entries()) {
       if (i > 0) await nextTurn()
-      upload(this.#backend, plans, part, accumulate === "mean" ? counted : part.counted)
+      const all = accumulate === "mean" ? counted : part.counted
+      upload(this.#backend, plans, part, all, given.slice(i * rows, (i + 1) * rows))
       await (i === 0 ? plans.first : (plans.more as Prepared)).run()
       if (parts.length === 1) break
       const numbers = await readBound(plans.report, this.#backend)
       for (const [n, at] of places.entries()) {
         losses[n] = (losses[n] as number) + (numbers[at] as number)
       }
+      this.#takeSequences(numbers, sequences, i * rows, rows)
     }
     await plans.update?.run()
     const numbers = await readBound(plans.report, this.#backend)
+    if (parts.length === 1) this.#takeSequences(numbers, sequences, 0, rows)
     // Parts of one mean add up to it.
     const share = accumulate === "mean" ? 1 : 1 / parts.length
     const [loss = 0, ...rest] =
@@ -197,11 +208,18 @@ export class TrainStep {
     const names = this.settings.objective.terms
     const terms = Object.fromEntries(names.map((name, i) => [name, rest[i] as number]))
     const { ce = loss, z = 0 } = terms
-    const result = { loss, ce, z, terms, gradNorm: numbers[reportHead.norm] as number }
+    const gradNorm = numbers[reportHead.norm] as number
+    const result = { loss, ce, z, terms, gradNorm, ...(sequences.length > 0 && { sequences }) }
     const failure = failureOf(this.steps + 1, lr, result, this.parameters, numbers)
     if (failure) throw failure
     this.steps++
     return result
+  }
+
+  /** What a report says of the sequences of a micro-batch, where it says anything. */
+  #takeSequences(report: ArrayLike<number>, to: Float32Array, at: number, rows: number): void {
+    const from = termPlace(this.parameters, this.settings.objective.terms.length)
+    for (let b = 0; b < rows && to.length > 0; b++) to[at + b] = report[from + b] as number
   }
 
   async #evaluate(inputs: Batch, targets: Batch, starts?: Batch): Promise<Evaluation> {

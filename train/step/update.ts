@@ -91,9 +91,9 @@ export const allocateReport = (
   terms: number,
 ): Tensor => held.allocate([termPlace(parameters, terms)])
 
-/** Number i of a report as a tensor to be written. */
-export const reportNumber = (report: Tensor, i: number): Tensor =>
-  bound(bufferOf(report), [1], "f32", 4 * i)
+/** Number i of a report, or more from there on, as a tensor to be written. */
+export const reportNumber = (report: Tensor, i: number, count = 1): Tensor =>
+  bound(bufferOf(report), [count], "f32", 4 * i)
 
 /**
  * Updates of one step: moments and parameters move by the gradients; the report gets the norm and

@@ -1,0 +1,92 @@
+// Preference training against the golden numbers of TRL's (test/fixtures/tune/dpo_train).
+import t from "tap"
+import { readTensors } from "../engine/index.ts"
+import {
+  createPreferenceStep,
+  LanguageModel,
+  ops,
+  type PreferencePair,
+  type Tensor,
+} from "../index.ts"
+import { specsOf } from "../model/index.ts"
+import { allBackends } from "./backends.ts"
+import { fixtureJson, golden, goldenFolder } from "./fixtures.ts"
+
+const record = fixtureJson("tune/dpo_train.json")
+const { path, remove } = goldenFolder()
+t.teardown(remove)
+
+type Row = Readonly<Record<`${"chosen" | "rejected"}_${"input_ids" | "labels"}`, number[]>>
+const pairs: PreferencePair[] = record.rows.map((row: Row) => ({
+  chosen: { ids: row.chosen_input_ids, labels: row.chosen_labels },
+  rejected: { ids: row.rejected_input_ids, labels: row.rejected_labels },
+}))
+
+type Step = Readonly<
+  Record<
+    | ("loss" | "lr" | "grad_norm_before_clip" | "logps/chosen" | "logps/rejected")
+    | `rewards/${"chosen" | "rejected" | "margins" | "accuracies"}`,
+    number
+  >
+> & { readonly micro_batches: number[][] }
+
+interface Run {
+  readonly loss_type: "sigmoid" | "hinge"
+  readonly beta: number
+  readonly steps: readonly Step[]
+  readonly param_sums_after_last: Readonly<Record<string, readonly [number, number]>>
+}
+
+for (const { label, open } of allBackends) {
+  t.test(`preferences on ${label} are learnt as the original learns them`, async (t) => {
+    const backend = await open()
+    const after = await golden("tune/dpo_train.safetensors")
+    for (const [name, run] of Object.entries<Run>(record.runs)) {
+      const model = await LanguageModel.load(path, { backend })
+      const step = await createPreferenceStep(model, {
+        loss: run.loss_type,
+        beta: run.beta,
+        accumulation: 2,
+      })
+      // In float64 an update takes a second.
+      const isSlow = label === "js"
+      if (isSlow && name !== "sigmoid") continue
+      for (const [i, want] of run.steps.slice(0, isSlow ? 2 : undefined).entries()) {
+        const micro = want.micro_batches.map((rows: number[]) =>
+          rows.map((n) => pairs[n] as PreferencePair),
+        )
+        const got = await step(micro, { lr: want.lr })
+        const near = (what: string, x: number, y: number) =>
+          t.ok(Math.abs(x - y) < 6e-6, `${name} ${i}: ${what} ${x}, ${y}`)
+        near("loss", got.loss, want.loss)
+        near("chosen", got.chosenRewards, want["rewards/chosen"])
+        near("rejected", got.rejectedRewards, want["rewards/rejected"])
+        near("margin", got.margin, want["rewards/margins"])
+        near("accuracy", got.accuracy, want["rewards/accuracies"])
+        const close = (x: number, y: number) => Math.abs(x - y) <= 2e-5 * Math.abs(y) + 1e-12
+        t.ok(close(got.chosenLogProb, want["logps/chosen"]), `${name} ${i}: ${got.chosenLogProb}`)
+        t.ok(close(got.rejectedLogProb, want["logps/rejected"]), `${name} ${i}`)
+        t.ok(close(got.gradNorm, want.grad_norm_before_clip), `${name} ${i}: norm ${got.gradNorm}`)
+      }
+      for (const { name: each, shape, halves, matrix } of isSlow ? [] : specsOf(model.config)) {
+        const [N, K] = shape as [number, number]
+        const panels = model.tensors.get(each) as Tensor
+        const rows = matrix ? ops.unpack(panels, { N, K, Halves: halves, dtype: "f32" }) : panels
+        const [values = []] = await readTensors([rows], backend)
+        const [sum, squares] = run.param_sums_after_last[each] as readonly [number, number]
+        const total = (of: (x: number) => number) =>
+          [...(values as Float32Array)].reduce((a, x) => a + of(x), 0)
+        t.ok(Math.abs(total((x) => x * x) - squares) < 1e-4 * squares, `${name}: ${each}`)
+        t.ok(Math.abs(total((x) => x) - sum) < 4e-6 * (N * (K ?? 1)), `${name}: ${each}`)
+        const whole = after.get(`${name}/${each}`)
+        if (!whole) continue
+        const error = Math.max(...whole.values.map((x, n) => Math.abs(x - (values[n] as number))))
+        t.ok(error < (name === "paper" ? 1.5e-6 : 4e-6), `${name}: ${each} ${error}`)
+      }
+      await step.close()
+      await model.close()
+    }
+    t.equal((backend as { liveCount?: number }).liveCount ?? 0, 0, "everything is freed")
+    backend.close()
+  })
+}

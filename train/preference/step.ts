@@ -1,0 +1,163 @@
+// A step of preference training: the reference's log-probabilities of a batch, then an update by those of
+// the model.
+import { checkObject, checkWhole } from "../../engine/index.ts"
+import {
+  type Adapter,
+  copyWeights,
+  internals,
+  type LanguageModel,
+  type LoadedWeights,
+} from "../../model/index.ts"
+import { checkNumberOf, isPositive } from "../checks.ts"
+import { objectives, type PreferenceLoss } from "../objectives/index.ts"
+import { checkModel } from "../step/api.ts"
+import { checkBatch } from "../step/batch.ts"
+import type { TrainOptions } from "../step/options.ts"
+import { TrainStep } from "../step/step.ts"
+import { ignoredLabel, type PreferencePair, pairRows } from "./batch.ts"
+import { ReferenceScorer } from "./reference.ts"
+
+/** How a model learns preferences. */
+export interface PreferenceStepOptions
+  extends Pick<
+    TrainOptions,
+    "adapter" | "optimizer" | "eps" | "clip" | "trainable" | "checkpointActivations"
+  > {
+  /** Default "sigmoid". */
+  readonly loss?: PreferenceLoss
+  /** Default 0.1; the release's recipe has 0.01. */
+  readonly beta?: number
+  /** Of the sigmoid loss; default 0. */
+  readonly labelSmoothing?: number
+  /** AdamW's; default [0.9, 0.999]. */
+  readonly betas?: readonly [number, number]
+  /** Default 0. */
+  readonly weightDecay?: number
+  /** Micro-batches of an update, whose losses are averaged; default 1. */
+  readonly accumulation?: number
+}
+
+/** What an update of preferences reports, all of it from before the update: means over its pairs. */
+export interface PreferenceResult {
+  readonly loss: number
+  /** β times how much likelier an answer has become than under the reference. */
+  readonly chosenRewards: number
+  readonly rejectedRewards: number
+  /** Part of the pairs whose chosen answer has the greater reward. */
+  readonly accuracy: number
+  readonly margin: number
+  /** Log-probabilities of whole answers. */
+  readonly chosenLogProb: number
+  readonly rejectedLogProb: number
+  /** Global L2 norm of the gradients before the clip. */
+  readonly gradNorm: number
+}
+
+/** A function that makes one update of preferences; `lr` is that of this step. */
+export interface PreferenceStepFunction {
+  (
+    microBatches: readonly (readonly PreferencePair[])[],
+    options: { readonly lr: number },
+  ): Promise<PreferenceResult>
+  readonly state: TrainStep
+  /** Frees the moments and the reference; the model stays open. */
+  close(): Promise<void>
+}
+
+/**
+ * Prepares training of a model by preferences. The reference is the model as it is now: with an adapter the
+ * weights without it, else a copy of the weights. Throws RangeError or TypeError naming the option.
+ */
+export async function createPreferenceStep(
+  model: LanguageModel,
+  options: PreferenceStepOptions = {},
+): Promise<PreferenceStepFunction> {
+  checkModel("createPreferenceStep", model)
+  checkObject("createPreferenceStep: options", options)
+  const { loss, beta = 0.1, labelSmoothing, accumulation = 1, ...rest } = options
+  checkNumberOf("beta", beta, isPositive, "above 0")
+  checkWhole("accumulation", accumulation, 1)
+  const objective = objectives.preference({
+    beta,
+    parts: accumulation,
+    ...(loss !== undefined && { loss }),
+    ...(labelSmoothing !== undefined && { labelSmoothing }),
+  })
+  const training = { betas: [0.9, 0.999] as const, weightDecay: 0, ...rest }
+  const fixed = { objective, accumulation, ignoreIndex: ignoredLabel, accumulate: "mean" as const }
+  const state = await TrainStep.create(model, { ...training, ...fixed })
+  const copied = await frozen(model, rest.adapter).catch(async (error: unknown) => {
+    await state.close()
+    throw error
+  })
+  const { decoder } = internals(model)
+  const reference = copied ? { ...decoder, weights: copied.weights } : decoder
+  const scorer = new ReferenceScorer(reference, model.backend)
+  const step: PreferenceStepFunction["state"] = state
+  const update = async (
+    microBatches: readonly (readonly PreferencePair[])[],
+    each: { readonly lr: number },
+  ): Promise<PreferenceResult> => {
+    checkObject("preference step: options", each)
+    if (!Array.isArray(microBatches) || microBatches.length !== accumulation) {
+      const got = Array.isArray(microBatches) ? microBatches.length : "none"
+      throw new RangeError(`preference step: expected ${accumulation} micro-batches, got ${got}`)
+    }
+    const { maxContext } = model.config
+    const { inputs, targets } = pairRows("preference step", microBatches, maxContext)
+    const { B, T, parts } = checkBatch(model.config, state.settings, inputs, targets)
+    const rows = B / accumulation
+    const given = new Float32Array(B)
+    await state.still(async () => {
+      for (const [i, part] of parts.entries())
+        given.set(await scorer.score(part, rows, T), i * rows)
+    })
+    const { sequences, ...found } = await state.run(inputs, targets, { lr: each.lr, given })
+    return { ...metricsOf(sequences as Float32Array, given, rows, beta), ...pick(found) }
+  }
+  const close = async (): Promise<void> => {
+    await state.close()
+    scorer.close()
+    copied?.free()
+  }
+  return Object.assign(update, { state: step, close })
+}
+
+const pick = ({ loss, gradNorm }: { loss: number; gradNorm: number }) => ({ loss, gradNorm })
+
+/** A copy of the weights that are about to move; none where they stay. */
+async function frozen(
+  model: LanguageModel,
+  adapter: Adapter | undefined,
+): Promise<LoadedWeights | undefined> {
+  if (adapter) return undefined
+  const { config, backend, tensors } = model
+  return internals(model).reading(() =>
+    copyWeights(config, backend, { tensors, tables: internals(model).tables }),
+  )
+}
+
+/** Means over all pairs; rows of each micro-batch are its chosen answers, then the others. */
+function metricsOf(sums: Float32Array, given: Float32Array, rows: number, beta: number) {
+  const pairs = sums.length / 2
+  let [chosen, rejected, right, chosenLog, rejectedLog] = [0, 0, 0, 0, 0]
+  for (let at = 0; at < sums.length; at += rows) {
+    for (let n = at; n < at + rows / 2; n++) {
+      const other = n + rows / 2
+      const reward = (i: number) => beta * ((sums[i] as number) - (given[i] as number))
+      chosen += reward(n)
+      rejected += reward(other)
+      right += Number(reward(n) > reward(other))
+      chosenLog += sums[n] as number
+      rejectedLog += sums[other] as number
+    }
+  }
+  return {
+    chosenRewards: chosen / pairs,
+    rejectedRewards: rejected / pairs,
+    accuracy: right / pairs,
+    margin: (chosen - rejected) / pairs,
+    chosenLogProb: chosenLog / pairs,
+    rejectedLogProb: rejectedLog / pairs,
+  }
+}
