@@ -91,6 +91,11 @@ t.test("what is wrong with a template or with messages is said once", async (t) 
       "Error",
       /^the chat template that was given refuses /,
     ],
+    [
+      { chatTemplate: "{% if false %}x{% endif %}" },
+      "Error",
+      /^the chat template that was given makes no text/,
+    ],
     [{ chatTemplate: "other" }, "RangeError", /no template "other"\. The model has: "strict"/],
     [{ chatTemplate: 3 as never }, "TypeError", /chatTemplate is 3, expected a text/],
     [{}, "RangeError", /no template "default"\. The model has: "strict"\. Give one/],

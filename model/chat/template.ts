@@ -68,7 +68,9 @@ export async function rendered(
     eos_token: templates.eosToken,
     ...templateValues,
   }
-  return { text: await byTemplate(chosen.template, chosen.name, values), needsBos: false }
+  const text = await byTemplate(chosen.template, chosen.name, values)
+  if (text !== "") return { text, needsBos: false }
+  throw new Error(`${chosen.name} makes no text of these messages. Give another one`)
 }
 
 interface Chosen {
