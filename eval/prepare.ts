@@ -32,8 +32,6 @@ export async function prepare(plan: Plan, options: EvaluateOptions): Promise<Pre
   }
   const data = options.data === undefined ? undefined : pathOf(options.data)
   const library = openLibrary(data, notice)
-  const { index = 0, of = 1 } = options.shard ?? {}
-  const isOwn = (id: number): boolean => id % of === index
   const all: Prepared[] = []
   let limit = options.limit
   for (const task of plan.tasks) {
@@ -42,29 +40,31 @@ export async function prepare(plan: Plan, options: EvaluateOptions): Promise<Pre
       const items = await library.items(task, evaluatedSplit(task))
       const pool = shots > 0 ? await library.items(task, poolSplit(task.source.splits)) : []
       // A part of the first task's becomes a number, which the original keeps for all others.
-      if (limit !== undefined)
+      if (limit !== undefined) {
         limit = limit < 1 ? Math.ceil(items.length * limit) : Math.floor(limit)
-      const own = items.slice(0, limit)
-      // Fails now rather than when the task's turn comes.
-      leadsOf(task, own, pool, shots).next()
-      const count = own.filter((_, id) => isOwn(id)).length
-      all.push({
-        task,
-        shots,
-        items: own,
-        pool,
-        isOwn,
-        of: count,
-        values: new Map(),
-        isDone: new Set(),
-      })
+      }
+      all.push(preparedOf(task, shots, items.slice(0, limit), pool, options))
     } catch (error) {
       if (!(error instanceof MissingData) || !options.onMissing) throw error
       options.onMissing(task.name, error.message)
     }
   }
   if (all.length > 0) return all
-  throw new Error(`There is no data of any task in ${options.data}`)
+  throw new Error(`There is no data of any task in ${data}`)
+}
+
+function preparedOf(
+  task: Task,
+  shots: number,
+  items: readonly Item[],
+  pool: readonly Item[],
+  { shard: { index, of } = { index: 0, of: 1 } }: EvaluateOptions,
+): Prepared {
+  const isOwn = (id: number): boolean => id % of === index
+  const count = items.filter((_, id) => isOwn(id)).length
+  // Fails now rather than when the task's turn comes.
+  leadsOf(task, items, pool, shots).next()
+  return { task, shots, items, pool, isOwn, of: count, values: new Map(), isDone: new Set() }
 }
 
 /** A document, what is asked about it, and its number. */

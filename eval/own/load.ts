@@ -7,7 +7,7 @@ import { generationTask, regexFilter } from "../kinds/generation.ts"
 import { logLikelihoodTask } from "../kinds/log_likelihood.ts"
 import { multipleChoice } from "../kinds/multiple_choice.ts"
 import { perplexityTask } from "../kinds/perplexity.ts"
-import { metricNamed } from "../kinds/shared.ts"
+import { type Declared, metricNamed } from "../kinds/shared.ts"
 import type { Document, Filter, Source, Splits, Task } from "../types.ts"
 import { type TaskFields, taskFields } from "./fields.ts"
 import { pythonRegex } from "./regex.ts"
@@ -52,47 +52,59 @@ function beside(path: string, name: string): string {
 }
 
 async function taskOf(fields: TaskFields, path: string): Promise<Task> {
-  const { task: name, task_alias: alias, fewshot_config, num_fewshot, output_type } = fields
+  const { task: name, task_alias: alias, fewshot_config, num_fewshot } = fields
   const group = fields.group ?? fields.tag
   const version = Number(fields.metadata.version ?? 0)
-  const metrics = metricsOf(fields, path)
-  const read = await rendered(fields, path)
-  const shared = {
+  const shared: Declared<Row> = {
     name,
     ...(alias === undefined ? {} : { alias }),
     ...(Number.isFinite(version) ? { version } : {}),
     ...(fewshot_config ? { sampler: fewshot_config.sampler } : {}),
     ...(num_fewshot === undefined ? {} : { shots: num_fewshot }),
     ...(group === undefined ? {} : { group }),
-    source: sourceOf(fields, path, read),
-    description: (row: Row) => row.description,
+    source: sourceOf(fields, path, await rendered(fields, path)),
+    description: (row) => row.description,
     shotDelimiter: fields.fewshot_delimiter,
     delimiter: fields.target_delimiter,
-    metrics,
+    metrics: metricsOf(fields, path),
     config: shownOf(fields),
   }
-  const text = (row: Row): string => row.text
-  const target = (row: Row): string => row.targets[0] as string
-  if (output_type === "multiple_choice") {
-    const columns = { choices: "doc_to_choice", gold: "doc_to_target" }
-    const choices = (row: Row): readonly string[] => row.choices
-    return multipleChoice<Row>({ ...shared, text, choices, gold: ({ gold }) => gold, columns })
-  }
-  if (output_type === "loglikelihood")
-    return logLikelihoodTask<Row>({ ...shared, text, continuation: target })
-  if (output_type === "loglikelihood_rolling")
-    return perplexityTask<Row>({ ...shared, content: target })
-  const { until, max_gen_toks, do_sample = false, temperature } = fields.generation_kwargs
-  return generationTask<Row>({
-    ...shared,
-    text,
-    answers: ({ targets }) => targets,
-    until: [until ?? fields.fewshot_delimiter].flat(),
-    ...(max_gen_toks === undefined ? {} : { maxNewTokens: max_gen_toks }),
-    ...(do_sample && temperature !== undefined ? { temperature } : {}),
-    comparison: comparisonOf(fields, path),
-    ...(fields.filter_list ? { filters: filtersOf(fields.filter_list, path) } : {}),
-  })
+  return kinds[fields.output_type](shared, fields, path)
+}
+
+const text = (row: Row): string => row.text
+const target = (row: Row): string => row.targets[0] as string
+
+/** What a file's output_type makes of the rest. */
+const kinds: Readonly<
+  Record<
+    TaskFields["output_type"],
+    (shared: Declared<Row>, fields: TaskFields, path: string) => Task
+  >
+> = {
+  multiple_choice: (shared) =>
+    multipleChoice<Row>({
+      ...shared,
+      text,
+      choices: ({ choices }) => choices,
+      gold: ({ gold }) => gold,
+      columns: { choices: "doc_to_choice", gold: "doc_to_target" },
+    }),
+  loglikelihood: (shared) => logLikelihoodTask<Row>({ ...shared, text, continuation: target }),
+  loglikelihood_rolling: (shared) => perplexityTask<Row>({ ...shared, content: target }),
+  generate_until(shared, fields, path) {
+    const { until, max_gen_toks, do_sample = false, temperature } = fields.generation_kwargs
+    return generationTask<Row>({
+      ...shared,
+      text,
+      answers: ({ targets }) => targets,
+      until: [until ?? fields.fewshot_delimiter].flat(),
+      ...(max_gen_toks === undefined ? {} : { maxNewTokens: max_gen_toks }),
+      ...(do_sample && temperature !== undefined ? { temperature } : {}),
+      comparison: comparisonOf(fields, path),
+      ...(fields.filter_list ? { filters: filtersOf(fields.filter_list, path) } : {}),
+    })
+  },
 }
 
 function sourceOf(fields: TaskFields, path: string, read: (row: Document) => Row): Source<Row> {
