@@ -184,19 +184,22 @@ async function repeat(
     const { matrices, factors } = workOf(model)
     return meter.over(matrices, factors)
   })
-  for (let i = 0; i < repeat; i++) {
-    for (const [n, { model, prompt, samples }] of opened.entries()) {
-      report(`${model.config.name} ${model.dtype}`, i / repeat)
-      const ceilings = meters[n] as (typeof meters)[number]
-      const before = await ceilings.measure()
-      const timing = await time(model, prompt, generate)
-      const after = await ceilings.measure()
-      const bytesPerSecond = (before.bytesPerSecond + after.bytesPerSecond) / 2
-      const flopsPerSecond = (before.flopsPerSecond + after.flopsPerSecond) / 2
-      samples.push({ ...timing, bytesPerSecond, flopsPerSecond })
+  try {
+    for (let i = 0; i < repeat; i++) {
+      for (const [n, { model, prompt, samples }] of opened.entries()) {
+        report(`${model.config.name} ${model.dtype}`, i / repeat)
+        const ceilings = meters[n] as (typeof meters)[number]
+        const before = await ceilings.measure()
+        const timing = await time(model, prompt, generate)
+        const after = await ceilings.measure()
+        const bytesPerSecond = (before.bytesPerSecond + after.bytesPerSecond) / 2
+        const flopsPerSecond = (before.flopsPerSecond + after.flopsPerSecond) / 2
+        samples.push({ ...timing, bytesPerSecond, flopsPerSecond })
+      }
     }
+  } finally {
+    for (const each of meters) each.close()
   }
-  for (const each of meters) each.close()
 }
 
 function load(
