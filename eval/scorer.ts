@@ -1,5 +1,5 @@
 // A model as a Scorer: how texts become tokens, and which of them are scored.  lm-evaluation-harness's HFLM
-import type { LanguageModel, Tokenizer } from "../model/index.ts"
+import { internals, type LanguageModel, type Tokenizer } from "../model/index.ts"
 import { stripRight } from "../model/python/text.ts"
 import type { Generation, LogLikelihood, Pair, Scorer, Work } from "./types.ts"
 
@@ -12,8 +12,9 @@ export function scorerOf(model: LanguageModel): Scorer {
   if (!tokenizer) throw new TypeError("evaluate: the model has no tokenizer. Load it with one")
   const scored = async (context: readonly number[], continuation: readonly number[]) => {
     checkLength(continuation, capacity)
-    const ids = [...context, ...continuation].slice(-capacity)
-    const { logProbabilities, likeliest } = await model.score(ids)
+    // The last token is scored, and read by nobody.
+    const ids = [...context, ...continuation].slice(-capacity - 1)
+    const { logProbabilities, likeliest } = await internals(model).score(ids)
     const from = logProbabilities.length - continuation.length
     const isGreedy = continuation.every((id, i) => likeliest[from + i] === id)
     return { logProb: sum(logProbabilities.subarray(from)), isGreedy }
@@ -27,7 +28,7 @@ export function scorerOf(model: LanguageModel): Scorer {
     rolling: (texts, work) =>
       each(texts, work, async (text) => {
         let logProb = 0
-        for (const [context, continuation] of windowsOf(tokenizer, text, capacity - 1)) {
+        for (const [context, continuation] of windowsOf(tokenizer, text, capacity)) {
           logProb += (await scored(context, continuation)).logProb
         }
         return logProb
@@ -65,7 +66,7 @@ async function each<T extends Pair | Generation | string, R>(
 
 function checkLength(continuation: readonly number[], capacity: number): void {
   if (continuation.length === 0) throw new RangeError("a continuation has no tokens")
-  if (continuation.length < capacity) return
+  if (continuation.length <= capacity) return
   throw new RangeError(
     `a continuation of ${continuation.length} tokens is longer than the model's window of ${capacity}`,
   )

@@ -2,6 +2,8 @@
 import type { Plan, Tensor } from "../engine/index.ts"
 import type { Host } from "./adapters/adapter.ts"
 import type { Decoder } from "./forward.ts"
+import { checkScored } from "./generate/ids.ts"
+import { type Scores, scoresOf } from "./generate/sequence.ts"
 import { type Source, sessionOf } from "./generate/source.ts"
 import type { LanguageModel } from "./language_model.ts"
 import type { RecorderOf } from "./recorder.ts"
@@ -24,6 +26,8 @@ export interface Internals {
   reading<T>(work: (check: Check) => Promise<T>): Promise<T>
   /** The same for work that moves the weights, which nothing else uses meanwhile. */
   training<T>(work: (check: Check) => Promise<T>): Promise<T>
+  /** The scores of tokens of which the last is not read: one more than the cache holds. */
+  score(ids: readonly number[]): Promise<Scores>
   /** What follows from the config, by name. */
   readonly tables: ReadonlyMap<string, Tensor>
   /** What an adapter needs of the model that it is beside. */
@@ -51,6 +55,10 @@ export function internalsOver(
     },
     reading: (work) => usage.reading(() => residence.during(work)),
     training: (work) => usage.writing(() => residence.training(work)),
+    async score(ids) {
+      checkScored(ids, decoder.config, source.options.capacity + 1)
+      return usage.reading(() => residence.during(() => scoresOf(ids, source, false)))
+    },
     variant(recorderOf) {
       usage.check()
       return variant(recorderOf)

@@ -89,8 +89,9 @@ export class Sequence {
     return this.#session.decode()
   }
 
-  /** Reads tokens and says of each but the first how likely it was after those before it. */
-  async score(ids: readonly number[]): Promise<Scored> {
+  /** Reads tokens and says of each but the first how likely it was after those before it. The last is read
+   *  only where the sequence goes on. */
+  async score(ids: readonly number[], isKept = true): Promise<Scored> {
     const logProbabilities = new Float32Array(Math.max(0, ids.length - 1))
     const likeliest = new Int32Array(logProbabilities.length)
     for (let start = 0; start < logProbabilities.length; start += chunkOf.scores) {
@@ -103,7 +104,7 @@ export class Sequence {
       this.#length += count
       await this.#pause()
     }
-    await this.append(ids.slice(-1), "nothing")
+    if (isKept) await this.append(ids.slice(-1), "nothing")
     return { logProbabilities, likeliest }
   }
 
@@ -178,10 +179,14 @@ export interface Scores extends Scored {
 }
 
 /** The scores of a text, on a session of its own. */
-export async function scoresOf(ids: readonly number[], source: Source): Promise<Scores> {
+export async function scoresOf(
+  ids: readonly number[],
+  source: Source,
+  isKept = true,
+): Promise<Scores> {
   const session = sessionOf(source, (kind, open) => source.pool.acquire(kind, open))
   try {
-    return { ids, ...(await new Sequence(session).score(ids)) }
+    return { ids, ...(await new Sequence(session).score(ids, isKept)) }
   } finally {
     source.pool.release(session)
   }

@@ -1,0 +1,112 @@
+// Tasks with a model behind them, against the original's log-likelihoods of the same small model in f64:
+// which tokens are scored, after which, with the beginning of the text or the end of one before.
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { gunzipSync } from "node:zlib"
+import t from "tap"
+import { scorerOf } from "../eval/scorer.ts"
+import { evaluate, OpenELM, open } from "../index.ts"
+import { writeSafetensors } from "../model/index.ts"
+import { fixture, fixtureJson, golden } from "./fixtures.ts"
+
+const dir = mkdtempSync(join(tmpdir(), "openelm-eval-model-"))
+t.teardown(() => rmSync(dir, { recursive: true }))
+
+/** The golden model with a row for each piece of the tokenizer: its own rows in reverse, again and again,
+ *  each time a sixteenth smaller. */
+async function modelFolder(pieces: number): Promise<string> {
+  const tensors = await golden("model/weights.safetensors")
+  const written = [...tensors].map(([name, { shape, values }]) => {
+    const [V = 0, D = 0] = shape
+    if (!name.includes("token_embeddings")) {
+      return [name, { dtype: "F32" as const, shape, data: Float32Array.from(values) }] as const
+    }
+    const data = new Float32Array(pieces * D)
+    for (let token = 0; token < pieces; token++) {
+      const r = pieces - 1 - token
+      const scale = 1 - Math.floor(r / V) / 16
+      for (let i = 0; i < D; i++) data[token * D + i] = (values[(r % V) * D + i] as number) * scale
+    }
+    return [name, { dtype: "F32" as const, shape: [pieces, D], data }] as const
+  })
+  await writeSafetensors(join(dir, "model.safetensors"), new Map(written))
+  const config = {
+    ...fixtureJson("model/config.json"),
+    vocab_size: pieces,
+    max_context_length: 2048,
+  }
+  writeFileSync(join(dir, "config.json"), JSON.stringify(config))
+  return dir
+}
+
+const folder = await modelFolder(420)
+const load = async (capacity?: number) => {
+  const backend = await open("wasm", { threads: 1 })
+  const tokenizer = fixture("data/tiny.model")
+  const model = await OpenELM.load(folder, {
+    backend,
+    tokenizer,
+    ...(capacity ? { capacity } : {}),
+  })
+  return { model, close: () => model.close().then(() => backend.close()) }
+}
+
+interface GoldenDoc {
+  readonly tiny_ll?: readonly number[]
+}
+
+for (const name of readdirSync(fixture("eval/tasks"))) {
+  t.test(`${name}: log-likelihoods and metrics are the original's`, async (t) => {
+    const file = gunzipSync(readFileSync(fixture(`eval/tasks/${name}`)))
+    const { task, shots, docs, subtasks, results, ...rest } = JSON.parse(file.toString())
+    // Of MMLU's subjects three have log-likelihoods. Contexts of many examples are cut.
+    const all: [string, readonly GoldenDoc[]][] = Object.entries(subtasks ?? { [task]: docs })
+    const wanted = new Map(all.filter(([, list]) => list[0]?.tiny_ll))
+    const { model, close } = await load(rest.tiny_max_length)
+    const errors: number[] = []
+    const found = await evaluate(model, {
+      ...{ tasks: [...wanted.keys()], shots, data: fixture("eval/data") },
+      onSample(of, { doc_id, resps }) {
+        const want = wanted.get(of)?.[doc_id]?.tiny_ll ?? []
+        const got = resps.map(([answer]) => (answer as number[])[0] as number)
+        errors.push(...got.map((ll, i) => Math.abs(ll - (want[i] as number))))
+      },
+    })
+    t.ok(errors.length > 0 && Math.max(...errors) < 5e-5, `${Math.max(...errors)}`)
+    for (const of of wanted.keys()) {
+      for (const [metric, value] of Object.entries<number>(results.tiny[of])) {
+        t.ok(Math.abs((found.results[of]?.[metric] as number) - value) < 1e-4, `${of} ${metric}`)
+      }
+    }
+    await close()
+  })
+}
+
+t.test("odd pairs are scored as the original scores them", async (t) => {
+  const all: readonly OddPair[] = fixtureJson("eval/encode_pairs.json").pairs
+  for (const length of new Set(all.map(({ max_length }) => max_length))) {
+    const { model, close } = await load(length)
+    const pairs = all.filter(({ max_length }) => max_length === length)
+    const found = await scorerOf(model).logLikelihood(pairs)
+    for (const [i, { context, continuation, tiny_ll, is_greedy }] of pairs.entries()) {
+      const what = JSON.stringify([length, context, continuation])
+      t.ok(Math.abs((found[i]?.logProb as number) - tiny_ll) < 5e-5, `${what} ${found[i]?.logProb}`)
+      t.equal(found[i]?.isGreedy, is_greedy, what)
+    }
+    const long = { context: "a", continuation: "b ".repeat(3000) }
+    await t.rejects(
+      scorerOf(model).logLikelihood([long]),
+      /tokens is longer than the model's window of/,
+    )
+    await close()
+  }
+})
+
+interface OddPair {
+  readonly max_length: number
+  readonly context: string
+  readonly continuation: string
+  readonly tiny_ll: number
+  readonly is_greedy: boolean
+}
