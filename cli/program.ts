@@ -21,6 +21,7 @@ import { run as evaluate } from "./eval/run.ts"
 import { generate } from "./generate.ts"
 import { info } from "./info.ts"
 import { type Command, group } from "./line/command.ts"
+import { merge } from "./merge.ts"
 import { quantize } from "./quantize.ts"
 import { dashed, debug, debugFlag } from "./terminal/invocation.ts"
 import { decode } from "./tokenizer/decode.ts"
@@ -41,6 +42,7 @@ export const commands: readonly Command[] = [
   info,
   train,
   average,
+  merge,
   group({
     name: "eval",
     description: "evaluate a model as the paper does",

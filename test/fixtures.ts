@@ -54,6 +54,14 @@ export function goldenOf(all: ReadonlyMap<string, Golden>, name: string): Golden
   return found
 }
 
+/** The model of the golden adapters as a folder that `load` reads; removed by the returned function. */
+export function peftBase(): { path: string; remove(): void } {
+  const path = mkdtempSync(join(tmpdir(), "openelm-peft-"))
+  copyFileSync(fixture("peft/config.json"), join(path, "config.json"))
+  copyFileSync(fixture("peft/base_weights.safetensors"), join(path, "model.safetensors"))
+  return { path, remove: () => rmSync(path, { recursive: true }) }
+}
+
 /** The golden model as a folder that `load` reads; removed by the returned function. */
 export function goldenFolder(): { path: string; remove(): void } {
   const path = mkdtempSync(join(tmpdir(), "openelm-golden-"))

@@ -4,6 +4,7 @@ import { join } from "node:path"
 import { downloading, type Report } from "../../bench/measure/report.ts"
 import {
   type LoadOptions,
+  loadAdapter,
   OpenELM,
   shippedModel,
   type Tokenizer,
@@ -26,6 +27,7 @@ export const modelFlags = {
       path,
     ),
     tokenizer: valued("<path>", 'another tokenizer than the folder\'s, or "byte"', path),
+    adapter: valued("<folder>", "an adapter beside its weights, as PEFT writes them", path),
     assistantModel: valued("<folder>", "a smaller model, which guesses what comes", path),
     dtype: folderDtype,
     cache,
@@ -60,6 +62,7 @@ export async function withModel<T>(
     await using backend = await openFor(flags)
     const loading = { ...hubOptions(flags, report), backend, cache }
     await using model = await OpenELM.load(folder, { ...loading, dtype, tokenizer })
+    if (flags.adapter !== undefined) await loadAdapter(model, flags.adapter)
     report.done()
     if (!model.tokenizer) throw withoutTokenizer(folder)
     await sayWhich(tokenizer ?? folder, model.tokenizer)

@@ -13,6 +13,8 @@ export interface LinearPart {
   /** The matrix that it stands beside, and how that lies. */
   readonly base: Linear // (N, K)
   readonly halves: number
+  /** Of its random numbers: none has another's. */
+  readonly stream: number
 }
 
 /** Magnitudes of a matrix's rows. */

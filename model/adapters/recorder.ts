@@ -24,20 +24,29 @@ import type { AdapterParts, Dora, LinearPart } from "./parts.ts"
 /** How magnitudes come over norms: as they are kept, or in the graph, of the matrices as they are. */
 type RatioOf = (part: LinearPart, dora: Dora) => Tensor // (P, 1, 16)
 
+/** Inputs of an adapter with a part of them left out, of a stream of random numbers.  x (N, K) → (N, K) */
+type Thinned = (x: Tensor, stream: number) => Tensor
+
 /** The same recorder with adapters beside its weights. */
 export function adapted<R extends Recorder>(
   r: R,
   { linears, tables }: AdapterParts,
   ratioOf: RatioOf,
+  thinned?: Thinned,
 ): R {
   /** W·x + s·B·(A·x), by magnitudes over norms, of so many outputs. */
   const product = (x: Tensor, w: Linear, part: LinearPart): Tensor => {
-    const { a, b, scale, dora } = part
-    const h = mul(r.multiply(x, a), scale) // (N, r)
-    const y = add(r.multiply(x, w), r.multiply(h, { ...b, outputs: w.outputs })) // (N, outputs)
-    if (!dora) return y
-    const ratio = ratioOf(part, dora) // (P, 1, 16)
-    return mul(y, slice(reshape(ratio, [ratio.size]), 0, 0, w.outputs))
+    const { a, b, scale, dora, stream } = part
+    const thin = thinned ? thinned(x, stream) : x // (N, K)
+    const h = mul(r.multiply(thin, a), scale) // (N, r)
+    const low = r.multiply(h, { ...b, outputs: w.outputs }) // (N, outputs)
+    const y = r.multiply(x, w) // (N, outputs)
+    if (!dora) return add(y, low)
+    const panels = ratioOf(part, dora) // (P, 1, 16)
+    const ratio = slice(reshape(panels, [panels.size]), 0, 0, w.outputs)
+    if (!thinned) return mul(add(y, low), ratio)
+    const others = mul(r.multiply(thin, w), affine(ratio, 1, -1))
+    return add(add(y, others), mul(low, ratio))
   }
   return {
     ...r,

@@ -78,7 +78,8 @@ export function allocateAdapter(
       dora = { magnitude, ratio: panels(N, 1, halves) }
       add("magnitude", magnitude, [N], { halves })
     }
-    linears.set(weight, { a, b, scale, dora, halves, base: { weight, inputs: K, outputs: N } })
+    const base = { weight, inputs: K, outputs: N }
+    linears.set(weight, { a, b, scale, dora, halves, base, stream: spec.index })
   }
   return { parts: { linears, tables }, tensors, scales }
 }

@@ -1,12 +1,13 @@
 // What tells the weights of a model from others: a hash of all of them, with what its config says.
 import { type Backend, bufferOf, type Tensor } from "../../engine/index.ts"
+import type { AdapterParts } from "../adapters/parts.ts"
 import type { DecoderConfig } from "../architecture.ts"
 import { configJson } from "../config.ts"
 import type { Usage } from "../usage.ts"
 
 /** What of a model is hashed. */
 interface Identified {
-  readonly decoder: { readonly config: DecoderConfig }
+  readonly decoder: { readonly config: DecoderConfig; readonly adapter?: AdapterParts }
   readonly tensors: ReadonlyMap<string, Tensor>
   readonly backend: Backend
   readonly usage: Usage
@@ -18,13 +19,40 @@ const known = new WeakMap<object, { readonly writes: number; readonly hash: stri
 /** Bytes that are read and hashed at a time. */
 const pieceBytes = 32 << 20
 
-/** The hash of a model's config and of all its weights as they lie on the backend. It reads every one. */
+/** The hash of a model's config and of all its weights as they lie on the backend, and of an adapter beside
+ *  them. It reads every one. */
 export async function identityOf(model: Identified): Promise<string> {
-  const { decoder, tensors, backend, usage } = model
+  const { decoder, tensors, backend } = model
+  const base = await weightsHash(model)
+  if (!decoder.adapter) return base
+  const { linears, tables } = decoder.adapter
+  const magnitudes = [...linears.values()].flatMap(({ dora }) => dora?.magnitude ?? [])
+  const beside = [...linears.values(), ...tables.values()].flatMap(({ a, b, scale }) => [
+    a.weight,
+    b.weight,
+    scale,
+  ])
+  const names = new Map([...tensors].map(([name, tensor]) => [tensor, name]))
+  const weights = [...linears.keys(), ...tables.keys()].map((tensor) => names.get(tensor) ?? "")
+  const numbered = new Map([...beside, ...magnitudes].map((tensor, i) => [String(i), tensor]))
+  return hashOf([base, ...weights], numbered, backend)
+}
+
+async function weightsHash({ decoder, tensors, backend, usage }: Identified): Promise<string> {
   const { writes } = usage
-  const found = known.get(model)
+  const found = known.get(tensors)
   if (found?.writes === writes) return found.hash
-  const parts = [JSON.stringify(configJson(decoder.config))]
+  const hash = await hashOf([JSON.stringify(configJson(decoder.config))], tensors, backend)
+  known.set(tensors, { writes, hash })
+  return hash
+}
+
+async function hashOf(
+  before: readonly string[],
+  tensors: ReadonlyMap<string, Tensor>,
+  backend: Backend,
+): Promise<string> {
+  const parts = [...before]
   for (const [name, tensor] of tensors) {
     const offset = tensor.origin.kind === "bound" ? tensor.origin.offset : 0
     parts.push(`${name} ${tensor.dtype} ${tensor.shape}`)
@@ -34,9 +62,7 @@ export async function identityOf(model: Identified): Promise<string> {
       parts.push(await sha256(new Uint8Array(bytes)))
     }
   }
-  const hash = await sha256(new TextEncoder().encode(parts.join("\n")))
-  known.set(model, { writes, hash })
-  return hash
+  return sha256(new TextEncoder().encode(parts.join("\n")))
 }
 
 /** SHA-256 in hexadecimal digits. Throws Error in a page that has no cryptography: it is not secure. */

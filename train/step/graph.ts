@@ -12,6 +12,7 @@ import {
   trainedBeside,
 } from "../../model/index.ts"
 import { add, broadcast, embedGrad, noPadding } from "../../ops/index.ts"
+import { type Dropout, thinnedBy } from "./dropout.ts"
 import { headLoss, type LossSettings } from "./head.ts"
 import { type Lookup, training } from "./recorder.ts"
 
@@ -21,6 +22,8 @@ export interface BatchTensors {
   readonly starts: Tensor // i32 (B, T): the first position that each position attends to
   readonly count: Tensor // (1): targets that count, here and in the other parts of one mean
   readonly given: Tensor // (B): a number of each sequence, for objectives that take one
+  /** Of an adapter's dropout: none where nothing is left out. */
+  readonly dropout?: Dropout
 }
 
 /** How a step is recorded. */
@@ -48,7 +51,8 @@ export function recordStep(
 ): Recorded {
   const family = architectureOf(config)
   const plain = training(batch.starts)
-  const r = adapter ? adapted(plain, adapter, ratioNow) : plain
+  const thinned = batch.dropout && thinnedBy(batch.dropout)
+  const r = adapter ? adapted(plain, adapter, ratioNow, thinned) : plain
   const streams: Stream[] = [family.embed(config, weights, batch.tokens, r)]
   for (let i = 0; i < config.layers; i++) {
     streams.push(family.block(config, weights, i, streams[i] as Stream, r))

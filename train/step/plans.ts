@@ -12,6 +12,7 @@ import type { Decoder, Holder } from "../../model/index.ts"
 import { accumulate, reshape } from "../../ops/index.ts"
 import type { MicroBatch } from "./batch.ts"
 import { compile } from "./compile.ts"
+import { allocateDropout } from "./dropout.ts"
 import { type BatchTensors, recordStep } from "./graph.ts"
 import type { TrainSettings } from "./options.ts"
 import {
@@ -73,6 +74,7 @@ export function recordPlans(
     starts: held.allocate([B, T], "i32"),
     count: held.allocate([1]),
     given: held.allocate([B]),
+    ...(settings.adapter?.config.dropout && { dropout: allocateDropout(held, B * T) }),
   }
   const { objective } = settings
   const ofSequences = objective.sequences ? B : 0

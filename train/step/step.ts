@@ -15,6 +15,7 @@ import { cast } from "../../ops/index.ts"
 import { isNotNegative } from "../checks.ts"
 import { type Batch, checkBatch, checkCounted } from "./batch.ts"
 import { Bounds } from "./bounds.ts"
+import { writeDropout } from "./dropout.ts"
 import { recordStep } from "./graph.ts"
 import { checkTrainOptions, type TrainOptions, type TrainSettings } from "./options.ts"
 import {
@@ -190,6 +191,7 @@ export class TrainStep {
       if (i > 0) await nextTurn()
       const all = accumulate === "mean" ? counted : part.counted
       upload(this.#backend, plans, part, all, given.slice(i * rows, (i + 1) * rows))
+      this.#thin(plans, this.steps * accumulation + i)
       await (i === 0 ? plans.first : (plans.more as Prepared)).run()
       if (parts.length === 1) break
       const numbers = await readBound(plans.report, this.#backend)
@@ -216,6 +218,15 @@ export class TrainStep {
     return result
   }
 
+  /** Sets an adapter's dropout for a micro-batch by its number; without one nothing is left out. */
+  #thin({ batch }: StepPlans, draw?: number): void {
+    const { adapter } = this.settings
+    if (!batch.dropout || !adapter) return
+    const { dropout, seed } = adapter.config
+    const rate = draw === undefined ? 0 : dropout
+    writeDropout(this.#backend, batch.dropout, { rate, seed, draw: draw ?? 0 })
+  }
+
   /** What a report says of the sequences of a micro-batch, where it says anything. */
   #takeSequences(report: ArrayLike<number>, to: Float32Array, at: number, rows: number): void {
     const from = termPlace(this.parameters, this.settings.objective.terms.length)
@@ -231,6 +242,7 @@ export class TrainStep {
     for (const part of parts.filter(({ counted }) => counted > 0)) {
       await nextTurn()
       upload(this.#backend, plans, part, part.counted)
+      this.#thin(plans)
       await evaluation.run()
       const numbers = await readBound(plans.report, this.#backend)
       sum += (numbers[termPlace(this.parameters, 0)] as number) * part.counted
