@@ -83,6 +83,32 @@ for (const name of readdirSync(fixture("eval/tasks"))) {
   })
 }
 
+t.test("the commonsense tasks are the original's", async (t) => {
+  const { model, close } = await load()
+  const all = fixtureJson("eval/commonsense/expected.json")
+  for (const [name, { tiny_ll, tiny }] of Object.entries<CommonsenseGolden>(all)) {
+    const task = `commonsense_${name}`
+    const got: number[][] = []
+    const { results } = await evaluate(model, {
+      ...{ tasks: [task], data: fixture("eval/commonsense") },
+      onSample: (_, { resps }) =>
+        void got.push(resps.map(([answer]) => (answer as number[])[0] as number)),
+    })
+    const errors = got.flatMap((lls, i) =>
+      lls.map((ll, n) => Math.abs(ll - (tiny_ll[i]?.[n] as number))),
+    )
+    t.ok(Math.max(...errors) < 5e-5, `${name} ${Math.max(...errors)}`)
+    t.equal(results[task]?.["acc,none"], tiny.acc)
+    t.equal(results[task]?.["acc_norm,none"], tiny.acc_norm)
+  }
+  await close()
+})
+
+interface CommonsenseGolden {
+  readonly tiny_ll: readonly (readonly number[])[]
+  readonly tiny: { readonly acc: number; readonly acc_norm: number }
+}
+
 t.test("odd pairs are scored as the original scores them", async (t) => {
   const all: readonly OddPair[] = fixtureJson("eval/encode_pairs.json").pairs
   for (const length of new Set(all.map(({ max_length }) => max_length))) {
