@@ -24,7 +24,10 @@ export function writeDropout(
   { seeds, rate, gain }: Dropout,
   { rate: p, seed, draw }: { readonly rate: number; readonly seed: number; readonly draw: number },
 ): void {
-  backend.write(bufferOf(seeds), new Int32Array(seeds.size).fill((seed + Math.imul(0x9e3779b1, draw)) | 0))
+  backend.write(
+    bufferOf(seeds),
+    new Int32Array(seeds.size).fill((seed + Math.imul(0x9e3779b1, draw)) | 0),
+  )
   backend.write(bufferOf(rate), Float32Array.of(p))
   backend.write(bufferOf(gain), Float32Array.of(1 / (1 - p)))
 }
