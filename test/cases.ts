@@ -57,19 +57,25 @@ export const errorsOf = (
   want: readonly Float64Array[],
 ): string =>
   call.outputs
-    .flatMap((y, i) => {
-      const name = call.op.outputs[i]
-      if (y.dtype === "u8" && fusedOps.includes(call.op)) {
-        const E = (y.shape.at(-1) as number) - q8RowBytes(0)
-        const numbers = (bytes: readonly Float64Array[]) => q8Numbers(bytes[i] ?? [], E)
-        return report(name, numbers(got), numbers(want), oneByte)
-      }
-      return report(name, got[i], want[i], limitOf(call, y.dtype, backend.name))
-    })
+    .flatMap((y, i) => reportOutput(call, i, got[i], want[i], limitOf(call, y.dtype, backend.name)))
     .join()
 
 /** Rows of q8 that fused ops write are of numbers that f32 rounds: at an edge a byte is another. */
 const oneByte = 1.01 / 127
+
+/** What is wrong with the values of one output. */
+export function reportOutput(
+  { op, outputs }: Call,
+  i: number,
+  got: Float64Array | undefined,
+  want: Float64Array | undefined,
+  limit: number,
+): string[] {
+  const { dtype, shape } = outputs[i] as Tensor
+  if (dtype !== "u8" || !fusedOps.includes(op)) return report(op.outputs[i], got, want, limit)
+  const E = (shape.at(-1) as number) - q8RowBytes(0)
+  return report(op.outputs[i], q8Numbers(got ?? [], E), q8Numbers(want ?? [], E), oneByte)
+}
 
 export function report(
   name = "",

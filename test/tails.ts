@@ -16,7 +16,7 @@ import {
   viewOf,
 } from "../engine/index.ts"
 import { panelWidth } from "../ops/index.ts"
-import { oracle, report } from "./cases.ts"
+import { oracle, reportOutput } from "./cases.ts"
 import { limitOf, tolerance } from "./tolerance.ts"
 
 /** Capital parameters that are no sizes: layouts, ways, seeds. */
@@ -180,9 +180,7 @@ async function errorOf(backend: Backend, { call, values }: Known, targets: reado
   for (const [o, target] of targets.entries()) {
     const raw = await backend.read(bufferOf(target))
     const got = decode(target.dtype, viewOf(target.dtype, raw, 0, target.size))
-    found.push(
-      ...report(call.op.outputs[o], got, values[o], limitAt(call, target.dtype, backend.name)),
-    )
+    found.push(...reportOutput(call, o, got, values[o], limitAt(call, target.dtype, backend.name)))
     const after = new Uint8Array(raw, wholeWords(target.bytes))
     if (!after.every((byte) => byte === guard)) found.push(`${target} is written past`)
   }
