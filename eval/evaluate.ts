@@ -1,5 +1,6 @@
 // An evaluation from its tasks to its results: documents are read and checked first, all of them; then each
 // task's requests go to the Scorer, so many documents at a time.
+import { checkObject } from "../engine/index.ts"
 import { LanguageModel } from "../model/index.ts"
 import { show } from "../model/json.ts"
 import { checkOptions, type EvaluateOptions } from "./options.ts"
@@ -29,6 +30,7 @@ export async function evaluate(
   model: LanguageModel | Scorer,
   options: EvaluateOptions,
 ): Promise<Results> {
+  checkObject("evaluate: options", options)
   const scorer = model instanceof LanguageModel ? scorerOf(model) : model
   if (typeof scorer?.logLikelihood !== "function") {
     throw new TypeError(

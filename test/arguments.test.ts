@@ -53,6 +53,15 @@ const of = (call: Called["call"], args: readonly unknown[], names: readonly RegE
   names,
 })
 
+const asked = {
+  ...{ name: "own", version: 0, metrics: ["word_perplexity"], content: () => "a b" },
+  source: { splits: { test: "test" }, rows: { test: [{ a: 1 }] }, read: (row: object) => row },
+}
+const taskFile = join(dir, "task.yaml")
+writeFileSync(
+  taskFile,
+  "task: own\noutput_type: loglikelihood_rolling\ntest_split: test\ndoc_to_target: text\n",
+)
 const turn = (role: string, content: string) => ({ role, content })
 const answers = [turn("user", "a"), turn("assistant", "b")]
 const preferred = { chosen: answers, rejected: answers }
@@ -61,6 +70,29 @@ const rows = [[1, 2]]
 
 /** Every function, with arguments that are right and what messages say of those that are not. */
 const table: Readonly<Record<string, Called>> = {
+  evaluate: of(
+    openelm.evaluate,
+    [model, { tasks: [openelm.perplexityTask(asked)] }],
+    [/model/, /options/],
+  ),
+  generationTask: of(
+    openelm.generationTask,
+    [{ ...asked, metrics: ["exact_match"], text: () => "a", answers: () => ["b"] }],
+    [/declaration/],
+  ),
+  loadTask: of(openelm.loadTask, [taskFile], [/path/]),
+  logLikelihoodTask: of(
+    openelm.logLikelihoodTask,
+    [{ ...asked, metrics: ["acc"], text: () => "a", continuation: () => "b" }],
+    [/declaration/],
+  ),
+  multipleChoice: of(
+    openelm.multipleChoice,
+    [{ ...asked, metrics: ["acc"], choices: () => ["a", "b"], gold: () => 0, columns: {} }],
+    [/declaration/],
+  ),
+  perplexityTask: of(openelm.perplexityTask, [asked], [/declaration/]),
+  regexFilter: of(openelm.regexFilter, ["number", /\d+/g], [/name/, /pattern/]),
   addAdapter: of(openelm.addAdapter, [model, { rank: 1 }], [/model/, /options/]),
   loadAdapter: of(
     openelm.loadAdapter,

@@ -235,6 +235,7 @@ t.test(
       const [page, complaints] = await pageOf(browser)
       const imports = {
         "wasm-feature-detect": "/node_modules/wasm-feature-detect/dist/esm/index.js",
+        valibot: "/node_modules/valibot/dist/index.mjs",
       }
       const map = `<script type="importmap">${JSON.stringify({ imports })}</script>`
       await page.route(`${url}bare`, async (route) => {

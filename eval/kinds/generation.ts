@@ -1,7 +1,7 @@
 // What the model writes, compared with the right answer, after a filter has found the answer in it.
 import { spaces } from "../../model/python/spaces.ts"
 import type { Filter, Generation, Task } from "../types.ts"
-import { configOf, type Declared, metricsOf } from "./shared.ts"
+import { checkDeclared, configOf, type Declared, metricsOf } from "./shared.ts"
 
 /** A question, and the texts that answer it. */
 export interface GenerationTask<D> extends Declared<D> {
@@ -28,6 +28,7 @@ export interface Comparison {
 
 /** A task of a declaration, with the metric "exact_match". */
 export function generationTask<D>(declared: GenerationTask<D>): Task<D> {
+  checkDeclared("generationTask", declared, ["text", "answers"])
   const { name, text, answers, delimiter = " ", shotDelimiter = "\n\n" } = declared
   const { until = [shotDelimiter], maxNewTokens, temperature, comparison = {} } = declared
   const how: Omit<Generation, "context"> = {
@@ -68,18 +69,24 @@ const space = new RegExp(`^[${spaces}]+|[${spaces}]+$`, "g")
 
 /** The n-th match of a pattern (from the end where it is negative): its first group that has any text, or
  *  all of it; `fallback` where there is none. */
-export const regexFilter = (
+export function regexFilter(
   name: string,
   pattern: RegExp,
   select = 0,
   fallback = "[invalid]",
-): Filter => ({
-  name,
-  apply(answer) {
-    const found = [...String(answer).matchAll(pattern)].at(select)
-    if (!found) return fallback
-    const [whole, ...groups] = found
-    const text = groups.length > 1 ? groups.find((group) => group) : (groups[0] ?? whole)
-    return (text ?? fallback).replace(space, "")
-  },
-})
+): Filter {
+  if (typeof name !== "string") throw new TypeError("regexFilter: the name must be a text")
+  if (!(pattern instanceof RegExp) || !pattern.global) {
+    throw new TypeError("regexFilter: the pattern must be a regular expression with the flag g")
+  }
+  return {
+    name,
+    apply(answer) {
+      const found = [...String(answer).matchAll(pattern)].at(select)
+      if (!found) return fallback
+      const [whole, ...groups] = found
+      const text = groups.length > 1 ? groups.find((group) => group) : (groups[0] ?? whole)
+      return (text ?? fallback).replace(space, "")
+    },
+  }
+}

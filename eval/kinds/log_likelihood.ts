@@ -1,6 +1,6 @@
 // How likely one continuation of a text is, such as its last word, and whether the model would write it.
 import type { LogLikelihood, Task } from "../types.ts"
-import { configOf, type Declared, metricsOf, only } from "./shared.ts"
+import { checkDeclared, configOf, type Declared, metricsOf, only } from "./shared.ts"
 
 /** A text, and what follows it. */
 export interface LogLikelihoodTask<D> extends Declared<D> {
@@ -14,6 +14,7 @@ const metricNames = ["perplexity", "acc"]
 
 /** A task of a declaration, with the metrics "perplexity" and "acc". */
 export function logLikelihoodTask<D>(declared: LogLikelihoodTask<D>): Task<D> {
+  checkDeclared("logLikelihoodTask", declared, ["text", "continuation"])
   const { name, text, continuation, delimiter = " ", metrics } = declared
   return {
     ...declared,

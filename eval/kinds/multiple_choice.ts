@@ -3,7 +3,7 @@
 import { lengthOf } from "../../model/python/text.ts"
 import { wrongColumn } from "../data/columns.ts"
 import type { Answer, LogLikelihood, Metric, Source, Task } from "../types.ts"
-import { configOf, type Declared, metricsOf, only } from "./shared.ts"
+import { checkDeclared, configOf, type Declared, metricsOf, only } from "./shared.ts"
 
 /** A question with choices, as it is declared. */
 export interface MultipleChoice<D> extends Declared<D> {
@@ -26,6 +26,7 @@ export interface MultipleChoice<D> extends Declared<D> {
 
 /** A task of a declaration. Rows are refused whose choices are none, or whose right one is not there. */
 export function multipleChoice<D>(declared: MultipleChoice<D>): Task<D> {
+  checkDeclared("multipleChoice", declared, ["choices", "gold"])
   const { text, choices, gold, continuation, delimiter = " ", metrics } = declared
   const metric: Metric = { aggregation: "mean", higherIsBetter: !declared.lowerIsBetter }
   const known = ["acc", "acc_norm", "exact_match"]

@@ -1,7 +1,7 @@
 // How likely whole texts are: perplexity per word and per byte, and bits per byte.
 import { spaces } from "../../model/python/spaces.ts"
 import type { Task } from "../types.ts"
-import { configOf, type Declared, metricsOf, only } from "./shared.ts"
+import { checkDeclared, configOf, type Declared, metricsOf, only } from "./shared.ts"
 
 /** A text to be scored as a whole. */
 export interface PerplexityTask<D> extends Declared<D> {
@@ -14,6 +14,7 @@ const space = new RegExp(`[${spaces}]+`)
 
 /** A task of a declaration, with the metrics "word_perplexity", "byte_perplexity" and "bits_per_byte". */
 export function perplexityTask<D>(declared: PerplexityTask<D>): Task<D> {
+  checkDeclared("perplexityTask", declared, ["content"])
   const { name, content, metrics } = declared
   return {
     ...declared,

@@ -1,8 +1,9 @@
 // What kinds of tasks have in common: fields of a declaration, and metrics by their names.
+import { checkObject } from "../../engine/index.ts"
 import type { Metric, Source, Task } from "../types.ts"
 
 /** What a kind of task makes of the rest. */
-type Derived =
+export type DerivedField =
   | "source"
   | "description"
   | "requests"
@@ -13,7 +14,7 @@ type Derived =
   | "filters"
 
 /** The fields of a task that every kind takes as they are. */
-export interface Declared<D> extends Omit<Task, Derived> {
+export interface Declared<D> extends Omit<Task, DerivedField> {
   readonly source: Source<D>
   /** What stands before the examples. */
   description?(document: D): string
@@ -23,6 +24,28 @@ export interface Declared<D> extends Omit<Task, Derived> {
   /** What groups of the original it is in, and what text shows that it was trained on. */
   readonly group?: string | readonly string[]
   readonly decontaminate?: string
+}
+
+/** Throws TypeError for what declares no task: without a name or a source, or with something else in place of a
+ *  function. */
+export function checkDeclared(
+  kind: string,
+  declared: unknown,
+  functions: readonly string[],
+): asserts declared is Declared<unknown> {
+  checkObject(`${kind}: the declaration`, declared)
+  const fields = declared as unknown as Readonly<Record<string, unknown>>
+  if (typeof fields.name !== "string") {
+    throw new TypeError(`${kind}: the declaration has no name`)
+  }
+  checkObject(`${kind}: the declaration's source`, fields.source)
+  if (!Array.isArray(fields.metrics)) {
+    throw new TypeError(`${kind}: the declaration has no list of metrics`)
+  }
+  const absent = functions.find((name) => typeof fields[name] !== "function")
+  if (absent !== undefined) {
+    throw new TypeError(`${kind}: the declaration of ${fields.name} has no function ${absent}`)
+  }
 }
 
 /** Those of the original whose documents give numbers, and how they are put together. */
