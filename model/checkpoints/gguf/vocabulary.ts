@@ -73,18 +73,18 @@ function piecesOf(metadata: Metadata, source: string): WrittenPiece[] {
  *  RangeError for one that is neither SentencePiece's nor byte-level. */
 export function vocabularyOf(tokenizer: Tokenizer, rows: number): Record<string, Typed> {
   const { file, bosId, eosId, vocabSize } = tokenizer
-  if (vocabSize > rows) {
-    throw new RangeError(`the tokenizer has ${vocabSize} pieces, the embedding ${rows} rows`)
-  }
   const bytes = byteVocabularyOf(tokenizer, rows)
-  if (bytes) return bytes
-  if (file.name !== "tokenizer.model") {
+  if (!bytes && file.name !== "tokenizer.model") {
     throw new RangeError(
       "GGUF takes the tokenizer.model of SentencePiece or a byte-level tokenizer.json, the model's " +
         `tokenizer is a ${file.name} of another kind. Give one with --tokenizer, or leave it out with ` +
         "--no-tokenizer",
     )
   }
+  if (vocabSize > rows) {
+    throw new RangeError(`the tokenizer has ${vocabSize} pieces, the embedding ${rows} rows`)
+  }
+  if (bytes) return bytes
   const pieces = piecesIn(file.bytes, file.name)
   const { settings } = parseSentencePiece(file.bytes, file.name)
   const numbers = new Map(Object.entries(tokenKinds).map(([n, kind]) => [kind, Number(n)]))
