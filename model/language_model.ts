@@ -110,6 +110,7 @@ export class LanguageModel {
     return this.#slot.adapter
   }
 
+  /** Throws TypeError for what is no adapter of this model. */
   set adapter(adapter: Adapter | undefined) {
     this.#slot.adapter = adapter
   }
@@ -129,17 +130,15 @@ export class LanguageModel {
    * Throws RangeError for ids outside the vocabulary, rows of unequal length, or T beyond the context.
    */
   async logits(ids: readonly (readonly number[])[]): Promise<Float32Array> {
-    const { backend, cache } = this
-    const { decoder } = this.#source
-    const values = await this.#reading(() => evaluate(decoder, backend, cache, ids))
+    const { decoder, backend, options } = this.#source
+    const values = await this.#reading(() => evaluate(decoder, backend, options.cache, ids))
     return values[0] as Float32Array
   }
 
   /** Logits, and every intermediate value of the forward pass by name (model/forward.ts). */
   async activations(ids: readonly (readonly number[])[]): Promise<Map<string, Float32Array>> {
-    const { backend, cache } = this
-    const { decoder } = this.#source
-    return this.#reading(() => evaluateTraced(decoder, backend, cache, ids))
+    const { decoder, backend, options } = this.#source
+    return this.#reading(() => evaluateTraced(decoder, backend, options.cache, ids))
   }
 
   /**

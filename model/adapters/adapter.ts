@@ -170,6 +170,7 @@ export class Adapter {
     return this.#scale
   }
 
+  /** Throws RangeError for what is no number of f32. */
   set scale(value: number) {
     if (typeof value !== "number" || !isSingle(value)) {
       throw new RangeError(`adapter: scale must be a number that f32 holds, got ${show(value)}`)

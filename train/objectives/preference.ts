@@ -19,6 +19,7 @@ import {
 import { checkNumberOf, isBelow1, isNotNegative, isPositive } from "../checks.ts"
 import type { BatchSizes, Objective, RowLosses } from "./objective.ts"
 
+/** Losses of preferences by their names. */
 export type PreferenceLoss = "sigmoid" | "hinge" | "ipo"
 const preferenceLosses: readonly PreferenceLoss[] = ["sigmoid", "hinge", "ipo"]
 
