@@ -1,10 +1,15 @@
 // What the trainer and the benchmarks need of a model, beside what everybody does.
 import type { Plan, Tensor } from "../engine/index.ts"
 import type { Host } from "./adapters/adapter.ts"
+import type { AdapterSlot } from "./adapters/slot.ts"
 import type { Decoder } from "./forward.ts"
-import { checkScored } from "./generate/ids.ts"
-import { type Scores, scoresOf } from "./generate/sequence.ts"
-import { type Source, sessionOf } from "./generate/source.ts"
+import {
+  type ContinuationScore,
+  type Continued,
+  type ScoringWork,
+  scoreContinuations,
+} from "./generate/continuations.ts"
+import { sessionOf } from "./generate/source.ts"
 import type { LanguageModel } from "./language_model.ts"
 import type { RecorderOf } from "./recorder.ts"
 import type { Check } from "./weights/restore.ts"
@@ -26,8 +31,9 @@ export interface Internals {
   reading<T>(work: (check: Check) => Promise<T>): Promise<T>
   /** The same for work that moves the weights, which nothing else uses meanwhile. */
   training<T>(work: (check: Check) => Promise<T>): Promise<T>
-  /** The scores of tokens of which the last is not read: one more than the cache holds. */
-  score(ids: readonly number[]): Promise<Scores>
+  /** How likely continuations are, through the model's adapter if there is one: of all that begin alike,
+   *  the beginning is read once. Each may be of one token more than the cache holds. */
+  score(requests: readonly Continued[], work?: ScoringWork): Promise<ContinuationScore[]>
   /** What follows from the config, by name. */
   readonly tables: ReadonlyMap<string, Tensor>
   /** What an adapter needs of the model that it is beside. */
@@ -36,12 +42,9 @@ export interface Internals {
   variant(recorderOf: RecorderOf): LanguageModel
 }
 
-/** `variant` makes a model of the same weights. */
-export function internalsOver(
-  source: Source,
-  host: Host,
-  variant: Internals["variant"],
-): Internals {
+/** Of the weights as they are; scores go where requests go. `variant` makes a model of the same weights. */
+export function internalsOver(slot: AdapterSlot, variant: Internals["variant"]): Internals {
+  const { base: source, host } = slot
   const { decoder, tables, usage, residence, pool } = source
   return {
     decoder,
@@ -55,10 +58,7 @@ export function internalsOver(
     },
     reading: (work) => usage.reading(() => residence.during(work)),
     training: (work) => usage.writing(() => residence.training(work)),
-    async score(ids) {
-      checkScored(ids, decoder.config, source.options.capacity + 1)
-      return usage.reading(() => residence.during(() => scoresOf(ids, source, false)))
-    },
+    score: (requests, work) => scoreContinuations(slot.source, requests, work),
     variant(recorderOf) {
       usage.check()
       return variant(recorderOf)

@@ -274,8 +274,8 @@ export class LanguageModel {
   }
 
   #internals(): Internals {
-    const { base, owned, host } = this.#slot
-    return internalsOver(base, host, (recorderOf) => {
+    const { base, owned } = this.#slot
+    return internalsOver(this.#slot, (recorderOf) => {
       const loaded = { ...this.#parts.loaded, free() {} }
       const variant = new LanguageModel({ ...this.#parts, loaded }, recorderOf, base.usage)
       owned.add(variant)

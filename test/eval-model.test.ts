@@ -5,9 +5,9 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { gunzipSync } from "node:zlib"
 import t from "tap"
-import { scorerOf } from "../eval/scorer.ts"
+import { encodedPair, scorerOf } from "../eval/scorer.ts"
 import { evaluate, OpenELM, open } from "../index.ts"
-import { writeSafetensors } from "../model/index.ts"
+import { type Tokenizer, writeSafetensors } from "../model/index.ts"
 import { fixture, fixtureJson, golden } from "./fixtures.ts"
 
 const dir = mkdtempSync(join(tmpdir(), "openelm-eval-model-"))
@@ -127,6 +127,53 @@ t.test("odd pairs are scored as the original scores them", async (t) => {
     )
     await close()
   }
+})
+
+t.test("what is asked together has the answers that each has by itself", async (t) => {
+  const { model, close } = await load(48)
+  const scorer = scorerOf(model)
+  const near = (found: readonly number[], want: readonly number[], what: string) =>
+    found.map((x, i) => t.ok(Math.abs(x - (want[i] as number)) < 1e-5, `${what} ${i}: ${x}`))
+  const [lead, long] = [
+    "Question: the cat sat\nAnswer:",
+    "The quick brown fox jumps over it. ".repeat(9),
+  ]
+  const pairs = [lead, `${lead} `, long, `${long}\n`, ""].flatMap((context) =>
+    [" A", " B", " a mat", " a mat", "ing"].map((continuation) => ({ context, continuation })),
+  )
+  const done: number[] = []
+  const onProgress = (count: number) => void done.push(count)
+  const all = await scorer.logLikelihood(pairs, { onProgress })
+  t.same(
+    done,
+    pairs.map((_, i) => i + 1),
+  )
+  for (const [i, pair] of pairs.entries()) {
+    const { context, continuation } = encodedPair(model.tokenizer as Tokenizer, pair)
+    const ids = [...context, ...continuation].slice(-49)
+    const { logProbabilities } = await model.score(ids.slice(-48))
+    const want = logProbabilities.subarray(-continuation.length).reduce((sum, x) => sum + x, 0)
+    if (ids.length < 49) near([all[i]?.logProb as number], [want], JSON.stringify(pair))
+    const [one] = await scorer.logLikelihood([pair])
+    near([all[i]?.logProb as number], [one?.logProb as number], JSON.stringify(pair))
+    t.equal(all[i]?.isGreedy, one?.isGreedy)
+  }
+  const texts = ["", long, "A cat", long.slice(3), "A cat sat", "A cat"]
+  const counts: number[] = []
+  const together = await scorer.rolling?.(texts, { onProgress: (n) => void counts.push(n) })
+  t.equal(counts.at(-1), texts.length)
+  for (const [i, text] of texts.entries()) {
+    near([together?.[i] as number], (await scorer.rolling?.([text])) ?? [], `rolling ${i}`)
+  }
+  const prompts = texts.slice(1).flatMap((context, i) => [
+    { context, until: ["e"], maxNewTokens: 9 },
+    { context, until: [], maxNewTokens: 3 + (i % 2) },
+  ])
+  const written = (await scorer.generateUntil?.(prompts)) ?? []
+  for (const [i, prompt] of prompts.entries()) {
+    t.same(await scorer.generateUntil?.([prompt]), [written[i]], `written ${i}`)
+  }
+  await close()
 })
 
 interface OddPair {

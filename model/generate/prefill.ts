@@ -6,13 +6,13 @@ import { Holder } from "../weights/holder.ts"
 import { cacheUpdates, choose, type SequenceState } from "./state.ts"
 
 /** What is wanted of tokens that are read: the cache filled; the token that follows; of each how likely
- *  the one after it was, and which would have been the likeliest; the logits after the last; those
- *  after each. */
-export type Want = "nothing" | "next" | "scores" | "row" | "rows"
+ *  the one after it was, and which would have been the likeliest; the same of some of them, each for as
+ *  many tokens as are asked for; the logits after the last; those after each. */
+export type Want = "nothing" | "next" | "scores" | "targets" | "row" | "rows"
 
 /** Positions that one step reads. Logits of all of them are held only for fewer. */
 export const chunkOf: Readonly<Record<Want, number>> = {
-  ...{ nothing: 512, next: 512, row: 512 },
+  ...{ nothing: 512, next: 512, targets: 512, row: 512 },
   ...{ scores: 128, rows: 128 },
 }
 
@@ -28,12 +28,18 @@ export function recurring(count: number): number {
   return Math.ceil(count / step) * step
 }
 
+/** Numbers of targets that plans are recorded for: all up to 8, then eight to each doubling. */
+export function recurringTargets(count: number): number {
+  const step = 2 ** Math.max(0, Math.ceil(Math.log2(count)) - 3)
+  return Math.ceil(count / step) * step
+}
+
 /** What is written before a plan runs, and read after it. */
 interface Ends {
   readonly tokens: Tensor // i32 (T)
-  /** The last that is no padding. */
-  readonly row?: Tensor // i32 (1)
-  readonly scores?: { readonly targets: Tensor; readonly nll: Tensor; readonly best: Tensor } // (T) each
+  /** The last that is no padding, or that which each target follows. */
+  readonly row?: Tensor // i32 (1) or (R)
+  readonly scores?: { readonly targets: Tensor; readonly nll: Tensor; readonly best: Tensor } // (T) or (R) each
   readonly logits?: Tensor // (1, V) or (T, V)
 }
 
@@ -62,13 +68,13 @@ export class Prefills {
     return [...this.#plans.values()].reduce((sum, { bytes }) => sum + bytes, 0)
   }
 
-  /** The plan for `length` tokens; those used least recently make room for it. */
-  of(length: number, want: Want): Prefill {
-    const key = `${length} ${want}`
+  /** The plan for `length` tokens, with so many targets; those used least recently make room for it. */
+  of(length: number, want: Want, targets: number): Prefill {
+    const key = `${length} ${want} ${targets}`
     const known = this.#plans.get(key)
     this.#plans.delete(key)
     if (!known) this.#makeRoom(length)
-    const prefill = known ?? this.#open(length, want)
+    const prefill = known ?? this.#open(length, want, targets)
     this.#plans.set(key, prefill)
     return prefill
   }
@@ -87,10 +93,11 @@ export class Prefills {
     }
   }
 
-  #open(length: number, want: Want): Prefill {
+  #open(length: number, want: Want, targets: number): Prefill {
     const held = new Holder(this.#backend)
     try {
-      const ends = allocateEnds(held, length, want, this.#decoder.config.vocabSize)
+      const { vocabSize } = this.#decoder.config
+      const ends = allocateEnds(held, { length, want, targets, V: vocabSize })
       const recorded = plan(record(this.#decoder, this.#state, ends), this.#backend)
       const bytes = held.bytes + recorded.arenaBytes
       return { ...ends, held, bytes, prepared: this.#backend.prepare(recorded) }
@@ -108,16 +115,23 @@ export class Prefills {
   }
 }
 
+interface Sizes {
+  readonly length: number
+  readonly want: Want
+  readonly targets: number
+  readonly V: number
+}
+
 /** Only what is wanted has memory. */
-function allocateEnds(held: Holder, length: number, want: Want, V: number): Ends {
+function allocateEnds(held: Holder, { length, want, targets: R, V }: Sizes): Ends {
   const numbers = (count: number) => held.allocate([count], "i32")
   const tokens = numbers(length)
   if (want === "next") return { tokens, row: numbers(1) }
   if (want === "row") return { tokens, row: numbers(1), logits: held.allocate([1, V]) }
   if (want === "rows") return { tokens, logits: held.allocate([length, V]) }
   if (want === "nothing") return { tokens }
-  const [targets, best, nll] = [numbers(length), numbers(length), held.allocate([length])]
-  return { tokens, scores: { targets, best, nll } }
+  const scores = { targets: numbers(R), best: numbers(R), nll: held.allocate([R]) }
+  return want === "targets" ? { tokens, row: numbers(R), scores } : { tokens, scores }
 }
 
 function record(
@@ -130,9 +144,8 @@ function record(
   const updates = cacheUpdates(before, caches)
   const last = row ? rowsAt(stream, row) : stream
   if (logits) return [...updates, [logits, logitsOf(decoder, recorder, last)]]
-  if (row) return [...updates, ...choose(decoder, recorder, last, state)]
-  if (!scores) return updates
-  const all = logitsOf(decoder, recorder, stream) // (T, V)
-  const losses = crossEntropy(all, scores.targets, { smoothing: 0 }) // (T) each
+  if (!scores) return row ? [...updates, ...choose(decoder, recorder, last, state)] : updates
+  const all = logitsOf(decoder, recorder, last) // (T, V) or (R, V)
+  const losses = crossEntropy(all, scores.targets, { smoothing: 0 }) // (T) or (R) each
   return [...updates, [scores.nll, losses.nll], [scores.best, argmax(all)]]
 }

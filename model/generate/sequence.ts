@@ -89,9 +89,8 @@ export class Sequence {
     return this.#session.decode()
   }
 
-  /** Reads tokens and says of each but the first how likely it was after those before it. The last is read
-   *  only where the sequence goes on. */
-  async score(ids: readonly number[], isKept = true): Promise<Scored> {
+  /** Reads tokens and says of each but the first how likely it was after those before it. */
+  async score(ids: readonly number[]): Promise<Scored> {
     const logProbabilities = new Float32Array(Math.max(0, ids.length - 1))
     const likeliest = new Int32Array(logProbabilities.length)
     for (let start = 0; start < logProbabilities.length; start += chunkOf.scores) {
@@ -104,7 +103,7 @@ export class Sequence {
       this.#length += count
       await this.#pause()
     }
-    if (isKept) await this.append(ids.slice(-1), "nothing")
+    await this.append(ids.slice(-1), "nothing")
     return { logProbabilities, likeliest }
   }
 
@@ -179,14 +178,10 @@ export interface Scores extends Scored {
 }
 
 /** The scores of a text, on a session of its own. */
-export async function scoresOf(
-  ids: readonly number[],
-  source: Source,
-  isKept = true,
-): Promise<Scores> {
+export async function scoresOf(ids: readonly number[], source: Source): Promise<Scores> {
   const session = sessionOf(source, (kind, open) => source.pool.acquire(kind, open))
   try {
-    return { ids, ...(await new Sequence(session).score(ids, isKept)) }
+    return { ids, ...(await new Sequence(session).score(ids)) }
   } finally {
     source.pool.release(session)
   }

@@ -11,7 +11,7 @@ import {
 import type { Decoder } from "../forward.ts"
 import { Holder } from "../weights/holder.ts"
 import { checkLost } from "../weights/restore.ts"
-import { type Prefill, Prefills, recurring, type Want } from "./prefill.ts"
+import { type Prefill, Prefills, recurring, recurringTargets, type Want } from "./prefill.ts"
 import { anglesOf, type Overflow, recordSlide } from "./slide.ts"
 import {
   allocateStates,
@@ -101,12 +101,19 @@ export class Session {
     await this.#read(tokens, position, want)
   }
 
-  /** Reads tokens into the cache from `position` on. targets (T): the token after each. */
-  async score(tokens: readonly number[], position: number, targets: readonly number[]) {
-    const { scores } = await this.#read(tokens, position, "scores", targets)
+  /** Reads tokens into the cache from `position` on. targets (T): the token after each; with `rows` (R),
+   *  targets (R): the token after each of these rows, of which one may come several times. */
+  async score(
+    tokens: readonly number[],
+    position: number,
+    targets: readonly number[],
+    rows?: readonly number[],
+  ) {
+    const want = rows ? "targets" : "scores"
+    const { scores } = await this.#read(tokens, position, want, targets, rows)
     const { nll, best } = scores as NonNullable<Prefill["scores"]>
-    const losses = (await readBound(nll, this.#backend)).slice(0, tokens.length) as Float32Array
-    const likeliest = (await readBound(best, this.#backend)).slice(0, tokens.length)
+    const losses = (await readBound(nll, this.#backend)).slice(0, targets.length) as Float32Array
+    const likeliest = (await readBound(best, this.#backend)).slice(0, targets.length)
     await checkLost(this.#backend, this.#lost)
     return { logProbabilities: losses.map((x) => -x), likeliest } as Scored
   }
@@ -131,16 +138,19 @@ export class Session {
     position: number,
     want: Want,
     targets: readonly number[] = [],
+    rows: readonly number[] = [tokens.length - 1],
   ): Promise<Prefill> {
     this.check()
     const count = tokens.length
-    const length = recurring(count)
-    const prefill = this.#prefills.of(position + length > this.capacity ? count : length, want)
+    const padded = recurring(count)
+    const length = position + padded > this.capacity ? count : padded
+    const most = want === "targets" ? recurringTargets(targets.length) : length
+    const prefill = this.#prefills.of(length, want, most)
     const { row, scores } = prefill
     const write = (to: Tensor, values: readonly number[]) =>
       put(this.#backend, to, Int32Array.from(values))
     write(prefill.tokens, tokens)
-    if (row) write(row, [count - 1])
+    if (row) write(row, rows)
     if (scores) write(scores.targets, targets)
     write(this.#state.position, [position])
     write(this.#state.next, [position + count])
