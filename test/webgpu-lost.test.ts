@@ -7,6 +7,7 @@ import t, { type Test } from "tap"
 import { openWebgpu, type WebgpuBackend } from "../backends/webgpu/index.ts"
 import { allocate, bufferOf, constant, plan } from "../engine/index.ts"
 import { OpenELM } from "../index.ts"
+import { internals } from "../model/index.ts"
 import { add } from "../ops/index.ts"
 import { noWholeWebgpu } from "./backends.ts"
 import { collect, config, prompt } from "./small.ts"
@@ -53,6 +54,17 @@ test("completions side by side, of which a device is lost", async (t, backend) =
   }
   t.same(await model.complete(prompts, { ...options, logitsProcessor }), whole)
   t.equal(count, 30, "no token is chosen twice")
+})
+
+test("scores after a device was lost, with what had been read on it", async (t, backend) => {
+  await using model = await OpenELM.random(config, { backend, seed: 3 })
+  const requests = [5, 6].map((id) => ({ ids: [...prompt, 4, id], from: 4 }))
+  const want = await model.score(prompt)
+  const scored = await internals(model).score(requests)
+  backend.device.destroy()
+  await backend.device.lost
+  t.same(await internals(model).score(requests), scored)
+  t.same(await model.score(prompt), want)
 })
 
 test("a generation whose assistant is lost with it", async (t, backend) => {

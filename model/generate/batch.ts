@@ -13,7 +13,7 @@ import type { Decoder } from "../forward.ts"
 import { Holder } from "../weights/holder.ts"
 import { checkLost } from "../weights/restore.ts"
 import { Sequence } from "./sequence.ts"
-import { checkRunning, type Sampling, Session } from "./session.ts"
+import { checkRunning, greedySampling, type Sampling, Session } from "./session.ts"
 import {
   allocateStates,
   type CacheOptions,
@@ -94,7 +94,7 @@ export class Batch {
 
   /** Reads tokens into one: the logits after the last, (V). */
   async read(sequence: number, ids: readonly number[]): Promise<Float32Array> {
-    const reader = this.#readerOf(sequence, { temperature: 0, topK: 0, topP: 1, seed: 0 })
+    const reader = this.#readerOf(sequence, greedySampling)
     const row = await reader.logits(ids, "row")
     // The device moves on by itself only where it chooses a token.
     this.#put(sequence, reader.length)

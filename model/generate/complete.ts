@@ -13,6 +13,7 @@ import type { GenerateOptions } from "./options.ts"
 import { chunkOf } from "./prefill.ts"
 import { requestOf } from "./request.ts"
 import { Sequence } from "./sequence.ts"
+import { greedySampling } from "./session.ts"
 import type { Overflow } from "./slide.ts"
 import { type Source, sessionOf } from "./source.ts"
 import { wholeStream } from "./stream.ts"
@@ -237,7 +238,7 @@ async function promptLogprobs(
   const V = source.decoder.config.vocabSize
   const session = sessionOf(source, (kind, open) => source.pool.acquire(kind, open))
   try {
-    session.begin({ temperature: 0, topK: 0, topP: 1, seed: 0 }, source.residence.lost)
+    session.begin(greedySampling, source.residence.lost)
     const sequence = new Sequence(session, { overflow })
     const found: (Logprobs | null)[] = [null]
     for (let start = 0; start < ids.length - 1; start += chunkOf.rows) {

@@ -2,7 +2,7 @@
 // once, and of the logits nothing but what is asked of them leaves the device.
 import { checkScored } from "./ids.ts"
 import { chunkOf } from "./prefill.ts"
-import { Session } from "./session.ts"
+import { greedySampling, Session } from "./session.ts"
 import type { Source } from "./source.ts"
 import { nextTurn } from "./turn.ts"
 
@@ -188,7 +188,7 @@ async function run(
     const isThere = known?.writes === writes && known.lost === lost
     const shared = isThere ? sharedLength(known.ids, ids) : 0
     readBy.delete(session)
-    session.begin({ temperature: 0, topK: 0, topP: 1, seed: 0 }, lost)
+    session.begin(greedySampling, lost)
     for (const each of chunksOf(ids, shared, [...wanted.values()])) {
       await readChunk(session, each, take)
       await nextTurn()

@@ -1,7 +1,7 @@
 // A sequence of tokens over a model's cache: it is appended to, scored, and rewound. What chooses its
 // tokens, plainly or in some cleverer way, has nothing but this of the model.
 import { chunkOf } from "./prefill.ts"
-import type { Sampling, Scored, Session } from "./session.ts"
+import { greedySampling, type Sampling, type Scored, type Session } from "./session.ts"
 import { type Overflow, seedAfter } from "./slide.ts"
 import { type Source, sessionOf } from "./source.ts"
 import { nextTurn } from "./turn.ts"
@@ -181,6 +181,7 @@ export interface Scores extends Scored {
 export async function scoresOf(ids: readonly number[], source: Source): Promise<Scores> {
   const session = sessionOf(source, (kind, open) => source.pool.acquire(kind, open))
   try {
+    session.begin(greedySampling, source.residence.lost)
     return { ids, ...(await new Sequence(session).score(ids)) }
   } finally {
     source.pool.release(session)

@@ -28,6 +28,9 @@ export interface Sampling {
   readonly seed: number
 }
 
+/** The likeliest token; for what chooses none, too. */
+export const greedySampling: Sampling = { temperature: 0, topK: 0, topP: 1, seed: 0 }
+
 /** Of each target, the logarithm of its probability, and the likeliest token in its place. */
 export interface Scored {
   readonly logProbabilities: Float32Array
