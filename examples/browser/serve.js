@@ -6,7 +6,10 @@ import { extname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { buildPage } from "./build.js"
 
-const types = { ".html": "text/html", ".css": "text/css", ".js": "text/javascript" }
+const types = {
+  ...{ ".html": "text/html", ".css": "text/css" },
+  ...{ ".js": "text/javascript", ".mjs": "text/javascript" },
+}
 const isolation = {
   "Cross-Origin-Opener-Policy": "same-origin",
   "Cross-Origin-Embedder-Policy": "require-corp",
