@@ -11,7 +11,7 @@ const count = (usual: number): number =>
   ELM_TEST_TRIAL === undefined ? Number(ELM_TEST_RANDOM ?? usual) : 1
 
 for (const [kind, opened, usual] of [
-  ["wasm", wasmBackends, smallPart ? 60 : 120],
+  ["wasm", wasmBackends, smallPart ? 30 : 120],
   ["webgpu", webgpuBackends, 20],
 ] as const) {
   const skip = kind === "webgpu" && noWholeWebgpu
