@@ -5,6 +5,7 @@ import { checkWaiting, type Waiting } from "../files/http.ts"
 import { type FileSource, treeOf } from "../files/source.ts"
 import { type FileTree, readAmong, readIfThere } from "../files/tree.ts"
 import { isObject, parseJson } from "../json.ts"
+import { printable } from "../printable.ts"
 import type { Encode } from "./added.ts"
 import { encoderOf } from "./bpe.ts"
 import { byteLevel } from "./byte_level.ts"
@@ -80,7 +81,7 @@ export async function loadTokenizer(source: FileSource, waiting: Waiting = {}): 
       ? [name, `it has no tokenizer.model or tokenizer.json, nor ${vocabFile} with ${mergesFile}`]
       : [tree.nameOf(file), "no such file"]
   throw new Error(
-    `Cannot open ${path}: ${reason}. Give a tokenizer.model, a tokenizer.json, ` +
+    `Cannot open ${printable(String(path), "line")}: ${reason}. Give a tokenizer.model, a tokenizer.json, ` +
       `a folder with one, or "byte"${remark === undefined ? "" : `. ${remark}`}`,
   )
 }
