@@ -1,6 +1,13 @@
 // An adapter beside the weights of a model: made, loaded, scaled, saved, freed. What is asked of the model
 // goes through the one that it was given last, or that a call names.
-import { constant, DeviceLostError, isSingle, runOnce, type Tensor } from "../../engine/index.ts"
+import {
+  constant,
+  DeviceLostError,
+  isSingle,
+  runOnce,
+  sizeOf,
+  type Tensor,
+} from "../../engine/index.ts"
 import { architectureOf } from "../architectures/index.ts"
 import type { Decoder } from "../forward.ts"
 import { Pool } from "../generate/pool.ts"
@@ -36,9 +43,7 @@ export interface Host {
 interface AdapterInternals {
   readonly decoder: Decoder
   readonly parts: AdapterParts
-  readonly usage: Usage
   readonly listed: readonly AdapterTensor[]
-  readonly held: Holder
   /** Whether the table that is looked up also gives the logits. */
   readonly isTied: boolean
   /** Tells that its numbers have moved. */
@@ -135,14 +140,12 @@ export class Adapter {
       known.set(this, {
         decoder,
         parts,
-        usage,
         listed: tensors,
-        held,
         isTied: ends.embedding === ends.head,
         moved: () => {
           this.#isStale = true
         },
-        restart: () => this.#restart(parts),
+        restart: () => this.#fill(undefined, ({ module }) => module.isTable),
         training: (work) =>
           usage.writing(async () => {
             await residence.restored()
@@ -159,10 +162,7 @@ export class Adapter {
 
   /** Numbers in all of its tensors. */
   get parameters(): number {
-    return adapterInternals(this).listed.reduce(
-      (sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1),
-      0,
-    )
+    return adapterInternals(this).listed.reduce((sum, { shape }) => sum + sizeOf(shape), 0)
   }
 
   /** What its share in every product is multiplied by, beside alpha and rank; 1 at first, 0 leaves it out. */
@@ -214,12 +214,16 @@ export class Adapter {
     }
   }
 
-  async #fill(values?: ValuesOf): Promise<void> {
+  /** Writes numbers into all tensors but those that stay: `values`, else what training begins with. */
+  async #fill(
+    values?: ValuesOf,
+    stays: (tensor: AdapterTensor) => boolean = () => false,
+  ): Promise<void> {
     const { listed, parts } = adapterInternals(this)
     this.#writeScales()
-    const first = new Map<string, Float32Array>()
+    const first = new Map(this.#first)
     for (const tensor of listed) {
-      if (!values && tensor.role === "magnitude") continue
+      if (stays(tensor) || (!values && tensor.role === "magnitude")) continue
       const numbers = (await values?.(tensor)) ?? firstNumbers(tensor, this.config.seed)
       first.set(tensor.name, numbers)
       await writeNumbers(tensor, numbers, this.#held)
@@ -228,23 +232,12 @@ export class Adapter {
     this.#first = first
   }
 
-  async #restart(parts: AdapterParts): Promise<void> {
-    const first = new Map(this.#first)
-    for (const tensor of adapterInternals(this).listed) {
-      if (tensor.module.isTable || tensor.role === "magnitude") continue
-      const numbers = firstNumbers(tensor, this.config.seed)
-      first.set(tensor.name, numbers)
-      await writeNumbers(tensor, numbers, this.#held)
-    }
-    await this.#startMagnitudes(parts, first)
-    this.#first = first
-  }
-
   /** Magnitudes begin as the norms of the rows of W + s·B·A. */
   async #startMagnitudes(parts: AdapterParts, first: Map<string, Float32Array>): Promise<void> {
     for (const tensor of adapterInternals(this).listed) {
       if (tensor.role !== "magnitude") continue
-      const part = [...parts.linears.values()].find(({ dora }) => dora?.magnitude === tensor.tensor)
+      const weight = this.#host.source.tensors.get(tensor.module.spec.name) as Tensor
+      const part = parts.linears.get(weight)
       if (!part?.dora) continue
       const one = constant(new Float32Array(tensor.tensor.size).fill(1), tensor.tensor.shape)
       // 1 over the norms, of rows that are there.

@@ -1,6 +1,6 @@
 // Adapters in files: PEFT's folders, adapter_config.json and adapter_model.safetensors, read and written;
 // state dicts of CoreNet, which hold the base weights too, read.  github.com/huggingface/peft
-import { viewOf } from "../../engine/index.ts"
+import { sizeOf } from "../../engine/index.ts"
 import { fromNode } from "../../engine/node.ts"
 import type { DecoderConfig } from "../architecture.ts"
 import { architectureOf } from "../architectures/index.ts"
@@ -10,13 +10,14 @@ import { plainName } from "../checkpoints/names.ts"
 import { f32Rows } from "../checkpoints/numbers.ts"
 import { safetensorsOf, type TensorData, writeSafetensors } from "../checkpoints/safetensors.ts"
 import { storedIn } from "../checkpoints/safetensors_folder.ts"
+import { onlyFinite } from "../checkpoints/saving.ts"
 import { openTorchTensors } from "../checkpoints/torch_file.ts"
 import { writeFileWhole } from "../files/atomic.ts"
 import { type FileSource, pathToWrite, treeOf } from "../files/source.ts"
 import { type FileTree, readIfThere } from "../files/tree.ts"
 import { checkNumber, isObject, type Json, parseJson, show } from "../json.ts"
 import type { Spec } from "../weights/layout.ts"
-import type { AdapterConfig, AdapterKind, AdapterOptions } from "./options.ts"
+import type { AdapterConfig, AdapterOptions } from "./options.ts"
 import type { AdapterTensor } from "./tensors.ts"
 
 const configName = "adapter_config.json"
@@ -140,7 +141,7 @@ export async function numbersOf(
   const form = plainDTypes.find((each) => each === tensor.form)
   if (!form && !tensor.asF32)
     throw new RangeError(`${file}: ${show(name)} is ${dtype}, expected floats`)
-  const values = new Float32Array(shape.reduce((a, b) => a * b, 1))
+  const values = new Float32Array(sizeOf(shape))
   const bytes = new Uint8Array(values.buffer)
   await f32Rows(tensor, form as PlainDType)(0, shape[0] as number, bytes)
   const bad = values.findIndex((x) => !Number.isFinite(x))
@@ -213,13 +214,13 @@ function peftJson(config: AdapterConfig, base: string, targets: readonly string[
     lora_alpha: config.alpha,
     lora_dropout: config.dropout,
     modules_to_save: null,
-    peft_type: "LORA" satisfies string,
+    peft_type: "LORA",
     r: config.rank,
     rank_pattern: config.rankPattern,
     revision: null,
     target_modules: [...targets].sort(),
     task_type: "CAUSAL_LM",
-    use_dora: config.kind === ("dora" satisfies AdapterKind),
+    use_dora: config.kind === "dora",
     use_rslora: config.rankStabilised,
   }
 }
@@ -247,15 +248,12 @@ export async function saveAdapter(
     const { name, module, shape } = tensor
     const published = `base_model.model.${publishedModule(model, module.spec)}`
     const data = (async function* () {
-      const values = await read(tensor)
-      const bad = values.findIndex((x) => !Number.isFinite(x))
-      if (bad >= 0) throw new RangeError(`save: ${name} holds ${values[bad]}. Nothing was written`)
-      yield viewOf("u8", values.buffer as ArrayBuffer) as Uint8Array
+      yield await read(tensor)
     })()
     tensors.set(published + name.slice(module.name.length), { dtype: "F32", shape, data })
   }
   const sorted = new Map([...tensors].sort(([a], [b]) => (a < b ? -1 : 1)))
-  await writeSafetensors(join(path, weightsNames[0]), sorted, { format: "pt" })
+  await writeSafetensors(join(path, weightsNames[0]), onlyFinite(sorted), { format: "pt" })
   const ends = listed.map(({ module }) => module.name.split(".").at(-1) as string)
   const targets = config.targets.length > 0 ? config.targets : new Set(ends)
   const json = JSON.stringify(peftJson(config, model.name, [...targets]), null, 2)

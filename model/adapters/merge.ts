@@ -22,19 +22,18 @@ export async function merge(
   adapter: Adapter,
   { tied = "refuse" }: MergeOptions = {},
 ): Promise<void> {
-  const { parts, moved, restart } = adapterInternals(adapter)
+  const { parts, listed, moved, restart, isTied: sharesHead } = adapterInternals(adapter)
   const { backend, dtype } = model
   if (isQuantized(dtype)) {
     throw new RangeError(
       `mergeAdapter: weights in ${dtype} would be rounded a second time. Load the model in f32 or bf16`,
     )
   }
-  const names = new Map([...model.tensors].map(([name, tensor]) => [tensor, name]))
-  const { embedding } = internals(model).decoder.weights
-  const isTied = parts.tables.has(embedding.weight) && adapterInternals(adapter).isTied
+  const embedding = listed.find(({ module }) => module.isTable)
+  const isTied = sharesHead && embedding !== undefined
   if (isTied && tied === "refuse") {
     throw new RangeError(
-      `mergeAdapter: ${names.get(embedding.weight)} also gives the logits, which its adapter leaves as they ` +
+      `mergeAdapter: ${embedding?.module.name} also gives the logits, which its adapter leaves as they ` +
         'are. Merge with { tied: "drop" } without that part, or with { tied: "keep" } the others alone',
     )
   }

@@ -19,6 +19,13 @@ export class PythonRandom {
     this.#seedByWords(Array.isArray(seed) ? seed : wordsOf(seed as number | bigint))
   }
 
+  /** A generator as the Mersenne Twister is seeded by one word, as torch's is. */
+  static ofWord(seed: number): PythonRandom {
+    const random = new PythonRandom(0)
+    random.#seedByWord(seed)
+    return random
+  }
+
   static fromState(state: RandomState): PythonRandom {
     const position = state[length]
     const whole = state.every((x) => Number.isInteger(x) && x >= 0 && x < 2 ** 32)
@@ -102,8 +109,7 @@ export class PythonRandom {
 
   #seedByWords(key: readonly number[]): void {
     const words = this.#words
-    words[0] = 19650218
-    for (let i = 1; i < length; i++) words[i] = Math.imul(1812433253, mixed(words, i)) + i
+    this.#seedByWord(19650218)
     let i = 1
     const advance = (): void => {
       if (++i < length) return
@@ -120,6 +126,12 @@ export class PythonRandom {
       advance()
     }
     words[0] = 0x80000000
+  }
+
+  #seedByWord(seed: number): void {
+    const words = this.#words
+    words[0] = seed
+    for (let i = 1; i < length; i++) words[i] = Math.imul(1812433253, mixed(words, i)) + i
     this.#position = length
   }
 

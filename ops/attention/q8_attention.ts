@@ -1,7 +1,7 @@
 // Attention over a q8 cache (q8_rows.ts). It means attention over the numbers that the bytes stand for; the
 // CPU's kernel widens a block of keys at a time, a GPU's of few queries reads the bytes themselves.
 // Kernels: attention.as.ts.
-import { op } from "../../engine/index.ts"
+import { op, type Tensor } from "../../engine/index.ts"
 import { attention } from "./attention.ts"
 import { q8HeadsRefusal, qkNormRopeQ8 } from "./q8_heads.ts"
 import { q8Refusal, q8RowBytes, readRowsQ8, sampleRows } from "./q8_rows.ts"
@@ -27,6 +27,12 @@ const sampleOf = (name: string, sizes: Sizes): ((i: number) => number) | undefin
   return name === "q" ? undefined : sampleRows(sizes)
 }
 
+/** Attention over the numbers that a cache's bytes stand for. */
+const overNumbers = (
+  { q, keys, values, position }: Readonly<Record<"q" | "keys" | "values" | "position", Tensor>>,
+  { scale }: { readonly scale: number },
+): Tensor => attention(q, readRowsQ8(keys), readRowsQ8(values), position, { scale })
+
 /** attentionQ8 as a GPU has it for few queries of each key head.
  *  q (B·T, H·E), keys, values (B, G, S, E+4), position (B) → y (B·T, H·E) */
 const attentionRowQ8 = op({
@@ -37,8 +43,7 @@ const attentionRowQ8 = op({
   check: (sizes) =>
     refusal(sizes) ??
     (byRows(sizes) ? undefined : "more queries than 64 a key head, or no multiple of 8 up to 256"),
-  meaning: ({ q, keys, values, position }, { scale }) =>
-    attention(q, readRowsQ8(keys), readRowsQ8(values), position, { scale }),
+  meaning: overNumbers,
   gpu: [
     {
       from: [
@@ -70,8 +75,7 @@ export const attentionQ8 = op({
     -> y:(B*T,H*E)`,
   params: "B T H G S E scale",
   check: refusal,
-  meaning: ({ q, keys, values, position }, { scale }) =>
-    attention(q, readRowsQ8(keys), readRowsQ8(values), position, { scale }),
+  meaning: overNumbers,
   alternatives: [
     {
       ops: [attentionRowQ8.op],

@@ -97,12 +97,7 @@ export function numpyPermutation(seed: number, n: number): number[] {
 export function torchPermutation(seed: number, n: number): number[] {
   checkWhole("torchPermutation: seed", seed, 0, 2 ** 32 - 1)
   checkWhole("torchPermutation: n", n, 0, 2 ** 31)
-  const words = [seed]
-  for (let i = 1; i < 624; i++) {
-    const before = words[i - 1] as number
-    words.push((Math.imul(1812433253, before ^ (before >>> 30)) + i) >>> 0)
-  }
-  const random = PythonRandom.fromState([...words, 624])
+  const random = PythonRandom.ofWord(seed)
   const order = Array.from({ length: n }, (_, i) => i)
   for (let i = 0; i < n - 1; i++) swap(order, i, i + (random.bits(32) % (n - i)))
   return order

@@ -93,7 +93,6 @@ export async function createPreferenceStep(
   const { decoder } = internals(model)
   const reference = copied ? { ...decoder, weights: copied.weights } : decoder
   const scorer = new ReferenceScorer(reference, model.backend)
-  const step: PreferenceStepFunction["state"] = state
   const update = async (
     microBatches: readonly (readonly PreferencePair[])[],
     each: { readonly lr: number },
@@ -112,18 +111,17 @@ export async function createPreferenceStep(
       for (const [i, part] of parts.entries())
         given.set(await scorer.score(part, rows, T), i * rows)
     })
-    const { sequences, ...found } = await state.run(inputs, targets, { lr: each.lr, given })
-    return { ...metricsOf(sequences as Float32Array, given, rows, beta), ...pick(found) }
+    const found = await state.run(inputs, targets, { lr: each.lr, given })
+    const { loss, gradNorm, sequences } = found
+    return { loss, gradNorm, ...metricsOf(sequences as Float32Array, given, rows, beta) }
   }
   const close = async (): Promise<void> => {
     await state.close()
     scorer.close()
     copied?.free()
   }
-  return Object.assign(update, { state: step, close })
+  return Object.assign(update, { state, close })
 }
-
-const pick = ({ loss, gradNorm }: { loss: number; gradNorm: number }) => ({ loss, gradNorm })
 
 /** A copy of the weights that are about to move; none where they stay. */
 async function frozen(
