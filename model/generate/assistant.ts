@@ -2,6 +2,7 @@
 import type { DecoderConfig } from "../architecture.ts"
 import { type Draft, type Drafter, type DraftRound, noise } from "./draft.ts"
 import { changed, drawn, type HostChoice } from "./host.ts"
+import { sharedLength } from "./ids.ts"
 import type { Checked } from "./options.ts"
 import { softmax } from "./processors/probabilities.ts"
 import type { Step } from "./processors/processor.ts"
@@ -93,8 +94,7 @@ export class Assistant implements Drafter {
   /** The logits after a text, of which what it has in common with the last one is not read again. */
   async #after(ids: readonly number[]): Promise<Float32Array> {
     const seen = this.#window(ids)
-    let same = 0
-    while (same < seen.length - 1 && seen[same] === this.#read[same]) same++
+    const same = sharedLength(seen.slice(0, -1), this.#read)
     this.#sequence.rewind(Math.min(same, this.#sequence.length))
     const row = await this.#sequence.logits(seen.slice(this.#sequence.length), "row")
     this.#read = [...seen]

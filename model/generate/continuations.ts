@@ -1,6 +1,6 @@
 // How likely continuations are after their contexts, many in one call: what several begin with is read
 // once, and of the logits nothing but what is asked of them leaves the device.
-import { checkScored } from "./ids.ts"
+import { checkScored, sharedLength } from "./ids.ts"
 import { chunkOf } from "./prefill.ts"
 import { greedySampling, Session } from "./session.ts"
 import type { Source } from "./source.ts"
@@ -155,13 +155,6 @@ function ordered(
     .map((group) => ({ group, length: longest(group) }))
     .sort((a, b) => b.length - a.length)
     .flatMap(({ group }) => ordered(group, reads, at + 1))
-}
-
-function sharedLength(a: readonly number[], b: readonly number[]): number {
-  const most = Math.min(a.length, b.length)
-  let shared = 0
-  while (shared < most && a[shared] === b[shared]) shared++
-  return shared
 }
 
 /** What a session's cache holds, of which weights, on which device. */

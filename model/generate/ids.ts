@@ -27,6 +27,14 @@ export function checkPrompt(
   for (const id of prompt) checkToken(id, config)
 }
 
+/** How many tokens two texts begin with alike. */
+export function sharedLength(a: readonly number[], b: readonly number[]): number {
+  const most = Math.min(a.length, b.length)
+  let shared = 0
+  while (shared < most && a[shared] === b[shared]) shared++
+  return shared
+}
+
 /** Tokens that `score` can take. Throws RangeError. */
 export function checkScored(ids: readonly number[], config: DecoderConfig, capacity: number): void {
   if (ids.length > capacity) {

@@ -2,6 +2,7 @@
 // what follows is read. One generation at a time uses it.
 import { type FileSource, pathToWrite } from "../files/source.ts"
 import { show } from "../json.ts"
+import { sharedLength } from "./ids.ts"
 import { type Kept, readCache, writeCache } from "./prompt_cache_file.ts"
 import type { Session } from "./session.ts"
 import type { Overflow } from "./slide.ts"
@@ -122,9 +123,7 @@ export class KeptSequence implements PromptCache {
    *  dropped; the last one is read again, since what follows it is wanted. */
   begin(prompt: readonly number[], overflow: Overflow | undefined) {
     this.check(this.#source)
-    let from = 0
-    const most = this.#isCurrent() ? Math.min(this.#ids.length, prompt.length - 1) : 0
-    while (from < most && this.#ids[from] === prompt[from]) from++
+    let from = this.#isCurrent() ? sharedLength(this.#ids, prompt.slice(0, -1)) : 0
     const session = this.#session
     let { dropped } = session
     // What was dropped is gone: a text that parts from the last one in it is read again from there.
