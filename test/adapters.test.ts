@@ -213,6 +213,9 @@ t.test("what is no adapter of a model is one error", async (t) => {
   t.throws(() => {
     other.adapter = adapter
   }, /for this model/)
+  const others = { name: "TypeError", message: /gave for this model, got an object/ }
+  await t.rejects(mergeAdapter(other, adapter), others)
+  await t.rejects(createTrainStep(other, { adapter }), others)
   await adapter.close()
   t.equal(model.adapter, undefined)
   const quantized = await LanguageModel.load(base, { backend, dtype: "q8" })

@@ -41,6 +41,8 @@ export interface Host {
 
 /** What the trainer needs of an adapter. */
 interface AdapterInternals {
+  /** The weights that it stands beside. */
+  readonly base: ReadonlyMap<string, Tensor>
   readonly decoder: Decoder
   readonly parts: AdapterParts
   readonly listed: readonly AdapterTensor[]
@@ -57,14 +59,21 @@ interface AdapterInternals {
 
 const known = new WeakMap<Adapter, AdapterInternals>()
 
-/** Throws TypeError for what is no adapter. */
-export function adapterInternals(adapter: Adapter): AdapterInternals {
+/** `tensors`: of the model that it is to be beside. Throws TypeError for what is no adapter, or another
+ *  model's. */
+export function adapterInternals(
+  adapter: Adapter,
+  tensors: ReadonlyMap<string, Tensor>,
+): AdapterInternals {
   const found = known.get(adapter)
-  if (found) return found
+  if (found?.base === tensors) return found
   throw new TypeError(
-    `the adapter must be what addAdapter or loadAdapter gave, got ${show(adapter)}`,
+    `the adapter must be what addAdapter or loadAdapter gave for this model, got ${show(adapter)}`,
   )
 }
+
+/** Of an adapter by itself. */
+const ownOf = (adapter: Adapter): AdapterInternals => known.get(adapter) as AdapterInternals
 
 /** Numbers of a tensor, row by row as files have them. */
 type ValuesOf = (tensor: AdapterTensor) => Promise<Float32Array>
@@ -138,6 +147,7 @@ export class Adapter {
       const residence = new PreparedResidence(source.residence, () => this.#prepare(parts))
       this.#source = withSource(this, { ...source, decoder, usage, residence, pool: new Pool() })
       known.set(this, {
+        base: source.tensors,
         decoder,
         parts,
         listed: tensors,
@@ -162,7 +172,7 @@ export class Adapter {
 
   /** Numbers in all of its tensors. */
   get parameters(): number {
-    return adapterInternals(this).listed.reduce((sum, { shape }) => sum + sizeOf(shape), 0)
+    return ownOf(this).listed.reduce((sum, { shape }) => sum + sizeOf(shape), 0)
   }
 
   /** What its share in every product is multiplied by, beside alpha and rank; 1 at first, 0 leaves it out. */
@@ -184,7 +194,7 @@ export class Adapter {
   /** Writes adapter_config.json and adapter_model.safetensors as PEFT has them into a folder given by its path
    *  or a file URL; numbers in f32. Throws RangeError for other URLs and for numbers that are not finite. */
   save(folder: string | URL): Promise<void> {
-    const { listed, reading } = adapterInternals(this)
+    const { listed, reading } = ownOf(this)
     const { config } = this.#source.decoder
     return reading(() =>
       saveAdapter(folder, config, this.config, listed, (tensor) => readNumbers(tensor, this.#held)),
@@ -219,7 +229,7 @@ export class Adapter {
     values?: ValuesOf,
     stays: (tensor: AdapterTensor) => boolean = () => false,
   ): Promise<void> {
-    const { listed, parts } = adapterInternals(this)
+    const { listed, parts } = ownOf(this)
     this.#writeScales()
     const first = new Map(this.#first)
     for (const tensor of listed) {
@@ -234,7 +244,7 @@ export class Adapter {
 
   /** Magnitudes begin as the norms of the rows of W + s·B·A. */
   async #startMagnitudes(parts: AdapterParts, first: Map<string, Float32Array>): Promise<void> {
-    for (const tensor of adapterInternals(this).listed) {
+    for (const tensor of ownOf(this).listed) {
       if (tensor.role !== "magnitude") continue
       const weight = this.#host.source.tensors.get(tensor.module.spec.name) as Tensor
       const part = parts.linears.get(weight)
@@ -260,7 +270,7 @@ export class Adapter {
         )
       }
       this.#writeScales()
-      for (const tensor of adapterInternals(this).listed) {
+      for (const tensor of ownOf(this).listed) {
         await writeNumbers(tensor, this.#first.get(tensor.name) as Float32Array, this.#held)
       }
       this.#lost = lost

@@ -22,7 +22,13 @@ export async function merge(
   adapter: Adapter,
   { tied = "refuse" }: MergeOptions = {},
 ): Promise<void> {
-  const { parts, listed, moved, restart, isTied: sharesHead } = adapterInternals(adapter)
+  const {
+    parts,
+    listed,
+    moved,
+    restart,
+    isTied: sharesHead,
+  } = adapterInternals(adapter, model.tensors)
   const { backend, dtype } = model
   if (isQuantized(dtype)) {
     throw new RangeError(

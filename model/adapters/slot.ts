@@ -1,6 +1,6 @@
 // The adapter that what is asked of a model goes through, and what is freed with the model.
 import { type Source, sourceOf } from "../generate/source.ts"
-import type { Adapter, Host } from "./adapter.ts"
+import { type Adapter, adapterInternals, type Host } from "./adapter.ts"
 
 export class AdapterSlot {
   /** The weights as they are. */
@@ -40,10 +40,7 @@ export class AdapterSlot {
   }
 
   #sourceOf(adapter: Adapter): Source {
-    const found = sourceOf(adapter)
-    if (found && found.tensors === this.base.tensors && found !== this.base) return found
-    throw new TypeError(
-      "adapter must be what addAdapter or loadAdapter gave for this model, or undefined",
-    )
+    adapterInternals(adapter, this.base.tensors)
+    return sourceOf(adapter) as Source
   }
 }

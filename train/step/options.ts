@@ -57,13 +57,13 @@ export interface TrainSettings extends UpdateSettings, GraphSettings {
 
 /** Options with defaults. Throws RangeError or TypeError naming the option. */
 export function checkTrainOptions(
-  { config, dtype }: LanguageModel,
+  { config, dtype, tensors }: LanguageModel,
   options: TrainOptions,
 ): TrainSettings {
   const { weightDecay = 0.1, clip = 1, trainable = () => true, zLoss, labelSmoothing } = options
   const { ignoreIndex = config.paddingIndex ?? config.vocabSize } = options
   const { accumulation = 1, accumulate = "mean", checkpointActivations = false, adapter } = options
-  if (adapter) adapterInternals(adapter)
+  if (adapter) adapterInternals(adapter, tensors)
   else if (dtype !== "f32" && dtype !== "bf16") {
     throw new RangeError(
       `training takes weights in f32 or bf16, this model has ${dtype}. Train an adapter beside them`,

@@ -40,7 +40,7 @@ export function trainedOf(model: LanguageModel, adapter: Adapter | undefined): T
     }
     return { decoder, tensors: model.tensors, isVector, fileRows, reading, training }
   }
-  const { decoder, listed, reading, training, moved } = adapterInternals(adapter)
+  const { decoder, listed, reading, training, moved } = adapterInternals(adapter, model.tensors)
   const vectors = new Set(listed.flatMap((x) => (x.role === "magnitude" ? x.tensor : [])))
   const byName = new Map(listed.map((each) => [each.name, each]))
   return {
