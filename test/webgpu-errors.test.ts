@@ -57,6 +57,13 @@ t.test("a wrong shader is shown with its file and line", { skip: noWebgpu ?? fal
   })
 })
 
+t.test("what a driver that computes nothing holds is zeros", async (t) => {
+  await using backend = await openWebgpu({ driver: "null" })
+  const x = backend.alloc(8, "i32")
+  backend.write(x, Int32Array.of(7, -7))
+  for (let i = 0; i < 8; i++) t.same(new Int32Array(await backend.read(x, 4, 4)), [0])
+})
+
 t.test("memory that is full is one error", async (t) => {
   const backend = await openWebgpu({ driver: "null" })
   // Dawn's driver that computes nothing has 512 MiB.

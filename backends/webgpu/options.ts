@@ -15,6 +15,7 @@ export interface WebgpuOptions {
   readonly bindingBytes?: number
   /** Called as shaders are compiled, with how many are done and how many there are so far. */
   readonly onCompile?: (done: number, all: number) => void
-  /** In Node: Dawn's driver that computes nothing, to compile shaders and to time the rest. */
+  /** In Node: Dawn's driver that computes nothing, to compile shaders and to time the rest. What is
+   *  read from it is zeros: it leaves whatever its memory held. */
   readonly driver?: "null"
 }
