@@ -1,7 +1,7 @@
 // The log of an evaluation in a folder: samples_TASK.jsonl, a line for each document as it is answered, so
 // that what was killed goes on where it was, and what several machines did is put together.
 import { fromNode } from "../engine/node.ts"
-import { cannot } from "../model/index.ts"
+import { cannot, contentOf, openFile, writeFileWhole } from "../model/index.ts"
 import { isObject, type Json, parseJson, show } from "../model/json.ts"
 import type { Sample } from "./scoring.ts"
 
@@ -17,9 +17,14 @@ export interface EvaluationLog {
   previous(task: string): AsyncIterable<Sample>
   append(task: string, sample: Sample): void
   /** Notes by what model the rest is going to be answered. Throws RangeError where that before was another. */
-  begin(model: Readonly<Record<string, unknown>>): void
+  begin(model: Readonly<Record<string, unknown>>): Promise<void>
   close(): void
 }
+
+/** Of what is noted of a model. */
+const mostOfModel = 1 << 16
+/** What is read at a time of a log's end; logs of hellaswag with examples have 200 MB. */
+const tailBytes = 1 << 16
 
 /** Names in file names: those of tasks of one's own may have anything. */
 const fileName = (task: string): string => task.replace(/[^\w.-]/g, "_")
@@ -49,7 +54,7 @@ export async function openLog(
   folder: string,
   { shard, resume }: { readonly shard?: Shard | undefined; readonly resume: boolean },
 ): Promise<EvaluationLog> {
-  const { closeSync, mkdirSync, openSync, readdirSync, writeSync } = fromNode("node:fs")
+  const { appendFileSync, closeSync, mkdirSync, openSync, readdirSync } = fromNode("node:fs")
   const { join } = fromNode("node:path")
   mkdirSync(folder, { recursive: true })
   const first = readdirSync(folder).find((name) => /^samples_.*\.jsonl$/.test(name))
@@ -70,7 +75,7 @@ export async function openLog(
       for (const file of await sampleFiles(folder, task)) yield* samplesIn(file)
     },
     append(task, sample) {
-      writeSync(fileOf(task), `${JSON.stringify(sample)}\n`)
+      appendFileSync(fileOf(task), `${JSON.stringify(sample)}\n`)
     },
     begin: (model) => checkModel(join(folder, "evaluation.json"), model),
     close() {
@@ -80,13 +85,13 @@ export async function openLog(
   }
 }
 
-function checkModel(path: string, model: Readonly<Record<string, unknown>>): void {
-  const { existsSync, readFileSync, writeFileSync } = fromNode("node:fs")
-  if (!existsSync(path)) {
-    writeFileSync(path, `${JSON.stringify(model)}\n`)
+/** Whole or not at all: what was killed while it was written does not keep the rest from going on. */
+async function checkModel(path: string, model: Readonly<Record<string, unknown>>): Promise<void> {
+  if (!fromNode("node:fs").existsSync(path)) {
+    await writeFileWhole(path, new TextEncoder().encode(`${JSON.stringify(model)}\n`))
     return
   }
-  const before = parseJson(readFileSync(path), path) as Json
+  const before = parseJson(await contentOf(await openFile(path), mostOfModel), path) as Json
   for (const [field, value] of Object.entries(model)) {
     if (before[field] === value) continue
     const { dirname } = fromNode("node:path")
@@ -97,11 +102,24 @@ function checkModel(path: string, model: Readonly<Record<string, unknown>>): voi
 
 /** Takes what follows the last end of a line from a file: whoever wrote it was killed meanwhile. */
 function cutToLines(path: string): string {
-  const { existsSync, readFileSync, truncateSync } = fromNode("node:fs")
+  const { closeSync, existsSync, fstatSync, ftruncateSync, openSync, readSync } =
+    fromNode("node:fs")
   if (!existsSync(path)) return path
-  const bytes = readFileSync(path)
-  const end = bytes.lastIndexOf("\n".charCodeAt(0)) + 1
-  if (end < bytes.length) truncateSync(path, end)
+  const file = openSync(path, "r+")
+  try {
+    const { size } = fstatSync(file)
+    const bytes = new Uint8Array(tailBytes)
+    let end = size
+    for (let from = size; from > 0 && end === from; ) {
+      const to = from
+      from = Math.max(0, to - tailBytes)
+      const read = bytes.subarray(0, readSync(file, bytes, 0, to - from, from))
+      end = from + read.lastIndexOf("\n".charCodeAt(0)) + 1
+    }
+    if (end < size) ftruncateSync(file, end)
+  } finally {
+    closeSync(file)
+  }
   return path
 }
 

@@ -16,6 +16,7 @@ import { planOf } from "../cli/line/evaluation.ts"
 import { suiteText } from "../cli/terminal/evaluation.ts"
 import { compareEvaluations, signTest } from "../eval/compare.ts"
 import { openLog } from "../eval/log.ts"
+import type { Sample } from "../eval/scoring.ts"
 import type { Suite } from "../eval/suites.ts"
 import { elm, endsOf, node } from "./command.ts"
 import { fixture } from "./fixtures.ts"
@@ -72,6 +73,40 @@ t.test(
     t.same({ ...resultsIn("both"), config: 0 }, { ...want, config: 0 }, "no model was opened")
     t.equal(readFileSync(at("killed", "samples_piqa.jsonl"), "utf8"), lines.join("\n"))
     t.equal(config.limit, 4)
+  },
+)
+
+t.test(
+  "a log takes a line of any length, loses one that is not whole, and is of one model",
+  async (t) => {
+    const sample = (doc_id: number, doc = {}) =>
+      ({
+        ...{ doc_id, doc, target: 0 },
+        ...{ arguments: [], resps: [], filtered_resps: [] },
+      }) as const
+    const open = () => openLog(at("long"), { resume: true })
+    const before = await open()
+    await before.begin({ model: "a", adapter: undefined })
+    const long = { text: "é".repeat(70_000) }
+    before.append("x", sample(0, long))
+    before.close()
+    const file = at("long", "samples_x.jsonl")
+    appendFileSync(file, JSON.stringify(sample(1, long)).slice(0, -3))
+    const log = await open()
+    log.append("x", sample(2))
+    log.close()
+    const kept: Sample[] = []
+  for await (const each of log.previous("x")) kept.push(each)
+    t.same(
+      kept.map(({ doc_id }) => doc_id),
+      [0, 2],
+    )
+    t.same(kept[0]?.doc, long)
+    await t.rejects(log.begin({ model: "a", adapter: "b" }), {
+      name: "RangeError",
+      message: /long was begun with adapter missing, not "b"/,
+    })
+    t.same(readdirSync(at("long")).sort(), ["evaluation.json", "samples_x.jsonl"])
   },
 )
 

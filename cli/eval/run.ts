@@ -159,18 +159,21 @@ const answered = (all: readonly Open[], flags: Flags): Promise<void> =>
   withModel({ ...flags, assistantModel: undefined }, async ({ model }) => {
     const scorer = scorerOf(model)
     for (const { evaluation, log } of all) {
-      if (evaluation.left > 0) log?.begin({ model: flags.model, dtype: flags.dtype })
+      if (evaluation.left > 0) await log?.begin(answererOf(flags))
       await evaluation.run(scorer)
     }
   })
 
-/** With what the original's `config` says of the model. */
-const withModelNamed = (results: Results, { model, dtype, backend }: Flags): Results => ({
-  ...results,
-  config: {
-    ...results.config,
-    model: "openelm",
-    model_args: [`pretrained=${model ?? ""}`, ...(dtype ? [`dtype=${dtype}`] : [])].join(","),
-    device: backend,
-  },
+/** What must be the same where a log is gone on with. */
+const answererOf = ({ model, dtype, adapter, tokenizer }: Flags) => ({
+  ...{ model, dtype, adapter, tokenizer },
 })
+
+/** With what the original's `config` says of the model. */
+function withModelNamed(results: Results, { model, dtype, adapter, backend }: Flags): Results {
+  const given = { pretrained: model ?? "", dtype, peft: adapter }
+  const named = Object.entries(given).filter(([, value]) => value !== undefined)
+  const args = named.map(([name, value]) => `${name}=${value}`).join(",")
+  const config = { ...results.config, model: "openelm", model_args: args, device: backend }
+  return { ...results, config }
+}
