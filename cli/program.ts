@@ -17,6 +17,7 @@ import { chat } from "./chat.ts"
 import { completion } from "./completion.ts"
 import { convert } from "./convert.ts"
 import { compare as compareEvaluations } from "./eval/compare.ts"
+import { curve } from "./eval/curve.ts"
 import { run as evaluate } from "./eval/run.ts"
 import { generate } from "./generate.ts"
 import { info } from "./info.ts"
@@ -47,7 +48,7 @@ export const commands: readonly Command[] = [
     name: "eval",
     description: "evaluate a model as the paper does",
     byDefault: evaluate,
-    commands: [compareEvaluations],
+    commands: [compareEvaluations, curve],
   }),
   generate,
   chat,

@@ -3,6 +3,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:f
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import t from "tap"
+import { shippedModel } from "../model/index.ts"
 import { endsOf } from "./command.ts"
 import { fixture } from "./fixtures.ts"
 
@@ -19,10 +20,14 @@ t.test("the commands of docs/eval.md run as they stand", async (t) => {
   writeFileSync(join(app, "my-task.yaml"), yaml)
   const row = /`(\{"question".*?\})`/.exec(page)?.[1] as string
   writeFileSync(join(app, "my-questions.jsonl"), `${row}\n${row}\n`)
+  for (const step of ["step-00000100", "step-00000200"]) {
+    cpSync(String(await shippedModel()), join(app, "my-run", step), { recursive: true })
+    writeFileSync(join(app, "my-run", step, "state.json"), "{}")
+  }
   const lines = [...page.matchAll(/^npx elm (eval [^#\n]*)/gm)].map(([, line = ""]) =>
     line.trim().split(/\s+/),
   )
-  t.equal(lines.length, 10)
+  t.equal(lines.length, 11)
   const [compare = [], ...others] = lines.sort((a) => (a[1] === "compare" ? -1 : 0))
   const ends = await endsOf(
     others.map((line) => [...line, "--limit", "1", "--threads", "1"]),

@@ -1,43 +1,23 @@
 // `elm eval`: the paper's evaluation, or other tasks, of a model.
-import { join } from "node:path"
-import { type Evaluation, openEvaluation } from "../../eval/evaluate.ts"
 import type { Results } from "../../eval/index.ts"
-import { type EvaluationLog, openLog } from "../../eval/log.ts"
-import { scorerOf } from "../../eval/scorer.ts"
 import { type Suite, scoresOf } from "../../eval/suites.ts"
-import { printable } from "../../model/index.ts"
 import { command } from "../line/command.ts"
+import { answering, evaluated } from "../line/evaluated.ts"
 import { evaluationFlags, type Part, planOf } from "../line/evaluation.ts"
 import type { ValuesOf } from "../line/flags.ts"
-import { modelFlags, withModel } from "../line/model.ts"
 import { json, machine } from "../line/options.ts"
-import { whileRunning } from "../terminal/ending.ts"
 import {
   metricRows,
   metricTable,
   partialText,
-  progressOf,
   suiteTables,
   suiteText,
 } from "../terminal/evaluation.ts"
-import { writeWhole } from "../terminal/files.ts"
 import { measured } from "../terminal/output.ts"
-import { reporter } from "../terminal/progress.ts"
 import { tableText } from "../terminal/table.ts"
 
-const { assistantModel: _, ...ofModel } = modelFlags
-const flags = { ...evaluationFlags, ...ofModel, ...machine, ...json }
+const flags = { ...evaluationFlags, ...answering, ...machine, ...json }
 type Flags = ValuesOf<typeof flags>
-
-/** What is asked at a time, and lost where the command is killed meanwhile. */
-const requestsAtOnce = 64
-
-/** A part with what is known of it. */
-interface Open {
-  readonly part: Part
-  readonly evaluation: Evaluation
-  readonly log: EvaluationLog | undefined
-}
 
 export const run = command({
   name: "run",
@@ -93,87 +73,3 @@ const ofSuite = ({ columns }: Suite, found: readonly Results[]): Results["result
       return own ? [[task, own] as const] : []
     }),
   )
-
-/** The results of each part: of what there is, where the command was ended before. */
-async function evaluated(parts: readonly Part[], flags: Flags): Promise<readonly Results[]> {
-  const report = reporter()
-  const interrupt = new AbortController()
-  const running = whileRunning((reason) => {
-    report.done()
-    if (reason === "signal") console.error("Stopping; Ctrl-C once more ends at once")
-    interrupt.abort()
-  })
-  const say = (text: string): void => {
-    report.done()
-    console.error(printable(text))
-  }
-  const all: Open[] = []
-  try {
-    report("reading the data")
-    for (const part of parts) all.push(await opened(part, flags, interrupt.signal, report, say))
-    if (all.some(({ evaluation }) => evaluation.left > 0)) await answered(all, flags)
-  } catch (error) {
-    if (!interrupt.signal.aborted) throw error
-  } finally {
-    report.done()
-    running()
-    for (const { log } of all) log?.close()
-  }
-  const found = all.map(({ evaluation }) => withModelNamed(evaluation.results(), flags))
-  for (const [i, { part }] of all.entries()) {
-    if (flags.out === undefined) continue
-    const file = join(flags.out, part.name, "results.json")
-    await writeWhole(file, `${JSON.stringify(found[i], undefined, 2)}\n`)
-  }
-  return found
-}
-
-async function opened(
-  part: Part,
-  { data, limit, shard, out, resume }: Flags,
-  signal: AbortSignal,
-  report: ReturnType<typeof reporter>,
-  say: (text: string) => void,
-): Promise<Open> {
-  const log =
-    out === undefined
-      ? undefined
-      : await openLog(join(out, part.name), { shard, resume: resume === true })
-  const evaluation = await openEvaluation({
-    tasks: part.tasks,
-    ...(part.shots === undefined ? {} : { shots: part.shots }),
-    ...(data === undefined ? {} : { data }),
-    ...(limit === undefined ? {} : { limit }),
-    ...(shard ? { shard } : {}),
-    ...(part.isSuite ? { onMissing: (_: string, text: string) => say(`Left out: ${text}`) } : {}),
-    ...(log ? { previous: log.previous, onSample: log.append } : {}),
-    signal,
-    requestsAtOnce,
-    onNotice: say,
-    onProgress: progressOf(report),
-  })
-  return { part, evaluation, log }
-}
-
-const answered = (all: readonly Open[], flags: Flags): Promise<void> =>
-  withModel({ ...flags, assistantModel: undefined }, async ({ model }) => {
-    const scorer = scorerOf(model)
-    for (const { evaluation, log } of all) {
-      if (evaluation.left > 0) await log?.begin(answererOf(flags))
-      await evaluation.run(scorer)
-    }
-  })
-
-/** What must be the same where a log is gone on with. */
-const answererOf = ({ model, dtype, adapter, tokenizer }: Flags) => ({
-  ...{ model, dtype, adapter, tokenizer },
-})
-
-/** With what the original's `config` says of the model. */
-function withModelNamed(results: Results, { model, dtype, adapter, backend }: Flags): Results {
-  const given = { pretrained: model ?? "", dtype, peft: adapter }
-  const named = Object.entries(given).filter(([, value]) => value !== undefined)
-  const args = named.map(([name, value]) => `${name}=${value}`).join(",")
-  const config = { ...results.config, model: "openelm", model_args: args, device: backend }
-  return { ...results, config }
-}

@@ -7,6 +7,8 @@ export interface Series {
   readonly points: readonly (readonly [x: number, y: number])[]
   /** Whether each point is marked. */
   readonly marked?: boolean
+  /** Points beside the line, marked larger. */
+  readonly bullets?: readonly (readonly [x: number, y: number])[]
 }
 
 export interface Chart {
@@ -30,7 +32,7 @@ const colours = [
 ] as const
 
 const [width, height] = [720, 420] as const
-const margin = { top: 44, right: 24, bottom: 52, left: 64 } as const
+const margin = { top: 44, right: 32, bottom: 52, left: 64 } as const
 
 const extent = (values: readonly number[]): [number, number] => [
   values.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY),
@@ -41,15 +43,17 @@ const extent = (values: readonly number[]): [number, number] => [
 export const drawn = ({ series }: Chart): readonly Series[] =>
   series.filter((s) => s.points.length > 0)
 
-/** Scales over all points, with round ends on the vertical axis. */
+/** Scales over all points, with round ends on the vertical axis, also where they are level. */
 export function scales(
   chart: Chart,
   [left, right]: [number, number],
   [bottom, top]: [number, number],
 ) {
-  const all = drawn(chart).flatMap(({ points }) => points)
+  const all = drawn(chart).flatMap(({ points, bullets = [] }) => [...points, ...bullets])
   const x = scaleLinear(extent(all.map(([x]) => x)), [left, right])
-  const y = scaleLinear(extent(all.map(([, y]) => y)), [bottom, top]).nice(10)
+  const [low, high] = extent(all.map(([, y]) => y))
+  const more = low === high ? 1 : 0
+  const y = scaleLinear([low - more, high + more], [bottom, top]).nice(10)
   return { x, y }
 }
 
@@ -84,9 +88,10 @@ export function chartSvg(chart: Chart): string {
     ([v]) => x(v),
     ([, v]) => y(v),
   ).digits(1)
-  const lines = drawn(chart).map(({ points, marked }, i) => {
-    const dots = marked ? points.map(([a, b]) => circle(i, x(a), y(b))).join("") : ""
-    return `<path class="s${colourOf(i)}" d="${path(points)}"/>${dots}`
+  const lines = drawn(chart).map(({ points, marked, bullets = [] }, i) => {
+    const dots = marked ? points.map(([a, b]) => circle(`f${colourOf(i)}`, x(a), y(b), 3)) : []
+    const large = bullets.map(([a, b]) => circle(`f${colourOf(i)} bullet`, x(a), y(b), 5.5))
+    return `<path class="s${colourOf(i)}" d="${path(points)}"/>${[...dots, ...large].join("")}`
   })
   const middle = (margin.top + bottom) / 2
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${whole}" role="img" width="${width}" height="${whole}">
@@ -103,8 +108,8 @@ ${legend(chart)}
 `
 }
 
-const circle = (i: number, x: number, y: number): string =>
-  `<circle class="f${colourOf(i)}" cx="${x.toFixed(1)}" cy="${y.toFixed(1)}" r="3"/>`
+const circle = (kind: string, x: number, y: number, radius: number): string =>
+  `<circle class="${kind}" cx="${x.toFixed(1)}" cy="${y.toFixed(1)}" r="${radius}"/>`
 
 function legend(chart: Chart): string {
   const names = drawn(chart).map(({ name }) => name)
@@ -123,9 +128,9 @@ function legend(chart: Chart): string {
 
 const style = [
   "text{font:13px system-ui,sans-serif;fill:#333}.mid{text-anchor:middle}.end{text-anchor:end}",
-  ".paper{fill:#fff}.grid{stroke:#e5e5e5}.axis{stroke:#888}path{fill:none}",
+  ".bullet{stroke:#fff;stroke-width:1.2}.paper{fill:#fff}.grid{stroke:#e5e5e5}.axis{stroke:#888}path{fill:none}",
   ...colours.map(([c], i) => `.s${i}{stroke:${c};stroke-width:1.6}.f${i}{fill:${c}}`),
-  "@media(prefers-color-scheme:dark){text{fill:#ccc}.paper{fill:#16181c}.grid{stroke:#33373d}",
+  "@media(prefers-color-scheme:dark){text{fill:#ccc}.paper{fill:#16181c}.bullet{stroke:#16181c}.grid{stroke:#33373d}",
   ...colours.map(([, c], i) => `.s${i}{stroke:${c}}.f${i}{fill:${c}}`),
   "}",
 ].join("")
