@@ -96,7 +96,7 @@ t.test(
     log.append("x", sample(2))
     log.close()
     const kept: Sample[] = []
-  for await (const each of log.previous("x")) kept.push(each)
+    for await (const each of log.previous("x")) kept.push(each)
     t.same(
       kept.map(({ doc_id }) => doc_id),
       [0, 2],
