@@ -22,6 +22,7 @@ import { advance, positionIds } from "./plain/position.ts"
 import { randomOps } from "./plain/random.ts"
 import { reduceOps } from "./plain/reduce.ts"
 import { biasOps } from "./product/bias.ts"
+import { dequantizedOps } from "./product/dequantized.ts"
 import { embed, embedGrad } from "./product/embed.ts"
 import { fileBlockOps } from "./product/file_blocks.ts"
 import { matmulOps } from "./product/matmul.ts"
@@ -93,6 +94,11 @@ export { advance, positionIds } from "./plain/position.ts"
 export { randomNormal, randomUniform } from "./plain/random.ts"
 export { argmax, cumsum, dot, max, maxRows, mean, sort, sum, sumRows } from "./plain/reduce.ts"
 export { addBias, biasGelu, biasRelu } from "./product/bias.ts"
+export {
+  matmulAddDequantized,
+  matmulDequantized,
+  matmulDequantizedGradX,
+} from "./product/dequantized.ts"
 export { embed, embedGrad, noPadding } from "./product/embed.ts"
 export { panelBlocks, rowBlockBytes } from "./product/file_blocks.ts"
 export {
@@ -108,12 +114,10 @@ export { panelsOf, panelWidth, unpanel } from "./product/panels.ts"
 export {
   embedQuantized,
   matmulAddQuantized,
-  matmulDequantized,
   matmulQuantized,
   matmulSwigluQuantized,
   normMatmulQuantized,
   normMatmulSwigluQuantized,
-  widened,
 } from "./product/quantized.ts"
 export {
   blockBytes,
@@ -181,6 +185,7 @@ export const fusedOps: readonly Op[] = [
   sample.op,
   ...packOps,
   ...quantizedOps,
+  ...dequantizedOps,
   streamSum.op,
   multiplyAdd.op,
   multiplyAddWhole.op,

@@ -83,6 +83,8 @@ export const matmulAdd = op({
   alias: { y: "r" },
   check: fits,
   meaning: ({ x, w, r }, { N }) => add(r, product(x, unpanel(w, N))),
+  vjp: ({ y: dy }, { x, w }, { P }) =>
+    dy ? { x: matmulGradX(dy, w), w: matmulGradW(dy, x, { P }), r: dy } : undefined,
   gpu: floatKernels({ op: "matmulAdd" }),
   isProduct: true,
   rows: ({ P }) => P,

@@ -4,23 +4,23 @@
 // dw: parallel over panels; strips of x (512 rows by 320 columns) lie in scratch as tiles, which
 // takes no transposition, and the sums grow where the gradient lies. Bytes: the weights, dy and dx
 // (dw: dy, x, and dw once per 512 rows); every thread reads dy (dw: x) for itself.
-import { loadOne, itemBytes } from "../shared/half.as"
+import { itemBytes, loadFour, loadOne } from "../shared/half.as"
 import { blockProduct, blockRows, clear, deliver, keep, kept, sums } from "./matmul.as"
 
 /** Depth of a sum that is worked on at a time. */
-const depthAtATime: u32 = 512
+export const depthAtATime: u32 = 512
 
 /** Scratch after what matmul.as.ts keeps: one panel of 512 rows, 32 KiB. */
 // @ts-ignore: decorator
 @inline
-function panel(): usize { return sums() + 786432 }
+export function panel(): usize { return sums() + 786432 }
 
-/** Four columns of four rows `step` bytes apart become four rows 64 bytes apart. */
+/** Four numbers of each of four rows, `row` bytes apart, become rows 64 bytes apart. */
 // @ts-ignore: decorator
 @inline
-function transpose4(from: usize, to: usize): void {
-  const a = v128.load(from), b = v128.load(from, 64)
-  const c = v128.load(from, 128), d = v128.load(from, 192)
+function transpose4(from: usize, row: usize, to: usize, wType: u32): void {
+  const a = loadFour(from, wType), b = loadFour(from + row, wType)
+  const c = loadFour(from + 2 * row, wType), d = loadFour(from + 3 * row, wType)
   const ab0 = v128.shuffle<i32>(a, b, 0, 4, 1, 5), ab1 = v128.shuffle<i32>(a, b, 2, 6, 3, 7)
   const cd0 = v128.shuffle<i32>(c, d, 0, 4, 1, 5), cd1 = v128.shuffle<i32>(c, d, 2, 6, 3, 7)
   v128.store(to, v128.shuffle<i64>(ab0, cd0, 0, 2))
@@ -29,16 +29,33 @@ function transpose4(from: usize, to: usize): void {
   v128.store(to, v128.shuffle<i64>(ab1, cd1, 1, 3), 192)
 }
 
+/** Sixteen columns by sixteen outputs, transposed. */
+// @ts-ignore: decorator
+@inline
+export function transposeSquare(from: usize, to: usize, wType: u32): void {
+  const bytes = itemBytes(wType)
+  for (let i: usize = 0; i < 4; i++) {
+    for (let j: usize = 0; j < 4; j++) {
+      transpose4(from + (i * 64 + j * 4) * bytes, 16 * bytes, to + j * 256 + i * 16, wType)
+    }
+  }
+}
+
+// The dtype is a constant inside each of these.
+function square(from: usize, to: usize, wType: u32): void {
+  if (wType === 0) transposeSquare(from, to, 0)
+  else if (wType === 1) transposeSquare(from, to, 1)
+  else transposeSquare(from, to, 2)
+}
+
 /** panel() (16·blocks, 16) ← the weights of columns k … k + columns of `blocks` panels from w on. */
 function transpose(w: usize, K: u32, k: u32, columns: u32, blocks: u32, wType: u32): void {
   let to = panel()
   const bytes = itemBytes(wType)
   for (let p: u32 = 0; p < blocks; p++, to += 1024) {
     const from = w + (<usize>p * K + k) * 16 * bytes
-    if (wType === 0 && columns === 16) {
-      for (let i: usize = 0; i < 4; i++) {
-        for (let j: usize = 0; j < 4; j++) transpose4(from + i * 256 + j * 16, to + j * 256 + i * 16)
-      }
+    if (columns === 16) {
+      square(from, to, wType)
       continue
     }
     for (let c: u32 = 0; c < 16; c++) {

@@ -8,8 +8,6 @@ import { normalize } from "../norm/rmsnorm.ts"
 import { add } from "../plain/elementwise.ts"
 import { take } from "../plain/indexing.ts"
 import { quantizedKernels } from "./kernels.ts"
-import { matmul } from "./matmul.ts"
-import { pack } from "./pack.ts"
 import { panelsOf, panelWidth, product } from "./panels.ts"
 import {
   blockBytes,
@@ -83,30 +81,6 @@ export const matmulQuantized = op({
   rows: ({ P }) => P,
   cost,
   cases,
-  sample,
-})
-
-/** Quantized panels as those of f32, for rows of K numbers.  w (P, C, Z) → (P, K, 16) */
-export const widened = (w: Tensor, K: number): Tensor => {
-  const P = w.shape[0] as number
-  return pack(dequantize(w, { N: P * panelWidth, K, Halves: 1 }), { P, Halves: 1, dtype: "f32" }).w
-}
-const byPanels = ({ x, w }: { x: Tensor; w: Tensor }, { N, K }: { N: number; K: number }): Tensor =>
-  matmul(x, widened(w, K), { N })
-
-/** The same with rows as they are: the matrix is widened for the product, and for its gradient once more,
- *  so that it lies in memory for no longer.  x (M, K), w (P, C, Z) → y (M, N) */
-export const matmulDequantized = op({
-  name: "matmulDequantized",
-  sig: "x:(M,K) w:u8(P,C,Z) -> y:(M,N)",
-  params: "M K P C Z N",
-  check: fits,
-  meaning: byPanels,
-  alternatives: [{ ops: [dequantize.op, pack.op, matmul.op], when: () => true, meaning: byPanels }],
-  isProduct: true,
-  rows: ({ P }) => P,
-  cost,
-  cases: Object.values(blockBytes).flatMap((Z) => casesOf(Z, [shapes[1], shapes[3]])),
   sample,
 })
 
@@ -207,7 +181,6 @@ export const embedQuantized = op({
 
 export const quantizedOps = [
   matmulQuantized.op,
-  matmulDequantized.op,
   normMatmulQuantized.op,
   matmulAddQuantized.op,
   matmulSwigluQuantized.op,

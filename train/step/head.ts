@@ -8,12 +8,12 @@ import {
   crossEntropy,
   crossEntropyGrad,
   equal,
+  matmulDequantizedGradX,
   matmulGradWAdd,
   matmulGradX,
   panelWidth,
   reshape,
   slice,
-  widened,
   writeRows,
 } from "../../ops/index.ts"
 import type { BatchSizes, Objective, RowLosses } from "../objectives/index.ts"
@@ -81,7 +81,9 @@ export function headLoss(
     const part = (d: Tensor): Tensor => (d.size === rows ? d : slice(d, 0, at, rows))
     const [dnll, dlse] = [part(all.dnll), part(all.dlse)] as const // (rows) each
     const dlogits = crossEntropyGrad(logits, t, losses.lse, dnll, dlse, { smoothing }) // (rows, V)
-    const dx = matmulGradX(dlogits, isQuantized(w) ? widened(w, D) : w) // (rows, D)
+    const dx = isQuantized(w)
+      ? matmulDequantizedGradX(dlogits, w, { K: D })
+      : matmulGradX(dlogits, w) // (rows, D)
     dw = matmulGradWAdd(dlogits, x, dw)
     da = rows === N ? dx : writeRows(da, reshape(dx, [1, 1, rows, D]), constant([at], [1], "i32"))
   })
