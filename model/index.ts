@@ -130,6 +130,7 @@ export {
   type LayerCache,
   type Linear,
   multiply,
+  multiplyAdd,
   type Norm,
   normalized,
   normed,

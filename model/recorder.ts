@@ -71,6 +71,8 @@ export interface Recorder {
   positions(offset: number): Tensor
   /** W·x and nothing after it.  x (N, inputs) → (N, outputs) */
   multiply(x: Tensor, w: Linear): Tensor
+  /** r + W·x, in the memory of r where nothing else needs it.  x (N, inputs), r (N, outputs) → (N, outputs) */
+  multiplyAdd(x: Tensor, w: Linear, r: Tensor): Tensor
   /** W·norm(stream), and the stream without a pending branch. */
   normLinear(x: Stream, n: Norm | undefined, w: Linear, then?: Activation): Normed
   /** The norm of the stream in its place. */
@@ -112,6 +114,7 @@ export const inference: RecorderOf = (inputs) => ({
   embed,
   positions: positionsOf(inputs),
   multiply,
+  multiplyAdd,
   normLinear: ({ x }, n, w, then) => ({ x: { x }, y: normThenProduct(x, n, w, then) }),
   normalize: ({ x }, n) => ({ x: normalized(x, n) }),
   addLinear: ({ x }, o, w) => ({ x: biased(addProduct(o, w.weight, x), w) }),
@@ -128,6 +131,9 @@ function normThenProduct(x: Tensor, n: Norm | undefined, w: Linear, then?: Activ
 }
 
 export const multiply = (x: Tensor, w: Linear): Tensor => product(x, w.weight, w.outputs)
+
+export const multiplyAdd = (x: Tensor, { weight }: Linear, r: Tensor): Tensor =>
+  addProduct(x, weight, r)
 
 /** A product by itself, and what becomes of it.  x (N, inputs) → (N, outputs), half of it if gated */
 export function productThen(x: Tensor, w: Linear, then?: Activation): Tensor {

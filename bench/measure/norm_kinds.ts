@@ -11,6 +11,7 @@ import {
   inference,
   type Linear,
   multiply,
+  multiplyAdd,
   type Norm,
   normalized,
   normed,
@@ -69,6 +70,7 @@ function separately(inputs: Inputs, addNorm: AddNorm, heads?: Heads) {
     embed,
     positions: positionsOf(inputs),
     multiply,
+    multiplyAdd,
     normLinear(before: Stream, n: Norm | undefined, w: Linear, then?: Activation) {
       const { x, a } = n ? addNorm(before, n) : normed(before, undefined)
       return { x, y: productThen(a, w, then) }

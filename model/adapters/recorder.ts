@@ -40,11 +40,11 @@ export function adapted<R extends Recorder>(
     const thin = thinned ? thinned(x, stream) : x // (N, K)
     const h = mul(r.multiply(thin, a), scale) // (N, r)
     const low = r.multiply(h, { ...b, outputs: w.outputs }) // (N, outputs)
-    const y = r.multiply(x, w) // (N, outputs)
-    if (!dora) return add(y, low)
+    if (!dora) return r.multiplyAdd(x, w, low)
     const panels = ratioOf(part, dora) // (P, 1, 16)
     const ratio = slice(reshape(panels, [panels.size]), 0, 0, w.outputs)
-    if (!thinned) return mul(add(y, low), ratio)
+    if (!thinned) return mul(r.multiplyAdd(x, w, low), ratio)
+    const y = r.multiply(x, w) // (N, outputs)
     const others = mul(r.multiply(thin, w), affine(ratio, 1, -1))
     return add(add(y, others), mul(low, ratio))
   }
@@ -55,7 +55,7 @@ export function adapted<R extends Recorder>(
       const part = tables.get(table.weight)
       if (!part) return x
       const h = mul(r.embed(ids, part.a, padding), part.scale) // (N, r)
-      return add(x, r.multiply(h, part.b))
+      return r.multiplyAdd(h, part.b, x)
     },
     normLinear(before, n, w, then) {
       const part = linears.get(w.weight)

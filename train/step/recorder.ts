@@ -16,6 +16,8 @@ import {
   add,
   causalAttention,
   matmul,
+  matmulAdd,
+  matmulAddDequantized,
   matmulDequantized,
   panelWidth,
   permute,
@@ -55,6 +57,8 @@ export function training(starts: Tensor): TrainingRecorder {
       return constant(ids, [B * T], "i32")
     },
     multiply,
+    multiplyAdd: (x, { weight: w }, r) =>
+      (isQuantized(w) ? matmulAddDequantized : matmulAdd)(x, w, r),
     normLinear(before, n, w, then) {
       const { x, a } = normed(before, n)
       if (then !== "swiglu") return { x, y: biased(multiply(a, w), w, then) }
@@ -67,10 +71,12 @@ export function training(starts: Tensor): TrainingRecorder {
   }
 }
 
+const isQuantized = ({ dtype }: Tensor): boolean => dtype === "u8"
+
 /** x·Wᵀ, of quantized weights by the numbers that they stand for: what is computed has this gradient.
  *  x (M, K) → (M, N) */
 export const product = (x: Tensor, w: Tensor, N: number): Tensor =>
-  (w.dtype === "u8" ? matmulDequantized : matmul)(x, w, { N })
+  (isQuantized(w) ? matmulDequantized : matmul)(x, w, { N })
 
 const multiply = (x: Tensor, { weight, outputs }: Linear): Tensor => product(x, weight, outputs)
 
