@@ -50,9 +50,7 @@ export async function prepare(plan: Plan, options: EvaluateOptions): Promise<Pre
     }
   }
   if (all.length > 0) return all
-  throw new Error(
-    `There is no data of any task in ${data ?? "the hub's cache. Download it, or give a folder as data"}`,
-  )
+  throw new Error(`There is no data of any task in ${data}`)
 }
 
 function preparedOf(

@@ -4,8 +4,8 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } f
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import t from "tap"
-import { rowsOf } from "../eval/data/rows.ts"
 import { type EvaluateOptions, evaluate, type Scorer } from "../index.ts"
+import { rowsOf } from "../model/files/rows.ts"
 import { fixture } from "./fixtures.ts"
 
 const dir = mkdtempSync(join(tmpdir(), "openelm-eval-"))

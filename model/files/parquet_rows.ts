@@ -1,8 +1,8 @@
 // All columns of a Parquet file, a row group at a time; the chains of their pages are checked first.
 import type { AsyncBuffer, RowGroup } from "hyparquet"
-import { openParquet, parquetFault } from "../../model/files/parquet_file.ts"
-import { mostRows, pagesOf } from "../../model/files/parquet_pages.ts"
-import { isObject } from "../../model/json.ts"
+import { isObject } from "../json.ts"
+import { openParquet, parquetFault } from "./parquet_file.ts"
+import { mostRows, pagesOf } from "./parquet_pages.ts"
 
 /** The rows in order. Throws SyntaxError that names the file, and the rows, where they are damaged. */
 export async function readRows(path: string): Promise<unknown[]> {

@@ -1,13 +1,13 @@
 // The rows of a file as they were published: JSON lines, a JSON list, Parquet.
-import { contentOf, openFile } from "../../model/index.ts"
-import { isObject, parseJson, show } from "../../model/json.ts"
-import { printable } from "../../model/printable.ts"
-import type { Document } from "../types.ts"
+import { isObject, type Json, parseJson, show } from "../json.ts"
+import { printable } from "../printable.ts"
+import { openFile } from "./source.ts"
+import { contentOf } from "./tree.ts"
 
 /** A row, and its number in the file from 1 on: of JSON lines that of the line. */
 export interface Row {
   readonly number: number
-  readonly row: Document
+  readonly row: Json
 }
 
 /** The largest data set read here, hellaswag's training split, has 48 MB. */
@@ -24,7 +24,7 @@ export async function rowsOf(path: string): Promise<readonly Row[]> {
 }
 
 async function parquetRows(path: string): Promise<readonly Row[]> {
-  const { readRows } = await import("./parquet.ts")
+  const { readRows } = await import("./parquet_rows.ts")
   return numbered(await readRows(path), path)
 }
 
@@ -67,7 +67,7 @@ function parsed(line: string, at: string): unknown {
   }
 }
 
-function objectOf(value: unknown, at: string): Document {
+function objectOf(value: unknown, at: string): Json {
   if (isObject(value)) return value
   throw new TypeError(`${at} is ${show(value)}, expected an object`)
 }
