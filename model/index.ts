@@ -1,11 +1,12 @@
 // OpenELM: sizes, weights, generation.
 export { type Adapter, adapterInternals } from "./adapters/adapter.ts"
+export { savedAdapterFiles } from "./adapters/files.ts"
 export { addAdapter, type LoadAdapterOptions, loadAdapter, mergeAdapter } from "./adapters/index.ts"
 export type { MergeOptions } from "./adapters/merge.ts"
 export type { AdapterConfig, AdapterKind, AdapterOptions } from "./adapters/options.ts"
 export { trainedBeside } from "./adapters/parts.ts"
 export { adapted, ratioNow } from "./adapters/recorder.ts"
-export { type AdapterTensor, fileRows } from "./adapters/tensors.ts"
+export { type AdapterTensor, fileRows, writeNumbers } from "./adapters/tensors.ts"
 export { bytesText, decimal, threeDigits } from "./amount.ts"
 export type { DecoderConfig, DecoderWeights } from "./architecture.ts"
 export { architectureOf } from "./architectures/index.ts"
@@ -30,8 +31,10 @@ export {
   type ChatMessage,
   checkMessages,
   instructed,
+  rendered,
   type TemplateOptions,
 } from "./chat/template.ts"
+export type { ChatTemplates } from "./chat/templates.ts"
 export type { Checkpoint, StoredTensor } from "./checkpoints/checkpoint.ts"
 export { openCheckpoint } from "./checkpoints/formats.ts"
 export { fileDTypes } from "./checkpoints/header.ts"
@@ -78,8 +81,6 @@ export { cannot } from "./files/disk.ts"
 export { faultText, systemFault } from "./files/faults.ts"
 export type { Waiting } from "./files/http.ts"
 export { HubError, type HubFault } from "./files/hub/faults.ts"
-export { hubSettings } from "./files/hub/settings.ts"
-export { datasetTree } from "./files/hub/tree.ts"
 export { type FileSource, meansPath, openFile, pathToWrite, treeOf } from "./files/source.ts"
 export { contentOf, type FileTree } from "./files/tree.ts"
 export type { Decoder } from "./forward.ts"

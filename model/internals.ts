@@ -2,6 +2,7 @@
 import type { Plan, Tensor } from "../engine/index.ts"
 import type { Host } from "./adapters/adapter.ts"
 import type { AdapterSlot } from "./adapters/slot.ts"
+import type { ChatTemplates } from "./chat/templates.ts"
 import type { Decoder } from "./forward.ts"
 import {
   type ContinuationScore,
@@ -12,6 +13,7 @@ import {
 import { sessionOf } from "./generate/source.ts"
 import type { LanguageModel } from "./language_model.ts"
 import type { RecorderOf } from "./recorder.ts"
+import { identityOf } from "./weights/identity.ts"
 import type { Check } from "./weights/restore.ts"
 
 /** What is asked of a model beside its public options. */
@@ -34,6 +36,10 @@ export interface Internals {
   /** How likely continuations are, through the model's adapter if there is one: of all that begin alike,
    *  the beginning is read once. Each may be of one token more than the cache holds. */
   score(requests: readonly Continued[], work?: ScoringWork): Promise<ContinuationScore[]>
+  /** What tells the weights, and the adapter that requests go through, from others. It reads all of them. */
+  identity(): Promise<string>
+  /** How messages become a text. */
+  templates(): Promise<ChatTemplates>
   /** What follows from the config, by name. */
   readonly tables: ReadonlyMap<string, Tensor>
   /** What an adapter needs of the model that it is beside. */
@@ -43,13 +49,19 @@ export interface Internals {
 }
 
 /** Of the weights as they are; scores go where requests go. `variant` makes a model of the same weights. */
-export function internalsOver(slot: AdapterSlot, variant: Internals["variant"]): Internals {
+export function internalsOver(
+  slot: AdapterSlot,
+  templates: Internals["templates"],
+  variant: Internals["variant"],
+): Internals {
   const { base: source, host } = slot
   const { decoder, tables, usage, residence, pool } = source
   return {
     decoder,
     host,
     tables,
+    templates,
+    identity: () => usage.reading(() => residence.during(() => identityOf(slot.source))),
     get decodePlan() {
       usage.check()
       const session = sessionOf(source, (kind, open) => pool.acquire(kind, open))

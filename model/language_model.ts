@@ -275,7 +275,7 @@ export class LanguageModel {
 
   #internals(): Internals {
     const { base, owned } = this.#slot
-    return internalsOver(this.#slot, (recorderOf) => {
+    return internalsOver(this.#slot, this.#parts.templates, (recorderOf) => {
       const loaded = { ...this.#parts.loaded, free() {} }
       const variant = new LanguageModel({ ...this.#parts, loaded }, recorderOf, base.usage)
       owned.add(variant)

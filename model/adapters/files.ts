@@ -24,6 +24,9 @@ const configName = "adapter_config.json"
 const weightsNames = ["adapter_model.safetensors", "adapter_model.bin"] as const
 const jsonLimit = 1 << 20
 
+/** Files that an adapter is saved in. */
+export const savedAdapterFiles: readonly string[] = [configName, weightsNames[0]]
+
 /** An adapter as it lies in files. */
 export interface StoredAdapter {
   /** The file of its tensors, for messages. */

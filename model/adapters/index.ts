@@ -13,6 +13,9 @@ export interface LoadAdapterOptions {
   /** Of a state dict, which has no config: alpha; its rank is that of its tensors. */
   readonly alpha?: number
   readonly rankStabilised?: boolean
+  /** For further training: instead of the files' dropout, and of what follows, whose seed no file has. */
+  readonly dropout?: number
+  readonly seed?: number
 }
 
 /**
@@ -45,7 +48,13 @@ export async function loadAdapter(
   checkObject("loadAdapter: options", options)
   const stored = await openAdapter(source)
   try {
-    const config = checkAdapterOptions("loadAdapter", configOf(stored, options))
+    const { dropout, seed } = options
+    const further = {
+      ...(dropout !== undefined && { dropout }),
+      ...(seed !== undefined && { seed }),
+    }
+    const found = { ...configOf(stored, options), ...further }
+    const config = checkAdapterOptions("loadAdapter", found)
     const names = [...stored.modules.keys()]
     const exact = { ...config, targets: targetsFor(model.config, names, config.targets) }
     const adapter = await createAdapter(host, stored.name, exact, async (tensor) => {

@@ -94,13 +94,13 @@ const fileNames = {
 export async function writeNumbers(
   { tensor, shape, halves: Halves, isTurned }: AdapterTensor,
   values: Float32Array,
-  held: Holder,
+  { backend }: Pick<Holder, "backend">,
 ): Promise<void> {
   const [rows, columns = 1] = shape as [number, number]
   const given = constant(values, [rows, columns])
   const x = isTurned ? permute(given, [1, 0]) : given
   const P = tensor.shape[0] as number
-  await runOnce(held.backend, [[tensor, pack(x, { P, Halves, dtype: "f32" }).w]])
+  await runOnce(backend, [[tensor, pack(x, { P, Halves, dtype: "f32" }).w]])
 }
 
 /** Panels like those of a tensor as the rows that files have. */

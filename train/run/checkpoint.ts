@@ -14,23 +14,29 @@ import {
   rowTensors,
   type SafetensorsFile,
   type Spec,
+  savedAdapterFiles,
   savedFiles,
   saveModel,
   specsOf,
   syncFolder,
-  type TensorSource,
   type Tokenizer,
   writeFileWhole,
   writeSafetensors,
 } from "../../model/index.ts"
-import { show } from "../../model/json.ts"
-import { toFile } from "../spelling.ts"
+import { type Fields, toFile } from "../spelling.ts"
 import type { TrainStep } from "../step/step.ts"
+import {
+  adapterMoments,
+  optimizerFile,
+  restoreAdapterMoments,
+  sourceOf,
+} from "./adapter_moments.ts"
 import type { RunFolder } from "./folder.ts"
 import { folderName, stepNamed } from "./names.ts"
-import { type RunState, readRunState } from "./state.ts"
+import { type RunState, readKind, readRunState } from "./state.ts"
+import type { LoopSettings } from "./work.ts"
 
-export { type RunState, readRunState } from "./state.ts"
+export { readRunState } from "./state.ts"
 
 /** Complete checkpoints of a run, oldest first. A folder that is not there has none. */
 export async function checkpointsIn(run: string): Promise<string[]> {
@@ -66,22 +72,33 @@ export async function checkpointOf(path: string): Promise<string> {
   throw new Error(`${path} holds no checkpoint. Give the folder of a run, or leave --resume out`)
 }
 
+/** What of a run is written beside what it trains. */
+type Written = Omit<RunState<LoopSettings>, "version" | "step">
+
+interface WriteOptions {
+  readonly tokenizer?: Tokenizer | undefined
+  readonly keep: number
+}
+
 /**
- * Writes a checkpoint of `step` into the run's folder, keeps the last `keep`, returns its path.
+ * Writes a checkpoint of `step` into the run's folder, keeps the last `keep` and the best, returns its path.
  * Throws Error that says which one is the last whole one.
  */
 export function writeCheckpoint(
   run: RunFolder,
   step: TrainStep,
-  state: Omit<RunState, "version" | "step">,
-  options: { tokenizer?: Tokenizer | undefined; keep: number },
+  state: Written,
+  options: WriteOptions,
 ): Promise<string> {
   return step.still((check) => writeStill(check, run, step, state, options))
 }
 
 async function writeStill(
   check: () => Promise<void>,
-  ...[run, step, state, { tokenizer, keep }]: Parameters<typeof writeCheckpoint>
+  run: RunFolder,
+  step: TrainStep,
+  state: Written,
+  { tokenizer, keep }: WriteOptions,
 ): Promise<string> {
   const { mkdir, rename, rm } = fromNode("node:fs/promises")
   const { join } = fromNode("node:path")
@@ -110,7 +127,8 @@ async function writeStill(
   }
   const all = await checkpointsIn(run.path)
   for (const old of all.slice(0, Math.max(0, all.length - keep))) {
-    if (old !== path && (await isOwn(old))) await remove(run, old)
+    const isKept = old === path || stepNamed(old) === state.best?.step
+    if (!isKept && (await isOwn(old))) await remove(run, old)
   }
   return path
 }
@@ -118,13 +136,20 @@ async function writeStill(
 async function writeParts(
   folder: string,
   step: TrainStep,
-  state: RunState,
+  state: RunState<LoopSettings>,
   tokenizer: Tokenizer | undefined,
 ): Promise<void> {
   const { join } = fromNode("node:path")
-  await writeSafetensors(join(folder, "optimizer.safetensors"), onlyFinite(optimizerTensors(step)))
-  const text = `${JSON.stringify({ ...state, settings: toFile(state.settings) }, null, 1)}\n`
+  const { adapter } = step.settings
+  const moments = adapter ? adapterMoments(adapter, step) : optimizerTensors(step)
+  await writeSafetensors(join(folder, optimizerFile), onlyFinite(moments))
+  const settings = toFile(state.settings as unknown as Fields)
+  const text = `${JSON.stringify({ ...state, settings }, null, 1)}\n`
   await writeFileWhole(join(folder, "state.json"), new TextEncoder().encode(text))
+  if (adapter) {
+    await adapter.save(folder)
+    return syncFolder(folder)
+  }
   const { config, tensors, backend, dtype } = step.model
   const weights = publishedTensors(config, tensors, backend, dtype === "bf16" ? "bf16" : "f32")
   await saveModel(folder, config, weights, tokenizer)
@@ -154,66 +179,60 @@ function optimizerTensors({ model, parameters, settings }: TrainStep) {
 const hasMasters = (parameters: TrainStep["parameters"]): boolean =>
   parameters.some(({ weight, master }) => weight !== master)
 
-/** Fills states and masters, and the count of updates. The weights are the model's already. */
-export async function restoreStep(checkpoint: string, step: TrainStep): Promise<RunState> {
-  const { join } = fromNode("node:path")
-  const state = await readRunState(checkpoint)
-  const file = await openSafetensors(join(checkpoint, "optimizer.safetensors"))
+/** Fills states and masters, and the count of updates. The weights are the model's, or the adapter's,
+ *  already. */
+export async function restoreStep(
+  checkpoint: string,
+  step: TrainStep,
+  state?: { readonly step: number },
+): Promise<void> {
+  const { step: made } = state ?? (await readRunState(checkpoint))
+  const file = await openSafetensors(fromNode("node:path").join(checkpoint, optimizerFile))
+  const { adapter } = step.settings
   try {
-    const specs = new Map(specsOf(step.model.config).map((spec) => [spec.name, spec]))
-    const masters = hasMasters(step.parameters)
-    for (const { name, master, state } of step.parameters) {
-      const spec = specs.get(name) as Spec
-      const parts: [string, Tensor][] = [
-        ...step.settings.optimizer.state.map((part, n): [string, Tensor] => [
-          `${part}.${name}`,
-          state[n] as Tensor,
-        ]),
-        // Vectors too, which are their own masters: the model's file has them rounded.
-        ...(masters ? [[`master.${spec.name}`, master] as [string, Tensor]] : []),
-      ]
-      for (const [name, target] of parts) {
-        const source = sourceOf(file, name, spec.shape)
-        const { backend } = step.model
-        if (spec.matrix) await loadMatrix(source, { ...spec, name }, target, backend, "f32")
-        else await loadVector(source, { ...spec, name }, target, backend)
-      }
-    }
+    await (adapter ? restoreAdapterMoments(file, adapter, step) : restoreMoments(file, step))
   } finally {
     await file.close()
   }
-  step.steps = state.step
-  return state
+  step.steps = made
 }
 
-function sourceOf(file: SafetensorsFile, name: string, shape: readonly number[]): TensorSource {
-  const entry = file.tensors.get(name)
-  if (entry?.dtype !== "F32" || entry.shape.join() !== shape.join()) {
-    const found = entry ? `${entry.dtype} ${show(entry.shape)}` : "nothing"
-    throw new RangeError(
-      `${file.path}: ${show(name)} is ${found}, expected F32 ${show(shape)}. ` +
-        "Resume with the model and dtype that wrote it",
-    )
-  }
-  const rowBytes = 4 * shape.slice(1).reduce((a, b) => a * b, 1)
-  return {
-    dtype: "f32",
-    shape,
-    file: file.path,
-    readRows: (start, count, target) =>
-      file.read(name, start * rowBytes, target.subarray(0, count * rowBytes)),
+async function restoreMoments(file: SafetensorsFile, step: TrainStep): Promise<void> {
+  const specs = new Map(specsOf(step.model.config).map((spec) => [spec.name, spec]))
+  const masters = hasMasters(step.parameters)
+  const { backend } = step.model
+  for (const { name, master, state } of step.parameters) {
+    const spec = specs.get(name) as Spec
+    const parts: [string, Tensor][] = [
+      ...step.settings.optimizer.state.map((part, n): [string, Tensor] => [
+        `${part}.${name}`,
+        state[n] as Tensor,
+      ]),
+      // Vectors too, which are their own masters: the model's file has them rounded.
+      ...(masters ? [[`master.${spec.name}`, master] as [string, Tensor]] : []),
+    ]
+    for (const [name, target] of parts) {
+      const source = sourceOf(file, name, spec.shape)
+      if (spec.matrix) await loadMatrix(source, { ...spec, name }, target, backend, "f32")
+      else await loadVector(source, { ...spec, name }, target, backend)
+    }
   }
 }
 
 /** Files of a checkpoint that this program writes, whatever its model. */
-const ownFiles: readonly string[] = [...savedFiles, "optimizer.safetensors", "state.json"]
+const ownFiles: readonly string[] = [
+  ...savedFiles,
+  ...savedAdapterFiles,
+  optimizerFile,
+  "state.json",
+]
 
 /** Whether this program wrote a checkpoint, and nobody has put more into it. */
 async function isOwn(checkpoint: string): Promise<boolean> {
   const { readdir } = fromNode("node:fs/promises")
   const files = await readdir(checkpoint).catch(() => [])
   if (files.some((name) => !ownFiles.includes(name))) return false
-  const state = await readRunState(checkpoint).catch(() => undefined)
+  const state = await readKind(checkpoint).catch(() => undefined)
   return state !== undefined && checkpoint.endsWith(folderName(state.step))
 }
 

@@ -4,63 +4,27 @@
 import * as v from "valibot"
 import { configOf } from "../../model/index.ts"
 import { choice, flag, whole } from "../../model/schema.ts"
-import { isBelow1, isNotNegative, isPositive } from "../checks.ts"
+import { isPositive } from "../checks.ts"
 import { optimizerNames } from "../optimizers/index.ts"
+import {
+  below1,
+  field,
+  fieldList,
+  notNegative,
+  part,
+  path,
+  positive,
+  real,
+  text,
+} from "./field_list.ts"
 
-const real = (expected: string, holds: (x: number) => boolean) =>
-  v.pipe(v.number(expected), v.check(holds, expected))
-const positive = real("a number above 0 (in f32: 1.2e-38 to 3.4e38)", isPositive)
-const notNegative = real("a number from 0 (in f32: 1.2e-38 to 3.4e38)", isNotNegative)
-const below1 = real("a number from 0 and below 1, in f32 too", isBelow1)
 // Rates are rounded to eight decimals (schedule.ts).
 const rate = real(
   "a number above 0 (from 1e-8 to 3.4e38: rates have eight decimals)",
   (x) => x >= 5e-9 && isPositive(x),
 )
-const text = v.string("a text")
-const part = real("a number from 0 to 0.5", (x) => x >= 0 && x <= 0.5)
-const path = v.pipe(
-  text,
-  v.check((x) => x !== "", "a path"),
-)
 const pair = v.strictTuple([positive, positive], "two numbers, such as 0.5,1.0")
 const optional = v.optional
-
-/** What is known of a field beside its check. */
-interface About {
-  /** What it is. */
-  readonly text: string
-  /** What it belongs to. */
-  readonly group: "model" | "data" | "optimization" | "evaluation" | "output" | "machine"
-  /** A size of a model, which first weights have already. */
-  readonly isSize?: true
-  /** A path, which counts from the folder of whoever wrote it. */
-  readonly isPath?: true
-  /** A path, or a URL, or a repository of the hub. */
-  readonly isSource?: true
-  /** Throws for a text that names nothing. */
-  readonly check?: (text: string) => unknown
-  /** A text, also where it looks like a number. */
-  readonly isText?: true
-  /** It may differ when a run is resumed: what it changes is not what is computed; that the data is
-   *  the same is seen from what it holds; with other `steps` the schedule is theirs. */
-  readonly isFree?: true
-  /** It changes nothing where another field has this value. */
-  readonly idle?: readonly [field: string, value: number]
-}
-
-const field =
-  (group: About["group"]) =>
-  <S extends v.GenericSchema>(
-    schema: S,
-    text: string,
-    more: Omit<About, "text" | "group"> = {},
-  ) => ({
-    schema,
-    text,
-    group,
-    ...more,
-  })
 
 const model = field("model")
 const data = field("data")
@@ -190,21 +154,7 @@ const list = {
   ),
 }
 
-type List = typeof list
-export type Field = keyof List
-
-export const fields: Readonly<Record<Field, About>> = list
-export const fieldNames = Object.keys(list) as Field[]
-
-/** Names of the fields of which something holds. */
-export const namesWhere = (holds: (about: About) => unknown): readonly Field[] =>
-  fieldNames.filter((name) => holds(fields[name]))
-
-const schemas = Object.fromEntries(
-  Object.entries(list).map(([name, { schema }]) => [name, schema]),
-) as { readonly [F in Field]: List[F]["schema"] }
-
-export const schema = v.strictObject(schemas, "an object of settings")
+export const trainFields = fieldList("elm train", list)
 
 /** Settings of a run, with their defaults. */
-export type Settings = v.InferOutput<typeof schema>
+export type Settings = v.InferOutput<typeof trainFields.schema>

@@ -7,8 +7,8 @@ import { faultText } from "../../model/files/faults.ts"
 import { writeFileWhole } from "../../model/index.ts"
 import { isObject } from "../../model/json.ts"
 import { checkpointsIn, foreignIn } from "./checkpoint.ts"
-import type { Settings } from "./fields.ts"
 import type { Metrics } from "./metrics.ts"
+import type { LoopSettings } from "./work.ts"
 
 export interface Log {
   /** Takes the lines up to that step of the run that this one goes on from, and when called again its
@@ -22,7 +22,7 @@ export interface Log {
 /** Opens the log of a run, which calls `onProblem` once where it cannot be written; one that goes on from a checkpoint has the lines up to there. Throws
  *  Error for a folder with other or later checkpoints. */
 export async function openLog(
-  { out }: Settings,
+  { out }: Pick<LoopSettings, "out">,
   from: string | undefined,
   onProblem: (message: string) => void,
 ): Promise<Log> {
@@ -97,5 +97,6 @@ export function readMetrics(path: string): Metrics[] {
 /** Whether a line has what is read of it again: its step, and the losses that are drawn. */
 function isMetrics(json: unknown): json is Metrics {
   if (!isObject(json) || !Number.isSafeInteger(json.step)) return false
-  return ["ce", "validation_loss"].every((name) => !(name in json) || Number.isFinite(json[name]))
+  const drawn = "rewards/margins" in json ? ["loss"] : ["ce", "validation_loss"]
+  return drawn.every((name) => !(name in json) || Number.isFinite(json[name]))
 }

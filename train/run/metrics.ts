@@ -1,11 +1,9 @@
 // What a run reports as it goes: the lines of metrics.jsonl.
 
-/** One line of metrics. */
-export interface StepMetrics {
+/** What every line of metrics has. */
+interface LossMetrics {
   readonly step: number
   readonly loss: number
-  readonly ce: number
-  readonly z: number
   readonly lr: number
   readonly grad_norm: number
   /** Targets that carried a loss, so far. */
@@ -16,13 +14,49 @@ export interface StepMetrics {
   readonly mul_add_fraction?: number
 }
 
+/** One line of metrics. */
+export interface StepMetrics extends LossMetrics {
+  readonly ce: number
+  readonly z: number
+}
+
+/** Preferences, as TRL names what they are measured by: means over the pairs of a line or a validation. */
+export interface PairMetrics {
+  /** β times how much likelier an answer has become than under the reference. */
+  readonly "rewards/chosen": number
+  readonly "rewards/rejected": number
+  /** Part of the pairs whose chosen answer has the greater reward. */
+  readonly "rewards/accuracies": number
+  readonly "rewards/margins": number
+  /** Log-probabilities of whole answers. */
+  readonly "logps/chosen": number
+  readonly "logps/rejected": number
+}
+
+/** One line of metrics of preference tuning, of which the loss is a mean too. */
+export interface PreferenceMetrics extends LossMetrics, PairMetrics {}
+
 /** A validation: mean cross-entropy in nats, and its perplexity. */
 export interface EvaluationMetrics {
   readonly step: number
   readonly validation_loss: number
   readonly validation_perplexity: number
   readonly validation_tokens: number
+  /** Of a reward model: the part of the pairs that it ranks right. */
+  readonly validation_accuracy?: number
 }
+
+/** A validation of preferences: the mean loss, and what the pairs are measured by. */
+export interface PreferenceEvaluation extends PairMetrics {
+  readonly step: number
+  readonly validation_loss: number
+}
+
+/** What a line has of losses, and what a validation found, of any kind of run. */
+export type Losses = Omit<StepMetrics | PreferenceMetrics, keyof LossMetrics> & {
+  readonly loss: number
+}
+export type Validation = EvaluationMetrics | PreferenceEvaluation
 
 /** A sample of text. */
 export interface SampleMetrics {
@@ -31,4 +65,4 @@ export interface SampleMetrics {
 }
 
 /** Any line of metrics.jsonl. */
-export type Metrics = StepMetrics | EvaluationMetrics | SampleMetrics
+export type Metrics = StepMetrics | PreferenceMetrics | Validation | SampleMetrics

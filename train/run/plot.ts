@@ -2,17 +2,22 @@
 import type { Chart } from "./chart.ts"
 import type { Metrics } from "./metrics.ts"
 
-/** Cross-entropy over updates, training and validation. */
+/** Cross-entropy, or the loss of preferences, over updates, training and validation. */
 export function chartOf(metrics: readonly Metrics[]): Chart {
   const [training, validation]: [number, number][][] = [[], []]
+  let isCe = true
   for (const each of metrics) {
     if ("validation_loss" in each) validation?.push([each.step, each.validation_loss])
     else if ("ce" in each) training?.push([each.step, each.ce])
+    else if ("rewards/margins" in each) {
+      isCe = false
+      training?.push([each.step, each.loss])
+    }
   }
   return {
-    title: "cross-entropy by update",
+    title: isCe ? "cross-entropy by update" : "loss by update",
     x: "update",
-    y: "cross-entropy, nats per token",
+    y: isCe ? "cross-entropy, nats per token" : "loss",
     series: [
       { name: "training", points: training ?? [] },
       { name: "validation", points: validation ?? [], marked: true },

@@ -1,7 +1,8 @@
 // What a caller gives a training run, and what it reports and returns.
 import type { Backend } from "../../engine/index.ts"
 import type { DecoderConfig, Tokenizer, Waiting } from "../../model/index.ts"
-import type { EvaluationMetrics, Metrics } from "./metrics.ts"
+import type { Metrics, Validation } from "./metrics.ts"
+import type { Best } from "./state.ts"
 
 /** What a run is given beside its settings: where it runs, and what it reports to. */
 export interface RunOptions {
@@ -24,6 +25,8 @@ export interface RunOptions {
   readonly onDeviceLost?: (message: string) => void
   /** Called with each record or file that the data skips. */
   readonly onSkip?: (message: string) => void
+  /** Called as what comes before the first update goes on: what it is, and the part that is done. */
+  readonly onProgress?: (what: string, part?: number) => void
   /** Called as files of the hub come into the cache: name, bytes so far and in all. */
   readonly onDownload?: NonNullable<Waiting["onDownload"]>
 }
@@ -34,11 +37,15 @@ export interface RunInfo {
   readonly parameters: number
   /** Updates made before. */
   readonly step: number
+  /** Updates in all. */
+  readonly steps: number
   readonly tokenizer: Tokenizer
   /** Samples of every validation. */
   readonly validation: number
   /** Targets of this id carry no loss. */
   readonly ignoreIndex: number
+  /** What else is known of it, a line each. */
+  readonly about: readonly string[]
 }
 
 /** Memory of a run, in bytes. */
@@ -58,5 +65,9 @@ export interface RunResult {
   /** Whether the signal ended it. */
   readonly stopped: boolean
   readonly checkpoint: string | undefined
-  readonly lastEvaluation: EvaluationMetrics | undefined
+  readonly lastEvaluation: Validation | undefined
+  /** Whether validations ended it, which had not become better. */
+  readonly isOver: boolean
+  /** Of a run that keeps the checkpoint of its best validation. */
+  readonly best?: Best
 }

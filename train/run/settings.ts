@@ -7,13 +7,18 @@ import { brief, isObject, show } from "../../model/json.ts"
 import { issueError, issuePath } from "../../model/schema.ts"
 import { checkFields } from "../data/schema.ts"
 import { codeName, type Fields, fromFile, inCode, inFile, type Spelling } from "../spelling.ts"
-import { type Field, fields, namesWhere, type Settings, schema } from "./fields.ts"
+import { type FieldList, namesWhere, usualOf } from "./field_list.ts"
+import { type Settings, trainFields } from "./fields.ts"
 
-const sizeFields = namesWhere(({ isSize }) => isSize)
+const sizeFields = namesWhere(trainFields, ({ isSize }) => isSize)
 
 /** What was expected of a field's value; undefined where it is one. */
-export function fieldProblem(field: Field, value: unknown): string | undefined {
-  return v.safeParse(schema.entries[field], value).issues?.[0].message
+export function fieldProblem(
+  field: string,
+  value: unknown,
+  list: FieldList = trainFields,
+): string | undefined {
+  return v.safeParse(list.about(field).schema, value).issues?.[0].message
 }
 
 /** The fields of a file by their names in code, its data checked. Throws TypeError or RangeError that
@@ -39,45 +44,57 @@ export function shortened(base: Fields, given: Fields, from: string): Fields {
 export function withFlags(base: Fields, flags: Fields): Fields {
   if (flags.init === undefined && flags.model === undefined) return { ...base, ...flags }
   const isKept = (field: string): boolean =>
-    !sizeFields.includes(field as Field) || (field === "vocabSize" && flags.init === undefined)
+    !sizeFields.includes(field) || (field === "vocabSize" && flags.init === undefined)
   return { ...Object.fromEntries(Object.entries(base).filter(([f]) => isKept(f))), ...flags }
 }
 
 /** Settings with defaults. Throws TypeError or RangeError that names `from`, and the field as it is
  *  `spelled` there. */
 export function checkSettings(json: unknown, from: string, spelled: Spelling = inCode): Settings {
-  const result = v.safeParse(schema, json)
-  if (!result.success) throw explain(result.issues[0], from, spelled)
-  const out = pathToWrite(result.output.out, `${from}: out`)
-  checkTexts(result.output, from, spelled)
-  return checkTogether({ ...result.output, out }, from, spelled)
+  const settings = checkedBy(trainFields, json, from, spelled) as unknown as Settings
+  if (spelled === inCode && isObject(settings.data)) {
+    checkFields(settings.data, `${from}: data`, spelled)
+  }
+  return checkTogether(settings, from, spelled)
 }
 
-/** Throws for a text that names nothing, and for data that is no such thing: of a file that was checked
- *  as it was read, by the names it has there. */
-function checkTexts(settings: Settings, from: string, spelled: Spelling): void {
-  for (const field of namesWhere(({ check }) => check)) {
-    const value = settings[field]
+/** The fields of a list with its defaults, each checked by itself, and where it is to write. Throws
+ *  TypeError or RangeError that names `from`, and the field as it is `spelled` there. */
+export function checkedBy(
+  list: FieldList,
+  json: unknown,
+  from: string,
+  spelled: Spelling,
+): Readonly<Record<string, unknown>> {
+  const result = v.safeParse(list.schema, json)
+  if (!result.success) throw explain(list, result.issues[0], from, spelled)
+  const out = pathToWrite(result.output.out as string, `${from}: out`)
+  for (const field of namesWhere(list, ({ check }) => check)) {
+    const value = result.output[field]
     if (value === undefined) continue
     try {
-      fields[field].check?.(String(value))
+      list.about(field).check?.(String(value))
     } catch (error) {
       throw new RangeError(
         `${from}: ${spelled(field)} is ${show(value)}. ${(error as Error).message}`,
       )
     }
   }
-  if (spelled === inCode && isObject(settings.data)) {
-    checkFields(settings.data, `${from}: data`, spelled)
-  }
+  return { ...result.output, out }
 }
 
-function explain(issue: v.BaseIssue<unknown>, from: string, spelled: Spelling): Error {
+function explain(
+  list: FieldList,
+  issue: v.BaseIssue<unknown>,
+  from: string,
+  spelled: Spelling,
+): Error {
   const path = issuePath(issue) || "it"
   const at = brief(spelled(path))
   if (issue.type === "strict_object" && issue.expected === "never") {
     const known = codeName(path)
-    const next = known in fields ? `It is ${spelled(known)}` : "elm train --help lists them"
+    const isKnown = list.names.includes(known)
+    const next = isKnown ? `It is ${spelled(known)}` : `${list.command} --help lists them`
     return new RangeError(`${from}: there is no field ${at}. ${next}`)
   }
   const message = `${from}: ${at} is ${show(issue.input)}, expected ${issue.message}`
@@ -88,11 +105,16 @@ function explain(issue: v.BaseIssue<unknown>, from: string, spelled: Spelling): 
  *  does: a default in place of what the run had would be another run. */
 export function checkWritten(written: Fields, from: string): Settings {
   const json = fieldsOfFile(written, from)
-  for (const [field, { default: usual }] of Object.entries(schema.entries)) {
-    if (usual === undefined || json[field] !== undefined) continue
+  checkComplete(trainFields, json, from)
+  return checkSettings(json, from, inFile)
+}
+
+/** Throws TypeError naming a field that has a default, and that a run has not written. */
+export function checkComplete(list: FieldList, json: Fields, from: string): void {
+  for (const field of list.names) {
+    if (usualOf(list, field) === undefined || json[field] !== undefined) continue
     throw new TypeError(`${from}: ${inFile(field)} is missing, expected what the run had`)
   }
-  return checkSettings(json, from, inFile)
 }
 
 function checkTogether(settings: Settings, from: string, spelled: Spelling): Settings {
@@ -113,7 +135,7 @@ function checkTogether(settings: Settings, from: string, spelled: Spelling): Set
   if (minLr > lr) {
     throw new RangeError(`${from}: ${spelled("minLr")} ${minLr} exceeds the lr of ${lr}`)
   }
-  const size = sizeFields.find((field) => settings[field] !== undefined)
+  const size = sizeFields.find((field) => settings[field as keyof Settings] !== undefined)
   if (init !== undefined && size !== undefined) {
     throw new RangeError(`${from}: init brings its own sizes. Leave ${spelled(size)} out`)
   }
@@ -124,8 +146,12 @@ function checkTogether(settings: Settings, from: string, spelled: Spelling): Set
 }
 
 /** A flag's text as the value of a field: a number, two of them, or the text. */
-export function parseValue(field: Field, text: string): number | readonly number[] | string {
-  if (fields[field].isText) return text
+export function parseValue(
+  field: string,
+  text: string,
+  list: FieldList = trainFields,
+): number | readonly number[] | string {
+  if (list.about(field).isText) return text
   const numbers = text.split(",").map((part) => decimal(part.trim()))
   if (numbers.some((x) => Number.isNaN(x))) return text
   return numbers.length === 1 ? (numbers[0] as number) : numbers

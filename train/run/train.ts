@@ -2,8 +2,10 @@
 import { checkBackend, checkObject, DeviceLostError } from "../../engine/index.ts"
 import type { Settings } from "./fields.ts"
 import { RunFolder } from "./folder.ts"
+import { pretraining } from "./pretraining.ts"
 import type { RunOptions, RunResult } from "./run.ts"
 import { Run } from "./trainer.ts"
+import type { LoopSettings, RunKind } from "./work.ts"
 
 /**
  * Trains as the settings say, those left out as the command has them; where a device is lost, on another
@@ -16,24 +18,34 @@ export async function train(given: Partial<Settings>, options: RunOptions): Prom
   checkBackend("train: the backend", options.backend)
   const { checkSettings } = await import("./settings.ts")
   const settings = checkSettings(given, "settings")
+  return runOf(pretraining, settings, options)
+}
+
+/** A run of any kind in a folder of its own. */
+export async function runOf<S extends LoopSettings>(
+  kind: RunKind<S>,
+  settings: S,
+  options: RunOptions,
+): Promise<RunResult> {
   const folder = await RunFolder.open(settings.out)
   try {
-    return await trainIn(folder, settings, options)
+    return await runIn(folder, kind, settings, options)
   } finally {
     await folder.close()
   }
 }
 
-async function trainIn(
+async function runIn<S extends LoopSettings>(
   folder: RunFolder,
-  settings: Settings,
+  kind: RunKind<S>,
+  settings: S,
   options: RunOptions,
 ): Promise<RunResult> {
   // Lost while a run is opened counts as before its first update.
   for (let { resume } = options, lostAt = -2; ; ) {
-    let run: Run | undefined
+    let run: Run<S> | undefined
     try {
-      run = await Run.open(folder, settings, { ...options, ...(resume && { resume }) })
+      run = await Run.open(folder, kind, settings, { ...options, ...(resume && { resume }) })
       return await run.train()
     } catch (error) {
       const { step, checkpoint } = run ?? { step: -1 }

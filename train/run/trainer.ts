@@ -1,253 +1,185 @@
-// A training run on one device: data, steps, validation, samples of text, checkpoints. What a person sees
-// of it is the command's matter (cli/train.ts); it calls back.
-import { fromNode } from "../../engine/node.ts"
-import { type LanguageModel, nextTurn, type Tokenizer } from "../../model/index.ts"
-import { type PipelineState, type Sample, type TextPipeline, textPipeline } from "../data/index.ts"
-import { TrainStep } from "../step/step.ts"
-import {
-  checkpointOf,
-  type RunState,
-  readRunState,
-  restoreStep,
-  writeCheckpoint,
-} from "./checkpoint.ts"
-import type { Settings } from "./fields.ts"
+// The loop of a run on one device, whatever it trains (work.ts): updates, validation, samples of text,
+// checkpoints, the lines of its log. What a person sees of it is the command's matter; it calls back.
+import { nextTurn } from "../../model/index.ts"
+import { checkpointOf, readRunState, writeCheckpoint } from "./checkpoint.ts"
 import type { RunFolder } from "./folder.ts"
-import type { EvaluationMetrics } from "./metrics.ts"
-import {
-  dataSection,
-  modelOf,
-  sampleOf,
-  stepOptions,
-  tokenizerOf,
-  validationSamples,
-} from "./parts.ts"
+import type { StepMetrics, Validation } from "./metrics.ts"
 import type { RunMemory, RunOptions, RunResult } from "./run.ts"
-import { learningRate, scheduleOf } from "./schedule.ts"
+import type { Best } from "./state.ts"
+import type { LoopSettings, RunKind, Work } from "./work.ts"
 
 /** One run, from its folder and settings to its last checkpoint. */
-export class Run {
+export class Run<S extends LoopSettings> {
   readonly #folder: RunFolder
-  readonly #settings: Settings
+  readonly #kind: RunKind<S>
+  readonly #settings: S
   readonly #options: RunOptions
-  readonly #tokenizer: Tokenizer
-  readonly #model: LanguageModel
-  readonly #step: TrainStep
-  readonly #data: TextPipeline
-  readonly #validation: readonly Sample[]
+  readonly #work: Work
   /** The last that this run wrote. */
   checkpoint: string | undefined
   #tokens = 0
-  #lastEvaluation: EvaluationMetrics | undefined
+  #best: Best | undefined
+  #lastEvaluation: Validation | undefined
   #mostFlops = 0
   /** Positions trained on and milliseconds spent in steps since the last line. */
   #since = { positions: 0, ms: 0, steps: 0 }
 
-  private constructor(parts: RunParts) {
-    this.#folder = parts.folder
-    this.#settings = parts.settings
-    this.#options = parts.options
-    this.#tokenizer = parts.tokenizer
-    this.#model = parts.model
-    this.#step = parts.step
-    this.#data = parts.data
-    this.#validation = parts.validation
-    this.#tokens = parts.tokens
+  private constructor(folder: RunFolder, kind: RunKind<S>, settings: S, more: RunParts) {
+    this.#folder = folder
+    this.#kind = kind
+    this.#settings = settings
+    this.#options = more.options
+    this.#work = more.work
+    this.#tokens = more.tokens
+    this.#best = more.best
   }
 
-  static async open(folder: RunFolder, settings: Settings, options: RunOptions): Promise<Run> {
-    const { backend, onSkip, onDownload } = options
-    const from = options.resume === undefined ? undefined : await checkpointOf(options.resume)
-    const dataOptions = await dataSection(settings)
-    const tokenizer = await tokenizerOf(settings, dataOptions, from, { onDownload })
-    const state = from === undefined ? undefined : await readRunState(from)
-    checkSteps(settings, state?.step ?? 0)
-    const model = await modelOf(settings, tokenizer, backend, from, { onDownload })
-    let step: TrainStep | undefined
-    try {
-      step = await TrainStep.create(model, stepOptions(settings, tokenizer))
-      if (from !== undefined) await restoreStep(from, step)
-      const resumed = from === undefined || !state ? {} : placeOf(from, state)
-      const skips = onSkip ? { onSkip } : {}
-      const data = textPipeline(dataOptions, { tokenizer, ...resumed, ...skips })
-      const validation = await validationSamples(settings, dataOptions, tokenizer)
-      const tokens = state?.tokens ?? 0
-      return new Run({
-        folder,
-        settings,
-        options,
-        tokenizer,
-        model,
-        step,
-        data,
-        validation,
-        tokens,
-      })
-    } catch (error) {
-      await step?.close()
-      await model.close()
-      throw error
+  static async open<S extends LoopSettings>(
+    folder: RunFolder,
+    kind: RunKind<S>,
+    settings: S,
+    options: RunOptions,
+  ): Promise<Run<S>> {
+    const { resume } = options
+    if (resume === undefined) {
+      const work = await kind.open(settings, options)
+      return new Run(folder, kind, settings, { options, work, tokens: 0, best: undefined })
     }
+    const checkpoint = await checkpointOf(resume)
+    const state = await readRunState(checkpoint, kind)
+    const work = await kind.open(settings, options, { checkpoint, state })
+    const { tokens, best } = state
+    return new Run(folder, kind, settings, { options, work, tokens, best })
   }
 
   async train(): Promise<RunResult> {
-    const { steps, evalEvery, sampleEvery, saveEvery } = this.#settings
-    const { signal, onStart } = this.#options
-    const { config, parameters } = this.#model
-    const { steps: begin, settings } = this.#step
-    const { ignoreIndex } = settings
-    const tokenizer = this.#tokenizer
-    const validation = this.#validation.length
-    await onStart?.({ config, parameters, step: begin, tokenizer, validation, ignoreIndex })
+    const { evalEvery, sampleEvery, saveEvery } = this.#settings
+    const { signal } = this.#options
+    const { step: made, steps } = this.#work
+    const begin = made.steps
+    await this.#begin()
     const due = (every: number, step: number): boolean => every > 0 && step % every === 0
-    while (this.#step.steps < steps && !signal?.aborted) {
+    while (made.steps < steps && !signal?.aborted && !this.#isOver) {
       await this.#update()
-      const step = this.#step.steps
+      const step = made.steps
       if (step === begin + 1) this.#options.onMemory?.(this.#memory())
-      const last = step === steps
-      if (due(evalEvery, step) || last) await this.#evaluate()
+      if (due(evalEvery, step) || step === steps) await this.#evaluate()
+      const last = step === steps || this.#isOver
       if (due(sampleEvery, step) || (last && sampleEvery > 0)) await this.#sample()
-      if (due(saveEvery, step) || last) await this.#save()
+      const isBest = this.#best?.step === step
+      if (due(saveEvery, step) || last || isBest) await this.#save()
       // Lets signals and the data's threads be heard.
       await nextTurn()
     }
-    const step = this.#step.steps
-    const stopped = step < steps
-    if (stopped && step > begin && !due(saveEvery, step)) await this.#save()
+    const step = made.steps
+    const isOver = this.#isOver
+    const stopped = step < steps && !isOver
+    const isSaved = due(saveEvery, step) || this.#best?.step === step
+    if (stopped && step > begin && !isSaved) await this.#save()
     const { checkpoint } = this
     const lastEvaluation = this.#lastEvaluation
-    return { step, tokens: this.#tokens, stopped, checkpoint, lastEvaluation }
+    const best = this.#best && { best: this.#best }
+    return { step, tokens: this.#tokens, stopped, checkpoint, lastEvaluation, isOver, ...best }
   }
 
   /** Updates made. */
   get step(): number {
-    return this.#step.steps
+    return this.#work.step.steps
+  }
+
+  close(): Promise<void> {
+    return this.#work.close()
+  }
+
+  /** Whether validations have not become better for as long as the run has patience. */
+  get #isOver(): boolean {
+    const { patience = 0 } = this.#settings
+    return patience > 0 && (this.#best?.worse ?? 0) >= patience
+  }
+
+  async #begin(): Promise<void> {
+    const { model, step, tokenizer, validation, steps, about } = this.#work
+    const { config, parameters } = model
+    const { ignoreIndex } = step.settings
+    const sizes = { config, parameters, validation, ignoreIndex }
+    await this.#options.onStart?.({ ...sizes, step: step.steps, steps, tokenizer, about })
   }
 
   #memory(): RunMemory {
-    const { optimizerBytes, activationBytes, otherActivationBytes } = this.#step
+    const { model, step } = this.#work
+    const { optimizerBytes, activationBytes, otherActivationBytes } = step
     return {
-      stateBytes: this.#model.weightBytes + optimizerBytes,
+      stateBytes: model.weightBytes + optimizerBytes,
       activationBytes,
       otherActivationBytes,
     }
   }
 
-  async close(): Promise<void> {
-    await this.#data.return()
-    await this.#step.close()
-    await this.#model.close()
-  }
-
   async #update(): Promise<void> {
-    const { batchSize, sequenceLength, logEvery } = this.#settings
-    const samples: Sample[] = []
-    while (samples.length < batchSize) {
-      const { value, done } = await this.#data.next()
-      if (done) throw new Error(`the data ended after update ${this.#step.steps}`)
-      samples.push(value)
-    }
-    const lr = learningRate(scheduleOf(this.#settings), this.#step.steps)
-    const start = performance.now()
-    const { inputs, targets, starts } = batchOf(samples)
-    const result = await this.#step.run(inputs, targets, starts ? { lr, starts } : { lr })
+    const made = await this.#work.update()
     const since = this.#since
-    since.ms += performance.now() - start
-    since.positions += batchSize * sequenceLength
+    since.ms += made.ms
+    since.positions += made.positions
     since.steps++
-    const { ignoreIndex } = this.#step.settings
-    for (const row of targets) for (const id of row) if (id !== ignoreIndex) this.#tokens++
-    const step = this.#step.steps
-    if (step % logEvery !== 0 && step !== this.#settings.steps) return
-    const flops = (this.#step.flops * since.steps * 1000) / since.ms
+    this.#tokens += made.counted
+    const step = this.#work.step.steps
+    if (step % this.#settings.logEvery !== 0 && step !== this.#work.steps) return
+    const flops = (this.#work.step.flops * since.steps * 1000) / since.ms
     const measured = await this.#options.measureFlops?.()
     // The machine can do what it did at any time, whatever else ran on it when it was measured.
     if (measured !== undefined) this.#mostFlops = Math.max(this.#mostFlops, measured, flops)
     const most = measured === undefined ? undefined : this.#mostFlops
-    await this.#options.onMetrics?.({
+    const line = {
       step,
-      loss: result.loss,
-      ce: result.ce,
-      z: result.z,
-      lr,
-      grad_norm: result.gradNorm,
+      ...this.#work.report(),
+      lr: made.lr,
+      grad_norm: made.gradNorm,
       tokens: this.#tokens,
       tokens_per_second: (1000 * since.positions) / since.ms,
       ...(most === undefined ? {} : { mul_add_fraction: flops / most }),
-    })
+    }
+    await this.#options.onMetrics?.(line as StepMetrics)
     this.#since = { positions: 0, ms: 0, steps: 0 }
   }
 
   async #evaluate(): Promise<void> {
-    const { batchSize } = this.#settings
-    let [sum, count] = [0, 0]
-    for (let at = 0; at + batchSize <= this.#validation.length; at += batchSize) {
-      const { inputs, targets, starts } = batchOf(this.#validation.slice(at, at + batchSize))
-      const found = await this.#step.evaluate(inputs, targets, starts)
-      if (found.count === 0) continue
-      sum += found.ce * found.count
-      count += found.count
+    const found = await this.#work.evaluate()
+    if (!found) return
+    this.#lastEvaluation = found
+    if (this.#settings.keepBest) {
+      const { step, validation_loss: loss } = found
+      const best = this.#best
+      const isBest = best === undefined || loss < best.loss
+      this.#best = isBest ? { step, loss, worse: 0 } : { ...best, worse: best.worse + 1 }
     }
-    if (count === 0) return
-    this.#lastEvaluation = {
-      step: this.#step.steps,
-      validation_loss: sum / count,
-      validation_perplexity: Math.exp(sum / count),
-      validation_tokens: count,
-    }
-    await this.#options.onMetrics?.(this.#lastEvaluation)
+    await this.#options.onMetrics?.(found)
   }
 
   async #sample(): Promise<void> {
-    const step = this.#step.steps
-    const sample = await sampleOf(this.#settings, this.#model, this.#tokenizer, step)
+    const { step } = this
+    const sample = await this.#work.sample()
     if (sample !== undefined) await this.#options.onMetrics?.({ step, sample })
   }
 
   async #save(): Promise<void> {
     const { keep } = this.#settings
+    const { step, tokenizer } = this.#work
+    const { name: kind } = this.#kind
     const state = {
+      ...(kind !== undefined && { kind }),
       tokens: this.#tokens,
-      // Absolute, so that a run which is moved with its data finds it.
-      settings: { ...this.#settings, out: fromNode("node:path").resolve(this.#settings.out) },
-      data: this.#data.state() ?? null,
+      settings: this.#kind.toWrite(this.#settings),
+      data: this.#work.place() ?? null,
+      ...(this.#best && { best: this.#best }),
     }
-    const tokenizer = this.#tokenizer
-    this.checkpoint = await writeCheckpoint(this.#folder, this.#step, state, { tokenizer, keep })
+    this.checkpoint = await writeCheckpoint(this.#folder, step, state, { tokenizer, keep })
     this.#options.onCheckpoint?.(this.checkpoint)
   }
 }
 
-/** Where the data of a run goes on. */
-function placeOf(checkpoint: string, { data }: RunState) {
-  const path = fromNode("node:path").join(checkpoint, "state.json")
-  if (data) return { state: data as PipelineState, stateName: `${path}: state` }
-  throw new SyntaxError(`${path}: data is null, expected the place in the data`)
-}
-
-/** A run may be given more updates than it was begun with, or fewer, but not less than it has made. */
-function checkSteps({ steps }: Settings, made: number): void {
-  if (steps >= made) return
-  throw new RangeError(`steps is ${steps}, and the run has made ${made} updates. Give more`)
-}
-
 interface RunParts {
-  readonly folder: RunFolder
-  readonly settings: Settings
   readonly options: RunOptions
-  readonly tokenizer: Tokenizer
-  readonly model: LanguageModel
-  readonly step: TrainStep
-  readonly data: TextPipeline
-  readonly validation: readonly Sample[]
+  readonly work: Work
   readonly tokens: number
-}
-
-function batchOf(samples: readonly Sample[]) {
-  const starts = samples.flatMap((s) => (s.starts ? [s.starts] : []))
-  return {
-    inputs: samples.map((s) => s.inputs),
-    targets: samples.map((s) => s.targets),
-    starts: starts.length === samples.length ? starts : undefined,
-  }
+  readonly best: Best | undefined
 }

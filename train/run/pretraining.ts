@@ -1,0 +1,169 @@
+// What `elm train` repeats: samples of text, the step of a model's weights, cross-entropy of text that is
+// held out.
+import { fromNode } from "../../engine/node.ts"
+import type { LanguageModel, Tokenizer } from "../../model/index.ts"
+import { type PipelineState, type Sample, type TextPipeline, textPipeline } from "../data/index.ts"
+import { type StepResult, TrainStep } from "../step/step.ts"
+import { restoreStep } from "./checkpoint.ts"
+import type { Settings } from "./fields.ts"
+import type { EvaluationMetrics } from "./metrics.ts"
+import {
+  dataSection,
+  modelOf,
+  sampleOf,
+  stepOptions,
+  tokenizerOf,
+  validationSamples,
+} from "./parts.ts"
+import type { RunOptions } from "./run.ts"
+import { learningRate, scheduleOf } from "./schedule.ts"
+import { pretrainingState, type RunState } from "./state.ts"
+import type { Resumed, RunKind, Updated, Work } from "./work.ts"
+
+/** Training of a model from text. */
+export const pretraining: RunKind<Settings> = {
+  ...pretrainingState,
+  // Absolute, so that a run which is moved with its data finds it.
+  toWrite: (settings) => ({ ...settings, out: fromNode("node:path").resolve(settings.out) }),
+  open: (settings, options, from) => Pretraining.open(settings, options, from),
+}
+
+class Pretraining implements Work {
+  readonly about = []
+  readonly model: LanguageModel
+  readonly tokenizer: Tokenizer
+  readonly step: TrainStep
+  readonly steps: number
+  readonly #settings: Settings
+  readonly #data: TextPipeline
+  readonly #samples: readonly Sample[]
+  #result: StepResult | undefined
+
+  private constructor(settings: Settings, parts: Parts) {
+    this.#settings = settings
+    this.steps = settings.steps
+    this.model = parts.model
+    this.tokenizer = parts.tokenizer
+    this.step = parts.step
+    this.#data = parts.data
+    this.#samples = parts.samples
+  }
+
+  static async open(
+    settings: Settings,
+    { backend, onSkip, onDownload }: RunOptions,
+    from: Resumed<Settings> | undefined,
+  ): Promise<Pretraining> {
+    const dataOptions = await dataSection(settings)
+    const { checkpoint, state } = from ?? {}
+    const tokenizer = await tokenizerOf(settings, dataOptions, checkpoint, { onDownload })
+    checkSteps(settings, state?.step ?? 0)
+    const model = await modelOf(settings, tokenizer, backend, checkpoint, { onDownload })
+    let step: TrainStep | undefined
+    try {
+      step = await TrainStep.create(model, stepOptions(settings, tokenizer))
+      if (from) await restoreStep(from.checkpoint, step, from.state)
+      const resumed = from ? placeOf(from.checkpoint, from.state) : {}
+      const skips = onSkip ? { onSkip } : {}
+      const data = textPipeline(dataOptions, { tokenizer, ...resumed, ...skips })
+      const samples = await validationSamples(settings, dataOptions, tokenizer)
+      return new Pretraining(settings, { model, tokenizer, step, data, samples })
+    } catch (error) {
+      await step?.close()
+      await model.close()
+      throw error
+    }
+  }
+
+  get validation(): number {
+    return this.#samples.length
+  }
+
+  async update(): Promise<Updated> {
+    const { batchSize, sequenceLength } = this.#settings
+    const samples: Sample[] = []
+    while (samples.length < batchSize) {
+      const { value, done } = await this.#data.next()
+      if (done) throw new Error(`the data ended after update ${this.step.steps}`)
+      samples.push(value)
+    }
+    const lr = learningRate(scheduleOf(this.#settings), this.step.steps)
+    const start = performance.now()
+    const { inputs, targets, starts } = batchOf(samples)
+    this.#result = await this.step.run(inputs, targets, starts ? { lr, starts } : { lr })
+    const ms = performance.now() - start
+    const { ignoreIndex } = this.step.settings
+    let counted = 0
+    for (const row of targets) for (const id of row) if (id !== ignoreIndex) counted++
+    const { gradNorm } = this.#result
+    return { lr, gradNorm, positions: batchSize * sequenceLength, counted, ms }
+  }
+
+  report() {
+    const { loss, ce, z } = this.#result as StepResult
+    return { loss, ce, z }
+  }
+
+  async evaluate(): Promise<EvaluationMetrics | undefined> {
+    const { batchSize } = this.#settings
+    let [sum, count] = [0, 0]
+    for (let at = 0; at + batchSize <= this.#samples.length; at += batchSize) {
+      const { inputs, targets, starts } = batchOf(this.#samples.slice(at, at + batchSize))
+      const found = await this.step.evaluate(inputs, targets, starts)
+      if (found.count === 0) continue
+      sum += found.ce * found.count
+      count += found.count
+    }
+    if (count === 0) return undefined
+    return {
+      step: this.step.steps,
+      validation_loss: sum / count,
+      validation_perplexity: Math.exp(sum / count),
+      validation_tokens: count,
+    }
+  }
+
+  sample(): Promise<string | undefined> {
+    return sampleOf(this.#settings, this.model, this.tokenizer, this.step.steps)
+  }
+
+  place(): PipelineState | undefined {
+    return this.#data.state()
+  }
+
+  async close(): Promise<void> {
+    await this.#data.return()
+    await this.step.close()
+    await this.model.close()
+  }
+}
+
+interface Parts {
+  readonly model: LanguageModel
+  readonly tokenizer: Tokenizer
+  readonly step: TrainStep
+  readonly data: TextPipeline
+  readonly samples: readonly Sample[]
+}
+
+/** Where the data of a run goes on. */
+function placeOf(checkpoint: string, { data }: RunState) {
+  const path = fromNode("node:path").join(checkpoint, "state.json")
+  if (data) return { state: data as PipelineState, stateName: `${path}: state` }
+  throw new SyntaxError(`${path}: data is null, expected the place in the data`)
+}
+
+/** A run may be given more updates than it was begun with, or fewer, but not less than it has made. */
+function checkSteps({ steps }: Settings, made: number): void {
+  if (steps >= made) return
+  throw new RangeError(`steps is ${steps}, and the run has made ${made} updates. Give more`)
+}
+
+function batchOf(samples: readonly Sample[]) {
+  const starts = samples.flatMap((s) => (s.starts ? [s.starts] : []))
+  return {
+    inputs: samples.map((s) => s.inputs),
+    targets: samples.map((s) => s.targets),
+    starts: starts.length === samples.length ? starts : undefined,
+  }
+}
