@@ -18,7 +18,6 @@ import { completion } from "./completion.ts"
 import { convert } from "./convert.ts"
 import { compare as compareEvaluations } from "./eval/compare.ts"
 import { curve } from "./eval/curve.ts"
-import { download } from "./eval/download.ts"
 import { run as evaluate } from "./eval/run.ts"
 import { generate } from "./generate.ts"
 import { info } from "./info.ts"
@@ -30,6 +29,7 @@ import { decode } from "./tokenizer/decode.ts"
 import { encode } from "./tokenizer/encode.ts"
 import { train as learn } from "./tokenizer/train.ts"
 import { train } from "./train.ts"
+import { sft } from "./tune/sft.ts"
 
 /** In the order in which help and completion have them. One more is a file of its own, and a line here. */
 export const commands: readonly Command[] = [
@@ -44,12 +44,17 @@ export const commands: readonly Command[] = [
   info,
   train,
   average,
+  group({
+    name: "tune",
+    description: "fine-tune a model: adapters beside its weights, or the weights themselves",
+    commands: [sft],
+  }),
   merge,
   group({
     name: "eval",
     description: "evaluate a model as the paper does",
     byDefault: evaluate,
-    commands: [compareEvaluations, curve, download],
+    commands: [compareEvaluations, curve],
   }),
   generate,
   chat,

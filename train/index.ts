@@ -1,4 +1,6 @@
 // Training: steps, schedule, data, checkpoints.
+import type { RunOptions, RunResult } from "./run/run.ts"
+import type { TuneFields, TuneName } from "./tune/index.ts"
 
 export {
   type CheckedSource,
@@ -63,7 +65,14 @@ export {
   tokenizePreference,
 } from "./preference/tokenize.ts"
 export type { Settings } from "./run/fields.ts"
-export type { EvaluationMetrics, Metrics, SampleMetrics, StepMetrics } from "./run/metrics.ts"
+export type {
+  EvaluationMetrics,
+  Metrics,
+  PreferenceEvaluation,
+  PreferenceMetrics,
+  SampleMetrics,
+  StepMetrics,
+} from "./run/metrics.ts"
 export type { RunInfo, RunMemory, RunOptions, RunResult } from "./run/run.ts"
 export { learningRate, type Schedule } from "./run/schedule.ts"
 export { train } from "./run/train.ts"
@@ -80,6 +89,23 @@ export type { LossSettings } from "./step/head.ts"
 export type { TrainOptions, TrainSettings } from "./step/options.ts"
 export { type Evaluation, type StepOptions, type StepResult, TrainStep } from "./step/step.ts"
 export type { Parameter, UpdateSettings } from "./step/update.ts"
+
+export type { TuneFields, TuneName } from "./tune/index.ts"
+
+/**
+ * Tunes a model as `elm tune` does: settings left out have the command's defaults. Where a device is lost it goes
+ * on with another one from the last checkpoint of this run. Throws Error for files, TypeError and RangeError
+ * naming the field for settings that do not fit, and the record for data that cannot be used.
+ */
+export async function tune<N extends TuneName>(
+  objective: N,
+  settings: TuneFields[N],
+  options: RunOptions,
+): Promise<RunResult> {
+  // Not above: a page that loads the package has no need of what checks settings.
+  const { tune: run } = await import("./tune/index.ts")
+  return run(objective, settings, options)
+}
 
 /** Settings of a run with their defaults, as `train` takes them; a configuration file has the same fields,
  *  `batchSize` as `batch_size`. Throws naming the field. */

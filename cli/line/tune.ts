@@ -1,0 +1,152 @@
+// A command of `elm tune`: an objective's settings as flags and configurations, and its run.
+import { existsSync } from "node:fs"
+import { dirname } from "node:path"
+import type { OpenBackend } from "../../backends/index.ts"
+import { checkpointOf, readRunState } from "../../train/run/checkpoint.ts"
+import { usualOf } from "../../train/run/field_list.ts"
+import type { RunResult } from "../../train/run/run.ts"
+import { runOf } from "../../train/run/train.ts"
+import { inFile } from "../../train/spelling.ts"
+import type { TuneSettings } from "../../train/tune/fields.ts"
+import type { TuneObjective } from "../../train/tune/objective.ts"
+import { checkTuneSettings } from "../../train/tune/settings.ts"
+import { kindOf } from "../../train/tune/tuning.ts"
+import { programName } from "../terminal/invocation.ts"
+import { tuningView } from "../terminal/tuning.ts"
+import { asUsage, path, usageError } from "./arguments.ts"
+import { type Command, command } from "./command.ts"
+import {
+  configsIn,
+  flagsOf,
+  type Given,
+  givenOf,
+  moved,
+  readConfig,
+  refuseChanged,
+  refuseIdle,
+} from "./fields.ts"
+import { type Flags, under, valued } from "./flags.ts"
+import { openFor } from "./open.ts"
+import { headings, machine } from "./options.ts"
+import { performRun } from "./run.ts"
+
+const configs = configsIn("tune")
+// A run's threads are a setting of it.
+const { threads: _, ...where } = machine
+
+/** Where settings come from beside flags. */
+const sources = under(headings.run, {
+  config: valued<string>("<name>", `a YAML file, or one of ${configs.names.join(", ")}`, path),
+  resume: valued<string>(
+    "<folder>",
+    "go on from a run's last checkpoint, or from a checkpoint",
+    path,
+  ),
+})
+
+/** The command of an objective. */
+export function tuneCommand<S extends TuneSettings, E>(
+  objective: TuneObjective<S, E>,
+  examples: readonly string[],
+): Command {
+  const { name, description, list } = objective
+  const usual = (field: string): unknown => {
+    const value = usualOf(list, field)
+    return value === "" ? undefined : value
+  }
+  return command({
+    name,
+    description,
+    flags: { ...sources, ...(flagsOf(list, usual) as Flags), ...where },
+    after: `Examples:\n${examples.map((each) => `  elm tune ${name} ${each}`).join("\n")}`,
+    async run(flags, { given: typed }) {
+      const { config, resume } = flags as typeof flags & { config?: string; resume?: string }
+      const given = givenOf(list, flags)
+      if (resume !== undefined && typed("config") !== "") {
+        throw usageError("--resume takes the settings of its run; leave --config out")
+      }
+      const settings =
+        resume === undefined
+          ? await started(objective, config, given)
+          : await resumed(objective, resume, given)
+      const { threads } = settings
+      await using backend = await openFor({ ...flags, ...(threads !== undefined && { threads }) })
+      await performTuning(objective, settings, backend, resume)
+    },
+  })
+}
+
+async function started<S extends TuneSettings, E>(
+  objective: TuneObjective<S, E>,
+  config: string | undefined,
+  given: Given,
+): Promise<S> {
+  const { list } = objective
+  const [from, base] =
+    config === undefined ? ["settings", {}] : await readConfig(list, configs, config)
+  if (config !== undefined && given.model === undefined && base.model === undefined) {
+    throw usageError(`give --model: ${from} is for any`)
+  }
+  const whole = (): S =>
+    refuseIdle(list, checkTuneSettings(objective, { ...base, ...given }, from, inFile), given)
+  return asUsage(whole)
+}
+
+async function resumed<S extends TuneSettings, E>(
+  objective: TuneObjective<S, E>,
+  resume: string,
+  given: Given,
+): Promise<S> {
+  const { list } = objective
+  if (!existsSync(resume)) {
+    throw new Error(`There is nothing at ${resume}. Give the folder of a run`)
+  }
+  const checkpoint = await checkpointOf(resume)
+  const { settings } = await readRunState(checkpoint, kindOf(objective))
+  // A run that was moved goes on where it is now.
+  const before = moved(settings, dirname(checkpoint))
+  refuseChanged(list, before, given, "start a new run")
+  const whole = () => checkTuneSettings(objective, { ...before, ...given }, resume, inFile)
+  return asUsage(() => refuseIdle(list, whole(), given))
+}
+
+/** A run with what a person sees of it. */
+function performTuning<S extends TuneSettings, E>(
+  objective: TuneObjective<S, E>,
+  settings: S,
+  backend: OpenBackend,
+  resume: string | undefined,
+): Promise<RunResult> {
+  return performRun({
+    settings,
+    backend,
+    resume,
+    viewOf: () => tuningView(settings),
+    perform: (settings, options) => runOf(kindOf(objective), settings, options),
+    ending: (result) => ending(objective.name, result, settings),
+  })
+}
+
+/** Where the result is, and what to do with it. */
+function ending(
+  name: string,
+  { checkpoint, stopped, step, best, isOver }: RunResult,
+  { out, model, adapter }: TuneSettings,
+): string[] {
+  if (!checkpoint) {
+    return stopped ? [] : [`There was nothing left to do: the run ended with update ${step}`]
+  }
+  const chosen = best
+    ? `${dirname(checkpoint)}/step-${String(best.step).padStart(8, "0")}`
+    : checkpoint
+  const use = adapter === "none" ? `--model ${chosen}` : `--model ${model} --adapter ${chosen}`
+  return [
+    ...(isOver ? [`Ended after update ${step}: validation has not become better`] : []),
+    ...(best
+      ? [`The best validation, ${best.loss.toFixed(4)}, was that of update ${best.step}`]
+      : []),
+    `${chosen} holds the ${adapter === "none" ? "model" : "adapter"}: ` +
+      `${programName} generate "…" ${use}`,
+    ...(stopped ? [`Go on with: ${programName} tune ${name} --resume ${out}`] : []),
+  ]
+}

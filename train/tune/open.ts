@@ -1,0 +1,84 @@
+// The model of a tuning run, with the adapter that is trained beside it: as the run begins, and as its
+// checkpoints have it.
+import {
+  type Adapter,
+  addAdapter,
+  internals,
+  type LanguageModel,
+  loadAdapter,
+  loadModel,
+  loadTokenizer,
+  type Tokenizer,
+} from "../../model/index.ts"
+import { show } from "../../model/json.ts"
+import { optimizers } from "../optimizers/index.ts"
+import type { RunOptions } from "../run/run.ts"
+import type { TuneSettings } from "./fields.ts"
+import type { Opened } from "./objective.ts"
+
+/** The model as a run begins with it, or, of a run of the weights themselves, as a checkpoint has it. */
+export async function openTuned(
+  settings: TuneSettings,
+  { backend, onDownload }: Pick<RunOptions, "backend" | "onDownload">,
+  checkpoint?: string,
+): Promise<Opened> {
+  const { model: base, dtype, adapter: kind } = settings
+  const folder = kind === "none" ? (checkpoint ?? base) : base
+  if (folder === undefined) throw new RangeError("give model: a folder, a file, a URL or ORG/NAME")
+  const tokenizer = await tokenizerFor(settings, onDownload)
+  const waiting = onDownload ? { onDownload } : {}
+  const options = { backend, dtype, ...waiting, ...(tokenizer && { tokenizer }) }
+  const model = await loadModel(folder, options, roomFor(settings))
+  try {
+    const own = tokenizer ?? model.tokenizer
+    if (!own) throw new RangeError(`${folder} has no tokenizer. Give one with tokenizer`)
+    const adapter = await adapterOf(settings, model, checkpoint)
+    const templates = await internals(model).templates()
+    return { model, tokenizer: own, templates, adapter }
+  } catch (error) {
+    await model.close()
+    throw error
+  }
+}
+
+async function tokenizerFor(
+  { tokenizer }: TuneSettings,
+  onDownload: RunOptions["onDownload"],
+): Promise<Tokenizer | undefined> {
+  if (tokenizer === undefined) return undefined
+  return loadTokenizer(tokenizer, onDownload ? { onDownload } : {})
+}
+
+/** The optimizer's state and a gradient lie beside each weight that is trained. */
+function roomFor({ adapter, optimizer, dtype }: TuneSettings) {
+  if (adapter !== "none") return {}
+  const { state } = optimizers[optimizer]()
+  return { room: state.length + (dtype === "f32" ? 1 : 2) }
+}
+
+async function adapterOf(
+  settings: TuneSettings,
+  model: LanguageModel,
+  checkpoint: string | undefined,
+): Promise<Adapter | undefined> {
+  const { adapter: kind, from, rank, alpha, rankStabilised, dropout, targets, seed } = settings
+  if (kind === "none") return undefined
+  const folder = checkpoint ?? from
+  if (folder === undefined) {
+    const names = targets.split(",").flatMap((name) => name.trim() || [])
+    const sizes = { rank, alpha, rankStabilised, dropout, seed }
+    return addAdapter(model, { kind, ...sizes, targets: names })
+  }
+  // What is left out, and when, is the run's matter; PEFT's files have no seed.
+  const adapter = await loadAdapter(model, folder, { dropout, seed })
+  if (adapter.config.kind === kind) return adapter
+  throw new RangeError(
+    `${folder} holds an adapter of kind ${adapter.config.kind}, adapter is ${show(kind)}`,
+  )
+}
+
+/** What tells the model that a run begins with from others. */
+export const identityOfStart = ({ model }: Opened, { dtype }: TuneSettings): Promise<string> =>
+  internals(model)
+    .identity()
+    .then((hash) => `${dtype} ${hash.slice(0, 32)}`)
