@@ -151,7 +151,7 @@ export class LanguageModel {
     prompt: string | readonly number[],
     options: GenerateOptions = {},
   ): AsyncGenerator<Token, void, undefined> {
-    const source = this.#source
+    const source = this.#slot.sourceFor(Object(options).adapter)
     return stream(source, () => streamRequest(source, this.tokenizer, prompt, options))
   }
 
@@ -167,9 +167,11 @@ export class LanguageModel {
   complete(prompts: readonly Prompt[], options?: CompleteOptions): Promise<Completion[]>
   async complete(given: Prompt | readonly Prompt[], options: CompleteOptions = {}) {
     checkObject("complete: options", options)
-    const prompts = promptsOf(given)
-    const all = await complete(this.#source, this.tokenizer, prompts ?? [given as Prompt], options)
-    return prompts || options.numReturnSequences !== undefined ? all : all[0]
+    const many = promptsOf(given)
+    const prompts = many ?? [given as Prompt]
+    const sources = this.#slot.sourcesFor(options.adapter, prompts.length)
+    const all = await complete(sources, this.tokenizer, prompts, options)
+    return many || options.numReturnSequences !== undefined ? all : all[0]
   }
 
   /**
@@ -179,7 +181,7 @@ export class LanguageModel {
    * tokenizer, Error for what the template refuses.
    */
   chat(messages: readonly ChatMessage[], options: ChatOptions = {}): ReturnType<typeof chat> {
-    return chat(this.#speaker, messages, options)
+    return chat(this.#speaker(options), messages, options)
   }
 
   /** The whole answer in one call. */
@@ -187,8 +189,7 @@ export class LanguageModel {
     messages: readonly ChatMessage[],
     options: ChatCompletionOptions = {},
   ): Promise<Completion> {
-    const [answer] = await completeChat(this.#speaker, messages, options)
-    return answer as Completion
+    return completeChat(this.#speaker(options), messages, options)
   }
 
   /** The chat templates of the model's folder by their names; none where it has none. */
@@ -197,9 +198,9 @@ export class LanguageModel {
   }
 
   /** Memory for keys and values that stay between calls, to be closed: `generate`, `complete` and `chat`
-   *  take it as `promptCache`. */
-  promptCache(): PromptCache {
-    return new KeptSequence(this.#source)
+   *  take it as `promptCache`, with the adapter that it is of. */
+  promptCache({ adapter }: Pick<GenerateOptions, "adapter"> = {}): PromptCache {
+    return new KeptSequence(this.#slot.sourceFor(adapter))
   }
 
   /**
@@ -264,9 +265,9 @@ export class LanguageModel {
     return usage.reading(() => residence.during(work))
   }
 
-  get #speaker(): Speaker {
-    const { tokenizer } = this
-    return { source: this.#source, tokenizer, templates: this.#parts.templates }
+  #speaker(options: object): Speaker {
+    const source = this.#slot.sourceFor(Object(options).adapter)
+    return { source, tokenizer: this.tokenizer, templates: this.#parts.templates }
   }
 
   get #source(): Source {

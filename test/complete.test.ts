@@ -154,7 +154,7 @@ t.test("completions go on after weights have moved, and end with their model", a
       stop: [],
       logitsProcessor: (_, { ids }) => void (ids.length > 50 && model.close()),
     })
-    await t.rejects(running, /the model was closed during this generation/)
+    await t.rejects(running, /the model or its adapter was closed during this generation/)
     await t.rejects(model.complete([1]), /this model is closed/)
   })
 })

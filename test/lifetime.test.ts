@@ -71,7 +71,9 @@ for (const { label, open } of some) {
     await t.rejects(step.state.evaluate(inputs, targets), closed)
     t.throws(() => internals(model).variant(naiveNorms), closed)
     t.throws(() => internals(model).decodePlan, closed)
-    await t.rejects(stream.next(), { message: "the model was closed during this generation" })
+    await t.rejects(stream.next(), {
+      message: "the model or its adapter was closed during this generation",
+    })
     t.same(await other.logits([prompt]), before, "and another is as it was")
     await step.close()
     await other.close()

@@ -60,9 +60,10 @@ export const isSearch = ({ numBeams }: CompleteOptions, { config }: LanguageMode
   (numBeams ?? config.generation?.numBeams ?? 1) > 1
 
 /** Options of one continuation, which need not be whole. */
-export function asStream(options: CompleteOptions): Omit<CompleteOptions, "seed"> {
-  const { numBeams, lengthPenalty, earlyStopping, numReturnSequences, seed, ...rest } = options
-  return rest
+export function asStream(options: CompleteOptions): Omit<CompleteOptions, "seed" | "adapter"> {
+  const { numBeams, lengthPenalty, earlyStopping, numReturnSequences, ...rest } = options
+  const { seed, adapter, ...one } = rest
+  return one
 }
 
 export const newSeed = (): number => Math.floor(Math.random() * 2 ** 32)

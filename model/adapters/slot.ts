@@ -28,6 +28,20 @@ export class AdapterSlot {
     return this.#adapter ? this.#sourceOf(this.#adapter) : this.base
   }
 
+  /** Where one request goes: to the adapter that its options name, for null to the weights as they are, else
+   *  where requests go. Throws TypeError for what is no adapter of this model. */
+  sourceFor(adapter: unknown): Source {
+    if (adapter === undefined) return this.source
+    return adapter === null ? this.base : this.#sourceOf(adapter as Adapter)
+  }
+
+  /** The same for each of `count` prompts. Throws RangeError for a list of another length. */
+  sourcesFor(adapter: unknown, count: number): Source[] {
+    const given: unknown[] = Array.isArray(adapter) ? adapter : Array(count).fill(adapter)
+    if (given.length === count) return Array.from(given, (each) => this.sourceFor(each))
+    throw new RangeError(`complete: there are ${given.length} adapters for ${count} prompts`)
+  }
+
   get host(): Host {
     return {
       source: this.base,

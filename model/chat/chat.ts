@@ -22,7 +22,9 @@ import type { ChatTemplates } from "./templates.ts"
 /** How a conversation goes on. */
 export type ChatOptions = GenerateOptions & TemplateOptions
 /** The same for a whole answer. */
-export type ChatCompletionOptions = CompleteOptions & TemplateOptions
+export type ChatCompletionOptions = Omit<CompleteOptions, "adapter"> &
+  Pick<GenerateOptions, "adapter"> &
+  TemplateOptions
 
 /** What of a model answers. */
 export interface Speaker {
@@ -52,7 +54,7 @@ export async function* chat(
   let asked: Asked | undefined
   const tokens = stream(source, async () => {
     asked = await ask(speaker, messages, options)
-    const { seed: _, ...rest } = asked.options
+    const { seed: _, adapter: __, ...rest } = asked.options
     const { seed } = options
     return streamRequest(source, tokenizer, asked.prompt, {
       ...rest,
@@ -76,14 +78,15 @@ export async function completeChat(
   speaker: Speaker,
   messages: readonly ChatMessage[],
   options: ChatCompletionOptions,
-): Promise<Completion[]> {
+): Promise<Completion> {
   checkObject("chat: options", options)
   const { source, tokenizer } = speaker
   const asked = await ask(speaker, messages, options)
-  const all = await complete(source, tokenizer, [asked.prompt], asked.options)
-  const [{ ids, text }] = all as [Completion]
+  const all = await complete([source], tokenizer, [asked.prompt], asked.options)
+  const [answer] = all as [Completion]
+  const { ids, text } = answer
   if (options.promptCache) remember(options.promptCache, asked, ids, text, options)
-  return all
+  return answer
 }
 
 interface Asked {

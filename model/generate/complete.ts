@@ -1,5 +1,6 @@
 // Whole continuations in one call: of one prompt or of many, each once or several times.
 import { checkWhole } from "../../engine/index.ts"
+import type { Adapter } from "../adapters/adapter.ts"
 import { show } from "../json.ts"
 import type { Tokenizer } from "../tokenizer/index.ts"
 import { searchBeams } from "./beam_completion.ts"
@@ -24,9 +25,12 @@ import { completeTogether } from "./together.ts"
 export type Prompt = string | readonly number[]
 
 /** How prompts are completed. */
-export interface CompleteOptions extends Omit<GenerateOptions, "seed">, BeamOptions {
+export interface CompleteOptions extends Omit<GenerateOptions, "seed" | "adapter">, BeamOptions {
   /** Seed of the sampling, or one for each prompt; default 0. Continuation j of a prompt has seed + j. */
   readonly seed?: number | readonly number[]
+  /** The adapter of all prompts, or one for each; null: the weights as they are. Prompts with the same one are
+   *  decoded side by side. */
+  readonly adapter?: Adapter | null | readonly (Adapter | null)[]
   /** Continuations of each prompt; if given, the result is a list. Of beams the best, no more than there
    *  are. */
   readonly numReturnSequences?: number
@@ -44,34 +48,42 @@ export const promptsOf = (given: Prompt | readonly Prompt[]): readonly Prompt[] 
     ? (given as readonly Prompt[])
     : undefined
 
-/** One completion for each prompt, or `numReturnSequences` one after the other. */
+/** One completion for each prompt, or `numReturnSequences` one after the other; each prompt has its source,
+ *  which is the same model's. */
 export async function complete(
-  source: Source,
+  sources: readonly Source[],
   tokenizer: Tokenizer | undefined,
   prompts: readonly Prompt[],
-  options: CompleteOptions,
+  { adapter: _, ...options }: CompleteOptions,
 ): Promise<Completion[]> {
-  source.usage.check()
-  const how = checked(options, source.decoder.config, prompts.length)
+  for (const { usage } of sources) usage.check()
+  const how = checked(options, (sources[0] as Source).decoder.config, prompts.length)
   const isBeams = how.beams.numBeams > 1
   const requests = prompts.map((prompt, i) =>
-    named(i, prompts.length, () => {
+    named(i, prompts.length, (): Sourced => {
       const ids = promptIds(prompt, tokenizer, "complete")
       const each = { ...options, seed: how.seeds[i] as number }
-      return requestOf(source, tokenizer, ids, each, isBeams)
+      const source = sources[i] as Source
+      return { source, request: requestOf(source, tokenizer, ids, each, isBeams) }
     }),
   )
   const all = isBeams
-    ? await searched(source, tokenizer, requests, how)
-    : await drawn(source, tokenizer, requests, how)
+    ? await searched(tokenizer, requests, how)
+    : await drawn(tokenizer, requests, how)
   if (!how.echo) return all.map(({ growing, score }) => growing.completion(undefined, score))
   const echoes: Echo[] = []
   for (const [i, prompt] of prompts.entries()) {
-    echoes.push(await echoOf(source, tokenizer, prompt, requests[i] as Request))
+    echoes.push(await echoOf(tokenizer, prompt, requests[i] as Sourced))
   }
   return all.map(({ growing, score }, i) =>
     growing.completion(echoes[Math.floor(i / how.numReturnSequences)], score),
   )
+}
+
+/** A request, and what it goes to. */
+interface Sourced {
+  readonly source: Source
+  readonly request: Request
 }
 
 type Checked = ReturnType<typeof checked>
@@ -134,13 +146,12 @@ const isDrafted = ({ promptLookupNumTokens, assistantModel, assistantEarlyExit }
 
 /** Each prompt by beams, one after the other. */
 async function searched(
-  source: Source,
   tokenizer: Tokenizer | undefined,
-  requests: readonly Request[],
+  requests: readonly Sourced[],
   { beams, numReturnSequences }: Checked,
 ): Promise<Ended[]> {
   const all: Ended[] = []
-  for (const request of requests) {
+  for (const { source, request } of requests) {
     for (const { tokens, score } of await searchBeams(source, request, beams, numReturnSequences)) {
       const growing = growingOf(request, tokenizer)
       for (const { id, logprobs } of tokens) {
@@ -152,25 +163,28 @@ async function searched(
   return all
 }
 
-/** Each prompt as often as is asked: side by side, or, where each has guesses or slides when its own cache
- *  is full, one after the other. */
+/** Each prompt as often as is asked: side by side where they go to the same source, or, where each has
+ *  guesses or slides when its own cache is full, one after the other. */
 async function drawn(
-  source: Source,
   tokenizer: Tokenizer | undefined,
-  requests: readonly Request[],
+  requests: readonly Sourced[],
   { numReturnSequences, batchSize }: Checked,
 ): Promise<Ended[]> {
-  const all = requests.flatMap((request) =>
+  const all = requests.flatMap(({ source, request }) =>
     Array.from({ length: numReturnSequences }, (_, j) => {
       const seed = (request.options.seed + j) % 2 ** 32
-      return growingOf({ ...request, options: { ...request.options, seed } }, tokenizer)
+      const growing = growingOf({ ...request, options: { ...request.options, seed } }, tokenizer)
+      return { source, growing }
     }),
   )
-  const { draft, overflow } = all[0]?.request.options ?? {}
-  if (all.length === 1 || draft || overflow) {
-    for (const growing of all) await completeAlone(source, growing)
-  } else await completeTogether(source, all, batchSize)
-  return all.map((growing) => ({ growing }))
+  const { draft, overflow } = requests[0]?.request.options ?? {}
+  for (const source of new Set(all.map((each) => each.source))) {
+    const own = all.flatMap((each) => (each.source === source ? each.growing : []))
+    if (own.length === 1 || draft || overflow) {
+      for (const growing of own) await completeAlone(source, growing)
+    } else await completeTogether(source, own, batchSize)
+  }
+  return all
 }
 
 /** Text is completed token by token, for each by itself. */
@@ -214,11 +228,12 @@ function named<T>(i: number, count: number, check: () => T): T {
 
 /** The prompt as what comes before a completion. */
 async function echoOf(
-  source: Source,
   tokenizer: Tokenizer | undefined,
   prompt: Prompt,
-  { prompt: ids, options: { host, overflow } }: Request,
+  { source, request }: Sourced,
 ): Promise<Echo> {
+  const { prompt: ids, options } = request
+  const { host, overflow } = options
   const isPiece = (id: number): boolean => id < (tokenizer?.vocabSize ?? 0)
   const text = typeof prompt === "string" ? prompt : (tokenizer?.decode(ids.filter(isPiece)) ?? "")
   if (host?.logprobs === undefined) return { text, ids, logprobs: undefined }

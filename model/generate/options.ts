@@ -1,5 +1,6 @@
 // What a generation is asked for, checked, with the defaults of this engine and of the model's folder.
 import { checkWhole, isSingle } from "../../engine/index.ts"
+import type { Adapter } from "../adapters/adapter.ts"
 import type { DecoderConfig } from "../architecture.ts"
 import { show } from "../json.ts"
 import type { Tokenizer } from "../tokenizer/index.ts"
@@ -38,6 +39,9 @@ export interface GenerateOptions extends ProcessorOptions, DraftOptions, Overflo
   readonly logitsProcessor?: Change
   /** Chooses each token by what processors left of its logits, in place of `temperature`'s draw. */
   readonly sampler?: Sampler
+  /** The adapter of this model that it goes through, null for its weights as they are; default that of
+   *  `model.adapter`. Requests with different ones may run at once. */
+  readonly adapter?: Adapter | null
   /** Keys and values of what was read before, of which the prompt's beginning is not read again; what
    *  is read now stays there. Of one continuation at a time. */
   readonly promptCache?: PromptCache

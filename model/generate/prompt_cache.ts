@@ -65,7 +65,9 @@ export class KeptSequence implements PromptCache {
   /** Throws Error for one that is closed, in use, or of another model. */
   check(source: Source): void {
     if (source !== this.#source) {
-      throw new RangeError("generate: promptCache is another model's. Make one of this model")
+      throw new RangeError(
+        "generate: promptCache is another model's, or another adapter's. Make one of this one",
+      )
     }
     if (this.#isClosed) throw new Error("promptCache is closed. Make another one")
     if (!this.#isUsed) return

@@ -234,7 +234,7 @@ export class Session {
 
 /** Throws Error for what was stopped. */
 export function checkRunning(isRunning: boolean): void {
-  if (!isRunning) throw new Error("the model was closed during this generation")
+  if (!isRunning) throw new Error("the model or its adapter was closed during this generation")
 }
 
 /** The error of logits of which no token follows. */
