@@ -134,6 +134,7 @@ t.test("--paper evaluates what the suites share once, and fills each suite's row
   const none = {
     suite: undefined,
     tasks: undefined,
+    demo: undefined,
     shots: undefined,
     out: undefined,
     resume: undefined,
@@ -157,6 +158,19 @@ t.test("--paper evaluates what the suites share once, and fills each suite's row
   t.match(suiteText(shown[1] as Suite, "mine", {}, true), /OLMo-1.2B .* 43\.57 │\n/)
   t.end()
 })
+
+t.test(
+  "--demo needs nothing, and the package's model knows English from what is none",
+  async (t) => {
+    const { code, stdout, stderr } = await node(elm, "eval", "--demo", "--threads", "1")
+    t.equal(code, 0, stderr)
+    t.equal(stderr, "")
+    const { parts, averages } = JSON.parse(stdout.trimEnd().split("\n").at(-1) as string)
+    t.ok(parts.own.results.agreement["acc,none"] > 0.8)
+    t.equal(Object.keys(parts["zero-shot"].results).length, 7)
+    t.type(averages["zero-shot"], "number")
+  },
+)
 
 t.test("two evaluations are compared document by document", async (t) => {
   const results = { results: { x: { "acc,none": 0, "acc_stderr,none": 0, alias: "x" } } }
@@ -218,6 +232,7 @@ t.test("wrong usage exits with 2, other errors with 1", async (t) => {
   const cases: readonly [string[], number, RegExp][] = [
     [["eval"], 2, /give --tasks, --suite or --paper/],
     [["eval", "--suite", "glue"], 2, /Allowed choices are zero-shot, openllm, llm360, commonsense/],
+    [["eval", "--demo", "--tasks", "piqa"], 2, /--demo does not go with/],
     [["eval", "--suite", "openllm", "--tasks", "piqa"], 2, /--tasks does not go with/],
     [["eval", "--suite", "openllm", "--shots", "3"], 2, /--shots needs --tasks/],
     [["eval", "--tasks", "piqa", "--shots", "piqa"], 2, /whole number from 0 to 1000/],

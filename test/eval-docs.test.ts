@@ -27,7 +27,7 @@ t.test("the commands of docs/eval.md run as they stand", async (t) => {
   const lines = [...page.matchAll(/^npx elm (eval [^#\n]*)/gm)].map(([, line = ""]) =>
     line.trim().split(/\s+/),
   )
-  t.equal(lines.length, 11)
+  t.equal(lines.length, 12)
   const [compare = [], ...others] = lines.sort((a) => (a[1] === "compare" ? -1 : 0))
   const ends = await endsOf(
     others.map((line) => [...line, "--limit", "1", "--threads", "1"]),
@@ -35,6 +35,8 @@ t.test("the commands of docs/eval.md run as they stand", async (t) => {
   )
   for (const [i, { code, stderr }] of ends.entries())
     t.equal(code, 0, `${others[i]?.join(" ")}: ${stderr}`)
+  const demo = ends[others.findIndex((line) => line.includes("--demo"))]?.stdout
+  t.match(demo, /│ agreement .*│ model .*Made-up documents/s)
   const paper = ends[others.findIndex((line) => line.includes("--paper"))]?.stdout ?? ""
   t.match(paper, /OpenELM-3B +│ +42\.24 │ +73\.28 │ +26\.76 │ +34\.98 │ +67\.25 │ +48\.90 │/)
   t.match(paper, /the package's model .* │ +│\n/, "no average without MMLU")

@@ -119,10 +119,11 @@ async function pointOf(
   const part = isAverage ? `average-${first.iteration}-${iteration}` : `iteration-${iteration}`
   const names = made.map((each) => each.path)
   const checkpoint = names.join(" + ")
-  const rest = { tasks: undefined, shots: undefined, shard: undefined, paper: undefined }
+  const rest = { tasks: undefined, shots: undefined, shard: undefined }
+  const none = { paper: undefined, demo: undefined }
   const [found] = await evaluated(
     [{ name: part, isSuite: true, ...optionsOf(suite) }],
-    { ...flags, ...rest, model: path, adapter: undefined },
+    { ...flags, ...rest, ...none, model: path, adapter: undefined },
     { isQuiet, ...(isAverage ? { name: checkpoint, during: averaging(names) } : {}) },
   )
   if (!found || found.partial) return undefined

@@ -6,6 +6,7 @@ import { answering, evaluated } from "../line/evaluated.ts"
 import { evaluationFlags, type Part, planOf } from "../line/evaluation.ts"
 import type { ValuesOf } from "../line/flags.ts"
 import { json, machine } from "../line/options.ts"
+import { dim } from "../terminal/colour.ts"
 import {
   metricRows,
   metricTable,
@@ -24,7 +25,7 @@ export const run = command({
   description: "evaluate a model on the paper's tasks, or on one's own",
   flags,
   after:
-    "Examples:\n" +
+    "Examples:\n  elm eval --demo\n" +
     "  elm eval --suite zero-shot --data my-data\n" +
     "  elm eval --paper --model apple/OpenELM-270M --tokenizer llama --data my-data --out my-eval\n" +
     "  elm eval --tasks arc_easy,my-task.yaml --shots 5 --data my-data --limit 100",
@@ -33,7 +34,7 @@ export const run = command({
     const { parts, shown } = planOf(flags)
     await measured(
       flags,
-      () => evaluated(parts, flags),
+      () => evaluated(parts, flags, { isQuiet: flags.demo === true }),
       (found) => ({
         text: textOf(found, shown, flags),
         json: jsonOf(found, parts, shown),
@@ -49,6 +50,13 @@ function textOf(found: readonly Results[], shown: readonly Suite[], flags: Flags
     ...found.map((each) => tableText(metricTable, metricRows(each))),
     ...shown.map((suite) => suiteText(suite, model, ofSuite(suite, found), paper === true)),
     ...found.map(partialText).filter((text) => text !== ""),
+    ...(flags.demo
+      ? [
+          dim(
+            "Made-up documents, eight or twelve of each: they show how it works, not how good a model is",
+          ),
+        ]
+      : []),
   ].join("\n")
 }
 

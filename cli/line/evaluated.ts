@@ -86,11 +86,12 @@ export async function evaluated(
 
 async function opened(
   part: Part,
-  { data, limit, shard, out, resume }: Flags,
+  { data: given, limit, shard, out, resume }: Flags,
   signal: AbortSignal,
   report: ReturnType<typeof reporter>,
   say: (text: string) => void,
 ): Promise<Open> {
+  const data = part.data ?? given
   const log =
     out === undefined
       ? undefined

@@ -1,5 +1,6 @@
 // What is evaluated, as people type it: tasks, suites, shots, shards, and where the data and the log are.
 import { InvalidArgumentError } from "commander"
+import { demoFolder, demoTask } from "../../eval/demo.ts"
 import type { Shard } from "../../eval/log.ts"
 import { optionsOf, type Suite, type SuiteName, suites } from "../../eval/suites.ts"
 import { decimal } from "../../model/index.ts"
@@ -45,6 +46,7 @@ export const evaluationFlags = {
       suites.map(({ name }) => name),
     ),
     paper: toggle("the suites of table 4, beside the paper's rows; with --suite, that one alone"),
+    demo: toggle("small made-up documents that come with the package: see all of it in seconds"),
     tasks: valued("<names>", "tasks, separated by commas; a YAML file is a task too", names),
     shots: valued("<n>", "examples before each question, or TASK=NUMBER,…, with --tasks", shots),
     limit: valued("<n>", "the first documents of each task, or below 1 that part of them", limit),
@@ -67,6 +69,8 @@ export interface Part {
   readonly name: string
   readonly tasks: readonly string[]
   readonly shots?: Shots
+  /** Where its data is, in place of --data. */
+  readonly data?: string
   /** Whether tasks without data are left out. */
   readonly isSuite: boolean
 }
@@ -74,12 +78,16 @@ export interface Part {
 /** What is evaluated, and the suites whose rows are shown. Throws CommanderError for what does not go
  *  together. */
 export function planOf(flags: Flags): { parts: readonly Part[]; shown: readonly Suite[] } {
-  const { suite, paper, tasks, shots, resume, out } = flags
+  const { suite, paper, demo, tasks, shots, resume, out, data } = flags
+  if (demo && (suite !== undefined || paper || tasks !== undefined || data !== undefined)) {
+    throw usageError("--demo does not go with --suite, --paper, --tasks or --data")
+  }
   if (tasks !== undefined && (suite !== undefined || paper)) {
     throw usageError("--tasks does not go with --suite or --paper")
   }
   if (shots !== undefined && tasks === undefined) throw usageError("--shots needs --tasks")
   if (resume && out === undefined) throw usageError("--resume needs --out")
+  if (demo) return demoPlan()
   if (tasks) {
     const more = shots === undefined ? {} : { shots }
     return { parts: [{ name: "", tasks, isSuite: false, ...more }], shown: [] }
@@ -87,11 +95,22 @@ export function planOf(flags: Flags): { parts: readonly Part[]; shown: readonly 
   const named = suites.filter(({ name }) =>
     suite ? name === suite : paper && name !== "commonsense",
   )
-  if (named.length === 0) throw usageError("give --tasks, --suite or --paper")
+  if (named.length === 0) throw usageError("give --tasks, --suite or --paper; --demo needs nothing")
   if (named.length === 1) {
     return { parts: [{ name: "", isSuite: true, ...optionsOf(named[0] as Suite) }], shown: named }
   }
   return { parts: partsOfTable4(), shown: named }
+}
+
+/** The first suite, and a task of one's own. */
+function demoPlan(): ReturnType<typeof planOf> {
+  const [suite] = suites as readonly [Suite]
+  const data = demoFolder()
+  const parts = [
+    { name: suite.name, data, isSuite: true, ...optionsOf(suite) },
+    { name: "own", data, isSuite: false, tasks: [demoTask()] },
+  ]
+  return { parts, shown: [suite] }
 }
 
 /** Table 4 without what two of its suites share: what has no examples, and what has them. */
