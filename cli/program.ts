@@ -29,6 +29,7 @@ import { decode } from "./tokenizer/decode.ts"
 import { encode } from "./tokenizer/encode.ts"
 import { train as learn } from "./tokenizer/train.ts"
 import { train } from "./train.ts"
+import { dpo } from "./tune/dpo.ts"
 import { sft } from "./tune/sft.ts"
 
 /** In the order in which help and completion have them. One more is a file of its own, and a line here. */
@@ -47,7 +48,7 @@ export const commands: readonly Command[] = [
   group({
     name: "tune",
     description: "fine-tune a model: adapters beside its weights, or the weights themselves",
-    commands: [sft],
+    commands: [sft, dpo],
   }),
   merge,
   group({

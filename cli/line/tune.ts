@@ -84,9 +84,6 @@ async function started<S extends TuneSettings, E>(
   const { list } = objective
   const [from, base] =
     config === undefined ? ["settings", {}] : await readConfig(list, configs, config)
-  if (config !== undefined && given.model === undefined && base.model === undefined) {
-    throw usageError(`give --model: ${from} is for any`)
-  }
   const whole = (): S =>
     refuseIdle(list, checkTuneSettings(objective, { ...base, ...given }, from, inFile), given)
   return asUsage(whole)

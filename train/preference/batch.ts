@@ -13,6 +13,28 @@ export interface Labelled {
 export interface PreferencePair {
   readonly chosen: Labelled
   readonly rejected: Labelled
+  /** Log-probabilities of the answers under a reference, where a step is given them. */
+  readonly reference?: { readonly chosen: number; readonly rejected: number }
+}
+
+/** The references of all rows of micro-batches, in their order. Throws TypeError where one is missing. */
+export function givenOf(
+  where: string,
+  microBatches: readonly (readonly PreferencePair[])[],
+): Float32Array {
+  const given = microBatches.flatMap((pairs, i) =>
+    (["chosen", "rejected"] as const).flatMap((role) =>
+      pairs.map(({ reference }, n) => {
+        const value = reference?.[role]
+        if (typeof value === "number") return value
+        throw new TypeError(
+          `${where}: micro-batch ${i}, pair ${n} must have a reference, such as ` +
+            "{ chosen: -8.5, rejected: -9.1 }",
+        )
+      }),
+    ),
+  )
+  return Float32Array.from(given)
 }
 
 /** Labels of this id carry no loss. */

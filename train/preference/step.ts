@@ -14,7 +14,7 @@ import { checkModel } from "../step/api.ts"
 import { checkBatch } from "../step/batch.ts"
 import type { TrainOptions } from "../step/options.ts"
 import { TrainStep } from "../step/step.ts"
-import { ignoredLabel, type PreferencePair, pairRows } from "./batch.ts"
+import { givenOf, ignoredLabel, type PreferencePair, pairRows } from "./batch.ts"
 import { ReferenceScorer } from "./reference.ts"
 
 /** How a model learns preferences. */
@@ -35,6 +35,9 @@ export interface PreferenceStepOptions
   readonly weightDecay?: number
   /** Micro-batches of an update, whose losses are averaged; default 1. */
   readonly accumulation?: number
+  /** "given": every pair brings log-probabilities of its answers, and there is no copy of the weights; default
+   *  "model", as it is when the step is made. */
+  readonly reference?: "model" | "given"
 }
 
 /** What an update of preferences reports, all of it from before the update: means over its pairs. */
@@ -74,7 +77,17 @@ export async function createPreferenceStep(
 ): Promise<PreferenceStepFunction> {
   checkModel("createPreferenceStep", model)
   checkObject("createPreferenceStep: options", options)
-  const { loss, beta = 0.1, labelSmoothing, accumulation = 1, ...rest } = options
+  const {
+    loss,
+    beta = 0.1,
+    labelSmoothing,
+    accumulation = 1,
+    reference = "model",
+    ...rest
+  } = options
+  if (reference !== "model" && reference !== "given") {
+    throw new RangeError(`reference must be "model" or "given", got ${String(reference)}`)
+  }
   checkNumberOf("beta", beta, isPositive, "above 0")
   checkWhole("accumulation", accumulation, 1)
   const objective = objectives.preference({
@@ -86,13 +99,15 @@ export async function createPreferenceStep(
   const training = { betas: [0.9, 0.999] as const, weightDecay: 0, ...rest }
   const fixed = { objective, accumulation, ignoreIndex: ignoredLabel, accumulate: "mean" as const }
   const state = await TrainStep.create(model, { ...training, ...fixed })
-  const copied = await frozen(model, rest.adapter).catch(async (error: unknown) => {
-    await state.close()
-    throw error
-  })
+  const copied = await (reference === "given" ? undefined : frozen(model, rest.adapter))?.catch(
+    async (error: unknown) => {
+      await state.close()
+      throw error
+    },
+  )
   const { decoder } = internals(model)
-  const reference = copied ? { ...decoder, weights: copied.weights } : decoder
-  const scorer = new ReferenceScorer(reference, model.backend)
+  const before = copied ? { ...decoder, weights: copied.weights } : decoder
+  const scorer = new ReferenceScorer(before, model.backend)
   const update = async (
     microBatches: readonly (readonly PreferencePair[])[],
     each: { readonly lr: number },
@@ -106,11 +121,14 @@ export async function createPreferenceStep(
     const { inputs, targets } = pairRows("preference step", microBatches, maxContext)
     const { B, T, parts } = checkBatch(model.config, state.settings, inputs, targets)
     const rows = B / accumulation
-    const given = new Float32Array(B)
-    await state.still(async () => {
-      for (const [i, part] of parts.entries())
-        given.set(await scorer.score(part, rows, T), i * rows)
-    })
+    const scored = (): Promise<Float32Array> =>
+      state.still(async () => {
+        const sums = new Float32Array(B)
+        for (const [i, part] of parts.entries())
+          sums.set(await scorer.score(part, rows, T), i * rows)
+        return sums
+      })
+    const given = reference === "given" ? givenOf("preference step", microBatches) : await scored()
     const found = await state.run(inputs, targets, { lr: each.lr, given })
     const { loss, gradNorm, sequences } = found
     return { loss, gradNorm, ...metricsOf(sequences as Float32Array, given, rows, beta) }
@@ -136,7 +154,7 @@ async function frozen(
 }
 
 /** Means over all pairs; rows of each micro-batch are its chosen answers, then the others. */
-function metricsOf(sums: Float32Array, given: Float32Array, rows: number, beta: number) {
+export function metricsOf(sums: Float32Array, given: Float32Array, rows: number, beta: number) {
   const pairs = sums.length / 2
   let [chosen, rejected, right, chosenLog, rejectedLog] = [0, 0, 0, 0, 0]
   for (let at = 0; at < sums.length; at += rows) {

@@ -179,7 +179,9 @@ type Declared = Parameters<typeof fieldList>[1]
 
 /** The fields of an objective: those of all, with its own in their groups after them. */
 export function tuneFields<const L extends Declared>(name: string, own: L) {
-  return fieldList(`elm tune ${name}`, { ...common, ...own })
+  // An objective's default is in the place of the common one.
+  const all = { ...common, ...own } as Omit<typeof common, keyof L> & L
+  return fieldList(`elm tune ${name}`, all)
 }
 
 const plain = fieldList("elm tune", common)

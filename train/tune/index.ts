@@ -2,6 +2,7 @@
 import { checkBackend, checkObject } from "../../engine/index.ts"
 import type { RunOptions, RunResult } from "../run/run.ts"
 import { runOf } from "../run/train.ts"
+import { type DpoSettings, dpo } from "./dpo.ts"
 import type { TuneSettings } from "./fields.ts"
 import type { TuneObjective } from "./objective.ts"
 import { checkTuneSettings } from "./settings.ts"
@@ -11,10 +12,11 @@ import { kindOf } from "./tuning.ts"
 /** Fields of a tuning run, those left out with their defaults. */
 export interface TuneFields {
   sft: Partial<SftSettings>
+  dpo: Partial<DpoSettings>
 }
 
 /** Objectives by name: a file and a line each. */
-export const tuneObjectives = { sft } as const
+export const tuneObjectives = { sft, dpo } as const
 
 export type TuneName = keyof typeof tuneObjectives
 

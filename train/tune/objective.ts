@@ -21,11 +21,15 @@ export interface Opened {
 }
 
 /** What an objective is made of examples with. */
-interface Learnt<S, E> extends Opened {
+export interface Learnt<S, E> extends Opened {
   readonly settings: S
   /** What is trained on, then what is validated on. */
   readonly training: readonly E[]
   readonly validation: readonly E[]
+  /** What tells the examples, and the weights without an adapter, from others; "" of weights that are trained. */
+  readonly identity: { readonly examples: string; readonly base: string }
+  /** Whether it goes on, so that the model is not as it began. */
+  readonly isResumed: boolean
   /** A file beside the run's checkpoints. */
   fileOf(name: string): string
   onProgress(what: string, part?: number): void

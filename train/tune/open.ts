@@ -1,5 +1,6 @@
 // The model of a tuning run, with the adapter that is trained beside it: as the run begins, and as its
 // checkpoints have it.
+import type { Backend } from "../../engine/index.ts"
 import {
   type Adapter,
   addAdapter,
@@ -82,3 +83,17 @@ export const identityOfStart = ({ model }: Opened, { dtype }: TuneSettings): Pro
   internals(model)
     .identity()
     .then((hash) => `${dtype} ${hash.slice(0, 32)}`)
+
+/** A second model of the same run, as it began, for as long as `work` takes. */
+export async function atStart<T>(
+  settings: TuneSettings,
+  backend: Backend,
+  work: (opened: Opened) => Promise<T>,
+): Promise<T> {
+  const opened = await openTuned(settings, { backend })
+  try {
+    return await work(opened)
+  } finally {
+    await opened.model.close()
+  }
+}

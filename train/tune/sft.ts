@@ -62,7 +62,7 @@ const lengthOf = (
 ): number => Math.min(sequenceLength, model.config.maxContext)
 
 /** What a step of any objective is made with. */
-function stepOptionsOf(settings: TuneSettings, { adapter }: Opened): TrainOptions {
+export function stepOptionsOf(settings: TuneSettings, { adapter }: Opened): TrainOptions {
   const { optimizer, betas, eps, weightDecay, clip } = settings
   const { accumulation, checkpointActivations } = settings
   return {

@@ -76,7 +76,8 @@ class Tuning<S extends TuneSettings, E> implements Work {
       if (from) goOn(from, found)
       const { training, validation } = found
       learner = await objective.learnerOf({
-        ...{ ...opened, settings, training, validation },
+        ...{ ...opened, settings, training, validation, identity: found.identity },
+        isResumed: from !== undefined,
         fileOf: (name) => fromNode("node:path").join(settings.out, name),
         onProgress: options.onProgress ?? (() => {}),
       })
@@ -160,7 +161,7 @@ async function findExamples<S extends TuneSettings, E>(
   const { training } = split
   const stream = streamOf(objective, settings, opened, training)
   const steps = settings.steps ?? stream.updatesIn(settings.epochs, settings.accumulation)
-  const examples = fingerprintOf(objective, training)
+  const examples = fingerprintOf(objective, [...training, ...validated])
   const { tokenizer } = opened
   const first = objective.textsOf((validated[0] ?? training[0]) as E)[0]
   const given = begin === "" ? undefined : tokenizer.encode(begin, { bos: tokenizer.bosId >= 0 })
