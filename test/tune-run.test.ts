@@ -1,6 +1,6 @@
 // Runs of `elm tune sft` on a small random model: killed and resumed to the bit, packed and padded, with what
 // cannot be used refused or passed over.
-import { readFileSync, rmSync, writeFileSync } from "node:fs"
+import { readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import t from "tap"
 import { OpenELM, open, tune } from "../index.ts"
@@ -120,6 +120,23 @@ t.test("validations that become no better end a run, which keeps the best", asyn
   t.equal(step, (best?.step ?? 0) + 2)
   const names = (await checkpointsIn(at("patience"))).map((path) => Number(path.slice(-8)))
   t.same(names, [best?.step, step])
+})
+
+t.test("a grid runs every combination once, and names the best", async (t) => {
+  const flags = `--model ${at()} --data ${chats} --rank 2 --batch-size 8 --threads 1 --out ${at("grid")}`
+  const args = ["tune", "sft", ...flags.split(" "), "--sample-every", "0", "--lr", "1e-7,0.01"]
+  const first = await run([...args, "--epochs", "1"])
+  t.equal(first.code, 0, first.stderr)
+  t.match(first.stdout, /The best is .*lr-0\.01-epochs-1: validation loss [\d.]+ at update 3/)
+  const [folder] = await checkpointsIn(at("grid", "lr-0.01-epochs-1"))
+  const { mtimeMs } = statSync(folder as string)
+  rmSync(at("grid", "lr-1e-7-epochs-1"), { recursive: true })
+  const again = await run([...args, "--epochs", "1"])
+  t.match(again.stdout, /step 3\/3/, "what is missing is run")
+  t.equal(statSync(folder as string).mtimeMs, mtimeMs, "what is there is not")
+  t.match(readFileSync(at("grid", "grid.svg"), "utf8"), /lr 1e-7, 1 epochs/)
+  const other = await run([...args, "--epochs", "1", "--seed", "1"])
+  t.match(other.stderr, /settings\.json is of a run with other settings/)
 })
 
 t.test("records that cannot be used are named, or counted", async (t) => {

@@ -8,6 +8,7 @@ import type { RunResult } from "../../train/run/run.ts"
 import { runOf } from "../../train/run/train.ts"
 import { inFile } from "../../train/spelling.ts"
 import type { TuneSettings } from "../../train/tune/fields.ts"
+import { tuneGrid } from "../../train/tune/grid.ts"
 import type { TuneObjective } from "../../train/tune/objective.ts"
 import { checkTuneSettings } from "../../train/tune/settings.ts"
 import { kindOf } from "../../train/tune/tuning.ts"
@@ -25,7 +26,8 @@ import {
   refuseChanged,
   refuseIdle,
 } from "./fields.ts"
-import { type Flags, under, valued } from "./flags.ts"
+import { under, valued } from "./flags.ts"
+import { gridFlags, gridOf, gridText } from "./grid.ts"
 import { openFor } from "./open.ts"
 import { headings, machine } from "./options.ts"
 import { performRun } from "./run.ts"
@@ -57,7 +59,7 @@ export function tuneCommand<S extends TuneSettings, E>(
   return command({
     name,
     description,
-    flags: { ...sources, ...(flagsOf(list, usual) as Flags), ...where },
+    flags: { ...sources, ...gridFlags(list, flagsOf(list, usual)), ...where },
     after: `Examples:\n${examples.map((each) => `  elm tune ${name} ${each}`).join("\n")}`,
     async run(flags, { given: typed }) {
       const { config, resume } = flags as typeof flags & { config?: string; resume?: string }
@@ -65,16 +67,35 @@ export function tuneCommand<S extends TuneSettings, E>(
       if (resume !== undefined && typed("config") !== "") {
         throw usageError("--resume takes the settings of its run; leave --config out")
       }
-      const settings =
-        resume === undefined
-          ? await started(objective, config, given)
-          : await resumed(objective, resume, given)
-      const { threads } = settings
-      await using backend = await openFor({ ...flags, ...(threads !== undefined && { threads }) })
-      await performTuning(objective, settings, backend, resume)
+      const found = gridOf(given, (field) => usualOf(list, field))
+      if (resume !== undefined) {
+        if (found)
+          throw usageError("a grid goes on where its command is given again, without --resume")
+        const settings = await resumed(objective, resume, given)
+        await using backend = await openFor(placed(flags, settings))
+        await performTuning(objective, settings, backend, resume)
+        return
+      }
+      const settings = await started(objective, config, found?.first ?? given)
+      await using backend = await openFor(placed(flags, settings))
+      if (!found) {
+        await performTuning(objective, settings, backend, undefined)
+        return
+      }
+      const results = await tuneGrid(settings, found.grid, (own, begun) =>
+        performTuning(objective, own, backend, begun),
+      )
+      const again = `The same command goes on with the grid in ${settings.out}`
+      console.log(results ? gridText(results, settings.out) : again)
     },
   })
 }
+
+/** Where to run, with the threads of the settings. */
+const placed = <F extends object>(flags: F, { threads }: TuneSettings): F => ({
+  ...flags,
+  ...(threads !== undefined && { threads }),
+})
 
 async function started<S extends TuneSettings, E>(
   objective: TuneObjective<S, E>,
