@@ -8,6 +8,7 @@ import { norms } from "./bench/norms.ts"
 import { ops } from "./bench/ops.ts"
 import { perplexity } from "./bench/perplexity.ts"
 import { roofline } from "./bench/roofline.ts"
+import { scores } from "./bench/scores.ts"
 import { start } from "./bench/start.ts"
 import { sweep } from "./bench/sweep.ts"
 import { table } from "./bench/table.ts"
@@ -38,7 +39,19 @@ export const commands: readonly Command[] = [
     name: "bench",
     description: "measure throughput by the paper's protocol",
     byDefault: throughput,
-    commands: [table, norms, trainSteps, perplexity, ops, start, roofline, drive, compare, sweep],
+    commands: [
+      table,
+      norms,
+      trainSteps,
+      perplexity,
+      ops,
+      start,
+      roofline,
+      drive,
+      compare,
+      sweep,
+      scores,
+    ],
   }),
   quantize,
   convert,
