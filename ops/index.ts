@@ -110,7 +110,7 @@ export {
 } from "./product/matmul.ts"
 export { matmulGradW, matmulGradWAdd, matmulGradX } from "./product/matmul_grad.ts"
 export { pack, randomPanels, unpack } from "./product/pack.ts"
-export { panelsOf, panelWidth, unpanel } from "./product/panels.ts"
+export { packedPanels, panelsOf, panelWidth, unpanel } from "./product/panels.ts"
 export {
   embedQuantized,
   matmulAddQuantized,

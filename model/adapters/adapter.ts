@@ -7,6 +7,7 @@ import {
   runOnce,
   sizeOf,
   type Tensor,
+  type Update,
 } from "../../engine/index.ts"
 import { architectureOf } from "../architectures/index.ts"
 import type { Decoder } from "../forward.ts"
@@ -20,12 +21,15 @@ import { lostDevices, PreparedResidence } from "../weights/restore.ts"
 import { saveAdapter } from "./files.ts"
 import { type AdapterConfig, type Module, modulesOf } from "./options.ts"
 import type { AdapterParts } from "./parts.ts"
-import { adapted, ratioNow } from "./recorder.ts"
+import { adapted, kept, ratioNow } from "./recorder.ts"
+import { joined } from "./shares.ts"
 import {
   type AdapterTensor,
   allocateAdapter,
+  firstMagnitudes,
   firstNumbers,
   readNumbers,
+  type ScalePlace,
   writeNumbers,
   writeScale,
 } from "./tensors.ts"
@@ -111,7 +115,7 @@ export class Adapter {
   readonly tensors: ReadonlyMap<string, Tensor>
   readonly #host: Host
   readonly #held: Holder
-  readonly #scales: ReadonlyMap<Module, Tensor>
+  readonly #scales: ReadonlyMap<Module, ScalePlace>
   readonly #source: Source
   #scale = 1
   /** Whether ratios of magnitudes are of numbers that have moved since. */
@@ -141,7 +145,7 @@ export class Adapter {
       this.tensors = new Map(tensors.map(({ name, tensor }) => [name, tensor]))
       this.#scales = scales
       const keptRatio: RecorderOf = (inputs) =>
-        adapted(source.decoder.recorderOf(inputs), parts, (_, { ratio }) => ratio)
+        adapted(source.decoder.recorderOf(inputs), parts, kept)
       const decoder = { ...source.decoder, recorderOf: keptRatio, adapter: parts }
       const usage = new Usage("this adapter is closed. Load it again", source.usage)
       const residence = new PreparedResidence(source.residence, () => this.#prepare(parts))
@@ -238,25 +242,13 @@ export class Adapter {
       first.set(tensor.name, numbers)
       await writeNumbers(tensor, numbers, this.#held)
     }
-    if (!values) await this.#startMagnitudes(parts, first)
-    this.#first = first
-  }
-
-  /** Magnitudes begin as the norms of the rows of W + s·B·A. */
-  async #startMagnitudes(parts: AdapterParts, first: Map<string, Float32Array>): Promise<void> {
-    for (const tensor of ownOf(this).listed) {
-      if (tensor.role !== "magnitude") continue
-      const weight = this.#host.source.tensors.get(tensor.module.spec.name) as Tensor
-      const part = parts.linears.get(weight)
-      if (!part?.dora) continue
-      const one = constant(new Float32Array(tensor.tensor.size).fill(1), tensor.tensor.shape)
-      // 1 over the norms, of rows that are there.
-      const inverse = ratioNow(part, { ...part.dora, magnitude: one })
-      await runOnce(this.#held.backend, [[tensor.tensor, inverse]])
-      const numbers = (await readNumbers(tensor, this.#held)).map((x) => 1 / x)
+    const { tensors } = this.#host.source
+    const norms = values ? [] : await firstMagnitudes(parts, listed, tensors, this.#held)
+    for (const [tensor, numbers] of norms) {
       first.set(tensor.name, numbers)
       await writeNumbers(tensor, numbers, this.#held)
     }
+    this.#first = first
   }
 
   /** What has to be there before anything is read: numbers, on this device, and ratios of them. */
@@ -279,8 +271,11 @@ export class Adapter {
     if (!this.#isStale) return
     this.#isStale = false
     for (const part of linears.values()) {
-      const { dora } = part
-      if (dora) await runOnce(backend, [[dora.ratio, ratioNow(part, dora)]])
+      const { a, b, dora, ...now } = joined(part)
+      const updates: Update[] = []
+      if (part.shares.length > 0) updates.push([part.a.weight, a.weight], [part.b.weight, b.weight])
+      if (dora) updates.push([dora.ratio, ratioNow({ ...now, a, b, dora }, dora)])
+      if (updates.length > 0) await runOnce(backend, updates)
     }
   }
 }

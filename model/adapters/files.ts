@@ -3,7 +3,6 @@
 import { sizeOf } from "../../engine/index.ts"
 import { fromNode } from "../../engine/node.ts"
 import type { DecoderConfig } from "../architecture.ts"
-import { architectureOf } from "../architectures/index.ts"
 import type { StoredTensor } from "../checkpoints/checkpoint.ts"
 import { beginsLikeHeader, type PlainDType, plainDTypes } from "../checkpoints/header.ts"
 import { plainName } from "../checkpoints/names.ts"
@@ -16,8 +15,7 @@ import { writeFileWhole } from "../files/atomic.ts"
 import { type FileSource, pathToWrite, treeOf } from "../files/source.ts"
 import { type FileTree, readIfThere } from "../files/tree.ts"
 import { checkNumber, isObject, type Json, parseJson, show } from "../json.ts"
-import type { Spec } from "../weights/layout.ts"
-import type { AdapterConfig, AdapterOptions } from "./options.ts"
+import { type AdapterConfig, type AdapterOptions, endsFor, targetsFor } from "./options.ts"
 import type { AdapterTensor } from "./tensors.ts"
 
 const configName = "adapter_config.json"
@@ -228,13 +226,6 @@ function peftJson(config: AdapterConfig, base: string, targets: readonly string[
   }
 }
 
-/** A module's name as the family's published files have it. */
-const publishedModule = (config: DecoderConfig, { name, from }: Spec): string => {
-  const [first, ...rest] = from ?? []
-  const own = first && rest.length === 0 ? first.name : name
-  return `${architectureOf(config).prefix ?? ""}${own.replace(/\.weight$/, "")}`
-}
-
 /** Writes PEFT's folder, its config last. */
 export async function saveAdapter(
   folder: string | URL,
@@ -249,7 +240,7 @@ export async function saveAdapter(
   const tensors = new Map<string, TensorData>()
   for (const tensor of listed) {
     const { name, module, shape } = tensor
-    const published = `base_model.model.${publishedModule(model, module.spec)}`
+    const published = `base_model.model.${module.published}`
     const data = (async function* () {
       yield await read(tensor)
     })()
@@ -257,8 +248,10 @@ export async function saveAdapter(
   }
   const sorted = new Map([...tensors].sort(([a], [b]) => (a < b ? -1 : 1)))
   await writeSafetensors(join(path, weightsNames[0]), onlyFinite(sorted), { format: "pt" })
-  const ends = listed.map(({ module }) => module.name.split(".").at(-1) as string)
-  const targets = config.targets.length > 0 ? config.targets : new Set(ends)
-  const json = JSON.stringify(peftJson(config, model.name, [...targets]), null, 2)
+  const names = [...new Set(listed.map(({ module }) => module.name))]
+  // Fused weights may have been asked for by names that files do not have.
+  const isPublished = targetsFor(model, names, config.targets) === config.targets
+  const targets = isPublished ? config.targets : endsFor(model, names)
+  const json = JSON.stringify(peftJson(config, model.name, targets), null, 2)
   await writeFileWhole(join(path, configName), new TextEncoder().encode(`${json}\n`))
 }

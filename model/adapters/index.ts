@@ -7,6 +7,7 @@ import { type Adapter, createAdapter } from "./adapter.ts"
 import { numbersOf, openAdapter, type StoredAdapter } from "./files.ts"
 import { type MergeOptions, merge } from "./merge.ts"
 import { type AdapterOptions, checkAdapterOptions, targetsFor } from "./options.ts"
+import { originalOf } from "./shares.ts"
 
 /** How an adapter is loaded where its files do not say. */
 export interface LoadAdapterOptions {
@@ -55,11 +56,13 @@ export async function loadAdapter(
     }
     const found = { ...configOf(stored, options), ...further }
     const config = checkAdapterOptions("loadAdapter", found)
-    const names = [...stored.modules.keys()]
+    const original = originalOf(model.config)
+    const modules = new Map([...stored.modules].map(([name, parts]) => [original(name), parts]))
+    const names = [...modules.keys()]
     const exact = { ...config, targets: targetsFor(model.config, names, config.targets) }
     const adapter = await createAdapter(host, stored.name, exact, async (tensor) => {
       const { module, role, shape } = tensor
-      const found = stored.modules.get(module.name)?.get(role)
+      const found = modules.get(module.name)?.get(role)
       if (found) return numbersOf(found, shape)
       throw new RangeError(`${stored.name} has no ${tensor.name}. Save the whole adapter`)
     })

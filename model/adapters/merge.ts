@@ -6,6 +6,7 @@ import { internals, type LanguageModel } from "../language_model.ts"
 import { type Adapter, adapterInternals } from "./adapter.ts"
 import type { TablePart } from "./parts.ts"
 import { wholeRows } from "./recorder.ts"
+import { joined } from "./shares.ts"
 
 /** What becomes of a table's adapter where the same table gives the logits. */
 export interface MergeOptions {
@@ -45,7 +46,7 @@ export async function merge(
   }
   await internals(model).training(async () => {
     for (const [weight, part] of parts.linears) {
-      await runOnce(backend, [[weight, packed(wholeRows(part), part.halves, weight)]])
+      await runOnce(backend, [[weight, packed(wholeRows(joined(part)), part.halves, weight)]])
     }
     for (const [weight, part] of isTied ? [] : parts.tables) {
       await runOnce(backend, [[weight, packed(tableRows(weight, part), 1, weight)]])

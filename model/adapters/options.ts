@@ -3,6 +3,7 @@ import { checkObject, checkWhole, kindOf } from "../../engine/index.ts"
 import type { DecoderConfig } from "../architecture.ts"
 import { checkNumber, show } from "../json.ts"
 import { type Spec, specsOf } from "../weights/layout.ts"
+import { type Share, sharesOf } from "./shares.ts"
 
 /** LoRA, or DoRA, which learns the magnitude of each output beside its direction. */
 export type AdapterKind = "lora" | "dora"
@@ -103,10 +104,8 @@ function byPattern(
   return found?.[1] ?? usual
 }
 
-/** A weight with an adapter beside it. */
-export interface Module {
-  /** Its name without `.weight`. */
-  readonly name: string
+/** A module with an adapter beside it: a weight, or some rows of one. */
+export interface Module extends Share {
   readonly spec: Spec
   readonly isTable: boolean
   readonly rank: number
@@ -115,8 +114,6 @@ export interface Module {
 }
 
 const release = ["qkv_proj", "out_proj", "proj_1", "proj_2", "token_embeddings"]
-
-const moduleName = ({ name }: Pick<Spec, "name">): string => name.replace(/\.weight$/, "")
 
 const ends = (name: string, target: string): boolean =>
   name === target || name.endsWith(`.${target}`)
@@ -129,10 +126,16 @@ export function targetsFor(
 ): readonly string[] {
   const own = specsOf(config)
     .filter(({ matrix }) => matrix)
-    .map(moduleName)
+    .flatMap((spec) => sharesOf(config, spec).map(({ name }) => name))
   const meant = own.filter((name) => given.some((target) => ends(name, target)))
   const isSame = meant.length === names.length && names.every((name) => meant.includes(name))
   return isSame ? given : names
+}
+
+/** The last parts of names, where these mean the modules and no other; else the names. */
+export function endsFor(config: DecoderConfig, names: readonly string[]): readonly string[] {
+  const last = [...new Set(names.map((name) => name.split(".").at(-1) as string))]
+  return targetsFor(config, names, last)
 }
 
 /** The weights that an adapter stands beside, in the order of the state dict.  Throws RangeError for a
@@ -145,22 +148,25 @@ export function modulesOf(
   head: string,
 ): Module[] {
   const specs = specsOf(config).filter(({ matrix }) => matrix)
-  const own = specs.map(moduleName)
-  const usual = own.some((name) => name.endsWith(".qkv_proj"))
+  const all = specs.flatMap((spec) => sharesOf(config, spec).map((share) => ({ ...share, spec })))
+  const isEnd = ({ name }: Spec): boolean => name === embedding || name === head
+  const usual = release.every((target) => all.some(({ name }) => ends(name, target)))
     ? release
-    : own.filter((name) => `${name}.weight` !== embedding && `${name}.weight` !== head)
+    : all.flatMap(({ name, spec }) => (isEnd(spec) ? [] : name))
   const targets = adapter.targets.length > 0 ? adapter.targets : usual
+  const isMeant = ({ name, spec }: Pick<Module, "name" | "spec">, target: string): boolean =>
+    ends(name, target) || ends(spec.name.replace(/\.weight$/, ""), target)
   for (const target of targets) {
-    if (own.some((name) => ends(name, target))) continue
-    const ending = [...new Set(own.map((name) => name.split(".").at(-1)))]
+    if (all.some((module) => isMeant(module, target))) continue
+    const ending = [...new Set(all.map(({ name }) => name.split(".").at(-1)))]
     throw new RangeError(
       `${where}: no matrix of ${config.name} is called ${show(target)}. Its matrices are called ` +
         ending.join(", "),
     )
   }
-  return specs.flatMap((spec): Module[] => {
-    const name = moduleName(spec)
-    if (!targets.some((target) => ends(name, target))) return []
+  return all.flatMap((module): Module[] => {
+    const { name, spec } = module
+    if (!targets.some((target) => isMeant(module, target))) return []
     const isTable = spec.name === embedding
     if (spec.name === head && !isTable) {
       throw new RangeError(
@@ -170,6 +176,6 @@ export function modulesOf(
     const rank = byPattern(name, adapter.rankPattern, adapter.rank)
     const alpha = byPattern(name, adapter.alphaPattern, adapter.alpha)
     const scaling = alpha / (adapter.rankStabilised ? Math.sqrt(rank) : rank)
-    return [{ name, spec, isTable, rank, scaling }]
+    return [{ ...module, isTable, rank, scaling }]
   })
 }

@@ -7,14 +7,25 @@ import type { Linear } from "../recorder.ts"
 export interface LinearPart {
   readonly a: Linear // (r, K)
   readonly b: Linear // (N, r); of a gated matrix all outputs of its panels
-  /** alpha / r, and what it is multiplied by at run time. */
-  readonly scale: Tensor // (1)
+  /** alpha / r, and what it is multiplied by at run time; of shares each has its own. */
+  readonly scale: Tensor // (1), or (r)
+  /** What moves in place of A, B and magnitudes, which are then made of it (shares.ts); none where these move. */
+  readonly shares: readonly SharePart[]
   readonly dora: Dora | undefined
   /** The matrix that it stands beside, and how that lies. */
   readonly base: Linear // (N, K)
   readonly halves: number
   /** Of its random numbers: none has another's. */
   readonly stream: number
+}
+
+/** The adapter of some rows of a matrix, from `first` on: its part of r from `at` on. */
+export interface SharePart {
+  readonly a: Linear // (rank, K)
+  readonly b: Linear // (rows, rank)
+  readonly magnitude: Tensor | undefined // (P, 1, 16)
+  readonly first: number
+  readonly at: number
 }
 
 /** Magnitudes of a matrix's rows. */
@@ -41,5 +52,12 @@ export interface AdapterParts {
 export function trainedBeside(parts: AdapterParts | undefined, weight: Tensor): Tensor[] {
   const found = parts?.linears.get(weight)
   if (!found) return []
+  if (found.shares.length > 0) {
+    return found.shares.flatMap(({ a, b, magnitude }) => [
+      a.weight,
+      b.weight,
+      ...(magnitude ? [magnitude] : []),
+    ])
+  }
   return [found.a.weight, found.b.weight, ...(found.dora ? [found.dora.magnitude] : [])]
 }

@@ -20,9 +20,29 @@ import {
 } from "../../ops/index.ts"
 import { biased, type Linear, normed, type Recorder, type Stream } from "../recorder.ts"
 import type { AdapterParts, Dora, LinearPart } from "./parts.ts"
+import { joined, restOf } from "./shares.ts"
 
-/** How magnitudes come over norms: as they are kept, or in the graph, of the matrices as they are. */
-type RatioOf = (part: LinearPart, dora: Dora) => Tensor // (P, 1, 16)
+/** How parts are read. */
+interface Reading {
+  /** With its shares joined. */
+  part(part: LinearPart): LinearPart
+  /** Magnitudes over norms.  → (P, 1, 16) */
+  ratio(part: LinearPart, dora: Dora): Tensor
+}
+
+/** As generation takes them, which was made before. */
+export const kept: Reading = { part: (part) => part, ratio: (_, { ratio }) => ratio }
+
+/** Of the numbers that move, in one graph. */
+export function moving(): Reading {
+  const known = new Map<LinearPart, LinearPart>()
+  const part = (given: LinearPart): LinearPart => {
+    const found = known.get(given) ?? joined(given)
+    known.set(given, found)
+    return found
+  }
+  return { part, ratio: ratioNow }
+}
 
 /** Inputs of an adapter with a part of them left out, of a stream of random numbers.  x (N, K) → (N, K) */
 type Thinned = (x: Tensor, stream: number) => Tensor
@@ -31,17 +51,18 @@ type Thinned = (x: Tensor, stream: number) => Tensor
 export function adapted<R extends Recorder>(
   r: R,
   { linears, tables }: AdapterParts,
-  ratioOf: RatioOf,
+  reading: Reading,
   thinned?: Thinned,
 ): R {
   /** W·x + s·B·(A·x), by magnitudes over norms, of so many outputs. */
-  const product = (x: Tensor, w: Linear, part: LinearPart): Tensor => {
+  const product = (x: Tensor, w: Linear, given: LinearPart): Tensor => {
+    const part = reading.part(given)
     const { a, b, scale, dora, stream } = part
     const thin = thinned ? thinned(x, stream) : x // (N, K)
     const h = mul(r.multiply(thin, a), scale) // (N, r)
     const low = r.multiply(h, { ...b, outputs: w.outputs }) // (N, outputs)
     if (!dora) return r.multiplyAdd(x, w, low)
-    const panels = ratioOf(part, dora) // (P, 1, 16)
+    const panels = reading.ratio(part, dora) // (P, 1, 16)
     const ratio = slice(reshape(panels, [panels.size]), 0, 0, w.outputs)
     if (!thinned) return mul(r.multiplyAdd(x, w, low), ratio)
     const y = r.multiply(x, w) // (N, outputs)
@@ -84,7 +105,9 @@ export function ratioNow(part: LinearPart, { magnitude }: Dora): Tensor {
   const P = magnitude.shape[0] as number
   // Panels end in rows that are not there: zeros, of which the root is not to be divided by.
   const inPanels = pack(squares, { P, Halves: part.halves, dtype: "f32" }).w // (P, 1, 16)
-  return mul(magnitude, rsqrt(affine(inPanels, 1, 1e-30)))
+  const ratio = mul(magnitude, rsqrt(affine(inPanels, 1, 1e-30)))
+  const rest = restOf(part)
+  return rest ? add(ratio, rest) : ratio
 }
 
 /** The rows that a matrix and its adapter have together, a constant.  → (N, K) */
@@ -104,6 +127,6 @@ function sumRowsOf({ a, b, scale, base, halves: Halves }: LinearPart): Tensor {
     w.dtype === "u8" ? dequantize(w, shape) : unpack(w, { ...shape, dtype: "f32" })
   const columns = permute(rows(a.weight, { N: r, K, Halves: 1 }), [1, 0]) // (K, r)
   const panels = pack(columns, { P: panelsOf(K), Halves: 1, dtype: "f32" }).w
-  const low = matmul(rows(b.weight, { N, K: r, Halves }), panels, { N: K }) // (N, K)
-  return add(rows(base.weight, { N, K, Halves }), mul(low, scale))
+  const low = matmul(mul(rows(b.weight, { N, K: r, Halves }), scale), panels, { N: K }) // (N, K)
+  return add(rows(base.weight, { N, K, Halves }), low)
 }

@@ -6,8 +6,8 @@ import {
   adapted,
   architectureOf,
   type Decoder,
+  moving,
   normed,
-  ratioNow,
   type Stream,
   trainedBeside,
 } from "../../model/index.ts"
@@ -52,7 +52,7 @@ export function recordStep(
   const family = architectureOf(config)
   const plain = training(batch.starts)
   const thinned = batch.dropout && thinnedBy(batch.dropout)
-  const r = adapter ? adapted(plain, adapter, ratioNow, thinned) : plain
+  const r = adapter ? adapted(plain, adapter, moving(), thinned) : plain
   const streams: Stream[] = [family.embed(config, weights, batch.tokens, r)]
   for (let i = 0; i < config.layers; i++) {
     streams.push(family.block(config, weights, i, streams[i] as Stream, r))
