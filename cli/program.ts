@@ -31,6 +31,8 @@ import { encode } from "./tokenizer/encode.ts"
 import { train as learn } from "./tokenizer/train.ts"
 import { train } from "./train.ts"
 import { dpo } from "./tune/dpo.ts"
+import { reward } from "./tune/reward.ts"
+import { rso } from "./tune/rso.ts"
 import { sft } from "./tune/sft.ts"
 
 /** In the order in which help and completion have them. One more is a file of its own, and a line here. */
@@ -61,7 +63,7 @@ export const commands: readonly Command[] = [
   group({
     name: "tune",
     description: "fine-tune a model: adapters beside its weights, or the weights themselves",
-    commands: [sft, dpo],
+    commands: [sft, dpo, reward, rso],
   }),
   merge,
   group({

@@ -1,4 +1,6 @@
 // Training: steps, schedule, data, checkpoints.
+import type { RsoSettings } from "./rso/fields.ts"
+import type { RsoOptions } from "./rso/index.ts"
 import type { RunOptions, RunResult } from "./run/run.ts"
 import type { TuneFields, TuneName } from "./tune/index.ts"
 
@@ -90,6 +92,19 @@ export type { TrainOptions, TrainSettings } from "./step/options.ts"
 export { type Evaluation, type StepOptions, type StepResult, TrainStep } from "./step/step.ts"
 export type { Parameter, UpdateSettings } from "./step/update.ts"
 
+/** Statistical rejection sampling as `elm tune rso` does it: see `RsoOptions`. undefined where the signal ended it
+ *  before the tuning. Throws as `tune` does, and for rewards that are none. */
+export async function rejectionTune(
+  settings: Partial<RsoSettings>,
+  options: RsoOptions,
+): Promise<RunResult | undefined> {
+  const { rejectionTune: run } = await import("./rso/index.ts")
+  return run(settings, options)
+}
+
+export type { RsoSettings } from "./rso/fields.ts"
+export type { RsoOptions } from "./rso/index.ts"
+export type { ScoreRequest } from "./rso/score.ts"
 export type { TuneFields, TuneName } from "./tune/index.ts"
 
 /**

@@ -99,7 +99,7 @@ export function moved<S extends { readonly out: string; readonly data?: unknown 
 }
 
 /** A folder of configurations in train/configs/, and their names. */
-interface Configs {
+export interface Configs {
   readonly folder: string
   readonly names: readonly string[]
 }

@@ -17,6 +17,7 @@ import { tuningView } from "../terminal/tuning.ts"
 import { asUsage, path, usageError } from "./arguments.ts"
 import { type Command, command } from "./command.ts"
 import {
+  type Configs,
   configsIn,
   flagsOf,
   type Given,
@@ -32,19 +33,27 @@ import { openFor } from "./open.ts"
 import { headings, machine } from "./options.ts"
 import { performRun } from "./run.ts"
 
-const configs = configsIn("tune")
+export const tuneConfigs: Configs = configsIn("tune")
 // A run's threads are a setting of it.
-const { threads: _, ...where } = machine
+const { threads: _, ...others } = machine
+/** Where to run. */
+export const where = others
+
+export const configFlag = under(headings.run, {
+  config: valued<string>("<name>", `a YAML file, or one of ${tuneConfigs.names.join(", ")}`, path),
+})
 
 /** Where settings come from beside flags. */
-const sources = under(headings.run, {
-  config: valued<string>("<name>", `a YAML file, or one of ${configs.names.join(", ")}`, path),
-  resume: valued<string>(
-    "<folder>",
-    "go on from a run's last checkpoint, or from a checkpoint",
-    path,
-  ),
-})
+const sources = {
+  ...configFlag,
+  ...under(headings.run, {
+    resume: valued<string>(
+      "<folder>",
+      "go on from a run's last checkpoint, or from a checkpoint",
+      path,
+    ),
+  }),
+}
 
 /** The command of an objective. */
 export function tuneCommand<S extends TuneSettings, E>(
@@ -92,7 +101,10 @@ export function tuneCommand<S extends TuneSettings, E>(
 }
 
 /** Where to run, with the threads of the settings. */
-const placed = <F extends object>(flags: F, { threads }: TuneSettings): F => ({
+export const placed = <F extends object>(
+  flags: F,
+  { threads }: Pick<TuneSettings, "threads">,
+): F => ({
   ...flags,
   ...(threads !== undefined && { threads }),
 })
@@ -104,7 +116,7 @@ async function started<S extends TuneSettings, E>(
 ): Promise<S> {
   const { list } = objective
   const [from, base] =
-    config === undefined ? ["settings", {}] : await readConfig(list, configs, config)
+    config === undefined ? ["settings", {}] : await readConfig(list, tuneConfigs, config)
   const whole = (): S =>
     refuseIdle(list, checkTuneSettings(objective, { ...base, ...given }, from, inFile), given)
   return asUsage(whole)
@@ -129,7 +141,7 @@ async function resumed<S extends TuneSettings, E>(
 }
 
 /** A run with what a person sees of it. */
-function performTuning<S extends TuneSettings, E>(
+export function performTuning<S extends TuneSettings, E>(
   objective: TuneObjective<S, E>,
   settings: S,
   backend: OpenBackend,

@@ -8,7 +8,7 @@ import { checkpointsIn } from "../run/checkpoint.ts"
 import { readMetrics } from "../run/log.ts"
 import type { Validation } from "../run/metrics.ts"
 import type { RunResult } from "../run/run.ts"
-import { toFile } from "../spelling.ts"
+import { claim } from "./claim.ts"
 import type { TuneSettings } from "./fields.ts"
 
 /** What a run of a grid came to. */
@@ -25,7 +25,6 @@ export interface GridResult {
   readonly last: Validation
 }
 
-const settingsFile = "settings.json"
 const resultFile = "result.json"
 const referenceFile = "reference.json"
 
@@ -39,7 +38,7 @@ export async function tuneGrid<S extends TuneSettings>(
   perform: (settings: S, resume: string | undefined) => Promise<RunResult>,
 ): Promise<readonly GridResult[] | undefined> {
   const { join } = fromNode("node:path")
-  const { copyFile, mkdir } = fromNode("node:fs/promises")
+  const { copyFile } = fromNode("node:fs/promises")
   if (settings.validation === 0) {
     throw new RangeError("a grid is decided by validation. Give one")
   }
@@ -49,8 +48,7 @@ export async function tuneGrid<S extends TuneSettings>(
       const folder = nameOf(lr, each)
       const out = join(settings.out, folder)
       const own = { ...settings, lr, epochs: each, out }
-      await mkdir(out, { recursive: true })
-      await claim(own)
+      await claim(out, own)
       const before = await finished(out)
       if (before) {
         results.push(before)
@@ -70,21 +68,6 @@ export async function tuneGrid<S extends TuneSettings>(
   }
   await writeGrid(settings.out, results)
   return results
-}
-
-/** What decides what a run computes, as a text. */
-function decisive(settings: TuneSettings): string {
-  const { out, threads, keep, logEvery, saveEvery, ...rest } = settings
-  return JSON.stringify(toFile(rest))
-}
-
-/** Writes the settings of a run into its folder. Throws RangeError where it has others. */
-async function claim(settings: TuneSettings): Promise<void> {
-  const path = fromNode("node:path").join(settings.out, settingsFile)
-  const [own, before] = [decisive(settings), await readIfThere(path)]
-  if (!before) return writeFileWhole(path, new TextEncoder().encode(`${own}\n`))
-  if (new TextDecoder().decode(before).trim() === own) return
-  throw new RangeError(`${path} is of a run with other settings. Give another out, or those`)
 }
 
 /** A file's bytes; undefined where it is not there. */

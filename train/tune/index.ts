@@ -1,10 +1,12 @@
 // Tuning as it is called: the list of objectives, and a run of each.
 import { checkBackend, checkObject } from "../../engine/index.ts"
+import type { Labelled, PreferencePair } from "../preference/batch.ts"
 import type { RunOptions, RunResult } from "../run/run.ts"
 import { runOf } from "../run/train.ts"
 import { type DpoSettings, dpo } from "./dpo.ts"
 import type { TuneSettings } from "./fields.ts"
 import type { TuneObjective } from "./objective.ts"
+import { type Ranked, type RewardSettings, reward } from "./reward.ts"
 import { checkTuneSettings } from "./settings.ts"
 import { type SftSettings, sft } from "./sft.ts"
 import { kindOf } from "./tuning.ts"
@@ -13,10 +15,15 @@ import { kindOf } from "./tuning.ts"
 export interface TuneFields {
   sft: Partial<SftSettings>
   dpo: Partial<DpoSettings>
+  reward: Partial<RewardSettings>
 }
 
 /** Objectives by name: a file and a line each. */
-export const tuneObjectives = { sft, dpo } as const
+export const tuneObjectives: {
+  readonly sft: TuneObjective<SftSettings, Labelled>
+  readonly dpo: TuneObjective<DpoSettings, PreferencePair>
+  readonly reward: TuneObjective<RewardSettings, Ranked>
+} = { sft, dpo, reward }
 
 export type TuneName = keyof typeof tuneObjectives
 

@@ -6,7 +6,8 @@ import { numpyPermutation } from "../preference/order.ts"
 import { inEither } from "../spelling.ts"
 
 interface Examples<E> {
-  readonly examples: readonly E[]
+  /** Record by record. */
+  readonly records: readonly (readonly E[])[]
   readonly skipped: number
 }
 
@@ -27,7 +28,7 @@ export async function readExamples<E>(
   { skipBad, onSkip, onProgress }: ReadingOptions,
 ): Promise<Examples<E>> {
   const rows = await rowsOf(path)
-  const examples: E[] = []
+  const records: (readonly E[])[] = []
   let skipped = 0
   for (const [i, { number, row }] of rows.entries()) {
     if (i % together === 0) {
@@ -35,7 +36,7 @@ export async function readExamples<E>(
       await nextTurn()
     }
     try {
-      examples.push(...(await exampleOf(row)))
+      records.push(await exampleOf(row))
     } catch (error) {
       const message = `${path} record ${number}: ${(error as Error).message}`
       if (!skipBad) throw refusal(error as Error, message)
@@ -43,7 +44,7 @@ export async function readExamples<E>(
       onSkip?.(message)
     }
   }
-  if (examples.length > 0) return { examples, skipped }
+  if (records.length > 0) return { records, skipped }
   throw new RangeError(`${path}: none of its ${rows.length} records can be used`)
 }
 
@@ -55,12 +56,12 @@ function refusal(error: Error, message: string): Error {
   return new Error(text, { cause: error })
 }
 
-/** Examples to train on, and a part of them that is held out, in their order. */
-export function heldOut<E>(all: readonly E[], part: number, seed: number) {
+/** The examples of records to train on, and of a part of these that is held out, in their order. */
+export function heldOut<E>(all: readonly (readonly E[])[], part: number, seed: number) {
   const count = Math.floor(all.length * part)
   const chosen = new Set(numpyPermutation(seed, all.length).slice(0, count))
   return {
-    training: all.filter((_, i) => !chosen.has(i)),
-    validation: all.filter((_, i) => chosen.has(i)),
+    training: all.filter((_, i) => !chosen.has(i)).flat(),
+    validation: all.filter((_, i) => chosen.has(i)).flat(),
   }
 }

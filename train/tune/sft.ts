@@ -52,7 +52,8 @@ export const sft: TuneObjective<SftSettings, Labelled> = {
     const { accumulate, zLoss } = settings
     const options = { ...stepOptionsOf(settings, opened), accumulate, zLoss }
     const length = settings.pack ? lengthOf(settings, opened) : undefined
-    return labelledLearner(opened, options, { training, validation, length })
+    const evaluate = (logProbs: LogProbs) => evaluationOf(validation, logProbs)
+    return labelledLearner(opened, options, { training, length, evaluate })
   },
 }
 
@@ -74,16 +75,19 @@ export function stepOptionsOf(settings: TuneSettings, { adapter }: Opened): Trai
 
 interface LabelledData {
   readonly training: readonly Labelled[]
-  readonly validation: readonly Labelled[]
   /** Positions of rows that texts share; of each its own where there are none. */
   readonly length: number | undefined
+  /** What a validation finds by sums of log-probabilities of texts. */
+  evaluate(logProbs: LogProbs): Promise<Omit<EvaluationMetrics, "step">>
 }
 
+type LogProbs = (texts: readonly Labelled[]) => Promise<readonly number[]>
+
 /** Learns the labels of texts. */
-async function labelledLearner(
+export async function labelledLearner(
   opened: Opened,
   options: TrainOptions,
-  { training, validation, length }: LabelledData,
+  { training, length, evaluate }: LabelledData,
 ): Promise<Learner> {
   const { model, adapter } = opened
   const step = await TrainStep.create(model, options)
@@ -109,7 +113,7 @@ async function labelledLearner(
       const { loss, ce, z } = result as StepResult
       return { loss, ce, z }
     },
-    evaluate: () => step.still(() => evaluationOf(opened, scorer, validation, size)),
+    evaluate: () => step.still(() => evaluate((texts) => logProbsOf(scorer, model, texts, size))),
     async close() {
       scorer.close()
       await step.close()
@@ -118,12 +122,10 @@ async function labelledLearner(
 }
 
 async function evaluationOf(
-  { model }: Opened,
-  scorer: ReferenceScorer,
   validation: readonly Labelled[],
-  size: number,
+  logProbs: LogProbs,
 ): Promise<Omit<EvaluationMetrics, "step">> {
-  const sums = await logProbsOf(scorer, model, validation, size)
+  const sums = await logProbs(validation)
   const tokens = validation.reduce((sum, each) => sum + countedIn(each), 0)
   const loss = -sums.reduce((a, b) => a + b, 0) / tokens
   return {

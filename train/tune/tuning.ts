@@ -155,8 +155,8 @@ async function findExamples<S extends TuneSettings, E>(
   const own = await read(data)
   const other = typeof validation === "string" ? await read(validation) : undefined
   const split = other
-    ? { training: own.examples, validation: other.examples }
-    : heldOut(own.examples, typeof validation === "number" ? validation : 0, seed)
+    ? { training: own.records.flat(), validation: other.records.flat() }
+    : heldOut(own.records, typeof validation === "number" ? validation : 0, seed)
   const validated = split.validation.slice(0, evalExamples)
   const { training } = split
   const stream = streamOf(objective, settings, opened, training)
