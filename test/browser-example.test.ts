@@ -3,7 +3,7 @@
 import { join } from "node:path"
 import type { Page } from "playwright-core"
 import t from "tap"
-import { OpenELM, open, shippedModel } from "../index.ts"
+import { loadAdapter, OpenELM, open, shippedModel } from "../index.ts"
 import { buildPage, launch, noWholeBrowser, pageOf, serve } from "./chromium.ts"
 
 const prompt = "It is a truth universally acknowledged, that"
@@ -116,6 +116,48 @@ t.test(
       t.equal(await text(page, "training"), said, "nothing comes after it")
       t.equal(await width(), 360)
       await keep(page, "phone")
+      t.same(complaints, [])
+      await page.close()
+    })
+
+    await t.test("learns lines, writes so, and gives the adapter", async (t) => {
+      const [page, complaints] = await pageOf(browser, { viewport: { width: 1100, height: 900 } })
+      await page.goto(url)
+      t.ok(await page.locator("#tuned").isDisabled(), "nothing is learnt yet")
+      await page.fill("#lines", "")
+      await page.click("#tune")
+      await page.locator("#error").waitFor()
+      t.match(await text(page, "error"), /nothing to learn: write a line/)
+      await page.reload()
+      await page.fill("#prompt", "Her mother")
+      await page.click("#tune")
+      await page.locator("#files:not([hidden])").waitFor({ timeout: 120_000 })
+      await stopped(page, "stop-tuning")
+      t.notMatch(await text(page, "before"), /all hands well/)
+      t.match(await text(page, "after"), /^Her mother[\s\S]*all hands well/)
+      t.match(await text(page, "tuning"), /^wasm: .*, update 40 of 40, loss 0\.\d\d$/)
+      const folder = t.testdir({})
+      for (const name of ["adapter_model.safetensors", "adapter_config.json"]) {
+        const [file] = await Promise.all([
+          page.waitForEvent("download"),
+          page.locator("#files").getByText(name).click(),
+        ])
+        await file.saveAs(join(folder, name))
+      }
+      await keep(page, "tuned")
+      // Text of the page's model by its adapter, and in Node by the files.
+      await page.fill("#temperature", "0")
+      await page.press("#prompt", "Enter")
+      await stopped(page, "stop-writing")
+      await using backend = await open("wasm")
+      await using model = await OpenELM.load(await shippedModel(), { backend })
+      await loadAdapter(model, folder)
+      const { text: wanted } = await model.complete("Her mother")
+      t.equal(await text(page, "text"), `Her mother${wanted}`)
+      await page.uncheck("#tuned")
+      await page.press("#prompt", "Enter")
+      await stopped(page, "stop-writing")
+      t.notMatch(await text(page, "text"), /all hands well/)
       t.same(complaints, [])
       await page.close()
     })

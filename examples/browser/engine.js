@@ -1,10 +1,13 @@
 // The engine in a worker, so that the page stays free: opens backends, writes, trains, and stops
 // between two tokens or two steps. What it says goes to page.js, with the number of the run.
-import { createTrainStep, learningRate, OpenELM, open, scaledConfig } from "openelm"
+import { addAdapter, createTrainStep, learningRate, OpenELM, open, scaledConfig } from "openelm"
 
 /** By backend: the package's model, loaded with the first text. */
 const models = new Map()
 const backends = new Map()
+/** By backend: what was learnt beside that model last. */
+const adapters = new Map()
+const jobs = { write, train, tune }
 let running = new AbortController()
 
 addEventListener("message", async ({ data: { run, job, ...options } }) => {
@@ -15,7 +18,7 @@ addEventListener("message", async ({ data: { run, job, ...options } }) => {
   const { signal } = running
   const say = (message) => postMessage({ run, ...message })
   try {
-    await (job === "train" ? train : write)(options, signal, say)
+    await jobs[job](options, signal, say)
     say({ end: "done" })
   } catch (error) {
     // A value out of range is the caller's; after anything else the next run begins anew.
@@ -39,6 +42,7 @@ async function forget(name) {
   const backend = await backends.get(name)
   backend?.close()
   models.delete(name)
+  adapters.delete(name)
   backends.delete(name)
 }
 
@@ -50,14 +54,20 @@ async function backendOf(name, say) {
   return backend
 }
 
-async function write({ backend: name, prompt, temperature, seed }, signal, say) {
+/** The package's model. */
+async function modelOn(name, say) {
   const backend = await backendOf(name, say)
   const onProgress = (done, total) => say({ loaded: done / total })
   const folder = new URL("models/small/", import.meta.url)
-  const model = await once(models, name, () => OpenELM.load(folder, { backend, onProgress }))
+  return once(models, name, () => OpenELM.load(folder, { backend, onProgress }))
+}
+
+async function write({ backend: name, prompt, temperature, seed, isTuned }, signal, say) {
+  const model = await modelOn(name, say)
+  const adapter = isTuned ? (adapters.get(name) ?? null) : null
   let tokens = 0
   let first = 0
-  for await (const { text } of model.generate(prompt, { temperature, seed, signal })) {
+  for await (const { text } of model.generate(prompt, { temperature, seed, adapter, signal })) {
     // The first comes with the prompt; the others are what generation takes.
     first ||= performance.now()
     const tokensPerSecond = (1000 * tokens) / (performance.now() - first)
@@ -121,4 +131,51 @@ async function sampleOf(model, seed, signal) {
   const options = { maxNewTokens: 100, temperature: 0.6, seed, signal }
   for await (const { text } of model.generate(sample, options)) sample += text
   return sample
+}
+
+// ---- Tuning -------------------------------------------------------------------------------------
+
+const updates = 40
+const targets = ["qkv_proj", "out_proj", "proj_1", "proj_2"]
+
+/** Learns lines of text by an adapter beside the package's model, whose weights stay as they are. */
+async function tune({ backend: name, lines, prompt, seed }, signal, say) {
+  if (lines.length === 0) throw new RangeError("There is nothing to learn: write a line")
+  const model = await modelOn(name, say)
+  const options = { maxNewTokens: 40, temperature: 0.6, seed, signal }
+  const written = async (adapter) => (await model.complete(prompt, { ...options, adapter })).text
+  say({ before: await written(null) })
+  const adapter = await addAdapter(model, { rank: 8, alpha: 16, targets, seed })
+  try {
+    await learn(model, adapter, lines, signal, say)
+    say({ after: await written(adapter), files: await adapter.files() })
+  } catch (error) {
+    await adapter.close()
+    throw error
+  }
+  await adapters.get(name)?.close()
+  adapters.set(name, adapter)
+}
+
+async function learn(model, adapter, lines, signal, say) {
+  const all = lines.map((line) => model.tokenizer.encode(line, { bos: true }).slice(0, T + 1))
+  const length = Math.max(...all.map((row) => row.length)) - 1
+  // Rows of one length: what is filled up does not count.
+  const filled = (row, value) => [...row, ...Array(length - row.length).fill(value)]
+  const step = await createTrainStep(model, { adapter, ignoreIndex: -1, weightDecay: 0 })
+  try {
+    for (let i = 0; i < updates; i++) {
+      const rows = Array.from({ length: B }, (_, b) => all[(i * B + b) % all.length])
+      const inputs = rows.map((row) => filled(row.slice(0, -1), 0))
+      const expected = rows.map((row) => filled(row.slice(1), -1))
+      const { loss } = await step(inputs, expected, {
+        lr: 4e-3 * Math.min(1, 2 - (2 * i) / updates),
+      })
+      say({ update: i + 1, updates, loss })
+      await new Promise((resolve) => setTimeout(resolve))
+      signal.throwIfAborted()
+    }
+  } finally {
+    await step.close()
+  }
 }

@@ -3,8 +3,10 @@
 const $ = (id) => document.getElementById(id)
 const engine = new Worker(new URL("./engine.js", import.meta.url), { type: "module" })
 let run = 0
-/** What is running: "write", "train" or nothing. */
+/** What is running: "write", "train", "tune" or nothing. */
 let job
+/** Where each says how far it is, and the button that stops it. */
+const saying = { write: "writing", train: "training", tune: "tuning" }
 
 function start(name, options) {
   stop()
@@ -17,7 +19,7 @@ function start(name, options) {
 
 function stop() {
   if (!job) return
-  $(job === "train" ? "training" : "writing").textContent += ", stopped"
+  $(saying[job]).textContent += ", stopped"
   end()
   engine.postMessage({ run })
 }
@@ -30,16 +32,16 @@ function end() {
 
 function showState() {
   const focused = document.activeElement
-  $("stop-writing").disabled = job !== "write"
-  $("stop-training").disabled = job !== "train"
+  for (const [name, id] of Object.entries(saying)) $(`stop-${id}`).disabled = job !== name
   // Read out when it is whole, not word by word.
   $("text").ariaBusy = String(job === "write")
   // A button that is switched off loses the focus.
-  if (focused?.disabled) $(focused.id === "stop-training" ? "train" : "write").focus()
+  if (!focused?.disabled) return
+  $(Object.keys(saying).find((name) => `stop-${saying[name]}` === focused.id) ?? "write").focus()
 }
 
 function fail(message) {
-  if (job) $(job === "train" ? "training" : "writing").textContent = "Failed."
+  if (job) $(saying[job]).textContent = "Failed."
   $("error").textContent = message.split("\n")[0]
   $("error").hidden = false
   $("error").scrollIntoView({ block: "nearest" })
@@ -49,8 +51,8 @@ function fail(message) {
 engine.addEventListener("message", ({ data: { run: number, ...message } }) => {
   if (number !== run) return
   if (message.error) return fail(message.error)
-  if (job === "train") showTraining(message)
-  else showWriting(message)
+  const shown = { write: showWriting, train: showTraining, tune: showTuning }
+  shown[job](message)
   if (message.end) end()
 })
 engine.addEventListener("error", (event) => {
@@ -69,7 +71,8 @@ function write() {
   given.textContent = prompt
   $("text").replaceChildren(given, document.createTextNode(""))
   $("writing").textContent = "Preparing"
-  start("write", { prompt, temperature: Number($("temperature").value) })
+  const isTuned = $("tuned").checked
+  start("write", { prompt, temperature: Number($("temperature").value), isTuned })
 }
 
 function showWriting({ text, tokens, tokensPerSecond, loaded, machine: name }) {
@@ -100,6 +103,7 @@ $("temperature").addEventListener("input", ({ target }) => {
 })
 $("stop-writing").addEventListener("click", stop)
 $("stop-training").addEventListener("click", stop)
+$("stop-tuning").addEventListener("click", stop)
 addEventListener("keydown", ({ key }) => {
   if (key === "Escape") stop()
 })
@@ -154,6 +158,66 @@ function make(name, attributes, text = "") {
   for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value)
   element.textContent = text
   return element
+}
+
+// ---- Tuning -------------------------------------------------------------------------------------
+
+/** What the links point to. */
+let addresses = []
+
+$("tune").addEventListener("click", () => {
+  $("changed").hidden = true
+  $("files").hidden = true
+  $("after").textContent = ""
+  $("tuning").textContent = "Preparing"
+  const lines = $("lines")
+    .value.split("\n")
+    .filter((line) => line.trim() !== "")
+  start("tune", { lines, prompt: $("prompt").value })
+})
+$("backend").addEventListener("change", () => {
+  // What one has learnt the other has not.
+  $("tuned").checked = false
+  $("tuned").disabled = true
+})
+
+function showTuning({ before, update, updates, loss, after, files, ...rest }) {
+  machine = rest.machine ?? machine
+  if (rest.loaded < 1) $("tuning").textContent = `Loading, ${Math.round(100 * rest.loaded)} %`
+  if (before !== undefined) showText("before", before)
+  if (update) {
+    const progress = `update ${update} of ${updates}, loss ${loss.toFixed(2)}`
+    $("tuning").textContent = `${machine}, ${progress}`
+  }
+  if (after === undefined) return
+  showText("after", after)
+  showFiles(files)
+  $("tuned").disabled = false
+  $("tuned").checked = true
+}
+
+function showText(id, text) {
+  const given = document.createElement("span")
+  given.className = "given"
+  given.textContent = $("prompt").value
+  $(id).replaceChildren(given, document.createTextNode(text))
+  $("changed").hidden = false
+}
+
+/** A link for each file of the adapter. */
+function showFiles(files) {
+  for (const address of addresses) URL.revokeObjectURL(address)
+  const links = [...files].map(([name, bytes]) => {
+    const link = document.createElement("a")
+    link.href = URL.createObjectURL(new Blob([bytes]))
+    link.download = name
+    link.textContent = name
+    return link
+  })
+  addresses = links.map(({ href }) => href)
+  for (const old of $("files").querySelectorAll("a")) old.remove()
+  $("files").append(...links.flatMap((link, i) => (i ? [", ", link] : [link])))
+  $("files").hidden = false
 }
 
 // ---- At the start -------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ import { inference, type RecorderOf } from "../recorder.ts"
 import { Usage } from "../usage.ts"
 import { Holder } from "../weights/holder.ts"
 import { lostDevices, PreparedResidence } from "../weights/restore.ts"
-import { saveAdapter } from "./files.ts"
+import { adapterFiles, saveAdapter } from "./files.ts"
 import { type AdapterConfig, type Module, modulesOf } from "./options.ts"
 import type { AdapterParts } from "./parts.ts"
 import { adapted, kept, ratioNow } from "./recorder.ts"
@@ -198,11 +198,12 @@ export class Adapter {
   /** Writes adapter_config.json and adapter_model.safetensors as PEFT has them into a folder given by its path
    *  or a file URL; numbers in f32. Throws RangeError for other URLs and for numbers that are not finite. */
   save(folder: string | URL): Promise<void> {
-    const { listed, reading } = ownOf(this)
-    const { config } = this.#source.decoder
-    return reading(() =>
-      saveAdapter(folder, config, this.config, listed, (tensor) => readNumbers(tensor, this.#held)),
-    )
+    return ownOf(this).reading(() => saveAdapter(folder, this.#saved))
+  }
+
+  /** The files that `save` writes, by their names: for pages, which have no folders. */
+  files(): Promise<Map<string, Uint8Array<ArrayBuffer>>> {
+    return ownOf(this).reading(() => adapterFiles(this.#saved))
   }
 
   /** Frees it when what is under way has ended; the model goes on without it. */
@@ -220,6 +221,12 @@ export class Adapter {
   /** As `close`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
+  }
+
+  get #saved() {
+    const { listed, decoder } = ownOf(this)
+    const read = (tensor: AdapterTensor) => readNumbers(tensor, this.#held)
+    return { model: decoder.config, config: this.config, listed, read }
   }
 
   #writeScales(): void {

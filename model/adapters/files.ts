@@ -7,7 +7,12 @@ import type { StoredTensor } from "../checkpoints/checkpoint.ts"
 import { beginsLikeHeader, type PlainDType, plainDTypes } from "../checkpoints/header.ts"
 import { plainName } from "../checkpoints/names.ts"
 import { f32Rows } from "../checkpoints/numbers.ts"
-import { safetensorsOf, type TensorData, writeSafetensors } from "../checkpoints/safetensors.ts"
+import {
+  safetensorsBytes,
+  safetensorsOf,
+  type TensorData,
+  writeSafetensors,
+} from "../checkpoints/safetensors.ts"
 import { storedIn } from "../checkpoints/safetensors_folder.ts"
 import { onlyFinite } from "../checkpoints/saving.ts"
 import { openTorchTensors } from "../checkpoints/torch_file.ts"
@@ -226,17 +231,36 @@ function peftJson(config: AdapterConfig, base: string, targets: readonly string[
   }
 }
 
+/** An adapter to be written. */
+interface Saved {
+  readonly model: DecoderConfig
+  readonly config: AdapterConfig
+  readonly listed: readonly AdapterTensor[]
+  read(tensor: AdapterTensor): Promise<Float32Array>
+}
+
+const metadata = { format: "pt" }
+
 /** Writes PEFT's folder, its config last. */
-export async function saveAdapter(
-  folder: string | URL,
-  model: DecoderConfig,
-  config: AdapterConfig,
-  listed: readonly AdapterTensor[],
-  read: (tensor: AdapterTensor) => Promise<Float32Array>,
-): Promise<void> {
+export async function saveAdapter(folder: string | URL, saved: Saved): Promise<void> {
   const path = pathToWrite(folder, "save: the folder")
   const { join } = fromNode("node:path")
   await fromNode("node:fs/promises").mkdir(path, { recursive: true })
+  await writeSafetensors(join(path, weightsNames[0]), tensorsToWrite(saved), metadata)
+  await writeFileWhole(join(path, configName), configToWrite(saved))
+}
+
+/** The files of the folder by their names. */
+export async function adapterFiles(saved: Saved): Promise<Map<string, Uint8Array<ArrayBuffer>>> {
+  const [name] = weightsNames
+  const weights = await safetensorsBytes(name, tensorsToWrite(saved), metadata)
+  return new Map([
+    [configName, configToWrite(saved)],
+    [name, weights],
+  ])
+}
+
+function tensorsToWrite({ listed, read }: Saved): Map<string, TensorData> {
   const tensors = new Map<string, TensorData>()
   for (const tensor of listed) {
     const { name, module, shape } = tensor
@@ -246,12 +270,14 @@ export async function saveAdapter(
     })()
     tensors.set(published + name.slice(module.name.length), { dtype: "F32", shape, data })
   }
-  const sorted = new Map([...tensors].sort(([a], [b]) => (a < b ? -1 : 1)))
-  await writeSafetensors(join(path, weightsNames[0]), onlyFinite(sorted), { format: "pt" })
+  return onlyFinite(new Map([...tensors].sort(([a], [b]) => (a < b ? -1 : 1))))
+}
+
+function configToWrite({ model, config, listed }: Saved): Uint8Array<ArrayBuffer> {
   const names = [...new Set(listed.map(({ module }) => module.name))]
   // Fused weights may have been asked for by names that files do not have.
   const isPublished = targetsFor(model, names, config.targets) === config.targets
   const targets = isPublished ? config.targets : endsFor(model, names)
   const json = JSON.stringify(peftJson(config, model.name, targets), null, 2)
-  await writeFileWhole(join(path, configName), new TextEncoder().encode(`${json}\n`))
+  return new TextEncoder().encode(`${json}\n`)
 }

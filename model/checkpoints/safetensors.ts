@@ -78,20 +78,46 @@ export async function writeSafetensors(
   tensors: ReadonlyMap<string, TensorData>,
   metadata?: Readonly<Record<string, string>>,
 ): Promise<void> {
-  const ordered = [...tensors].sort(([, a], [, b]) => itemBytes[b.dtype] - itemBytes[a.dtype])
+  const ordered = widestFirst(tensors)
   const header = encodeHeader(path, ordered, metadata)
   let isOpen = false
-  const write = async (file: WritableFile): Promise<void> => {
+  const write = (file: WritableFile): Promise<void> => {
     isOpen = true
-    await writeAll(file, header)
-    for (const [name, tensor] of ordered) await writeTensor(path, file, name, tensor)
+    return writeOrdered(path, file, header, ordered)
   }
   await writeAtomically(path, write).catch((error: unknown) => {
     throw isOpen ? error : cannot("write", path, error)
   })
 }
 
-async function writeTensor(path: string, file: WritableFile, name: string, tensor: TensorData) {
+/** What such a file would hold, for those who have no disk. `path`: of messages. */
+export async function safetensorsBytes(
+  path: string,
+  tensors: ReadonlyMap<string, TensorData>,
+  metadata?: Readonly<Record<string, string>>,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const pieces: Uint8Array<ArrayBuffer>[] = []
+  const write: Sink["write"] = async (bytes, offset, bytesWritten) => {
+    pieces.push(bytes.slice(offset, offset + bytesWritten))
+    return { bytesWritten }
+  }
+  const ordered = widestFirst(tensors)
+  await writeOrdered(path, { write }, encodeHeader(path, ordered, metadata), ordered)
+  return new Uint8Array(await new Blob(pieces).arrayBuffer())
+}
+
+type Ordered = readonly (readonly [name: string, tensor: TensorData])[]
+type Sink = Pick<WritableFile, "write">
+
+const widestFirst = (tensors: ReadonlyMap<string, TensorData>): Ordered =>
+  [...tensors].sort(([, a], [, b]) => itemBytes[b.dtype] - itemBytes[a.dtype])
+
+async function writeOrdered(path: string, file: Sink, header: Uint8Array, ordered: Ordered) {
+  await writeAll(file, header)
+  for (const [name, tensor] of ordered) await writeTensor(path, file, name, tensor)
+}
+
+async function writeTensor(path: string, file: Sink, name: string, tensor: TensorData) {
   const { dtype, shape, data } = tensor
   const bytes = bytesOf(dtype, shape)
   let done = 0
@@ -108,7 +134,7 @@ async function writeTensor(path: string, file: WritableFile, name: string, tenso
 }
 
 /** All of some bytes at the end of a file. */
-export async function writeAll(file: WritableFile, data: Uint8Array): Promise<void> {
+export async function writeAll(file: Sink, data: Uint8Array): Promise<void> {
   for (let done = 0; done < data.length; ) {
     const length = Math.min(data.length - done, maxPieceBytes)
     done += (await file.write(data, done, length)).bytesWritten
