@@ -69,14 +69,18 @@ export {
 export type { Settings } from "./run/fields.ts"
 export type {
   EvaluationMetrics,
+  LossMetrics,
   Metrics,
+  PairMetrics,
   PreferenceEvaluation,
   PreferenceMetrics,
   SampleMetrics,
   StepMetrics,
+  Validation,
 } from "./run/metrics.ts"
 export type { RunInfo, RunMemory, RunOptions, RunResult } from "./run/run.ts"
 export { learningRate, type Schedule } from "./run/schedule.ts"
+export type { BestValidation } from "./run/state.ts"
 export { train } from "./run/train.ts"
 export {
   createTrainStep,
@@ -91,6 +95,9 @@ export type { LossSettings } from "./step/head.ts"
 export type { TrainOptions, TrainSettings } from "./step/options.ts"
 export { type Evaluation, type StepOptions, type StepResult, TrainStep } from "./step/step.ts"
 export type { Parameter, UpdateSettings } from "./step/update.ts"
+export type { DpoSettings } from "./tune/dpo.ts"
+export type { RewardSettings } from "./tune/reward.ts"
+export type { SftSettings } from "./tune/sft.ts"
 
 /** Statistical rejection sampling as `elm tune rso` does it: see `RsoOptions`. undefined where the signal ended it
  *  before the tuning. Throws as `tune` does, and for rewards that are none. */
@@ -104,7 +111,7 @@ export async function rejectionTune(
 
 export type { RsoSettings } from "./rso/fields.ts"
 export type { RsoOptions } from "./rso/index.ts"
-export type { ScoreRequest } from "./rso/score.ts"
+export type { AnswerScorer, ScoreRequest } from "./rso/score.ts"
 export type { TuneFields, TuneName } from "./tune/index.ts"
 
 /**

@@ -12,7 +12,7 @@ import { openTuned } from "../tune/open.ts"
 import { checkTuneSettings } from "../tune/settings.ts"
 import { kindOf } from "../tune/tuning.ts"
 import { type RsoSettings, rsoFields } from "./fields.ts"
-import { type OpenScore, openCommand, openRanker, type Score } from "./score.ts"
+import { type AnswerScorer, type OpenScore, openCommand, openRanker } from "./score.ts"
 import {
   acceptStage,
   openCandidates,
@@ -26,7 +26,7 @@ import {
 /** How a run of rejection sampling runs, beside what it is asked for. */
 export interface RsoOptions extends Omit<RunOptions, "resume"> {
   /** Scores candidates, in place of a ranker or a command. */
-  readonly score?: Score
+  readonly score?: AnswerScorer
   /** Called with what each stage has come to. */
   readonly onStage?: (text: string) => void
   /** Tunes on the pairs; default `tune("dpo", …)`. `resume`: the run's folder, where it was begun before. */

@@ -21,10 +21,10 @@ export interface ScoreRequest {
 }
 
 /** A reward for each candidate. */
-export type Score = (request: ScoreRequest) => Promise<readonly number[]>
+export type AnswerScorer = (request: ScoreRequest) => Promise<readonly number[]>
 
 export interface OpenScore {
-  readonly score: Score
+  readonly score: AnswerScorer
   close(): Promise<void>
 }
 

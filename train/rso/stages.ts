@@ -16,7 +16,7 @@ import { rankPairs, rejectionSample } from "../preference/rejection.ts"
 import { inEither } from "../spelling.ts"
 import type { RsoSettings } from "./fields.ts"
 import { StageFile } from "./lines.ts"
-import type { Score } from "./score.ts"
+import type { AnswerScorer } from "./score.ts"
 
 /** Answers that the policy sampled for a record, and the one that they are compared with. */
 interface CandidatesLine {
@@ -141,7 +141,7 @@ export async function sampleStage(
 export async function scoreStage(
   candidates: readonly CandidatesLine[],
   file: StageFile<RewardsLine>,
-  score: Score,
+  score: AnswerScorer,
   { signal, onProgress }: StageOptions,
 ): Promise<boolean> {
   for (const { record, prompt, candidates: texts, baseline } of candidates.slice(

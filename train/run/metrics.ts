@@ -1,7 +1,7 @@
 // What a run reports as it goes: the lines of metrics.jsonl.
 
 /** What every line of metrics has. */
-interface LossMetrics {
+export interface LossMetrics {
   readonly step: number
   readonly loss: number
   readonly lr: number

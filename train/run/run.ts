@@ -2,7 +2,7 @@
 import type { Backend } from "../../engine/index.ts"
 import type { DecoderConfig, Tokenizer, Waiting } from "../../model/index.ts"
 import type { Metrics, Validation } from "./metrics.ts"
-import type { Best } from "./state.ts"
+import type { BestValidation } from "./state.ts"
 
 /** What a run is given beside its settings: where it runs, and what it reports to. */
 export interface RunOptions {
@@ -69,5 +69,5 @@ export interface RunResult {
   /** Whether validations ended it, which had not become better. */
   readonly isOver: boolean
   /** Of a run that keeps the checkpoint of its best validation. */
-  readonly best?: Best
+  readonly best?: BestValidation
 }

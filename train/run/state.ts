@@ -8,7 +8,7 @@ import { stepNamed } from "./names.ts"
 import type { LoopSettings, RunKind } from "./work.ts"
 
 /** The validation that none was better than. */
-export interface Best {
+export interface BestValidation {
   readonly step: number
   readonly loss: number
   /** Validations since. */
@@ -29,7 +29,7 @@ export interface RunState<S = Settings> {
   /** Where the data is after the last batch; null for data of the caller's own. */
   readonly data: unknown
   /** Of a run that keeps its best checkpoint. */
-  readonly best?: Best
+  readonly best?: BestValidation
 }
 
 /** What is read of a kind of run. */

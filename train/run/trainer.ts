@@ -5,7 +5,7 @@ import { checkpointOf, readRunState, writeCheckpoint } from "./checkpoint.ts"
 import type { RunFolder } from "./folder.ts"
 import type { StepMetrics, Validation } from "./metrics.ts"
 import type { RunMemory, RunOptions, RunResult } from "./run.ts"
-import type { Best } from "./state.ts"
+import type { BestValidation } from "./state.ts"
 import type { LoopSettings, RunKind, Work } from "./work.ts"
 
 /** One run, from its folder and settings to its last checkpoint. */
@@ -18,7 +18,7 @@ export class Run<S extends LoopSettings> {
   /** The last that this run wrote. */
   checkpoint: string | undefined
   #tokens = 0
-  #best: Best | undefined
+  #best: BestValidation | undefined
   #lastEvaluation: Validation | undefined
   #mostFlops = 0
   /** Positions trained on and milliseconds spent in steps since the last line. */
@@ -181,5 +181,5 @@ interface RunParts {
   readonly options: RunOptions
   readonly work: Work
   readonly tokens: number
-  readonly best: Best | undefined
+  readonly best: BestValidation | undefined
 }
