@@ -181,6 +181,7 @@ const lists: Readonly<Record<string, readonly [folder: string, type: string, lis
     "CheckpointFormat =",
     "model/checkpoints/formats.ts",
   ],
+  "an objective of tuning": ["train/tune", "TuneObjective<", "train/tune/index.ts"],
   "a format that models are written in": [
     ...(["model/checkpoints", "CheckpointWriter =", "model/checkpoints/writers.ts"] as const),
   ],

@@ -177,6 +177,29 @@ t.test("records that cannot be used are named, or counted", async (t) => {
   for (const [changes, message] of settings) await t.rejects(tuned("bad", changes), { message })
 })
 
+t.test(
+  "the release's recipe of adapters is a configuration, and runs are of one kind",
+  async (t) => {
+    const { readConfig, configsIn } = await import("../cli/line/fields.ts")
+    const { checkTuneSettings } = await import("../train/tune/settings.ts")
+    const { sft } = await import("../train/tune/sft.ts")
+    const [file, json] = await readConfig(sft.list, configsIn("tune"), "commonsense")
+    const settings = checkTuneSettings(sft, { ...json, model: "m", data: "d" }, file)
+    const want = { rank: 32, dropout: 0.1, accumulate: "sum", lr: 3e-4, minLr: 3e-5, lossOn: "all" }
+    t.match(settings, { ...want, warmupSteps: 1000, steps: 4375, betas: [0.9, 0.95] })
+    const other = await run(["train", "--resume", at("loaded")])
+    t.match(other.stderr, /state\.json is of a run of elm tune sft, not of elm train/)
+  },
+)
+
+t.test("the loop of a run knows no kind of run", (t) => {
+  for (const name of ["trainer", "work", "checkpoint", "log", "field_list"]) {
+    const source = readFileSync(new URL(`../../train/run/${name}.ts`, import.meta.url), "utf8")
+    t.notMatch(source, /from ".*(pretraining|\/tune\/|\/rso\/)/, name)
+  }
+  t.end()
+})
+
 t.test("examples come in the order of the original trainers", (t) => {
   const random = new PythonRandom(5)
   const order = releaseOrder(5)

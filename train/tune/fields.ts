@@ -86,7 +86,7 @@ const dataFields = {
   }),
   validation: data(
     optional(v.union([part, path], "a path, or a number from 0 to 0.5"), 0.05),
-    "records to validate on, or the part of data that is held out for it",
+    "records to validate on, or the part of data that is held out for it; default 0.05",
     { isPath },
   ),
   skipBad: data(
