@@ -6,6 +6,7 @@ import { show } from "../model/json.ts"
 import { checkOptions, type EvaluateOptions } from "./options.ts"
 import { planOf } from "./plan.ts"
 import { type Asked, askedOf, keep, type Prepared, prepare, takePrevious } from "./prepare.ts"
+import { RequestError } from "./request_error.ts"
 import { type Results, resultsOf } from "./results.ts"
 import { scorerOf } from "./scorer.ts"
 import { answersTo, scored } from "./scoring.ts"
@@ -97,7 +98,11 @@ async function runTask(
   for (const batch of batchesOf(prepared, requestsAtOnce)) {
     signal?.throwIfAborted()
     const requests = batch.flatMap((each) => each.requests)
-    const answers = await answersTo(scorer, requests, signal ? { signal } : {})
+    const answers = await answersTo(scorer, requests, signal ? { signal } : {}).catch(
+      (error: Error) => {
+        throw error instanceof RequestError ? withPlace(error, task.name, batch) : error
+      },
+    )
     for (const { id, item, requests: own } of batch) {
       const { values, samples } = scored(task, id, item, own, answers.splice(0, own.length))
       for (const sample of samples) await onSample?.(task.name, sample)
@@ -105,6 +110,19 @@ async function runTask(
     }
     report()
   }
+}
+
+/** The error with file and row of the document that it is about. */
+function withPlace(error: RequestError, task: string, batch: readonly Asked[]): RangeError {
+  let before = 0
+  for (const { item, requests } of batch) {
+    const own = error.request - before
+    before += requests.length
+    if (own >= requests.length) continue
+    const which = `request ${own + 1} of ${requests.length}`
+    return new RangeError(`${item.place}: ${task}, ${which}: ${error.message}`, { cause: error })
+  }
+  return error
 }
 
 /** The documents that are left, in batches of so many requests or a few more. */

@@ -26,8 +26,9 @@ const mostOfModel = 1 << 16
 /** What is read at a time of a log's end; logs of hellaswag with examples have 200 MB. */
 const tailBytes = 1 << 16
 
-/** Names in file names: those of tasks of one's own may have anything. */
-const fileName = (task: string): string => task.replace(/[^\w.-]/g, "_")
+/** Names in file names: those of tasks of one's own may have anything, and no two have one file. */
+const fileName = (task: string): string =>
+  task.replace(/[^\w.-]/gu, (letter) => encodeURIComponent(letter))
 const escaped = (text: string): string => text.replace(/[.]/g, "\\.")
 
 const nameOf = (task: string, shard: Shard | undefined): string =>

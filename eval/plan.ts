@@ -38,7 +38,12 @@ function taskOf(asked: string | Task | Group): Task | Group {
 
 /** The plan of what is asked for. The original evaluates the last one first. */
 export function planOf(asked: readonly (string | Task | Group)[]): Plan {
-  const found = new Map(asked.map(taskOf).map((one) => [one.name, one]))
+  const found = new Map<string, Task | Group>()
+  for (const one of asked.map(taskOf)) {
+    const other = found.get(one.name) ?? one
+    if (other !== one) throw new RangeError(`tasks: two are named ${show(one.name)}. Rename one`)
+    found.set(one.name, one)
+  }
   if (found.size === 0) throw new RangeError("tasks: expected one or more, got none")
   const inOrder = [...found.values()].reverse()
   const tasks = new Map<string, Task>()

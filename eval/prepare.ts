@@ -1,5 +1,6 @@
 // What is left to ask: the documents of each task, what is asked about each, and what an earlier log has
 // answered already.
+import { fromNode } from "../engine/node.ts"
 import { pathOf } from "../model/files/source.ts"
 import { evaluatedSplit, type Item, MissingData, openLibrary, poolSplit } from "./data/documents.ts"
 import { type EvaluateOptions, shotsOf } from "./options.ts"
@@ -31,6 +32,7 @@ export async function prepare(plan: Plan, options: EvaluateOptions): Promise<Pre
     said.add(text)
   }
   const data = options.data === undefined ? undefined : pathOf(options.data)
+  if (data !== undefined) checkFolder(data)
   const library = openLibrary(data, notice)
   const all: Prepared[] = []
   let limit = options.limit
@@ -51,6 +53,15 @@ export async function prepare(plan: Plan, options: EvaluateOptions): Promise<Pre
   }
   if (all.length > 0) return all
   throw new Error(`There is no data of any task in ${data}`)
+}
+
+/** Throws Error for what is no folder: each task would say that its files are not there. */
+function checkFolder(data: string): void {
+  const found = fromNode("node:fs").statSync(data, { throwIfNoEntry: false })
+  if (found?.isDirectory()) return
+  throw new Error(
+    `data: ${data} is ${found ? "no folder" : "not there"}. Give the folder of the data`,
+  )
 }
 
 function preparedOf(
@@ -83,7 +94,7 @@ export function* askedOf({ task, items, pool, shots, isOwn }: Prepared): Generat
     const requests = task.requests(item.document, lead)
     for (const each of requests) {
       if (each.kind !== "logLikelihood" || each.continuation !== "") continue
-      throw new RangeError(`${task.name} document ${id}: a continuation is empty`)
+      throw new RangeError(`${item.place}: ${task.name}: a continuation is empty`)
     }
     yield { id, item, requests }
   }

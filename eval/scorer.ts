@@ -7,6 +7,7 @@ import {
   type Tokenizer,
 } from "../model/index.ts"
 import { stripRight } from "../model/python/text.ts"
+import { RequestError } from "./request_error.ts"
 import type { Generation, Pair, Scorer, Work } from "./types.ts"
 
 /** New tokens where a task does not say how many. */
@@ -22,7 +23,7 @@ export function scorerOf(model: LanguageModel): Scorer {
   return {
     async logLikelihood(pairs, { signal, onProgress } = {}) {
       let done = 0
-      const requests = encodedPairs(tokenizer, pairs).map((pair) => requestOf(pair, capacity))
+      const requests = encodedPairs(tokenizer, pairs).map((pair, i) => requestOf(pair, capacity, i))
       const onScored = () => onProgress?.(++done)
       return internals(model).score(requests, { signal, onScored })
     },
@@ -36,7 +37,9 @@ export function scorerOf(model: LanguageModel): Scorer {
         left[place] = (left[place] as number) - 1
         if (left[place] === 0) onProgress?.(++done)
       }
-      const requests = windows.flat().map((window) => requestOf(window, capacity))
+      const requests = windows
+        .flat()
+        .map((window, i) => requestOf(window, capacity, places[i] as number))
       const scores = await internals(model).score(requests, { signal, onScored })
       const sums = texts.map(() => 0)
       for (const [i, { logProb }] of scores.entries())
@@ -95,25 +98,26 @@ function* alike<T extends { readonly ids: readonly number[]; readonly options: o
 
 const endsOf = ({ eosId }: Tokenizer): number[] => (eosId < 0 ? [] : [eosId])
 
-function checkLength(continuation: readonly number[], capacity: number): void {
-  if (continuation.length === 0) throw new RangeError("a continuation has no tokens")
-  if (continuation.length <= capacity) return
-  throw new RangeError(
-    `a continuation of ${continuation.length} tokens is longer than the model's window of ${capacity}`,
-  )
-}
-
 /** A context's tokens, and those that follow. */
 interface EncodedPair {
   readonly context: readonly number[]
   readonly continuation: readonly number[]
 }
 
-/** What the model scores of a pair: the last token is scored, and read by nobody. Throws RangeError where
+/** What the model scores of a pair: the last token is scored, and read by nobody. Throws RequestError where
  *  there is nothing to score, or nothing before it, or no room for it. */
-function requestOf({ context, continuation }: EncodedPair, capacity: number): Continued {
-  checkLength(continuation, capacity)
-  if (context.length === 0) throw new RangeError("a context has no tokens")
+function requestOf(
+  { context, continuation }: EncodedPair,
+  capacity: number,
+  request: number,
+): Continued {
+  const count = continuation.length
+  if (count === 0) throw new RequestError(request, "a continuation has no tokens")
+  if (count > capacity) {
+    const window = `longer than the model's window of ${capacity}`
+    throw new RequestError(request, `a continuation of ${count} tokens is ${window}`)
+  }
+  if (context.length === 0) throw new RequestError(request, "a context has no tokens")
   const ids = [...context, ...continuation].slice(-capacity - 1)
   return { ids, from: ids.length - continuation.length }
 }

@@ -1,5 +1,6 @@
 // Requests as calls of a Scorer, and what is logged of each document.
 import { show } from "../model/json.ts"
+import { RequestError } from "./request_error.ts"
 import type { Answer, Document, Filter, Request, Scorer, Task, Value, Work } from "./types.ts"
 
 /** A document as the original's log has it. */
@@ -55,7 +56,11 @@ export async function answersTo(
     const places = requests.flatMap((each, i) => (each.kind === kind ? [i] : []))
     if (places.length === 0) continue
     const own = places.map((i) => requests[i])
-    const found = await asks[kind](scorer, own as never, work)
+    const found = await asks[kind](scorer, own as never, work)?.catch((error: Error) => {
+      if (!(error instanceof RequestError)) throw error
+      const place = places[error.request] as number
+      throw new RequestError(place, error.message, { cause: error })
+    })
     if (!found) throw new TypeError(`the Scorer has no ${kind}, which a task asks for`)
     if (!Array.isArray(found) || found.length !== own.length) {
       throw new TypeError(`${kind} gave ${show(found)}, expected ${own.length} answers`)

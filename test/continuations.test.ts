@@ -131,6 +131,54 @@ t.test("scores go through the adapter, and follow what it learns", async (t) => 
   t.same(await internals(model).score([request]), before)
 })
 
+/** Buffers that are not freed and plans that are not closed, from here on. */
+function counted(backend: Backend): { buffers: number; plans: number } {
+  const live = { buffers: 0, plans: 0 }
+  const [alloc, prepare] = [backend.alloc.bind(backend), backend.prepare.bind(backend)]
+  backend.alloc = (...given) => {
+    const buffer = alloc(...given)
+    const free = buffer.free.bind(buffer)
+    buffer.free = () => {
+      if (!buffer.freed) live.buffers--
+      free()
+    }
+    live.buffers++
+    return buffer
+  }
+  backend.prepare = (recorded) => {
+    const prepared = prepare(recorded)
+    const close = prepared.close.bind(prepared)
+    prepared.close = () => {
+      live.plans--
+      close()
+    }
+    live.plans++
+    return prepared
+  }
+  return live
+}
+
+t.test("thousands of requests of any lengths leave no more than the first ones", async (t) => {
+  await using backend = await open("wasm", { threads: 1 })
+  await using model = await opened(backend, 120)
+  const live = counted(backend)
+  const seen: { buffers: number; plans: number }[] = []
+  for (let round = 0; round < 30; round++) {
+    const requests = Array.from({ length: 100 }, (_, i) => {
+      const context = textOf(1 + ((17 * i + 5 * round) % 100), 3 + (i % 7))
+      return after(context, ...textOf(1 + ((i + round) % 9), 2))
+    })
+    await internals(model).score(requests)
+    seen.push({ ...live })
+  }
+  const most = (some: typeof seen) => Math.max(...some.map(({ buffers }) => buffers))
+  t.ok(
+    seen.every(({ plans }) => plans >= 1 && plans <= 24),
+    JSON.stringify(seen.at(-1)),
+  )
+  t.ok(most(seen.slice(15)) <= most(seen.slice(0, 15)), JSON.stringify(seen))
+})
+
 t.test("what cannot be scored is refused, and aborts are heard", async (t) => {
   await using backend = await open("wasm", { threads: 1 })
   await using model = await opened(backend, 40)

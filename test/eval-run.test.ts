@@ -151,6 +151,9 @@ t.test("wrong options, data and answers are one message", async (t) => {
     [{ shots: -1 }, "RangeError", /^shots is -1/],
     [{ shots: 30 }, "RangeError", /^piqa with 30 shots draws 31 examples, of which there are \d+$/],
     [{ shard: { index: 2, of: 2 } }, "RangeError", /^shard.index is 2/],
+    [{ tasks: [rows("x", 1), rows("x", 2)] }, "RangeError", /^tasks: two are named "x"/],
+    [{ data: "nowhere" }, "Error", /^data: nowhere is not there\. Give the folder of the data$/],
+    [{ data: fixture("eval/units.json") }, "Error", /units.json is no folder/],
     [{ tasks: ["boolq"], data: fixture("eval") }, "Error", /^boolq: there is no boolq\/validation/],
     [{}, "TypeError", /gave \[\], expected \d+ answers/, { logLikelihood: async () => [] }],
     [

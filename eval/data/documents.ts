@@ -9,6 +9,8 @@ import { filesOf } from "./find.ts"
 export interface Item<D = Document> {
   readonly row: Document
   readonly document: D
+  /** File and row, for messages. */
+  readonly place: string
 }
 
 /** What is read of a folder of data while an evaluation lasts. */
@@ -113,7 +115,7 @@ async function fromFiles(
 function itemOf(source: Source, row: Document, place: string): Item[] {
   try {
     const document = source.read(row)
-    return document === undefined ? [] : [{ row, document }]
+    return document === undefined ? [] : [{ row, document, place }]
   } catch (error) {
     const { message } = error as Error
     const kinds = [TypeError, RangeError, SyntaxError]

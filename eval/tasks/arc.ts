@@ -1,11 +1,15 @@
 // What both sets of ARC are: three to five choices with labels, A to E or 1 to 5.  arXiv 1803.05457
+import * as v from "valibot"
 import { columns, rowOf, text, texts } from "../data/columns.ts"
 import { multipleChoice } from "../kinds/multiple_choice.ts"
 
 const read = rowOf(
   columns({
     question: text,
-    choices: columns({ text: texts, label: texts }),
+    choices: v.pipe(
+      columns({ text: texts, label: texts }),
+      v.check(({ text, label }) => text.length === label.length, "as many labels as texts"),
+    ),
     answerKey: text,
   }),
 )
