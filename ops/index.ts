@@ -30,6 +30,7 @@ import { matmulGradOps } from "./product/matmul_grad.ts"
 import { packOps } from "./product/pack.ts"
 import { quantizedOps } from "./product/quantized.ts"
 import { quantizedPackOps } from "./product/quantized_pack.ts"
+import { sumSquaresOps } from "./product/sum_squares.ts"
 import { swiglu, swigluPanels, swigluPanelsGrad } from "./product/swiglu.ts"
 import { sumParts } from "./shared/parts.ts"
 import { adamWOps } from "./update/adamw.ts"
@@ -126,6 +127,7 @@ export {
   fileBlockBytes,
   quantize,
 } from "./product/quantized_pack.ts"
+export { sumSquares, sumSquaresOfBlocks } from "./product/sum_squares.ts"
 export { gated, swiglu, swigluPanels, swigluPanelsGrad } from "./product/swiglu.ts"
 export { sumParts } from "./shared/parts.ts"
 export { accumulate, adamW, squareSums, squaresPerPart } from "./update/adamw.ts"
@@ -186,6 +188,7 @@ export const fusedOps: readonly Op[] = [
   ...packOps,
   ...quantizedOps,
   ...dequantizedOps,
+  ...sumSquaresOps,
   streamSum.op,
   multiplyAdd.op,
   multiplyAddWhole.op,

@@ -14,7 +14,8 @@ import {
   reshape,
   rsqrt,
   slice,
-  sumRows,
+  sumSquares,
+  sumSquaresOfBlocks,
   swigluPanels,
   unpack,
 } from "../../ops/index.ts"
@@ -100,11 +101,17 @@ const summed = ({ x, d }: Stream): Tensor => (d ? add(x, d) : x)
 
 /** Magnitudes over the norms of the rows of W + s·B·A, which count as constants.  → (P, 1, 16) */
 export function ratioNow(part: LinearPart, { magnitude }: Dora): Tensor {
-  const whole = sumRowsOf(part) // (N, K)
-  const squares = reshape(sumRows(mul(whole, whole)), [part.base.outputs, 1])
+  const { a, b, scale, base } = part
   const P = magnitude.shape[0] as number
-  // Panels end in rows that are not there: zeros, of which the root is not to be divided by.
-  const inPanels = pack(squares, { P, Halves: part.halves, dtype: "f32" }).w // (P, 1, 16)
+  const K = base.inputs
+  const rows = unpack(a.weight, { N: a.outputs, K, Halves: 1, dtype: "f32" }) // (r, K)
+  const columns = mul(permute(rows, [1, 0]), scale) // (K, r)
+  const of = base.weight.dtype === "u8" ? sumSquaresOfBlocks : sumSquares
+  const squares = of(columns, b.weight, base.weight) // (P, 16)
+  // Nothing flows through what is packed. Panels end in rows that are not there: zeros, of which the root
+  // is not to be divided by.
+  const all = reshape(squares, [squares.size, 1])
+  const inPanels = pack(all, { P, Halves: 1, dtype: "f32" }).w // (P, 1, 16)
   const ratio = mul(magnitude, rsqrt(affine(inPanels, 1, 1e-30)))
   const rest = restOf(part)
   return rest ? add(ratio, rest) : ratio
