@@ -4,14 +4,7 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } f
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import t from "tap"
-import {
-  type EvaluateOptions,
-  evaluate,
-  OpenELM,
-  open,
-  type Scorer,
-  shippedModel,
-} from "../index.ts"
+import { type EvaluateOptions, evaluate, type Scorer } from "../index.ts"
 import { rowsOf } from "../model/files/rows.ts"
 import { fixture } from "./fixtures.ts"
 
@@ -60,38 +53,6 @@ t.test("Parquet holds the rows of the lines", async (t) => {
   ]) {
     t.same(await rowsOf(from(`${name}.parquet`)), await rowsOf(from(`${name}.jsonl`)), name)
   }
-})
-
-t.test("what a model cannot be asked is said with file and row, after all before it", async (t) => {
-  const row = (sol2: string) => JSON.stringify({ goal: "Go", sol1: "a", sol2, label: 0 })
-  const data = folder({
-    "piqa/validation.jsonl": [row("b"), row("c"), row("d ".repeat(300))].join("\n"),
-  })
-  const backend = await open("wasm", { threads: 1 })
-  t.teardown(() => backend.close())
-  await using model = await OpenELM.load(await shippedModel(), { backend })
-  const seen: number[] = []
-  await t.rejects(
-    evaluate(model, {
-      ...{ tasks: ["piqa"], data, requestsAtOnce: 1 },
-      onSample: (_, { doc_id }) => void seen.push(doc_id),
-    }),
-    {
-      name: "RangeError",
-      message:
-        /validation\.jsonl row 3: piqa, request 2 of 2: a continuation of \d+ tokens is longer than the model's window of 256$/,
-    },
-  )
-  t.same(seen, [0, 1])
-  const wrong = {
-    id: "1",
-    question: "q",
-    choices: { text: ["a", "b"], label: ["A"] },
-    answerKey: "A",
-  }
-  await t.rejects(evaluated(folder({ "arc_challenge/test.jsonl": JSON.stringify(wrong) })), {
-    message: /test\.jsonl row 1: column choices is .*, expected as many labels as texts/,
-  })
 })
 
 t.test("every layout gives the same", async (t) => {
