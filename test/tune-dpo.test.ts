@@ -1,6 +1,6 @@
 // Runs of `elm tune dpo` on a small random model: the reference is the model as the run began, kept in a file;
 // stopped and resumed to the bit; records that cannot be used.
-import { readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
+import { readFileSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import t from "tap"
 import {
@@ -23,7 +23,7 @@ const pair = (i: number, other = "It") => ({
 })
 const lines = (rows: readonly object[]): string => rows.map((row) => JSON.stringify(row)).join("\n")
 const data = at("pairs.jsonl")
-writeFileSync(data, lines(Array.from({ length: 16 }, (_, i) => pair(i))))
+writeFileSync(data, lines(Array.from({ length: 72 }, (_, i) => pair(i))))
 
 const small = {
   ...{ model: at(), data, rank: 2, lr: 0.01, batchSize: 4, accumulation: 2, steps: 4 },
@@ -56,11 +56,14 @@ for (const [kind, changes] of Object.entries(kinds)) {
     const control = new AbortController()
     const stop = { signal: control.signal, onMetrics: () => control.abort() }
     t.equal((await tuned(kind, changes, stop)).step, 1)
-    rmSync(at(kind, "reference.json"))
+    // As a crash leaves it: a line that is not whole.
+    const file = at(kind, "reference.jsonl")
+    writeFileSync(file, readFileSync(file).subarray(0, -9))
     const on = await tuned(kind, changes, { resume: at(kind) })
     t.ok(moments(on.checkpoint).equals(moments(whole.checkpoint)))
-    const texts = [kind, `${kind}-whole`].map((name) => readFileSync(at(name, "reference.json")))
+    const texts = [kind, `${kind}-whole`].map((name) => readFileSync(at(name, "reference.jsonl")))
     t.same(texts[0], texts[1])
+    t.equal(String(texts[0]).split("\n").length, 4, "a head and two lines")
     t.same(Object.keys(on.lines.at(-1) as object), [
       ...["step", "validation_loss", "rewards/chosen", "rewards/rejected", "rewards/accuracies"],
       ...["rewards/margins", "logps/chosen", "logps/rejected"],
@@ -76,13 +79,13 @@ t.test(
     const from = { from: checkpoint }
     const next = await tuned("next", from)
     t.ok(Math.abs((next.lines[0]?.loss ?? 0) - Math.log(2)) < 1e-5, `${next.lines[0]?.loss}`)
-    const path = at("next", "reference.json")
+    const path = at("next", "reference.jsonl")
     const { ino } = statSync(path)
     await tuned("next", { ...from, steps: 5 }, { resume: at("next") })
     t.equal(statSync(path).ino, ino, "not written again")
-    const kept = JSON.parse(readFileSync(path, "utf8"))
-    kept.sums = kept.sums.map((sum: number) => sum - 1000)
-    writeFileSync(path, JSON.stringify(kept))
+    const [head, ...kept] = readFileSync(path, "utf8").trim().split("\n")
+    const lower = kept.map((line) => JSON.stringify(JSON.parse(line).map((x: number) => x - 1000)))
+    writeFileSync(path, `${[head, ...lower].join("\n")}\n`)
     const used = await tuned("next", { ...from, steps: 8 }, { resume: at("next") })
     t.ok(
       used.lines.some((line) => (line["rewards/chosen"] ?? 0) > 10),

@@ -26,7 +26,7 @@ export interface GridResult {
 }
 
 const resultFile = "result.json"
-const referenceFile = "reference.json"
+const referenceFile = "reference.jsonl"
 
 const nameOf = (lr: number, epochs: number): string => `lr-${lr}-epochs-${epochs}`
 

@@ -42,7 +42,6 @@ export async function logProbsOf(
   { config }: LanguageModel,
   texts: readonly Labelled[],
   size: number,
-  onProgress?: (part: number) => void,
 ): Promise<number[]> {
   const found = new Array<number>(texts.length).fill(0)
   const byLength = texts.map((_, i) => i)
@@ -60,7 +59,6 @@ export async function logProbsOf(
     const { parts } = checkBatch(config, rules, inputs, targets, starts)
     const sums = await scorer.score(parts[0] as (typeof parts)[0], size, T)
     for (const [n, i] of some.entries()) found[i] = sums[n] as number
-    onProgress?.(Math.min(1, (at + size) / texts.length))
   }
   return found
 }
