@@ -19,6 +19,7 @@ import { completion } from "./completion.ts"
 import { convert } from "./convert.ts"
 import { compare as compareEvaluations } from "./eval/compare.ts"
 import { curve } from "./eval/curve.ts"
+import { download } from "./eval/download.ts"
 import { run as evaluate } from "./eval/run.ts"
 import { generate } from "./generate.ts"
 import { info } from "./info.ts"
@@ -70,7 +71,7 @@ export const commands: readonly Command[] = [
     name: "eval",
     description: "evaluate a model as the paper does",
     byDefault: evaluate,
-    commands: [compareEvaluations, curve],
+    commands: [compareEvaluations, curve, download],
   }),
   generate,
   chat,

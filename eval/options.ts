@@ -21,7 +21,8 @@ export interface EvaluateOptions {
   readonly tasks: readonly (string | Task | Group)[]
   /** Examples before each question: for all tasks, or by the name of a task or group; default the task's. */
   readonly shots?: number | Readonly<Record<string, number>>
-  /** The folder that holds TASK/SPLIT.jsonl, .json or .parquet, or repositories of the hub. */
+  /** The folder that holds TASK/SPLIT.jsonl, .json or .parquet, or repositories of the hub; default the cache
+   *  of the hub. */
   readonly data?: string | URL
   /** Documents of each task: the first so many, or below 1 that part of them. */
   readonly limit?: number

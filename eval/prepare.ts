@@ -52,7 +52,9 @@ export async function prepare(plan: Plan, options: EvaluateOptions): Promise<Pre
     }
   }
   if (all.length > 0) return all
-  throw new Error(`There is no data of any task in ${data}`)
+  throw new Error(
+    `There is no data of any task in ${data ?? "the hub's cache. Download it, or give a folder as data"}`,
+  )
 }
 
 /** Throws Error for what is no folder: each task would say that its files are not there. */

@@ -31,6 +31,8 @@ export interface ServedHub {
   /** Range and token of each request to the other host. */
   readonly contents: string[]
   files: Record<string, HubContent>
+  /** Files of data sets, by REPOSITORY@REVISION. */
+  datasets: Record<string, Record<string, HubContent>>
   trouble: Trouble
   /** Status of every answer of the hub, where it is not in order. */
   status: number | undefined
@@ -64,6 +66,7 @@ export async function serveHub(t: Test, files: Record<string, HubContent>): Prom
     asked: [],
     contents: [],
     files,
+    datasets: {},
     trouble: (_n, _response, _request, good) => good(),
     status: undefined,
     signature: 1,
@@ -128,17 +131,22 @@ function answerHub(
   const refuse = (status: number, code: string) =>
     response.writeHead(status, { "x-error-code": code }).end()
   const [path = ""] = url.split("?")
+  const dataset = datasetAt(served, path)
+  if (typeof dataset === "string") return refuse(token ? 404 : 401, dataset)
+  if (dataset?.file === undefined && dataset)
+    return answerList(served, dataset.files, url, response)
   if (path.startsWith("/gated/")) return refuse(token ? 403 : 401, "GatedRepo")
   if (/^\/api\/models\/org\/m\/revision\/main$/.test(path)) {
     return response.end(JSON.stringify({ sha: head }))
   }
   const [, list] = /^\/api\/models\/(?:org\/m|apple\/OpenELM-270M)\/tree\/(.+)$/.exec(path) ?? []
-  if (list !== undefined) return answerList(served, url, response)
+  if (list !== undefined) return answerList(served, served.files, url, response)
   const [, revision, file = ""] =
     /^\/(?:org\/m|apple\/OpenELM-270M)\/resolve\/([^/]+)\/(.+)$/.exec(path) ?? []
-  if (revision === undefined) return refuse(token ? 404 : 401, "RepoNotFound")
-  if (revision !== "main" && revision !== head) return refuse(404, "RevisionNotFound")
-  const found = served.files[decodeURIComponent(file)]
+  if (!dataset && revision === undefined) return refuse(token ? 404 : 401, "RepoNotFound")
+  const isKnown = dataset || revision === "main" || revision === head
+  if (!isKnown) return refuse(404, "RevisionNotFound")
+  const found = dataset?.found ?? served.files[decodeURIComponent(file)]
   if (!found) return refuse(404, "EntryNotFound")
   const hash = found.hash ?? hashOf(found)
   const marks = { "x-repo-commit": head, "accept-ranges": "bytes" }
@@ -159,9 +167,33 @@ function answerHub(
   return response.end(all.subarray(Number(from), end))
 }
 
+/** What is asked of a data set: its list, or a file; the code of what is not there; undefined for others. */
+function datasetAt({ datasets }: ServedHub, path: string) {
+  const asked = /^(?:\/api)?\/datasets\/(.+)\/(?:tree|resolve)\/([^/]+)(?:\/(.+))?$/.exec(path)
+  if (!asked) return undefined
+  const [, repository = "", revision = "", file] = asked
+  if (repository.startsWith("gated/")) return "GatedRepo"
+  const names = Object.keys(datasets).map((name) => name.split("@"))
+  if (!names.some(([name]) => name === repository)) return "RepoNotFound"
+  const found = names.find(
+    ([name, of]) => name === repository && of === decodeURIComponent(revision),
+  )
+  const isCommit = revision === head
+  if (!found && !isCommit) return "RevisionNotFound"
+  const files = Object.assign(
+    {},
+    ...names
+      .filter(([name, of]) => name === repository && (isCommit || of === found?.[1]))
+      .map((each) => datasets[each.join("@")]),
+  ) as Record<string, HubContent>
+  if (file !== undefined && !files[decodeURIComponent(file)]) return "EntryNotFound"
+  return { files, file, found: file === undefined ? undefined : files[decodeURIComponent(file)] }
+}
+
 /** Two names a page. */
 function answerList(
-  { files, endpoint }: ServedHub,
+  { endpoint }: ServedHub,
+  files: Record<string, HubContent>,
   url: string,
   response: ServerResponse,
 ): unknown {

@@ -53,7 +53,11 @@ export const evaluationFlags = {
     shard: valued("<i/n>", "every n-th document, from the i-th on: for several machines", shard),
   }),
   ...under(headings.data, {
-    data: valued("<folder>", "where TASK/SPLIT.jsonl, .json or .parquet are", path),
+    data: valued(
+      "<folder>",
+      "where TASK/SPLIT.jsonl, .json or .parquet are, default the cache of the hub (elm eval download)",
+      path,
+    ),
   }),
   ...under(headings.output, {
     out: valued("<folder>", "keep results.json, and a line of a log for each document", path),

@@ -1,6 +1,6 @@
 // The documents of a task: rows found, read once for all tasks that share them, and checked.
-
 import { type Row, rowsOf } from "../../model/files/rows.ts"
+import { hubSettings } from "../../model/index.ts"
 import { show } from "../../model/json.ts"
 import type { Document, Source, Splits, Task } from "../types.ts"
 import { filesOf } from "./find.ts"
@@ -34,7 +34,7 @@ export function evaluatedSplit({ name, source: { splits } }: Task): string {
 export const poolSplit = ({ fewshot, training, validation, test }: Splits): string =>
   (fewshot ?? training ?? validation ?? test) as string
 
-/** `data`: the folder; `notice` gets what is unusual, and no error, once. */
+/** `data`: the folder, by default the cache of the hub; `notice` gets what is unusual, and no error, once. */
 export function openLibrary(data: string | undefined, notice: (text: string) => void): Library {
   const files = new Map<string, Promise<readonly Row[]>>()
   const rowsOnce = (path: string): Promise<readonly Row[]> => {
@@ -85,15 +85,24 @@ async function placesOf(
 ): Promise<readonly string[]> {
   const named = task.source.paths?.[split]
   if (named) return named
-  if (data === undefined) {
-    throw new TypeError(`${task.name} reads files: give the folder that they are in as data`)
-  }
   const { folders = [task.name], hub = [], ...rest } = task.source
-  const files = await filesOf(data, { ...rest, folders, hub }, split)
+  // What was downloaded is in the cache of the hub, which has no folders of tasks.
+  const place = { ...rest, hub, folders: data === undefined ? [] : folders }
+  const folder = data ?? hubSettings().cache
+  const files = await filesOf(folder, place, split)
   if (files.length > 0) return files
+  throw new MissingData(`${task.name}: ${missingText(task, split, folder, data !== undefined)}`)
+}
+
+function missingText({ name, source }: Task, split: string, folder: string, isGiven: boolean) {
+  const { folders = [name], hub: [repository] = [] } = source
   const expected = `${folders.join(" or ")}/${split}.jsonl, .json or .parquet`
-  const repository = hub.length > 0 ? `, or the hub's ${hub[0]}` : ""
-  throw new MissingData(`${task.name}: there is no ${expected} in ${data}${repository}`)
+  if (isGiven) {
+    return `there is no ${expected} in ${folder}${repository ? `, or the hub's ${repository}` : ""}`
+  }
+  if (repository === undefined) return `give the folder that its ${expected} is in as data`
+  const download = `Download it (elm eval download ${name})`
+  return `${repository} is not in ${folder}. ${download}, or give the folder that it is in as data`
 }
 
 async function fromFiles(

@@ -6,6 +6,9 @@ import type { Source } from "../types.ts"
 
 type Place = Pick<Source<never>, "folders" | "hub" | "config" | "files">
 
+/** What the hub's conversion to Parquet calls the configuration of a data set that has but one. */
+const soleConfigs = ["default", "plain_text"]
+
 /** A folder that may hold files of a split, and their names there. */
 interface Candidate {
   readonly folder: string
@@ -20,39 +23,66 @@ const escaped = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, "\
 export async function filesOf(data: string, place: Place, split: string): Promise<string[]> {
   const { join } = fromNode("node:path")
   for (const { folder, names } of await candidates(data, place, split)) {
-    const all = (await listed(folder)) ?? []
-    const found = all.filter((name) => names.test(name)).sort()
-    for (const ending of endings) {
-      const files = found.filter((name) => name.endsWith(`.${ending}`))
-      if (files.length === 0) continue
-      return wholeSet(files, folder).map((name) => join(folder, name))
-    }
+    const files = chosen((await listed(folder)) ?? [], names, folder)
+    if (files.length > 0) return files.map((name) => join(folder, name))
   }
   return []
 }
 
-async function candidates(data: string, place: Place, split: string): Promise<Candidate[]> {
-  const { join } = fromNode("node:path")
-  const { folders = [], config, files } = place
-  const part = "(-\\d{5}-of-\\d{5})?"
-  const own = new RegExp(`^${escaped(split)}${part}\\.(${endings.join("|")})$`)
+/** The files of a split among those of a repository of the hub, in order; none where there are none.
+ *  Throws Error where a part of it is missing. */
+export function filesAmong(paths: readonly string[], place: Place, split: string): string[] {
+  for (const { folder, names } of inRepository(place, split)) {
+    const start = folder === "" ? "" : `${folder}/`
+    const own = paths.filter((path) => path.startsWith(start))
+    const files = chosen(
+      own.map((path) => path.slice(start.length)),
+      names,
+      folder,
+    )
+    if (files.length > 0) return files.map((name) => `${start}${name}`)
+  }
+  return []
+}
+
+/** Those of a folder that are a split, all of one form. */
+function chosen(all: readonly string[], names: RegExp, folder: string): readonly string[] {
+  const found = all.filter((name) => names.test(name)).sort()
+  for (const ending of endings) {
+    const files = found.filter((name) => name.endsWith(`.${ending}`))
+    if (files.length > 0) return wholeSet(files, folder)
+  }
+  return []
+}
+
+const part = "(-\\d{5}-of-\\d{5})?"
+
+/** Where in a repository a split may be, as it was published or as the hub converts it. */
+function inRepository({ config, files }: Place, split: string): Candidate[] {
   const named = new RegExp(`^(\\w+-)?${escaped(split)}${part}\\.(${endings.join("|")})$`)
   const given = files?.[split]
   const names = given === undefined ? named : new RegExp(`^${escaped(given)}$|${named.source}`)
-  const inRepository = (root: string): Candidate[] => [
-    ...(config === undefined
-      ? []
-      : [
-          { folder: join(root, config), names },
-          { folder: join(root, config, split), names: /^\d+\.parquet$/ },
-          { folder: join(root, "data", config), names },
-        ]),
-    { folder: join(root, "data"), names },
-    { folder: root, names },
-  ]
+  const configs = config === undefined ? soleConfigs : [config]
   return [
-    ...folders.map((name) => ({ folder: join(data, name), names: own })),
-    ...(await repositories(data, place)).flatMap(inRepository),
+    ...configs.flatMap((each) => [
+      { folder: each, names },
+      { folder: `${each}/${split}`, names: /^\d+\.parquet$/ },
+      { folder: `data/${each}`, names },
+    ]),
+    { folder: "data", names },
+    { folder: "", names },
+  ]
+}
+
+async function candidates(data: string, place: Place, split: string): Promise<Candidate[]> {
+  const { join } = fromNode("node:path")
+  const own = new RegExp(`^${escaped(split)}${part}\\.(${endings.join("|")})$`)
+  const within = inRepository(place, split)
+  return [
+    ...(place.folders ?? []).map((name) => ({ folder: join(data, name), names: own })),
+    ...(await repositories(data, place)).flatMap((root) =>
+      within.map(({ folder, names }) => ({ folder: join(root, folder), names })),
+    ),
   ]
 }
 

@@ -26,11 +26,14 @@ interface HubCache {
 }
 
 /** The part of a cache that is a repository's. */
-export function hubCache(folder: string, { repository }: Pick<HubName, "repository">): HubCache {
+export function hubCache(
+  folder: string,
+  { kind, repository }: Pick<HubName, "kind" | "repository">,
+): HubCache {
   const { existsSync, readFileSync } = fromNode("node:fs")
   const { dirname, join, relative } = fromNode("node:path")
   const fs = fromNode("node:fs/promises")
-  const name = `models--${repository.replace("/", "--")}`
+  const name = `${kind ?? "models"}--${repository.replace("/", "--")}`
   const of = (...path: string[]): string => join(folder, name, ...path)
   const snapshot = (commit: string): string => of("snapshots", commit)
   const made = async (path: string): Promise<string> => {

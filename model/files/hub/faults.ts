@@ -1,5 +1,5 @@
 // What a hub refuses, told apart by the code that it gives.
-import { type HubName, hubText } from "./name.ts"
+import { type HubName, hubText, pagePath } from "./name.ts"
 
 /** gated: whose use has to be asked for; repository, revision, entry: not there; offline: not in the cache,
  *  and nothing may be asked for; server: it does not answer, or with a fault of its own. */
@@ -27,8 +27,8 @@ interface Refusal {
 
 /** What an answer that is no file means. */
 export function refusalOf({ name, endpoint, hasToken, status, code }: Refusal): HubError {
-  const { repository, revision, file } = name
-  const page = `${endpoint}/${repository}`
+  const { kind, repository, revision, file } = name
+  const page = `${endpoint}/${pagePath(name)}`
   const said = `the hub answers with status ${status}`
   if (code === "GatedRepo") return new HubError("gated", gatedText(repository, page, hasToken))
   if (code === "RevisionNotFound") {
@@ -47,10 +47,11 @@ export function refusalOf({ name, endpoint, hasToken, status, code }: Refusal): 
     const secret = hasToken
       ? "or it is private, and not for the owner of this token"
       : "or it is private: give the token of an account that may read it in HF_TOKEN"
+    const elsewhere = kind === undefined ? "no folder of that name is here, and " : ""
     return new HubError(
       "repository",
-      `Cannot open ${hubText(name)}: no folder of that name is here, and the hub has no such ` +
-        `repository, ${secret} (${said})`,
+      `Cannot open ${hubText(name)}: ${elsewhere}the hub has no such repository` +
+        `${kind === undefined ? "" : " of data"}, ${secret} (${said})`,
     )
   }
   return new HubError("server", `Cannot open ${file} of ${hubText(name)}: ${said}. Try again later`)

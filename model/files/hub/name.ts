@@ -9,7 +9,13 @@ export interface HubName {
   /** A branch, a tag, a reference such as refs/pr/1, or a commit. */
   readonly revision: string
   readonly file: string | undefined
+  /** Of what is no model. */
+  readonly kind?: "datasets"
 }
+
+/** Where a repository's page is below the hub's address. */
+export const pagePath = ({ kind, repository }: Pick<HubName, "kind" | "repository">): string =>
+  kind === undefined ? repository : `${kind}/${repository}`
 
 const part = "[A-Za-z0-9](?:[\\w.-]*[A-Za-z0-9_-])?"
 const form = new RegExp(`^(${part}/${part})(/[^@]+)?(?:@([\\w./-]+))?$`)

@@ -5,7 +5,7 @@ import { isObject, parseJson, show } from "../../json.ts"
 import { bodyOf } from "../body.ts"
 import { ask, leave, type Waiting } from "../http.ts"
 import { HubError, refusalOf } from "./faults.ts"
-import { type HubName, isCommit } from "./name.ts"
+import { type HubName, isCommit, pagePath } from "./name.ts"
 
 /** Who asks, and where. */
 export interface Asker extends Waiting {
@@ -30,11 +30,8 @@ const mostRedirects = 5
 const encoded = (path: string): string => path.split("/").map(encodeURIComponent).join("/")
 
 /** A revision is one step of an address. */
-export const fileUrl = (
-  endpoint: string,
-  { repository, revision }: HubName,
-  file: string,
-): string => `${endpoint}/${repository}/resolve/${encodeURIComponent(revision)}/${encoded(file)}`
+export const fileUrl = (endpoint: string, name: HubName, file: string): string =>
+  `${endpoint}/${pagePath(name)}/resolve/${encodeURIComponent(name.revision)}/${encoded(file)}`
 
 /** Headers for an address: with the token, if it is the hub's own. */
 export function headersFor(url: string, { endpoint, token }: Asker): Record<string, string> {
@@ -115,15 +112,15 @@ export async function entriesAt(name: HubName, asker: Asker): Promise<readonly H
     if (isHash && Number.isSafeInteger(bytes) && typeof path === "string") {
       return { path, hash, size: bytes as number }
     }
-    const at = `${asker.endpoint}/${name.repository}`
+    const at = `${asker.endpoint}/${pagePath(name)}`
     throw new HubError("server", `Cannot read ${show(path)} of ${at}: it has no hash or no size`)
   })
 }
 
 /** The commit that a revision has now. Throws as fileAt does. */
 export async function commitAt(name: HubName, asker: Asker): Promise<string> {
-  const { repository, revision } = name
-  const at = `${asker.endpoint}/api/models/${repository}/revision/${encodeURIComponent(revision)}`
+  const { kind = "models", repository, revision } = name
+  const at = `${asker.endpoint}/api/${kind}/${repository}/revision/${encodeURIComponent(revision)}`
   const [said] = await answerAt(at, name, asker)
   if (isObject(said) && typeof said.sha === "string" && isCommit(said.sha)) return said.sha
   throw new HubError("server", `${at} names no commit`)
@@ -132,7 +129,8 @@ export async function commitAt(name: HubName, asker: Asker): Promise<string> {
 /** Files of a revision as the hub's lists have them, page by page. */
 async function listAt(name: HubName, asker: Asker): Promise<Record<string, unknown>[]> {
   const { endpoint } = asker
-  const tree = `${endpoint}/api/models/${name.repository}/tree/${encodeURIComponent(name.revision)}`
+  const { kind = "models", repository, revision } = name
+  const tree = `${endpoint}/api/${kind}/${repository}/tree/${encodeURIComponent(revision)}`
   const files: Record<string, unknown>[] = []
   let next: string | undefined = `${tree}?recursive=true`
   for (let page = 0; next !== undefined && page < mostPages; page++) {

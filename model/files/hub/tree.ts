@@ -11,16 +11,17 @@ import { download } from "./download.ts"
 import { HubError } from "./faults.ts"
 import { hasCache } from "./kept.ts"
 import { withLock } from "./lock.ts"
-import { type HubName, hubText, isCommit } from "./name.ts"
+import { type HubName, hubText, isCommit, pagePath } from "./name.ts"
 import { pageRepository } from "./page.ts"
 import { type Asker, fileAt, filesAt, type HubFile } from "./requests.ts"
 import { endpointOf, hubSettings } from "./settings.ts"
 
-/** The files of a repository, as Python's huggingface_hub has them. Throws HubError for what the hub refuses
+/** The files of a repository, as Python's huggingface_hub has them; `cache` is the environment's unless
+ *  given. Throws HubError for what the hub refuses
  *  or, offline, the cache lacks; Error for contents that do not come. */
-export function hubTree(name: HubName, waiting: Waiting = {}): FileTree {
+export function hubTree(name: HubName, waiting: Waiting = {}, cache?: string): FileTree {
   if (!isNode) return hasCache() ? keptTree(name, waiting) : treeOfPage(name, waiting)
-  const repository = repositoryOf(name, waiting)
+  const repository = repositoryOf(name, waiting, cache)
   return treeOver(name, repository.endpoint, {
     async openIfThere(file) {
       const path = await repository.download(file)
@@ -29,6 +30,18 @@ export function hubTree(name: HubName, waiting: Waiting = {}): FileTree {
     has: async (file) => (await repository.find(file)) !== undefined,
     list: () => repository.list(),
   })
+}
+
+/** Files of a data set of the hub, such as allenai/ai2_arc, or piqa of those that have no owner. */
+export const datasetTree = (
+  repository: string,
+  { revision = "main", cache, ...waiting }: Waiting & DatasetPlace = {},
+): FileTree => hubTree({ kind: "datasets", repository, revision, file: undefined }, waiting, cache)
+
+interface DatasetPlace {
+  readonly revision?: string
+  /** The folder of the cache, in place of the environment's. */
+  readonly cache?: string | undefined
 }
 
 /** In a page, with the browser's cache. */
@@ -67,7 +80,7 @@ function treeOver(
     async open(file) {
       const found = await openIfThere(file)
       if (found) return found
-      const page = `${endpoint}/${name.repository}`
+      const page = `${endpoint}/${pagePath(name)}`
       throw new HubError("entry", `Cannot open ${nameOf(file)}: no such file. See ${page}`)
     },
   }
@@ -76,7 +89,7 @@ function treeOver(
 /** A page without a cache reads from the hub, each part when it is wanted. */
 function treeOfPage(name: HubName, waiting: Waiting): FileTree {
   const revision = encodeURIComponent(name.revision)
-  const folder = `${endpointOf(waiting.endpoint, "load: endpoint")}/${name.repository}/resolve/${revision}`
+  const folder = `${endpointOf(waiting.endpoint, "load: endpoint")}/${pagePath(name)}/resolve/${revision}`
   const tree = httpTree(folder, false, waiting)
   return { ...tree, name: hubText(name), file: name.file, remark: remarkOf(name) }
 }
@@ -94,8 +107,8 @@ function remarkOf({ repository }: HubName): string | undefined {
 /** Where a file is: in the cache, or what has to be downloaded for it. */
 type Found = { readonly path: string } | HubFile
 
-function repositoryOf(name: HubName, waiting: Waiting) {
-  const { endpoint: own, cache: folder, token, isOffline } = hubSettings()
+function repositoryOf(name: HubName, waiting: Waiting, folder = hubSettings().cache) {
+  const { endpoint: own, token, isOffline } = hubSettings()
   const endpoint =
     waiting.endpoint === undefined ? own : endpointOf(waiting.endpoint, "load: endpoint")
   const asker: Asker = { ...waiting, endpoint, token: waiting.token ?? token }
@@ -183,7 +196,8 @@ function repositoryOf(name: HubName, waiting: Waiting) {
 function unanswered(name: HubName, file: string, endpoint: string, cause: unknown): HubError {
   const { status } = cause as { readonly status?: number }
   const answer = status === undefined ? "does not answer" : `answers with status ${status}`
-  const text = `no folder of that name is here, and the hub that may have it, ${endpoint}, ${answer}`
+  const elsewhere = name.kind === undefined ? "no folder of that name is here, and " : ""
+  const text = `${elsewhere}the hub that may have it, ${endpoint}, ${answer}`
   return new HubError("server", `Cannot open ${file} of ${hubText(name)}: ${text}`, { cause })
 }
 
