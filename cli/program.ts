@@ -26,6 +26,7 @@ import { info } from "./info.ts"
 import { type Command, group } from "./line/command.ts"
 import { merge } from "./merge.ts"
 import { quantize } from "./quantize.ts"
+import { serve } from "./serve.ts"
 import { dashed, debug, debugFlag } from "./terminal/invocation.ts"
 import { decode } from "./tokenizer/decode.ts"
 import { encode } from "./tokenizer/encode.ts"
@@ -75,6 +76,7 @@ export const commands: readonly Command[] = [
   }),
   generate,
   chat,
+  serve,
   group({
     name: "tokenizer",
     description: "learn a vocabulary from text, encode and decode with one",

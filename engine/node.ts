@@ -7,6 +7,7 @@ interface NodeModules {
   readonly "node:crypto": typeof import("node:crypto")
   readonly "node:fs": typeof import("node:fs")
   readonly "node:fs/promises": typeof import("node:fs/promises")
+  readonly "node:http": typeof import("node:http")
   readonly "node:os": typeof import("node:os")
   readonly "node:path": typeof import("node:path")
   readonly "node:timers": typeof import("node:timers")

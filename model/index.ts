@@ -88,8 +88,9 @@ export { contentOf, type FileTree } from "./files/tree.ts"
 export type { Decoder } from "./forward.ts"
 export type { BeamOptions } from "./generate/beam_options.ts"
 export type { CompleteOptions, Prompt } from "./generate/complete.ts"
-export type { Completion, FinishReason, TokenUsage } from "./generate/completion.ts"
+export type { Completion, FinishReason, Request, TokenUsage } from "./generate/completion.ts"
 export type { ContinuationScore, Continued } from "./generate/continuations.ts"
+export { type ContinuousCounts, QueueFullError } from "./generate/continuous.ts"
 export type { DraftRound } from "./generate/draft.ts"
 export type { DraftOptions } from "./generate/drafters.ts"
 export type { EmbedOptions } from "./generate/embed.ts"
@@ -145,6 +146,7 @@ export {
   type RecorderOf,
   type Stream,
 } from "./recorder.ts"
+export type { Part, Serving } from "./serving.ts"
 export { shippedModel } from "./shipped.ts"
 export {
   type EncodeOptions,

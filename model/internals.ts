@@ -2,6 +2,7 @@
 import type { Plan, Tensor } from "../engine/index.ts"
 import type { Host } from "./adapters/adapter.ts"
 import type { AdapterSlot } from "./adapters/slot.ts"
+import type { Speaker } from "./chat/chat.ts"
 import type { ChatTemplates } from "./chat/templates.ts"
 import type { Decoder } from "./forward.ts"
 import {
@@ -13,6 +14,7 @@ import {
 import { sessionOf } from "./generate/source.ts"
 import type { LanguageModel } from "./language_model.ts"
 import type { RecorderOf } from "./recorder.ts"
+import { Serving, type ServingOptions } from "./serving.ts"
 import { identityOf } from "./weights/identity.ts"
 import type { Check } from "./weights/restore.ts"
 
@@ -40,6 +42,8 @@ export interface Internals {
   identity(): Promise<string>
   /** How messages become a text. */
   templates(): Promise<ChatTemplates>
+  /** One batch that many requests share; to be closed before the model. */
+  serving(options?: ServingOptions): Serving
   /** What follows from the config, by name. */
   readonly tables: ReadonlyMap<string, Tensor>
   /** What an adapter needs of the model that it is beside. */
@@ -51,7 +55,7 @@ export interface Internals {
 /** Of the weights as they are; scores go where requests go. `variant` makes a model of the same weights. */
 export function internalsOver(
   slot: AdapterSlot,
-  templates: Internals["templates"],
+  speakerOf: (options: object) => Speaker,
   variant: Internals["variant"],
 ): Internals {
   const { base: source, host } = slot
@@ -60,7 +64,7 @@ export function internalsOver(
     decoder,
     host,
     tables,
-    templates,
+    templates: () => speakerOf({}).templates(),
     identity: () => usage.reading(() => residence.during(() => identityOf(slot.source))),
     get decodePlan() {
       usage.check()
@@ -70,6 +74,7 @@ export function internalsOver(
     },
     reading: (work) => usage.reading(() => residence.during(work)),
     training: (work) => usage.writing(() => residence.training(work)),
+    serving: ({ adapter = null, ...options } = {}) => new Serving(speakerOf({ adapter }), options),
     score: (requests, work) => scoreContinuations(slot.source, requests, work),
     variant(recorderOf) {
       usage.check()

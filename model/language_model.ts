@@ -276,7 +276,8 @@ export class LanguageModel {
 
   #internals(): Internals {
     const { base, owned } = this.#slot
-    return internalsOver(this.#slot, this.#parts.templates, (recorderOf) => {
+    const speakerOf = (options: object) => this.#speaker(options)
+    return internalsOver(this.#slot, speakerOf, (recorderOf) => {
       const loaded = { ...this.#parts.loaded, free() {} }
       const variant = new LanguageModel({ ...this.#parts, loaded }, recorderOf, base.usage)
       owned.add(variant)

@@ -15,8 +15,9 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   train: ["engine", "ops", "model"],
   bench: ["engine", "ops", "backends", "model", "train"],
   eval: ["engine", "model"],
+  serve: ["engine", "model"],
   // Nothing but elm.ts imports from here.
-  cli: ["engine", "ops", "backends", "model", "train", "bench", "eval"],
+  cli: ["engine", "ops", "backends", "model", "train", "bench", "eval", "serve"],
 }
 const allowedInKernels: Readonly<Record<string, readonly string[]>> = {
   // Kernels know the scratch memory of their thread; the run loop calls kernels.

@@ -14,6 +14,7 @@ export const headings = {
   optimization: "Optimization:",
   evaluation: "Evaluation:",
   measurement: "Measurement:",
+  serving: "Serving:",
   machine: "Machine:",
   output: "Output:",
 } as const

@@ -19,20 +19,20 @@ export class AdapterSlot {
 
   /** Throws TypeError for what is no adapter of this model. */
   set adapter(adapter: Adapter | undefined) {
-    if (adapter !== undefined) this.#sourceOf(adapter)
+    this.sourceOf(adapter)
     this.#adapter = adapter
   }
 
   /** Where requests go: to the adapter, if there is one. */
   get source(): Source {
-    return this.#adapter ? this.#sourceOf(this.#adapter) : this.base
+    return this.sourceOf(this.#adapter)
   }
 
   /** Where one request goes: to the adapter that its options name, for null to the weights as they are, else
    *  where requests go. Throws TypeError for what is no adapter of this model. */
   sourceFor(adapter: unknown): Source {
     if (adapter === undefined) return this.source
-    return adapter === null ? this.base : this.#sourceOf(adapter as Adapter)
+    return adapter === null ? this.base : this.sourceOf(adapter as Adapter)
   }
 
   /** The same for each of `count` prompts. Throws RangeError for a list of another length. */
@@ -53,7 +53,9 @@ export class AdapterSlot {
     }
   }
 
-  #sourceOf(adapter: Adapter): Source {
+  /** Where requests through an adapter go, or without one. Throws TypeError for what is none of this model. */
+  sourceOf(adapter: Adapter | undefined): Source {
+    if (!adapter) return this.base
     adapterInternals(adapter, this.base.tensors)
     return sourceOf(adapter) as Source
   }

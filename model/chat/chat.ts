@@ -73,6 +73,16 @@ export async function* chat(
   }
 }
 
+/** What a conversation is asked for, as `requestOf` takes it. Throws as `chat` does. */
+export async function chatRequest(
+  speaker: Speaker,
+  messages: readonly ChatMessage[],
+  options: GenerateOptions & TemplateOptions,
+): Promise<{ readonly prompt: readonly number[]; readonly options: GenerateOptions }> {
+  const { prompt, options: asked } = await ask(speaker, messages, options)
+  return { prompt, options: asked as GenerateOptions }
+}
+
 /** The whole answer; see LanguageModel.completeChat. */
 export async function completeChat(
   speaker: Speaker,

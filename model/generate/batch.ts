@@ -1,48 +1,48 @@
 // Several sequences over one model, decoded in one plan: each token reads every weight once for all of
 // them. Each has a position, sampling and seed of its own, and is appended to by itself. Tokens are
 // chosen on the device, or by whoever is given the logits.
-import {
-  type Backend,
-  bufferOf,
-  type Prepared,
-  plan,
-  readBound,
-  type Tensor,
-} from "../../engine/index.ts"
+import { type Backend, bufferOf, plan, readBound, type Tensor } from "../../engine/index.ts"
 import type { Decoder } from "../forward.ts"
 import { Holder } from "../weights/holder.ts"
 import { checkLost } from "../weights/restore.ts"
+import { type Act, type Ready, recordAct } from "./batch_acts.ts"
 import { Sequence } from "./sequence.ts"
-import { checkRunning, greedySampling, type Sampling, Session } from "./session.ts"
 import {
-  allocateStates,
-  type CacheOptions,
-  put,
-  recordCopies,
-  recordDecode,
-  type SequenceState,
-  stateOf,
-} from "./state.ts"
+  checkRunning,
+  greedySampling,
+  type Sampling,
+  Session,
+  type SessionOptions,
+} from "./session.ts"
+import { allocateStates, put, type SequenceState, stateOf } from "./state.ts"
+
+/** What a step of several sequences gives; of those that are not wanted, it means nothing. */
+export interface Stepped {
+  readonly tokens: Int32Array // (width), below 0 where none follows
+  readonly logits: Float32Array | undefined // (width, V)
+}
 
 export class Batch {
   readonly #decoder: Decoder
   readonly #backend: Backend
-  readonly #options: CacheOptions
+  readonly #options: SessionOptions
   readonly #held: Holder
   readonly #states: SequenceState
   /** Made when first asked for. */
-  readonly #plans = new Map<Act, Ready>()
+  readonly #plans = new Map<string, Ready>()
   /** Sessions of the sequences that were ever appended to, for their prompts. */
   readonly #sessions: (Session | undefined)[]
   /** Those whose next token is wanted. */
   readonly #active = new Set<number>()
+  /** Those of which no token is wanted now, and how much of their caches is to stay as it is. */
+  readonly #resting = new Map<number, number>()
   /** Where each stands on the device, wanted or not. */
   readonly #at: number[]
   /** Devices that had been lost before. */
   #lost: number
   #stopped = false
 
-  constructor(decoder: Decoder, backend: Backend, size: number, options: CacheOptions, lost = 0) {
+  constructor(decoder: Decoder, backend: Backend, size: number, options: SessionOptions, lost = 0) {
     if (!Number.isInteger(size) || size < 1) {
       throw new RangeError(`a batch is of a whole number of sequences from 1, got ${size}`)
     }
@@ -74,7 +74,8 @@ export class Batch {
 
   /** Tokens in the cache of one; of one that was not appended to, or cleared, none. */
   lengthOf(sequence: number): number {
-    return this.#active.has(sequence) ? (this.#at[sequence] as number) : 0
+    if (this.#active.has(sequence)) return this.#at[sequence] as number
+    return this.#resting.get(sequence) ?? 0
   }
 
   /** Empties all. `lost`: devices that have been lost by now. */
@@ -88,8 +89,15 @@ export class Batch {
     const reader = this.#readerOf(sequence, sampling)
     const token = (await reader.append(ids, "next")) as number
     this.#at[sequence] = reader.length
-    this.#active.add(sequence)
+    this.#wake(sequence)
     return token
+  }
+
+  /** Reads tokens into one, of which no next one is wanted yet. */
+  async prefill(sequence: number, ids: readonly number[]): Promise<void> {
+    const reader = this.#readerOf(sequence, greedySampling)
+    await reader.append(ids, "nothing")
+    this.rest(sequence, reader.length)
   }
 
   /** Reads tokens into one: the logits after the last, (V). */
@@ -98,8 +106,29 @@ export class Batch {
     const row = await reader.logits(ids, "row")
     // The device moves on by itself only where it chooses a token.
     this.#put(sequence, reader.length)
-    this.#active.add(sequence)
+    this.#wake(sequence)
     return row
+  }
+
+  /** Makes the token that is read next that of whoever was given the logits. */
+  choose(sequence: number, token: number): void {
+    const { token: tokens } = this.#states
+    this.#backend.write(bufferOf(tokens), Int32Array.of(token), 4 * sequence)
+  }
+
+  /** What the first `width` sequences are read to, and of each the token that its sampling chooses; their
+   *  logits, if asked for, are for others to choose by. */
+  async step(width: number, wantsLogits: boolean): Promise<Stepped> {
+    const { logits } = await this.#step(wantsLogits ? "both" : "token", width)
+    const all = (await readBound(this.#states.token, this.#backend)) as Int32Array
+    const rows = logits && ((await readBound(logits, this.#backend)) as Float32Array)
+    await checkLost(this.#backend, this.#lost)
+    return { tokens: all.subarray(0, width), logits: rows }
+  }
+
+  /** Makes ready what steps of so many sequences need. */
+  prepare(width: number): void {
+    this.#planOf("token", width)
   }
 
   /** Reads the token chosen last of all and chooses the next ones; of those that were not appended to, or
@@ -125,6 +154,15 @@ export class Batch {
     return rows
   }
 
+  /** Makes the first `length` tokens of one those of another. */
+  async share(from: number, to: number, length: number): Promise<void> {
+    this.check()
+    const { prepared, given } = this.#planOf("share", to)
+    put(this.#backend, given as Tensor, Int32Array.of(from))
+    await prepared.run()?.finally(() => this.check())
+    this.rest(to, length)
+  }
+
   /** Makes each sequence a copy of sequence from[i], as it is now. */
   async copy(from: Int32Array): Promise<void> {
     this.check()
@@ -136,14 +174,22 @@ export class Batch {
     }
     for (const [sequence, length] of lengths.entries()) {
       this.#put(sequence, length)
-      this.#active.add(sequence)
+      this.#wake(sequence)
     }
   }
 
   /** Empties one: its tokens are wanted no longer. */
   clear(sequence: number): void {
     this.#active.delete(sequence)
+    this.#resting.delete(sequence)
     this.#put(sequence, 0)
+  }
+
+  /** Wants no token of one until it is read into again; its first `length` tokens stay, but for the last
+   *  place of a cache, where steps of others write. */
+  rest(sequence: number, length: number): void {
+    this.#active.delete(sequence)
+    this.#resting.set(sequence, Math.min(length, this.#options.capacity - 1))
   }
 
   /** Ends what is under way at its next step. */
@@ -167,37 +213,41 @@ export class Batch {
     checkRunning(!this.#stopped)
   }
 
-  async #step(act: Act): Promise<Ready> {
+  async #step(act: Act, width = this.size): Promise<Ready> {
     this.check()
     const { capacity } = this.#options
-    for (const sequence of this.#at.keys()) {
+    // Whoever is among them is read to; what is written is behind what stays.
+    for (const [sequence, length] of this.#resting) {
+      if (sequence < width) this.#put(sequence, length)
+    }
+    for (let sequence = 0; sequence < width; sequence++) {
       if ((this.#at[sequence] as number) < capacity) continue
       if (this.#active.has(sequence)) {
         throw new RangeError(`the cache of ${capacity} positions of sequence ${sequence} is full`)
       }
       this.#put(sequence, 0)
     }
-    const ready = this.#planOf(act)
+    const ready = this.#planOf(act, width)
     await ready.prepared.run()?.finally(() => this.check())
-    for (const [sequence, at] of this.#at.entries()) this.#at[sequence] = at + 1
+    for (let sequence = 0; sequence < width; sequence++) {
+      this.#at[sequence] = (this.#at[sequence] as number) + 1
+    }
     return ready
   }
 
-  #planOf(act: Act): Ready {
-    const known = this.#plans.get(act)
+  /** Of the first `of` sequences, or of the one that is copied to. */
+  #planOf(act: Act, of = this.size): Ready {
+    const name = `${act} ${of}`
+    const known = this.#plans.get(name)
     if (known) return known
     const held = new Holder(this.#backend)
     try {
-      const [B, V] = [this.size, this.#decoder.config.vocabSize]
-      const logits = act === "logits" ? held.allocate([B, V]) : undefined
-      const given = act === "copy" ? held.allocate([B], "i32") : undefined
-      const updates = given
-        ? recordCopies(this.#states, given)
-        : recordDecode(this.#decoder, this.#states, logits)
+      const how = { decoder: this.#decoder, states: this.#states, size: this.size }
+      const { updates, logits, given } = recordAct(act, of, how, held)
       const recorded = plan(updates, this.#backend)
       const bytes = held.bytes + recorded.arenaBytes
       const ready = { held, given, logits, bytes, prepared: this.#backend.prepare(recorded) }
-      this.#plans.set(act, ready)
+      this.#plans.set(name, ready)
       return ready
     } catch (error) {
       held.free()
@@ -209,6 +259,11 @@ export class Batch {
     const session = this.#sessionOf(sequence)
     session.begin(sampling, this.#lost)
     return new Sequence(session, { length: this.lengthOf(sequence) })
+  }
+
+  #wake(sequence: number): void {
+    this.#resting.delete(sequence)
+    this.#active.add(sequence)
   }
 
   #put(sequence: number, at: number): void {
@@ -228,17 +283,4 @@ export class Batch {
     this.#sessions[sequence] = session
     return session
   }
-}
-
-/** Reads a token of every sequence and chooses the next ones, or gives their logits; or copies caches. */
-type Act = "token" | "logits" | "copy"
-
-/** A plan, and what is written before it runs or read after. */
-interface Ready {
-  readonly prepared: Prepared
-  readonly held: Holder
-  readonly given: Tensor | undefined // i32 (B)
-  readonly logits: Tensor | undefined // (B, V)
-  /** Memory that it takes. */
-  readonly bytes: number
 }

@@ -237,13 +237,20 @@ async function echoOf(
   const isPiece = (id: number): boolean => id < (tokenizer?.vocabSize ?? 0)
   const text = typeof prompt === "string" ? prompt : (tokenizer?.decode(ids.filter(isPiece)) ?? "")
   if (host?.logprobs === undefined) return { text, ids, logprobs: undefined }
-  const { logprobs } = host
-  const { usage, residence } = source
-  const read = () => residence.during(() => promptLogprobs(source, ids, logprobs, overflow))
-  return { text, ids, logprobs: await usage.reading(read) }
+  return { text, ids, logprobs: await promptLogprobsOf(source, ids, host.logprobs, overflow) }
 }
 
-/** Of every token of a prompt but the first, how likely it was. */
+/** Of every token of a prompt but the first, how likely it was, and the likeliest `count` in its place. */
+export function promptLogprobsOf(
+  source: Source,
+  ids: readonly number[],
+  count: number,
+  overflow?: Overflow,
+): Promise<(Logprobs | null)[]> {
+  const { usage, residence } = source
+  return usage.reading(() => residence.during(() => promptLogprobs(source, ids, count, overflow)))
+}
+
 async function promptLogprobs(
   source: Source,
   ids: readonly number[],

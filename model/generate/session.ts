@@ -37,10 +37,16 @@ export interface Scored {
   readonly likeliest: Int32Array
 }
 
+/** A cache, and to which length a prompt is padded, so that plans recur. */
+export interface SessionOptions extends CacheOptions {
+  readonly padded?: (count: number) => number
+}
+
 export class Session {
   readonly #decoder: Decoder
   readonly #backend: Backend
   readonly capacity: number
+  readonly #padded: (count: number) => number
   readonly #held: Holder
   readonly #state: SequenceState
   readonly #prefills: Prefills
@@ -55,10 +61,11 @@ export class Session {
   readonly #slides = new Map<number, Prepared>()
 
   /** On memory of its own, or with a state among others. */
-  constructor(decoder: Decoder, backend: Backend, options: CacheOptions, state?: SequenceState) {
+  constructor(decoder: Decoder, backend: Backend, options: SessionOptions, state?: SequenceState) {
     this.#decoder = decoder
     this.#backend = backend
     this.capacity = options.capacity
+    this.#padded = options.padded ?? recurring
     this.#held = new Holder(backend)
     try {
       this.#state = state ?? allocateStates(decoder, this.#held, 1, options)
@@ -145,7 +152,7 @@ export class Session {
   ): Promise<Prefill> {
     this.check()
     const count = tokens.length
-    const padded = recurring(count)
+    const padded = this.#padded(count)
     const length = position + padded > this.capacity ? count : padded
     const most = want === "targets" ? recurringTargets(targets.length) : length
     const prefill = this.#prefills.of(length, want, most)

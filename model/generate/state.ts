@@ -83,29 +83,37 @@ export function allocateStates(
 }
 
 /** Reads the chosen token of every sequence into its cache, and chooses the next ones; into `logits`
- *  (B, V), if given, come theirs, and whoever reads them chooses. */
-export function recordDecode(decoder: Decoder, state: SequenceState, logits?: Tensor): Update[] {
+ *  (B, V), if given, come theirs, and whoever reads them chooses, unless `isChosen` too. */
+export function recordDecode(
+  decoder: Decoder,
+  state: SequenceState,
+  logits?: Tensor,
+  isChosen = logits === undefined,
+): Update[] {
   const { caches, token, position, next } = state
   const now = hidden(decoder, { tokens: token, position, caches })
   const updates = cacheUpdates(caches, now.caches)
-  if (!logits) return [...updates, ...choose(decoder, now.recorder, now.stream, state)]
+  if (isChosen) return [...updates, ...choose(decoder, now.recorder, now.stream, state, logits)]
   const { last, after } = advance(position, next) // i32 (B), i32 (B)
   const rows = logitsOf(decoder, now.recorder, now.stream) // (B, V)
-  return [...updates, [logits, rows], [position, last], [next, after]]
+  return [...updates, [logits as Tensor, rows], [position, last], [next, after]]
 }
 
-/** The token after a row of the stream for every sequence, and its place. */
+/** The token after a row of the stream for every sequence, and its place; `kept` (B, V), if given, are
+ *  the logits that it is chosen by. */
 export function choose(
   decoder: Decoder,
   recorder: Recorder,
   rows: Stream,
   { token, position, next, controls, seed }: SequenceState,
+  kept?: Tensor,
 ): Update[] {
   const logits = logitsOf(decoder, recorder, rows) // (B, V)
   // Recorded in the order in which they run, so that nothing is copied: one reads what the next replaces.
   const chosen = sample(logits, controls, seed, next) // i32 (B)
   const { last, after } = advance(position, next) // i32 (B), i32 (B)
   return [
+    ...(kept ? [[kept, logits] as Update] : []),
     [token, chosen],
     [position, last],
     [next, after],
@@ -116,18 +124,32 @@ export function choose(
 export const recordCopies = ({ caches }: SequenceState, from: Tensor): Update[] =>
   caches.flatMap(({ keys, values }) => [keys, values].map((x): Update => [x, takeRows(x, from)]))
 
-/** x[from[i]]; f16 goes through f32, which holds all of it.  x (B, …), from (B) → (B, …) */
+/** Makes the cache of sequence `to` that of sequence from[0].  from i32 (1) */
+export const recordCopy = ({ caches }: SequenceState, from: Tensor, to: number): Update[] =>
+  caches.flatMap(({ keys, values }) =>
+    [keys, values].map((x): Update => [rowsOf(x, to, 1), takeRows(x, from)]),
+  )
+
+/** x[from[i]]; f16 goes through f32, which holds all of it.  x (B, …), from (N) → (N, …) */
 function takeRows(x: Tensor, from: Tensor): Tensor {
-  const [B = 1] = x.shape
-  if (x.dtype === "u8") return reshape(takeBytes(reshape(x, [B, x.size / B]), from), x.shape)
+  const [B = 1, ...rest] = x.shape
+  const shape = [from.size, ...rest]
+  if (x.dtype === "u8") return reshape(takeBytes(reshape(x, [B, x.size / B]), from), shape)
   const single = x.dtype === "f32" ? x : cast(x, "f32")
-  const taken = reshape(take(reshape(single, [B, x.size / B]), from), x.shape)
+  const taken = reshape(take(reshape(single, [B, x.size / B]), from), shape)
   return x.dtype === "f32" ? taken : cast(taken, x.dtype)
 }
 
 /** Sequence i of several, in their memory. */
-export function stateOf({ caches, ...rest }: SequenceState, i: number): SequenceState {
-  const part = (x: Tensor): Tensor => rowOf(x, i)
+export const stateOf = (state: SequenceState, i: number): SequenceState => statesOf(state, i, 1)
+
+/** `count` of several from sequence i on, in their memory. */
+export function statesOf(
+  { caches, ...rest }: SequenceState,
+  i: number,
+  count: number,
+): SequenceState {
+  const part = (x: Tensor): Tensor => rowsOf(x, i, count)
   const { token, position, next, controls, seed } = rest
   return {
     caches: caches.map(({ keys, values }) => ({ keys: part(keys), values: part(values) })),
@@ -136,10 +158,10 @@ export function stateOf({ caches, ...rest }: SequenceState, i: number): Sequence
   }
 }
 
-/** Row i of a bound tensor.  (B, …) → (1, …) */
-function rowOf(x: Tensor, i: number): Tensor {
+/** Rows of a bound tensor from row i on.  (B, …) → (count, …) */
+function rowsOf(x: Tensor, i: number, count: number): Tensor {
   const bytes = (x.size / (x.shape[0] as number)) * itemBytes(x.dtype)
-  return bound(bufferOf(x), [1, ...x.shape.slice(1)], x.dtype, offsetOf(x) + i * bytes)
+  return bound(bufferOf(x), [count, ...x.shape.slice(1)], x.dtype, offsetOf(x) + i * bytes)
 }
 
 /** The first positions of each head of a sequence's keys or values.  (1, G, S, E) → G of (count, E), in

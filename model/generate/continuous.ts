@@ -1,0 +1,295 @@
+// Requests that come and go while others are under way: each has a place in one batch, is read in pieces
+// between the tokens of the others, and leaves when it is done or nobody waits for it. What each gets is
+// what it gets alone.
+import { DeviceLostError } from "../../engine/index.ts"
+import { Batch } from "./batch.ts"
+import type { Request } from "./completion.ts"
+import type { Token } from "./generate.ts"
+import { sharedLength } from "./ids.ts"
+import type { Source } from "./source.ts"
+import { nextTurn } from "./turn.ts"
+import { Visit } from "./visit.ts"
+
+/** Bounds of what is under way at a time. */
+export interface ContinuousOptions {
+  /** Requests side by side; default 8. */
+  readonly places?: number
+  /** Requests that wait for a place; default 64. */
+  readonly queue?: number
+}
+
+/** What is under way now, and what was since the beginning. */
+export interface ContinuousCounts {
+  readonly places: number
+  readonly active: number
+  readonly waiting: number
+  /** Tokens of prompts that were read, and that were there already. */
+  readonly read: number
+  readonly reused: number
+  readonly generated: number
+  /** Steps of the batch, in which each active request gets a token. */
+  readonly steps: number
+}
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] }
+
+/** A queue that is full. */
+export class QueueFullError extends Error {
+  override readonly name = "QueueFullError"
+}
+
+const defaultPlaces = 8
+const defaultQueue = 64
+/** Tokens of a prompt that are read between two tokens of the others. */
+const chunk = 64
+/** Prompts are read in pieces of these lengths, so that no plan is made while others wait. */
+const lengths = [1, 8, 16, 32, chunk]
+/** What is begun alike is copied from another place if it is at least this long. */
+const leastShared = 32
+
+export class Continuous {
+  readonly #source: Source
+  readonly #queue: number
+  readonly #waiting: Visit[] = []
+  readonly #places: (Visit | undefined)[]
+  /** What the caches of the places hold. */
+  readonly #kept: number[][]
+  readonly #counts: Mutable<ContinuousCounts>
+  #batch: Batch | undefined
+  #writes = -1
+  #lost = -1
+  #running: Promise<void> | undefined
+  #turns = 0
+  #isClosed = false
+
+  constructor(
+    source: Source,
+    { places = defaultPlaces, queue = defaultQueue }: ContinuousOptions = {},
+  ) {
+    this.#source = source
+    this.#queue = queue
+    this.#places = Array(places).fill(undefined)
+    this.#kept = Array.from({ length: places }, () => [])
+    const none = { active: 0, waiting: 0, read: 0, reused: 0, generated: 0, steps: 0 }
+    this.#counts = { places, ...none }
+  }
+
+  get counts(): ContinuousCounts {
+    const active = this.#places.filter((visit) => visit !== undefined).length
+    return { ...this.#counts, active, waiting: this.#waiting.length }
+  }
+
+  /** Throws QueueFullError where so many more have no place to wait. */
+  checkRoom(count: number): void {
+    const free = this.#places.filter((visit) => visit === undefined).length
+    if (this.#waiting.length + count <= this.#queue + free) return
+    throw new QueueFullError(
+      `all ${this.#places.length} places are taken, and as many wait as may: ${this.#queue}. Try again later`,
+    )
+  }
+
+  /** The tokens that a request gets, as they come; whoever leaves them frees its place. Throws QueueFullError
+   *  where it has no place to wait. */
+  submit(request: Request): AsyncIterableIterator<Token, void, undefined> {
+    if (this.#isClosed) throw new Error("nothing is served here any longer")
+    this.checkRoom(1)
+    const visit = new Visit(request, () => this.#begin())
+    if (visit.tokens.isOver) return visit.tokens
+    this.#waiting.push(visit)
+    this.#begin()
+    return visit.tokens
+  }
+
+  /** Makes ready what requests need, so that the first of them does not wait for it. */
+  async warm(): Promise<void> {
+    if (this.#running) return
+    await this.#source.usage.reading(async () => {
+      const batch = await this.#current()
+      for (const place of this.#places.keys()) {
+        for (const length of lengths) {
+          await batch.append(place, Array(length).fill(0), { ...greedy })
+          batch.rest(place, 0)
+        }
+        await batch.prefill(place, Array(chunk).fill(0))
+        batch.rest(place, 0)
+      }
+      for (const width of widthsOf(this.#places.length)) batch.prepare(width)
+    })
+  }
+
+  /** Ends what is under way with an error, and frees the batch. */
+  async close(): Promise<void> {
+    this.#isClosed = true
+    this.#fail(new Error("the server is closing"))
+    await this.#running
+    this.#batch?.close()
+    this.#batch = undefined
+  }
+
+  #begin(): void {
+    this.#running ??= this.#run().finally(() => {
+      this.#running = undefined
+      if (this.#waiting.length > 0 && !this.#isClosed) this.#begin()
+    })
+  }
+
+  async #run(): Promise<void> {
+    while (this.#places.some((visit) => visit) || this.#waiting.length > 0) {
+      try {
+        await this.#source.usage.reading(() => this.#turn())
+      } catch (error) {
+        if (error instanceof DeviceLostError) this.#again(error)
+        else this.#fail(error)
+      }
+      await nextTurn()
+    }
+  }
+
+  /** One piece of a prompt, then a token for each that is past its prompt. */
+  async #turn(): Promise<void> {
+    const batch = await this.#current()
+    this.#leave(batch)
+    await this.#admit(batch)
+    const reading = this.#places.filter((visit) => visit && !visit.isDecoding) as Visit[]
+    const first = reading.sort((a, b) => a.readAt - b.readAt)[0]
+    if (first) await this.#read(first, batch)
+    if (this.#places.some((visit) => visit?.isDecoding)) await this.#step(batch)
+  }
+
+  /** The batch, with nothing in it where the weights have moved or a device was lost. */
+  async #current(): Promise<Batch> {
+    const { decoder, backend, options, usage, residence } = this.#source
+    await residence.restored()
+    const open = () => new Batch(decoder, backend, this.#places.length, { ...options, padded })
+    this.#batch ??= open()
+    if (this.#writes !== usage.writes || this.#lost !== residence.lost) {
+      ;[this.#writes, this.#lost] = [usage.writes, residence.lost]
+      this.#batch.begin(residence.lost)
+      for (const [place, visit] of this.#places.entries()) {
+        this.#kept[place] = []
+        if (visit) visit.isDecoding = false
+      }
+    }
+    return this.#batch
+  }
+
+  /** Those who left, or were aborted, give their places back. */
+  #leave(batch: Batch): void {
+    for (const visit of this.#places) if (visit?.tokens.isOver) this.#free(visit, batch)
+    const there = this.#waiting.filter(({ tokens }) => !tokens.isOver)
+    this.#waiting.splice(0, this.#waiting.length, ...there)
+  }
+
+  #free(visit: Visit, batch: Batch): void {
+    const { place } = visit
+    batch.rest(place, batch.lengthOf(place))
+    this.#kept[place] = visit.all.slice(0, batch.lengthOf(place))
+    this.#places[place] = undefined
+  }
+
+  /** Who came first gets the first free place: where the most of its prompt is known, if that is worth it. */
+  async #admit(batch: Batch): Promise<void> {
+    for (;;) {
+      const free = [...this.#places.keys()].filter((place) => !this.#places[place])
+      const visit = free.length > 0 ? this.#waiting.shift() : undefined
+      if (!visit) return
+      const prompt = visit.all.slice(0, -1)
+      const shared = this.#kept.map((_, place) => sharedLength(this.#known(place, batch), prompt))
+      const best = shared.indexOf(Math.max(...shared))
+      const most = shared[best] as number
+      const isWorth = most >= leastShared
+      const place = isWorth && free.includes(best) ? best : (free[0] as number)
+      const kept = isWorth ? most : (shared[place] as number)
+      if (isWorth && place !== best) await batch.share(best, place, kept)
+      else batch.rest(place, kept)
+      this.#counts.reused += kept
+      this.#kept[place] = []
+      this.#places[place] = visit
+      visit.place = place
+    }
+  }
+
+  /** The tokens in a place's cache. */
+  #known(place: number, batch: Batch): readonly number[] {
+    const visit = this.#places[place]
+    if (!visit) return this.#kept[place] as number[]
+    return visit.all.slice(0, batch.lengthOf(place))
+  }
+
+  async #read(visit: Visit, batch: Batch): Promise<void> {
+    const { request, all } = visit
+    const { options } = request
+    const { place } = visit
+    visit.readAt = ++this.#turns
+    const from = batch.lengthOf(place)
+    const ids = all.slice(from, from + chunk)
+    this.#counts.read += ids.length
+    if (from + ids.length < all.length) return batch.prefill(place, ids)
+    visit.isDecoding = true
+    if (options.host) this.#choose(visit, await batch.read(place, ids), batch)
+    else this.#push(visit, await batch.append(place, ids, options), batch)
+  }
+
+  async #step(batch: Batch): Promise<void> {
+    const last = this.#places.findLastIndex((visit) => visit?.isDecoding)
+    const width = widthsOf(this.#places.length).find((each) => each > last) as number
+    const all = this.#places.slice(0, width)
+    const wantsLogits = all.some((visit) => visit?.isDecoding && visit.request.options.host)
+    const { tokens, logits } = await batch.step(width, wantsLogits)
+    this.#counts.steps++
+    const V = this.#source.decoder.config.vocabSize
+    for (const [place, visit] of all.entries()) {
+      if (!visit?.isDecoding) continue
+      if (!visit.request.options.host) this.#push(visit, tokens[place] as number, batch)
+      else this.#choose(visit, (logits as Float32Array).subarray(place * V, (place + 1) * V), batch)
+    }
+  }
+
+  /** Where the device cannot choose as its options say. */
+  #choose(visit: Visit, row: Float32Array, batch: Batch): void {
+    const id = visit.choose(row)
+    if (id !== undefined) batch.choose(visit.place, id)
+    this.#counted(visit, batch)
+  }
+
+  #push(visit: Visit, id: number, batch: Batch): void {
+    visit.push({ id })
+    this.#counted(visit, batch)
+  }
+
+  /** Its place is free where that was the last. */
+  #counted(visit: Visit, batch: Batch): void {
+    this.#counts.generated++
+    if (visit.tokens.isOver) this.#free(visit, batch)
+  }
+
+  /** All read their tokens anew; whoever has lost a device twice at the same token gives up. */
+  #again(error: unknown): void {
+    for (const visit of this.#places) {
+      if (!visit) continue
+      if (visit.lostAt === visit.all.length) visit.tokens.fail(error)
+      visit.lostAt = visit.all.length
+      visit.isDecoding = false
+    }
+    this.#lost = -1
+  }
+
+  #fail(error: unknown): void {
+    for (const visit of [...this.#places, ...this.#waiting]) visit?.tokens.fail(error)
+    this.#waiting.length = 0
+    this.#places.fill(undefined)
+    this.#lost = -1
+  }
+}
+
+const greedy = { temperature: 0, topK: 0, topP: 1, seed: 0 }
+
+/** Sizes that steps are recorded for: powers of two, and all. */
+function widthsOf(places: number): number[] {
+  const powers: number[] = []
+  for (let width = 1; width < places; width *= 2) powers.push(width)
+  return [...powers, places]
+}
+
+/** The length that so many tokens are padded to. */
+const padded = (count: number): number => lengths.find((length) => length >= count) ?? count

@@ -1,0 +1,131 @@
+// A model that many ask at a time: what they ask for, checked, and the tokens that each gets from the one
+// batch that they share.
+import type { Adapter } from "./adapters/adapter.ts"
+import { chatRequest, type Speaker } from "./chat/chat.ts"
+import type { ChatMessage, TemplateOptions } from "./chat/template.ts"
+import { type Prompt, promptLogprobsOf } from "./generate/complete.ts"
+import type { FinishReason, Request } from "./generate/completion.ts"
+import { Continuous, type ContinuousOptions } from "./generate/continuous.ts"
+import { type EmbedOptions, embeddingsOf } from "./generate/embed.ts"
+import type { Token } from "./generate/generate.ts"
+import type { Logprobs } from "./generate/host.ts"
+import type { GenerateOptions } from "./generate/options.ts"
+import { requestOf } from "./generate/request.ts"
+import { StopTexts } from "./generate/stop.ts"
+import { continuation, promptIds } from "./generate/text.ts"
+import type { Tokenizer } from "./tokenizer/index.ts"
+
+/** How a model is shared. */
+export interface ServingOptions extends ContinuousOptions {
+  /** What requests go through; default the weights as they are. */
+  readonly adapter?: Adapter | null
+}
+
+/** A part of an answer. */
+export interface Part {
+  readonly tokens: readonly Token[]
+  /** How many were chosen since the part before, those that are held back among them. */
+  readonly chosen: number
+  readonly finishReason?: FinishReason
+}
+
+export class Serving {
+  readonly #speaker: Speaker
+  readonly #continuous: Continuous
+
+  constructor(speaker: Speaker, options: ContinuousOptions) {
+    this.#speaker = speaker
+    this.#continuous = new Continuous(speaker.source, options)
+  }
+
+  get counts(): Continuous["counts"] {
+    return this.#continuous.counts
+  }
+
+  /** `count` continuations of a prompt, of seeds one after the other. Throws as `generate` does. */
+  ask(prompt: Prompt, options: GenerateOptions, count = 1): Request[] {
+    const { source, tokenizer } = this.#speaker
+    return several(
+      requestOf(source, tokenizer, promptIds(prompt, tokenizer), options),
+      count,
+      tokenizer,
+    )
+  }
+
+  /** `count` answers to a conversation. Throws as `chat` does. */
+  async askChat(
+    messages: readonly ChatMessage[],
+    options: GenerateOptions & TemplateOptions,
+    count = 1,
+  ): Promise<Request[]> {
+    const asked = await chatRequest(this.#speaker, messages, options)
+    const { source, tokenizer } = this.#speaker
+    return several(requestOf(source, tokenizer, asked.prompt, asked.options), count, tokenizer)
+  }
+
+  /** The text of some tokens. */
+  decode(ids: readonly number[]): string {
+    const { tokenizer } = this.#speaker
+    return tokenizer?.decode(ids.filter((id) => id < tokenizer.vocabSize)) ?? ""
+  }
+
+  /** The text of one token within others. */
+  piece(id: number): string {
+    const { tokenizer } = this.#speaker
+    return continuation(tokenizer?.encode("a") ?? [], tokenizer)(id, true)
+  }
+
+  /** Throws QueueFullError where so many have no room. */
+  checkRoom(count: number): void {
+    this.#continuous.checkRoom(count)
+  }
+
+  /** What a request gets, as it is known: tokens before its stop texts, and with the last part why it
+   *  ends. Whoever leaves it frees its place. Throws QueueFullError where it has no place to wait. */
+  async *answer(request: Request): AsyncGenerator<Part, void, undefined> {
+    const { stop, stopTexts } = request.options
+    const texts = new StopTexts(stopTexts)
+    let last: number | undefined
+    for await (const token of this.#continuous.submit(request)) {
+      last = token.id
+      const tokens = texts.push(token)
+      yield { tokens, chosen: 1 }
+      if (texts.isOver) break
+    }
+    const isEnd = texts.isOver || (last !== undefined && stop.includes(last))
+    const tokens = texts.isOver ? [] : texts.end()
+    yield { tokens, chosen: 0, finishReason: isEnd ? "stop" : "length" }
+  }
+
+  /** Of every token of a prompt, how likely it was, and the likeliest `count` in its place. */
+  promptLogprobs(ids: readonly number[], count: number): Promise<(Logprobs | null)[]> {
+    return promptLogprobsOf(this.#speaker.source, ids, count)
+  }
+
+  /** A vector for each text. Throws as `embed` does. */
+  async embed(texts: readonly Prompt[], options: EmbedOptions) {
+    const { source, tokenizer } = this.#speaker
+    const ids = texts.map((text) => promptIds(text, tokenizer, "embed"))
+    const { usage, residence } = source
+    const work = () => residence.during(() => embeddingsOf(source, ids, options))
+    return { ids, vectors: await usage.reading(work) }
+  }
+
+  warm(): Promise<void> {
+    return this.#continuous.warm()
+  }
+
+  close(): Promise<void> {
+    return this.#continuous.close()
+  }
+}
+
+/** The same request with seeds one after the other; each turns its tokens into text by itself. */
+function several(request: Request, count: number, tokenizer: Tokenizer | undefined): Request[] {
+  const { prompt, options } = request
+  return Array.from({ length: count }, (_, j) => ({
+    ...request,
+    options: { ...options, seed: (options.seed + j) % 2 ** 32 },
+    textOf: continuation(prompt, tokenizer),
+  }))
+}

@@ -1,0 +1,79 @@
+// What goes wrong, as the protocol says it: an error object that clients of it read.
+import { QueueFullError } from "../model/index.ts"
+
+type ErrorType =
+  | "invalid_request_error"
+  | "authentication_error"
+  | "rate_limit_error"
+  | "server_error"
+
+/** A refusal, with its status. */
+export class ApiError extends Error {
+  readonly status: number
+  readonly type: ErrorType
+  readonly param: string | null
+  readonly code: string | null
+  readonly headers: Readonly<Record<string, string>>
+
+  constructor(
+    status: number,
+    message: string,
+    {
+      type = "invalid_request_error" as ErrorType,
+      param = null as string | null,
+      code = null as string | null,
+      headers = {} as Readonly<Record<string, string>>,
+    } = {},
+  ) {
+    super(message)
+    this.status = status
+    this.type = type
+    this.param = param
+    this.code = code
+    this.headers = headers
+  }
+}
+
+/** A field of a request that cannot be. */
+export const invalid = (param: string, message: string, code: string | null = null): ApiError =>
+  new ApiError(400, `${param}: ${message}`, { param, code })
+
+/** What the protocol has and this server has not. */
+export const unsupported = (param: string, why: string): ApiError =>
+  invalid(param, `is not supported: ${why}`, "unsupported_parameter")
+
+/** Seconds after which a queue that is full may have room. */
+const retrySeconds = 1
+
+/** Any error as a refusal: what the model's checks say of values is the client's, all else the server's. */
+export function apiError(error: unknown): ApiError {
+  if (error instanceof ApiError) return error
+  if (error instanceof QueueFullError) {
+    const headers = { "retry-after": String(retrySeconds) }
+    return new ApiError(429, error.message, {
+      type: "rate_limit_error",
+      code: "queue_full",
+      headers,
+    })
+  }
+  if (error instanceof DOMException && error.name === "TimeoutError") {
+    return new ApiError(408, "the request took longer than it may here", {
+      type: "server_error",
+      code: "timeout",
+    })
+  }
+  const message = error instanceof Error ? error.message : String(error)
+  if (error instanceof RangeError || error instanceof TypeError || error instanceof SyntaxError) {
+    const code = /exceed the cache|tokens/.test(message) ? "context_length_exceeded" : null
+    return new ApiError(400, message, { code })
+  }
+  return new ApiError(500, message, { type: "server_error" })
+}
+
+/** The object that clients read. */
+export const errorBody = ({ message, type, param, code }: ApiError) => ({
+  error: { message, type, param, code },
+})
+
+export const errorResponse = (error: ApiError): Response =>
+  Response.json(errorBody(error), { status: error.status, headers: error.headers })
