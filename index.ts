@@ -181,6 +181,14 @@ export {
 } from "./model/index.ts"
 export * as ops from "./ops/index.ts"
 export {
+  createService,
+  type Listening,
+  type ListenOptions,
+  listen,
+  type Service,
+  type ServiceOptions,
+} from "./serve/index.ts"
+export {
   type AdamWOptions,
   type AnswerScorer,
   type Batch,

@@ -9,6 +9,7 @@ import { ops } from "./bench/ops.ts"
 import { perplexity } from "./bench/perplexity.ts"
 import { roofline } from "./bench/roofline.ts"
 import { scores } from "./bench/scores.ts"
+import { serve as serveClients } from "./bench/serve.ts"
 import { start } from "./bench/start.ts"
 import { sweep } from "./bench/sweep.ts"
 import { table } from "./bench/table.ts"
@@ -55,6 +56,7 @@ export const commands: readonly Command[] = [
       compare,
       sweep,
       scores,
+      serveClients,
     ],
   }),
   quantize,

@@ -146,7 +146,7 @@ export {
   type RecorderOf,
   type Stream,
 } from "./recorder.ts"
-export type { Part, Serving } from "./serving.ts"
+export type { AnswerPart, Serving } from "./serving.ts"
 export { shippedModel } from "./shipped.ts"
 export {
   type EncodeOptions,

@@ -265,7 +265,7 @@ export class LanguageModel {
     return usage.reading(() => residence.during(work))
   }
 
-  #speaker(options: object): Speaker {
+  readonly #speaker = (options: object): Speaker => {
     const source = this.#slot.sourceFor(Object(options).adapter)
     return { source, tokenizer: this.tokenizer, templates: this.#parts.templates }
   }
@@ -276,8 +276,7 @@ export class LanguageModel {
 
   #internals(): Internals {
     const { base, owned } = this.#slot
-    const speakerOf = (options: object) => this.#speaker(options)
-    return internalsOver(this.#slot, speakerOf, (recorderOf) => {
+    return internalsOver(this.#slot, this.#speaker, (recorderOf) => {
       const loaded = { ...this.#parts.loaded, free() {} }
       const variant = new LanguageModel({ ...this.#parts, loaded }, recorderOf, base.usage)
       owned.add(variant)

@@ -22,7 +22,7 @@ export interface ServingOptions extends ContinuousOptions {
 }
 
 /** A part of an answer. */
-export interface Part {
+export interface AnswerPart {
   readonly tokens: readonly Token[]
   /** How many were chosen since the part before, those that are held back among them. */
   readonly chosen: number
@@ -69,6 +69,12 @@ export class Serving {
     return tokenizer?.decode(ids.filter((id) => id < tokenizer.vocabSize)) ?? ""
   }
 
+  /** The text that each token of a text completes. */
+  texts(ids: readonly number[]): string[] {
+    const textOf = continuation([], this.#speaker.tokenizer)
+    return ids.map((id, i) => textOf(id, i === ids.length - 1))
+  }
+
   /** The text of one token within others. */
   piece(id: number): string {
     const { tokenizer } = this.#speaker
@@ -82,7 +88,7 @@ export class Serving {
 
   /** What a request gets, as it is known: tokens before its stop texts, and with the last part why it
    *  ends. Whoever leaves it frees its place. Throws QueueFullError where it has no place to wait. */
-  async *answer(request: Request): AsyncGenerator<Part, void, undefined> {
+  async *answer(request: Request): AsyncGenerator<AnswerPart, void, undefined> {
     const { stop, stopTexts } = request.options
     const texts = new StopTexts(stopTexts)
     let last: number | undefined

@@ -1,10 +1,10 @@
 // Several answers at a time: whole ones, or their parts as they come from any of them.
-import type { FinishReason, Part, Request } from "../model/index.ts"
+import type { AnswerPart, FinishReason, Request } from "../model/index.ts"
 import type { Call } from "./call.ts"
 
 /** An answer of which nothing more comes. */
 export interface Whole {
-  readonly tokens: Part["tokens"]
+  readonly tokens: AnswerPart["tokens"]
   readonly text: string
   readonly chosen: number
   readonly finishReason: FinishReason
@@ -14,7 +14,7 @@ export interface Whole {
 export async function* partsOf(
   { serving, leave }: Call,
   requests: readonly Request[],
-): AsyncGenerator<readonly [number, Part], void, undefined> {
+): AsyncGenerator<readonly [number, AnswerPart], void, undefined> {
   serving.checkRoom(requests.length)
   const all = requests.map((request) => serving.answer(request))
   const next = async (i: number) => [i, await (all[i] as (typeof all)[0]).next()] as const
@@ -38,7 +38,7 @@ export async function* partsOf(
 /** All answers, when the last of them has ended. */
 export async function wholesOf(call: Call, requests: readonly Request[]): Promise<Whole[]> {
   const all = requests.map(() => ({
-    tokens: [] as Part["tokens"][number][],
+    tokens: [] as AnswerPart["tokens"][number][],
     chosen: 0,
     finishReason: "length" as FinishReason,
   }))

@@ -1,6 +1,6 @@
 // POST /v1/completions: texts that go on.
 import * as v from "valibot"
-import type { Logprobs, Part, Request, Token } from "../model/index.ts"
+import type { AnswerPart, Logprobs, Request, Token } from "../model/index.ts"
 import { whole } from "../model/schema.ts"
 import { type Call, secondsNow } from "./call.ts"
 import { partsOf, usageOf, type Whole, wholesOf } from "./choices.ts"
@@ -120,7 +120,8 @@ async function echoOf(
 ) {
   const echoText = typeof prompt === "string" ? prompt : serving.decode(ids)
   const known = logprobs === undefined ? undefined : await serving.promptLogprobs(ids, logprobs)
-  const echoed = ids.map((id, i): Told => ({ id, text: serving.piece(id), logprobs: known?.[i] }))
+  const texts = serving.texts(ids)
+  const echoed = ids.map((id, i): Told => ({ id, text: texts[i] ?? "", logprobs: known?.[i] }))
   return { echoed, echoText }
 }
 
@@ -188,10 +189,10 @@ async function* streamed(
 }
 
 /** Whether a part has nothing to tell. */
-export const isSilent = ({ tokens, finishReason }: Part): boolean =>
+export const isSilent = ({ tokens, finishReason }: AnswerPart): boolean =>
   tokens.length === 0 && finishReason === undefined
 
-export const textOf = ({ tokens }: Part): string => tokens.map(({ text }) => text).join("")
+export const textOf = ({ tokens }: AnswerPart): string => tokens.map(({ text }) => text).join("")
 
 /** Of each token, how likely it was, and `count` of the likeliest beside it; null for the first of a prompt. */
 function logprobsOf(tokens: readonly Told[], from: number, count: number, { serving }: Call) {

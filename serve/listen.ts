@@ -1,5 +1,6 @@
 // A service behind a socket of Node, Deno or Bun: requests in, responses out, and word of who has left.
 import type { IncomingMessage, ServerResponse } from "node:http"
+import { checkObject, checkWhole } from "../engine/index.ts"
 import { fromNode } from "../engine/node.ts"
 import type { Service } from "./service.ts"
 
@@ -21,10 +22,11 @@ export interface Listening {
 const defaultPort = 8080
 
 /** Serves on a socket. Rejects where the port is taken. */
-export async function listen(
-  service: Service,
-  { host = "127.0.0.1", port = defaultPort }: ListenOptions = {},
-): Promise<Listening> {
+export async function listen(service: Service, options: ListenOptions = {}): Promise<Listening> {
+  if (typeof service?.fetch !== "function") throw new TypeError("listen: the service has no fetch")
+  checkObject("listen: options", options)
+  const { host = "127.0.0.1", port = defaultPort } = options
+  checkWhole("listen: port", port, 0, 65535)
   const { createServer } = fromNode("node:http")
   const server = createServer((incoming, outgoing) => void exchange(service, incoming, outgoing))
   await new Promise<void>((resolve, reject) => {

@@ -1,6 +1,7 @@
 // The OpenAI protocol over one model: a request in, a response out, and no socket, so that Node, Deno, Bun,
 // a worker of a page and a test use the same.
-import { type Adapter, internals, type LanguageModel, type Serving } from "../model/index.ts"
+import { checkObject, checkWhole } from "../engine/index.ts"
+import { type Adapter, internals, LanguageModel, type Serving } from "../model/index.ts"
 import type { Call } from "./call.ts"
 import { chatCompletions } from "./chat.ts"
 import { completions } from "./completions.ts"
@@ -247,5 +248,13 @@ async function bodyOf(request: Request, most: number): Promise<unknown> {
  * `/v1/chat/completions`, `/v1/embeddings`, `/health`, `/metrics` and a page at `/`. Requests share one batch,
  * in which each gets the tokens that it gets alone. Throws TypeError for adapters of other models.
  */
-export const createService = (model: LanguageModel, options: ServiceOptions = {}): Service =>
-  new ModelService(model, options)
+export function createService(model: LanguageModel, options: ServiceOptions = {}): Service {
+  if (!(model instanceof LanguageModel))
+    throw new TypeError("createService: the model must be a model")
+  checkObject("createService: options", options)
+  const { places = 1, queue = 0, maxBodyBytes = 1, maxNewTokens = 1, timeoutSeconds = 1 } = options
+  const counts = { places, maxBodyBytes, maxNewTokens, timeoutSeconds }
+  for (const [name, count] of Object.entries(counts)) checkWhole(`createService: ${name}`, count, 1)
+  checkWhole("createService: queue", queue, 0)
+  return new ModelService(model, options)
+}

@@ -15,6 +15,7 @@ const small = { ...config, layers: 1 }
 const sizes = { layers: 1, modelDim: 32, headDim: 16, vocabSize: 64, maxContext: 32 }
 const model = await OpenELM.random(openelm.scaledConfig(sizes), { backend })
 const step = await openelm.createTrainStep(model)
+const service = openelm.createService(model)
 const tokenizer = await openelm.loadTokenizer("byte")
 const shipped = await openelm.shippedModel()
 const dir = mkdtempSync(join(tmpdir(), "openelm-arguments-"))
@@ -127,6 +128,8 @@ const table: Readonly<Record<string, Called>> = {
     [{ texts: ["a"], rewards: [1], k: 1 }],
     [/argument/],
   ),
+  createService: of(openelm.createService, [model, {}], [/model/, /options/]),
+  listen: of(openelm.listen, [service, { port: 0 }], [/service/, /options/]),
   createTrainStep: of(openelm.createTrainStep, [model, {}], [/model/, /options/]),
   grad: of(openelm.grad, [loss, [x]], [/loss/, /wrt|tensors/]),
   learningRate: of(

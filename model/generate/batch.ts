@@ -17,7 +17,7 @@ import {
 import { allocateStates, put, type SequenceState, stateOf } from "./state.ts"
 
 /** What a step of several sequences gives; of those that are not wanted, it means nothing. */
-export interface Stepped {
+interface Stepped {
   readonly tokens: Int32Array // (width), below 0 where none follows
   readonly logits: Float32Array | undefined // (width, V)
 }
