@@ -80,7 +80,7 @@ class ModelService implements Service {
     for (const serving of this.#all.values()) await serving.warm()
   }
 
-  async fetch(request: Request): Promise<Response> {
+  readonly fetch = async (request: Request): Promise<Response> => {
     const { pathname } = new URL(request.url)
     const response = await this.#answer(request, pathname).catch((error: unknown) =>
       errorResponse(apiError(error)),

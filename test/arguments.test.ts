@@ -69,6 +69,10 @@ const preferred = { chosen: answers, rejected: answers }
 const loss = openelm.ops.sum(openelm.ops.mul(x, x))
 const rows = [[1, 2]]
 
+/** A socket is closed again. */
+const listened = async (...args: Parameters<typeof openelm.listen>): Promise<void> =>
+  (await openelm.listen(...args)).close()
+
 /** Every function, with arguments that are right and what messages say of those that are not. */
 const table: Readonly<Record<string, Called>> = {
   evaluate: of(
@@ -129,7 +133,7 @@ const table: Readonly<Record<string, Called>> = {
     [/argument/],
   ),
   createService: of(openelm.createService, [model, {}], [/model/, /options/]),
-  listen: of(openelm.listen, [service, { port: 0 }], [/service/, /options/]),
+  listen: of(listened, [service, { port: 0 }], [/service/, /options/]),
   createTrainStep: of(openelm.createTrainStep, [model, {}], [/model/, /options/]),
   grad: of(openelm.grad, [loss, [x]], [/loss/, /wrt|tensors/]),
   learningRate: of(

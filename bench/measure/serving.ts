@@ -50,7 +50,7 @@ export interface ServingRow {
 }
 
 /** What a client asks for, and what it is told of a stream. */
-export interface Asking {
+interface Asking {
   /** The body of a request for /v1/completions. */
   body(n: number): object
   /** A stream has ended, or was left: the texts of its events. */
@@ -70,7 +70,7 @@ export async function benchServing(
     prompt: Array.from({ length: prompt }, (_, i) => (31 * n + 7 * i * i + i) % config.vocabSize),
     ...{ max_tokens: generate, temperature: 1, seed: n, stop: [] },
   })
-  return driveService(
+  return await driveService(
     model,
     { places, queue: Math.max(64, ...load.clients) },
     load,

@@ -126,9 +126,14 @@ export class Batch {
     return { tokens: all.subarray(0, width), logits: rows }
   }
 
-  /** Makes ready what steps of so many sequences need. */
-  prepare(width: number): void {
+  /** Makes ready what a step of so many sequences needs. */
+  prepareStep(width: number): void {
     this.#planOf("token", width)
+  }
+
+  /** Makes ready what reads so many tokens into a sequence. */
+  prepareRead(sequence: number, count: number, want: "nothing" | "next"): void {
+    this.#sessionOf(sequence).prepareRead(count, want)
   }
 
   /** Reads the token chosen last of all and chooses the next ones; of those that were not appended to, or

@@ -43,7 +43,7 @@ const defaultQueue = 64
 /** Tokens of a prompt that are read between two tokens of the others. */
 const chunk = 64
 /** Prompts are read in pieces of these lengths, so that no plan is made while others wait. */
-const lengths = [1, 8, 16, 32, chunk]
+const lengths = [1, 2, 4, 8, 16, 24, 32, 40, 48, 56, chunk]
 /** What is begun alike is copied from another place if it is at least this long. */
 const leastShared = 32
 
@@ -106,14 +106,11 @@ export class Continuous {
     await this.#source.usage.reading(async () => {
       const batch = await this.#current()
       for (const place of this.#places.keys()) {
-        for (const length of lengths) {
-          await batch.append(place, Array(length).fill(0), { ...greedy })
-          batch.rest(place, 0)
-        }
-        await batch.prefill(place, Array(chunk).fill(0))
-        batch.rest(place, 0)
+        for (const length of lengths) batch.prepareRead(place, length, "next")
+        batch.prepareRead(place, chunk, "nothing")
+        await nextTurn()
       }
-      for (const width of widthsOf(this.#places.length)) batch.prepare(width)
+      for (const width of widthsOf(this.#places.length)) batch.prepareStep(width)
     })
   }
 
@@ -281,8 +278,6 @@ export class Continuous {
     this.#lost = -1
   }
 }
-
-const greedy = { temperature: 0, topK: 0, topP: 1, seed: 0 }
 
 /** Sizes that steps are recorded for: powers of two, and all. */
 function widthsOf(places: number): number[] {

@@ -169,6 +169,11 @@ export class Session {
     return prefill
   }
 
+  /** Makes ready what reads so many tokens. */
+  prepareRead(count: number, want: "nothing" | "next"): void {
+    this.#prefills.of(count, want, count)
+  }
+
   /** Makes the decode step ready before it is needed. */
   prepareDecode(): Prepared {
     this.#decode ??= this.#backend.prepare(this.decodePlan)
