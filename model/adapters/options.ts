@@ -3,7 +3,7 @@ import { checkObject, checkWhole, kindOf } from "../../engine/index.ts"
 import type { DecoderConfig } from "../architecture.ts"
 import { checkNumber, show } from "../json.ts"
 import { type Spec, specsOf } from "../weights/layout.ts"
-import { type Share, sharesOf } from "./shares.ts"
+import { type AdapterShare, sharesOf } from "./shares.ts"
 
 /** LoRA, or DoRA, which learns the magnitude of each output beside its direction. */
 export type AdapterKind = "lora" | "dora"
@@ -105,7 +105,7 @@ function byPattern(
 }
 
 /** A module with an adapter beside it: a weight, or some rows of one. */
-export interface Module extends Share {
+export interface Module extends AdapterShare {
   readonly spec: Spec
   readonly isTable: boolean
   readonly rank: number

@@ -10,7 +10,7 @@ import type { Spec } from "../weights/layout.ts"
 import type { LinearPart } from "./parts.ts"
 
 /** A module of published files, as rows of a weight. */
-export interface Share {
+export interface AdapterShare {
   /** Its plain name (checkpoints/names.ts), and the whole one. */
   readonly name: string
   readonly published: string
@@ -21,7 +21,7 @@ export interface Share {
 const withoutEnd = (name: string): string => name.replace(/\.weight$/, "")
 
 /** The modules that published files have for a weight: one, or those that are fused in it. */
-export function sharesOf(config: DecoderConfig, { name, shape, from }: Spec): Share[] {
+export function sharesOf(config: DecoderConfig, { name, shape, from }: Spec): AdapterShare[] {
   const N = shape[0] as number
   const prefix = architectureOf(config).prefix ?? ""
   const found = new Map<string, number[]>()

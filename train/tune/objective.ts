@@ -12,7 +12,7 @@ import type { OrderOf } from "./order.ts"
 type Json = Readonly<Record<string, unknown>>
 
 /** What is open while a run is. */
-export interface Opened {
+export interface TuningModel {
   readonly model: LanguageModel
   readonly tokenizer: Tokenizer
   readonly templates: ChatTemplates
@@ -21,7 +21,7 @@ export interface Opened {
 }
 
 /** What an objective is made of examples with. */
-export interface Learnt<S, E> extends Opened {
+export interface Learnt<S, E> extends TuningModel {
   readonly settings: S
   /** What is trained on, then what is validated on. */
   readonly training: readonly E[]
@@ -67,7 +67,7 @@ export interface TuneObjective<S extends TuneSettings, E> {
   /** Throws RangeError for settings that do not go together. */
   check?(settings: S, from: string, spelled: Spelling): void
   /** Examples of a record. Throws saying what is wrong with it. */
-  examplesOf(record: Json, settings: S, opened: Opened): Promise<readonly E[]>
+  examplesOf(record: Json, settings: S, opened: TuningModel): Promise<readonly E[]>
   /** The texts of an example. */
   textsOf(example: E): readonly Labelled[]
   orderOf(settings: S): OrderOf

@@ -15,14 +15,14 @@ import { show } from "../../model/json.ts"
 import { optimizers } from "../optimizers/index.ts"
 import type { RunOptions } from "../run/run.ts"
 import type { TuneSettings } from "./fields.ts"
-import type { Opened } from "./objective.ts"
+import type { TuningModel } from "./objective.ts"
 
 /** The model as a run begins with it, or, of a run of the weights themselves, as a checkpoint has it. */
 export async function openTuned(
   settings: TuneSettings,
   { backend, onDownload }: Pick<RunOptions, "backend" | "onDownload">,
   checkpoint?: string,
-): Promise<Opened> {
+): Promise<TuningModel> {
   const { model: base, dtype, adapter: kind } = settings
   const folder = kind === "none" ? (checkpoint ?? base) : base
   if (folder === undefined) throw new RangeError("give model: a folder, a file, a URL or ORG/NAME")
@@ -79,7 +79,7 @@ async function adapterOf(
 }
 
 /** What tells the model that a run begins with from others. */
-export const identityOfStart = ({ model }: Opened, { dtype }: TuneSettings): Promise<string> =>
+export const identityOfStart = ({ model }: TuningModel, { dtype }: TuneSettings): Promise<string> =>
   internals(model)
     .identity()
     .then((hash) => `${dtype} ${hash.slice(0, 32)}`)
@@ -88,7 +88,7 @@ export const identityOfStart = ({ model }: Opened, { dtype }: TuneSettings): Pro
 export async function atStart<T>(
   settings: TuneSettings,
   backend: Backend,
-  work: (opened: Opened) => Promise<T>,
+  work: (opened: TuningModel) => Promise<T>,
 ): Promise<T> {
   const opened = await openTuned(settings, { backend })
   try {

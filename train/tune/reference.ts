@@ -8,7 +8,7 @@ import type { Labelled, PreferencePair } from "../preference/batch.ts"
 import { ReferenceScorer } from "../preference/reference.ts"
 import { trainedOf } from "../step/trained.ts"
 import type { TuneSettings } from "./fields.ts"
-import type { Learnt, Opened } from "./objective.ts"
+import type { Learnt, TuningModel } from "./objective.ts"
 import { atStart, identityOfStart } from "./open.ts"
 import { logProbsOf } from "./rows.ts"
 
@@ -51,7 +51,7 @@ export async function referenceOf(
     sums.slice(i * inLine, (i + 1) * inLine),
   )
   await writeFileWhole(path, bytesOf({ examples: identity.examples, base: own }, ...lines))
-  const score = (opened: Opened) =>
+  const score = (opened: TuningModel) =>
     scored(opened, settings, texts.slice(sums.length), rows, async (found) => {
       await fromNode("node:fs/promises").appendFile(path, bytesOf(found))
       sums.push(...found)
@@ -74,7 +74,7 @@ async function baseOf(learnt: Learnt<TuneSettings, PreferencePair>): Promise<str
 
 const baseFor =
   (settings: TuneSettings) =>
-  (opened: Opened): Promise<string> =>
+  (opened: TuningModel): Promise<string> =>
     identityOfStart(opened, settings)
 
 /** What an adapter's folder holds, in a few letters. */
@@ -115,7 +115,7 @@ const isLine = (json: unknown): json is readonly number[] =>
 
 /** Hands over the sums of texts, a line at a time. */
 async function scored(
-  { model, adapter }: Opened,
+  { model, adapter }: TuningModel,
   { from }: TuneSettings,
   texts: readonly Labelled[],
   rows: number,

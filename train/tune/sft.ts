@@ -9,7 +9,7 @@ import type { TrainOptions } from "../step/options.ts"
 import { type StepResult, TrainStep } from "../step/step.ts"
 import { trainedOf } from "../step/trained.ts"
 import { data, isText, optimization, type TuneSettings, tuneFields } from "./fields.ts"
-import type { Learner, Opened, TuneObjective } from "./objective.ts"
+import type { Learner, TuneObjective, TuningModel } from "./objective.ts"
 import { releaseOrder } from "./order.ts"
 import { batchRows, countedIn, logProbsOf, rowLength } from "./rows.ts"
 import { labelledOf } from "./texts.ts"
@@ -59,11 +59,11 @@ export const sft: TuneObjective<SftSettings, Labelled> = {
 
 const lengthOf = (
   { sequenceLength }: Pick<SftSettings, "sequenceLength">,
-  { model }: Pick<Opened, "model">,
+  { model }: Pick<TuningModel, "model">,
 ): number => Math.min(sequenceLength, model.config.maxContext)
 
 /** What a step of any objective is made with. */
-export function stepOptionsOf(settings: TuneSettings, { adapter }: Opened): TrainOptions {
+export function stepOptionsOf(settings: TuneSettings, { adapter }: TuningModel): TrainOptions {
   const { optimizer, betas, eps, weightDecay, clip } = settings
   const { accumulation, checkpointActivations } = settings
   return {
@@ -85,7 +85,7 @@ type LogProbs = (texts: readonly Labelled[]) => Promise<readonly number[]>
 
 /** Learns the labels of texts. */
 export async function labelledLearner(
-  opened: Opened,
+  opened: TuningModel,
   options: TrainOptions,
   { training, length, evaluate }: LabelledData,
 ): Promise<Learner> {

@@ -4,7 +4,7 @@ import { checkMessages, rendered, type Tokenizer } from "../../model/index.ts"
 import { show } from "../../model/json.ts"
 import { ignoredLabel, type Labelled } from "../preference/batch.ts"
 import { type InstructionRecord, instructionText } from "../preference/instruction.ts"
-import type { Opened } from "./objective.ts"
+import type { TuningModel } from "./objective.ts"
 
 type Json = Readonly<Record<string, unknown>>
 
@@ -20,7 +20,7 @@ interface TextOptions {
 /** A record as ids and labels. Throws TypeError and RangeError saying what is wrong with it. */
 export async function labelledOf(
   record: Json,
-  opened: Opened,
+  opened: TuningModel,
   { lossOn, most, chatTemplate }: TextOptions,
 ): Promise<Labelled> {
   const { ids, answers } =
@@ -72,7 +72,7 @@ function sharedLength(prompt: readonly number[], ids: readonly number[]): number
 
 async function conversation(
   messages: unknown,
-  { tokenizer, templates }: Opened,
+  { tokenizer, templates }: TuningModel,
   chatTemplate: string | undefined,
 ): Promise<Text> {
   checkMessages(messages)

@@ -10,7 +10,7 @@ import type { Resumed, RunKind, Updated, Work } from "../run/work.ts"
 import { inFile } from "../spelling.ts"
 import type { TrainStep } from "../step/step.ts"
 import type { TuneSettings } from "./fields.ts"
-import type { Learner, Opened, TuneObjective } from "./objective.ts"
+import type { Learner, TuneObjective, TuningModel } from "./objective.ts"
 import { identityOfStart, openTuned } from "./open.ts"
 import { ExampleStream } from "./order.ts"
 import { heldOut, readExamples } from "./records.ts"
@@ -49,7 +49,7 @@ class Tuning<S extends TuneSettings, E> implements Work {
   /** Tokens that samples begin with. */
   readonly #prompt: readonly number[]
 
-  private constructor(settings: S, opened: Opened, found: Found<E>, learner: Learner) {
+  private constructor(settings: S, opened: TuningModel, found: Found<E>, learner: Learner) {
     this.#settings = settings
     this.model = opened.model
     this.tokenizer = opened.tokenizer
@@ -144,7 +144,7 @@ interface Found<E> {
 async function findExamples<S extends TuneSettings, E>(
   objective: TuneObjective<S, E>,
   settings: S,
-  opened: Opened,
+  opened: TuningModel,
   { onSkip, onProgress }: RunOptions,
 ): Promise<Found<E>> {
   const { data, validation, skipBad, seed, evalExamples, prompt: begin } = settings
@@ -173,7 +173,7 @@ async function findExamples<S extends TuneSettings, E>(
 }
 
 /** The weights that an adapter stands beside, without it. */
-async function baseOf(opened: Opened, settings: TuneSettings): Promise<string> {
+async function baseOf(opened: TuningModel, settings: TuneSettings): Promise<string> {
   const { model } = opened
   const { adapter } = model
   model.adapter = undefined
@@ -185,7 +185,7 @@ async function baseOf(opened: Opened, settings: TuneSettings): Promise<string> {
 function streamOf<S extends TuneSettings, E>(
   { orderOf, windowOf, textsOf }: TuneObjective<S, E>,
   settings: S,
-  { model }: Opened,
+  { model }: TuningModel,
   training: readonly E[],
 ): ExampleStream {
   const lengths = training.map((each) => Math.max(...textsOf(each).map((t) => t.ids.length - 1)))
@@ -235,7 +235,7 @@ function goOn<S, E>(
 
 function aboutOf<E>(
   { data, dtype, adapter: kind, epochs, steps }: TuneSettings,
-  { model, adapter }: Opened,
+  { model, adapter }: TuningModel,
   { training, validation, skipped, steps: all }: Found<E>,
 ): string[] {
   const size = (n: number): string => `${(n / 1e6).toFixed(n < 1e5 ? 4 : 2)} M`
