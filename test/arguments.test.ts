@@ -121,6 +121,16 @@ const table: Readonly<Record<string, Called>> = {
   numpyPermutation: of(openelm.numpyPermutation, [42, 3], [/seed/, /n must/]),
   torchPermutation: of(openelm.torchPermutation, [42, 3], [/seed/, /n must/]),
   preferenceTexts: of(openelm.preferenceTexts, [preferred], [/record/]),
+  tune: of(
+    openelm.tune,
+    ["sft", { data: "x.jsonl", out: dir }, {}],
+    [/objective/, /settings|fields|a tuning/, /options/],
+  ),
+  rejectionTune: of(
+    openelm.rejectionTune,
+    [{ data: "x.jsonl", out: dir }, {}],
+    [/settings|fields/, /options/],
+  ),
   tokenizePreference: of(
     openelm.tokenizePreference,
     [preferred, tokenizer, {}],
