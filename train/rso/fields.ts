@@ -46,4 +46,5 @@ export const rsoFields = tuneFields("rso", {
   gamma: optimization(v.optional(positive, 0.05), "how much log-probabilities count in the loss"),
 })
 
+/** Settings of statistical rejection sampling, as its fields check them. */
 export type RsoSettings = v.InferOutput<typeof rsoFields.schema>

@@ -56,6 +56,7 @@ export interface PreferenceEvaluation extends PairMetrics {
 export type Losses = Omit<StepMetrics | PreferenceMetrics, keyof LossMetrics> & {
   readonly loss: number
 }
+/** What a validation gives, by name. */
 export type Validation = EvaluationMetrics | PreferenceEvaluation
 
 /** A sample of text. */

@@ -41,6 +41,7 @@ const list = tuneFields("dpo", {
   ),
 })
 
+/** Settings of a run of preference tuning, as its fields check them. */
 export type DpoSettings = v.InferOutput<typeof list.schema>
 
 export const dpo: TuneObjective<DpoSettings, PreferencePair> = {

@@ -25,6 +25,7 @@ export const tuneObjectives: {
   readonly reward: TuneObjective<RewardSettings, Ranked>
 } = { sft, dpo, reward }
 
+/** What a model is tuned by. */
 export type TuneName = keyof typeof tuneObjectives
 
 /**

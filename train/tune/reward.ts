@@ -17,6 +17,7 @@ const list = tuneFields("reward", {
   ),
 })
 
+/** Settings of a ranker's training, as its fields check them. */
 export type RewardSettings = v.InferOutput<typeof list.schema>
 
 /** A question with its answer, and with the other one. */

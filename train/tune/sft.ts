@@ -33,6 +33,7 @@ const list = tuneFields("sft", {
   zLoss: optimization(v.optional(notNegative, 0), "weight of the z-loss"),
 })
 
+/** Settings of a run of supervised fine-tuning, as its fields check them. */
 export type SftSettings = v.InferOutput<typeof list.schema>
 
 export const sft: TuneObjective<SftSettings, Labelled> = {
