@@ -81,7 +81,7 @@ export class Serving {
     return continuation(tokenizer?.encode("a") ?? [], tokenizer)(id, true)
   }
 
-  /** Throws QueueFullError where so many have no room. */
+  /** Throws QueueFullError where so many have no room, RangeError where they never have. */
   checkRoom(count: number): void {
     this.#continuous.checkRoom(count)
   }

@@ -135,22 +135,46 @@ class ModelService implements Service {
     const began = performance.now()
     const body = await bodyOf(request, this.#options.maxBodyBytes ?? defaults.maxBodyBytes)
     const { model } = Object(body) as { model?: unknown }
-    const leaving = new AbortController()
-    const { timeoutSeconds = defaults.timeoutSeconds, maxNewTokens = Number.MAX_SAFE_INTEGER } =
-      this.#options
-    const timeout = AbortSignal.timeout(1000 * timeoutSeconds)
+    const { maxNewTokens = Number.MAX_SAFE_INTEGER } = this.#options
+    const serving = this.#servingOf(model)
+    const { signal, leave, release } = this.#limits(request.signal)
     const call: Call = {
-      serving: this.#servingOf(model),
+      serving,
       model: String(model),
-      body,
-      signal: AbortSignal.any([request.signal, leaving.signal, timeout]),
-      leave: () => leaving.abort(new Error("the client has left")),
-      maxNewTokens,
+      ...{ body, signal, leave, maxNewTokens },
     }
-    const response = await handler(call)
     const seconds = (): number => (performance.now() - began) / 1000
-    this.#metrics.first.add(seconds())
-    return this.#watched(response, () => this.#metrics.whole.add(seconds()))
+    try {
+      const response = await handler(call)
+      this.#metrics.first.add(seconds())
+      return this.#watched(response, () => {
+        release()
+        this.#metrics.whole.add(seconds())
+      })
+    } catch (error) {
+      release()
+      throw error
+    }
+  }
+
+  /** What ends a request before it is done: its client, its time, or whoever says so. Nothing of it is left
+   *  once it is released. */
+  #limits(client: AbortSignal) {
+    const { timeoutSeconds = defaults.timeoutSeconds } = this.#options
+    const controller = new AbortController()
+    const left = (): void => controller.abort(client.reason)
+    const late = new DOMException(`more than ${timeoutSeconds} seconds`, "TimeoutError")
+    const timer = setTimeout(() => controller.abort(late), 1000 * timeoutSeconds)
+    client.addEventListener("abort", left, { once: true })
+    if (client.aborted) left()
+    return {
+      signal: controller.signal,
+      leave: () => controller.abort(new Error("the client has left")),
+      release: () => {
+        clearTimeout(timer)
+        client.removeEventListener("abort", left)
+      },
+    }
   }
 
   /** The same response, which counts as under way until its body has ended. */

@@ -229,6 +229,8 @@ t.test("what is refused says which field, and what was expected", async (t) => {
   )
   await refused({ ...ask, stop: [""] }, 400, /empty text/)
   await refused({ ...ask, logit_bias: { 99999: 1 } }, 400, /99999/)
+  const many = Array.from({ length: 80 }, () => [1])
+  await refused({ ...ask, prompt: many }, 400, /80 answers at a time, of at most 72/)
   await refused({ ...ask, best_of: 2, n: 3 }, 400, /^best_of: is 2/)
   await refused({ ...ask, prompt: "x".repeat(2000) }, 413, /longer than 2000 bytes/)
   const chat = { model: "m", messages: [{ role: "user", content: "a" }] }
@@ -246,6 +248,16 @@ t.test("what is refused says which field, and what was expected", async (t) => {
     status: 404,
     code: "model_not_found",
   })
+})
+
+t.test("a request that takes too long is ended, and its place is free", async (t) => {
+  const { client, service } = await served(t, { timeoutSeconds: 1, places: 1 })
+  const slow = Array.from({ length: 60 }, (_, i) => [i + 1])
+  const asked = { ...greedy, prompt: slow, max_tokens: 200, stop: [] as string[] }
+  await t.rejects(client.completions.create(asked), { status: 408, code: "timeout" })
+  const metrics = await (await service.fetch(new Request("http://page/metrics"))).text()
+  t.match(metrics, /elm_queue_length\{model="m"\} \d+\n/)
+  t.equal((await client.completions.create({ ...greedy, prompt, max_tokens: 2 })).choices.length, 1)
 })
 
 t.test("keys, other origins, health, metrics, an end that waits", async (t) => {

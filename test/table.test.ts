@@ -75,6 +75,20 @@ const difference = {
   ...{ difference: 0.1, error: 0.01, low: 0.08, high: 0.12, onlyFirst: 3, onlySecond: 120 },
   mcnemar: 1e-9,
 }
+const scored = {
+  ...{ requests: "questions, 4 answers", tokens: 12345, tokensRead: 9876, tokensPerSecond: spread },
+  ...{ readPerSecond: spread, promptTokensPerSecond: spread },
+  ...{ tokensOverPrompt: 2.11, readOverPrompt: 0.67 },
+}
+const downloaded = {
+  ...{ repository: "allenai/ai2_arc", revision: "210d026faf9955653af8916fad021475a3f00453" },
+  ...{ tasks: ["arc_easy", "arc_challenge"], files: ["a", "b"], bytes: 1.2e6 },
+}
+const waited = { p50: 102.3, p95: 445.6 }
+const streamed = {
+  ...{ clients: 64, whole: 80, left: 23, tokensPerSecond: 237.4, ratio: 3.29 },
+  ...{ firstMs: waited, betweenMs: waited, rssBytes: [4.5e8, 4.6e8] as const },
+}
 const waits = { what: "import to the first token", milliseconds: spread, ratio: 4.5 }
 
 const rates = { prompt: 1234.5, generation: 159.67, total: 165.85 }
@@ -119,12 +133,17 @@ const contents: Readonly<
     ["scaling", "generation tok/s"],
   ],
   "bench compare 0": [compared, ["ratio", "verdict"]],
+  "bench scores 0": [[scored], ["requests", "tok/s over prompt"]],
+  "bench serve 0": [[streamed], ["clients", "tok/s"]],
+  "eval download 0": [[downloaded], ["data set", "size"]],
   "eval run 0": [[metric], ["task", "metric", "value"]],
   ...Object.fromEntries(
-    suites.map(({ columns }, i) => [
-      `eval run ${i + 1}`,
-      [[{ ...suiteRow, scores: columns.map(() => 25.4321) }], ["model", "average"]],
-    ]),
+    suites.flatMap(({ columns }, i) =>
+      [`eval run ${i + 1}`, `eval curve ${i}`].map((name) => [
+        name,
+        [[{ ...suiteRow, scores: columns.map(() => 25.4321) }], ["model", "average"]],
+      ]),
+    ),
   ),
   "eval compare 0": [[difference], ["task", "difference"]],
 }

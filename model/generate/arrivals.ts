@@ -7,9 +7,12 @@ export class Arrivals<T> implements AsyncIterableIterator<T, void, undefined> {
   #error: unknown
   #isOver = false
   readonly #onLeave: () => void
+  readonly #onOver: () => void
 
-  constructor(onLeave: () => void) {
+  /** `onOver` is called once, when nothing more is taken; `onLeave` where that is since nobody waits. */
+  constructor(onLeave: () => void, onOver: () => void) {
     this.#onLeave = onLeave
+    this.#onOver = onOver
   }
 
   /** Whether nothing more is taken. */
@@ -25,7 +28,9 @@ export class Arrivals<T> implements AsyncIterableIterator<T, void, undefined> {
 
   /** After what is there nothing comes. */
   end(): void {
+    if (this.#isOver) return
     this.#isOver = true
+    this.#onOver()
     this.#wake?.()
   }
 

@@ -79,8 +79,10 @@ export class Continuous {
     return { ...this.#counts, active, waiting: this.#waiting.length }
   }
 
-  /** Throws QueueFullError where so many more have no place to wait. */
+  /** Throws QueueFullError where so many more have no place to wait, RangeError where they never have. */
   checkRoom(count: number): void {
+    const most = this.#places.length + this.#queue
+    if (count > most) throw new RangeError(`${count} answers at a time, of at most ${most}`)
     const free = this.#places.filter((visit) => visit === undefined).length
     if (this.#waiting.length + count <= this.#queue + free) return
     throw new QueueFullError(

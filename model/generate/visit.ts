@@ -21,13 +21,14 @@ export class Visit {
 
   constructor(request: Request, onLeave: () => void) {
     const { signal, maxNewTokens } = request.options
-    const tokens = new Arrivals<Token>(onLeave)
+    const abort = (): void => tokens.fail(signal?.reason)
+    const tokens = new Arrivals<Token>(onLeave, () => signal?.removeEventListener("abort", abort))
     this.request = request
     this.tokens = tokens
     this.all = [...request.prompt]
-    if (signal?.aborted) tokens.fail(signal.reason)
+    if (signal?.aborted) abort()
     else if (maxNewTokens === 0) tokens.end()
-    else signal?.addEventListener("abort", () => tokens.fail(signal.reason), { once: true })
+    else signal?.addEventListener("abort", abort)
   }
 
   /** One more token, which may be the last; none follows from below 0. */
