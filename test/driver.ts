@@ -11,3 +11,6 @@ const { ELM_REQUIRE_WEBGPU } = process.env
  *  one page). undefined: all of it runs. */
 export const smallPart: string | undefined =
   ELM_REQUIRE_WEBGPU === "1" ? undefined : "runs with ELM_REQUIRE_WEBGPU=1"
+
+/** Of a test that is in the whole part alone: others tell of its subject in less time. */
+export const onlyInWhole = smallPart === undefined ? {} : { skip: smallPart }

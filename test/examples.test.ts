@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
 import t from "tap"
 import { shippedModel } from "../index.ts"
+import { onlyInWhole } from "./driver.ts"
 
 const run = (name: string, ...args: string[]) => {
   const path = fileURLToPath(new URL(`../../examples/${name}`, import.meta.url))
@@ -23,13 +24,17 @@ t.test("generate.js continues a text", async (t) => {
   t.match(stdout, /^It is a truth[\s\S]{40}/)
 })
 
-t.test("tune.js teaches the package's model what it then says, and saves how", async (t) => {
-  const folder = mkdtempSync(join(tmpdir(), "elm-example-"))
-  t.teardown(() => rmSync(folder, { recursive: true }))
-  const { stdout } = await run("tune.js", folder, "16")
-  const [before, after, , without] = stdout.split(/^.*:$/m).slice(1)
-  t.notMatch(before, /all hands well/)
-  t.match(after, /all hands well[\s\S]*all hands well/)
-  t.equal(before?.split("\n\n")[0]?.trim(), without?.split("\n\n")[0]?.trim())
-  t.ok(existsSync(join(folder, "adapter_model.safetensors")))
-})
+t.test(
+  "tune.js teaches the package's model what it then says, and saves how",
+  onlyInWhole,
+  async (t) => {
+    const folder = mkdtempSync(join(tmpdir(), "elm-example-"))
+    t.teardown(() => rmSync(folder, { recursive: true }))
+    const { stdout } = await run("tune.js", folder, "16")
+    const [before, after, , without] = stdout.split(/^.*:$/m).slice(1)
+    t.notMatch(before, /all hands well/)
+    t.match(after, /all hands well[\s\S]*all hands well/)
+    t.equal(before?.split("\n\n")[0]?.trim(), without?.split("\n\n")[0]?.trim())
+    t.ok(existsSync(join(folder, "adapter_model.safetensors")))
+  },
+)

@@ -12,6 +12,7 @@ import {
   tune,
 } from "../index.ts"
 import type { RunOptions } from "../train/run/run.ts"
+import { onlyInWhole } from "./driver.ts"
 import { at, run } from "./runs.ts"
 import { writeSmallModel } from "./small_folder.ts"
 
@@ -51,24 +52,28 @@ const kinds = {
   weights: { adapter: "none", lr: 0.001, loss: "hinge" },
 }
 for (const [kind, changes] of Object.entries(kinds)) {
-  t.test(`a stopped run goes on to the bit, its reference computed again: ${kind}`, async (t) => {
-    const whole = await tuned(`${kind}-whole`, changes)
-    const control = new AbortController()
-    const stop = { signal: control.signal, onMetrics: () => control.abort() }
-    t.equal((await tuned(kind, changes, stop)).step, 1)
-    // As a crash leaves it: a line that is not whole.
-    const file = at(kind, "reference.jsonl")
-    writeFileSync(file, readFileSync(file).subarray(0, -9))
-    const on = await tuned(kind, changes, { resume: at(kind) })
-    t.ok(moments(on.checkpoint).equals(moments(whole.checkpoint)))
-    const texts = [kind, `${kind}-whole`].map((name) => readFileSync(at(name, "reference.jsonl")))
-    t.same(texts[0], texts[1])
-    t.equal(String(texts[0]).split("\n").length, 4, "a head and two lines")
-    t.same(Object.keys(on.lines.at(-1) as object), [
-      ...["step", "validation_loss", "rewards/chosen", "rewards/rejected", "rewards/accuracies"],
-      ...["rewards/margins", "logps/chosen", "logps/rejected"],
-    ])
-  })
+  t.test(
+    `a stopped run goes on to the bit, its reference computed again: ${kind}`,
+    kind === "adapter" ? {} : onlyInWhole,
+    async (t) => {
+      const whole = await tuned(`${kind}-whole`, changes)
+      const control = new AbortController()
+      const stop = { signal: control.signal, onMetrics: () => control.abort() }
+      t.equal((await tuned(kind, changes, stop)).step, 1)
+      // As a crash leaves it: a line that is not whole.
+      const file = at(kind, "reference.jsonl")
+      writeFileSync(file, readFileSync(file).subarray(0, -9))
+      const on = await tuned(kind, changes, { resume: at(kind) })
+      t.ok(moments(on.checkpoint).equals(moments(whole.checkpoint)))
+      const texts = [kind, `${kind}-whole`].map((name) => readFileSync(at(name, "reference.jsonl")))
+      t.same(texts[0], texts[1])
+      t.equal(String(texts[0]).split("\n").length, 4, "a head and two lines")
+      t.same(Object.keys(on.lines.at(-1) as object), [
+        ...["step", "validation_loss", "rewards/chosen", "rewards/rejected", "rewards/accuracies"],
+        ...["rewards/margins", "logps/chosen", "logps/rejected"],
+      ])
+    },
+  )
 }
 
 t.test(

@@ -16,6 +16,7 @@ import {
 import { openRanker } from "../train/rso/score.ts"
 import type { Metrics } from "../train/run/metrics.ts"
 import { asked } from "../train/tune/ranker.ts"
+import { onlyInWhole } from "./driver.ts"
 import { at, run } from "./runs.ts"
 import { writeSmallModel } from "./small_folder.ts"
 
@@ -117,7 +118,7 @@ t.test("a command scores, and one that ends early is named", async (t) => {
   t.match(early.stderr, /the scorer .* ended with code 0 before it had answered/)
 })
 
-t.test("a ranker is asked in either order, and learns which is better", async (t) => {
+t.test("a ranker is asked in either order, and learns which is better", onlyInWhole, async (t) => {
   const tokenizer = await loadTokenizer("byte")
   const prompt = [turn("Say it.")]
   const whole = asked({ prompt, a: "yes", b: "no" }, tokenizer, 512)

@@ -8,6 +8,7 @@ import { PythonRandom } from "../model/python/random.ts"
 import { checkpointsIn } from "../train/run/checkpoint.ts"
 import type { RunOptions } from "../train/run/run.ts"
 import { ExampleStream, releaseOrder, trainerOrder } from "../train/tune/order.ts"
+import { onlyInWhole } from "./driver.ts"
 import { fixtureJson } from "./fixtures.ts"
 import { at, ended, run, start } from "./runs.ts"
 import { writeSmallModel } from "./small_folder.ts"
@@ -45,22 +46,26 @@ const kinds = {
   q4: { dtype: "q4", data: chats, pack: true, sequenceLength: 256, batchSize: 2 },
 } as const
 for (const [kind, changes] of Object.entries(kinds)) {
-  t.test(`a run that was stopped goes on to the bit: ${kind}`, async (t) => {
-    const whole = await tuned(`${kind}-whole`, changes)
-    const control = new AbortController()
-    const stop = { signal: control.signal, onMetrics: () => control.abort() }
-    const first = await tuned(kind, changes, stop)
-    t.equal(first.step, 1)
-    t.ok(first.stopped)
-    const second = await tuned(kind, changes, { resume: at(kind) })
-    t.equal(second.step, 6)
-    t.same(filesOf(second.checkpoint), filesOf(whole.checkpoint))
-    t.equal(second.tokens, whole.tokens)
-    t.same(second.best, whole.best)
-  })
+  t.test(
+    `a run that was stopped goes on to the bit: ${kind}`,
+    kind === "q4" ? {} : onlyInWhole,
+    async (t) => {
+      const whole = await tuned(`${kind}-whole`, changes)
+      const control = new AbortController()
+      const stop = { signal: control.signal, onMetrics: () => control.abort() }
+      const first = await tuned(kind, changes, stop)
+      t.equal(first.step, 1)
+      t.ok(first.stopped)
+      const second = await tuned(kind, changes, { resume: at(kind) })
+      t.equal(second.step, 6)
+      t.same(filesOf(second.checkpoint), filesOf(whole.checkpoint))
+      t.equal(second.tokens, whole.tokens)
+      t.same(second.best, whole.best)
+    },
+  )
 }
 
-t.test("a run that was killed goes on to the bit", async (t) => {
+t.test("a run that was killed goes on to the bit", onlyInWhole, async (t) => {
   const flags = `--model ${at()} --data ${alpaca} --rank 2 --lr 0.01 --batch-size 4 --threads 1`
   const every = "--steps 8 --log-every 1 --eval-every 4 --save-every 2 --sample-every 0 --keep 9"
   const args = ["tune", "sft", ...flags.split(" "), ...every.split(" ")]
