@@ -7,30 +7,19 @@ import { add } from "../plain/elementwise.ts"
 import { matmul, matmulAdd } from "./matmul.ts"
 import { matmulGradX } from "./matmul_grad.ts"
 import { pack } from "./pack.ts"
-import { panelsOf, panelWidth } from "./panels.ts"
+import { panelWidth } from "./panels.ts"
 import {
   blockBytes,
-  blocksOf,
   dequantize,
   fileBlockBytes,
   misfit,
+  type ProductSizes,
+  productCases,
+  productCost,
   quantizedSample,
 } from "./quantized_pack.ts"
 
-interface Sizes {
-  readonly M: number
-  readonly K: number
-  readonly P: number
-  readonly C: number
-  readonly Z: number
-}
-
-const cost = ({ M, K, P, C, Z }: Sizes) => ({
-  bytes: P * C * Z + 4 * M * (K + P * panelWidth),
-  flops: 2 * M * K * P * panelWidth,
-})
-
-const fits = (sizes: Sizes & { N: number }) => misfit({ ...sizes, Halves: 1 })
+const fits = (sizes: ProductSizes & { N: number }) => misfit({ ...sizes, Halves: 1 })
 
 const shapes = [
   { M: 1, K: 257, N: 13 },
@@ -38,13 +27,10 @@ const shapes = [
   { M: 331, K: 33, N: 33 },
   { M: 5, K: 19, N: 627 },
 ] as const
-type Shape = (typeof shapes)[number]
-const casesOf = (Z: number, some: readonly Shape[]) =>
-  some.map(({ M, K, N }) => ({ M, K, P: panelsOf(N), C: blocksOf(K), Z, N }))
 // Blocks that differ by their scales alone are widened by the same code.
 const cases = [
-  ...Object.values(blockBytes).flatMap((Z) => casesOf(Z, shapes)),
-  ...Object.values(fileBlockBytes).flatMap((Z) => casesOf(Z, [shapes[1]])),
+  ...Object.values(blockBytes).flatMap((Z) => productCases(Z, shapes)),
+  ...Object.values(fileBlockBytes).flatMap((Z) => productCases(Z, [shapes[1]])),
 ]
 const sample = (name: string, { Z }: { Z: number }) =>
   name === "w" ? quantizedSample(Z) : undefined
@@ -75,7 +61,7 @@ export const matmulDequantizedGradX = op({
   alternatives: [{ ops: [...widening, matmulGradX.op], when: () => true, meaning: gradX }],
   isProduct: true,
   rows: ({ C }) => C,
-  cost,
+  cost: productCost,
   cases,
   sample,
 })
@@ -91,7 +77,7 @@ export const matmulDequantized = op({
   alternatives: [{ ops: [...widening, matmul.op], when: () => true, meaning: product }],
   isProduct: true,
   rows: ({ P }) => P,
-  cost,
+  cost: productCost,
   cases,
   sample,
 })
@@ -109,7 +95,7 @@ export const matmulAddDequantized = op({
   alternatives: [{ ops: [...widening, matmulAdd.op], when: () => true, meaning: sum }],
   isProduct: true,
   rows: ({ P }) => P,
-  cost,
+  cost: productCost,
   cases,
   sample,
 })

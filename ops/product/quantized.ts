@@ -8,40 +8,29 @@ import { normalize } from "../norm/rmsnorm.ts"
 import { add } from "../plain/elementwise.ts"
 import { take } from "../plain/indexing.ts"
 import { quantizedKernels } from "./kernels.ts"
-import { panelsOf, panelWidth, product } from "./panels.ts"
+import { panelWidth, product } from "./panels.ts"
 import {
   blockBytes,
-  blocksOf,
   blockVectors,
   dequantize,
   fileBlockBytes,
   misfit,
+  type ProductSizes,
+  productCases,
+  productCost,
   quantizedSample,
 } from "./quantized_pack.ts"
 import { gated } from "./swiglu.ts"
 
-interface Sizes {
-  readonly M: number
-  readonly K: number
-  readonly P: number
-  readonly C: number
-  readonly Z: number
-}
-
-const cost = ({ M, K, P, C, Z }: Sizes) => ({
-  bytes: P * C * Z + 4 * M * (K + P * panelWidth),
-  flops: 2 * M * K * P * panelWidth,
-})
-
 /** Longest row that the scratch memory of a thread holds. */
 const mostColumns = 262144
 
-const refuse = (sizes: Sizes & { N: number }, Halves: number): string | undefined =>
+const refuse = (sizes: ProductSizes & { N: number }, Halves: number): string | undefined =>
   sizes.K > mostColumns
     ? `K is at most ${mostColumns}, got ${sizes.K}`
     : misfit({ ...sizes, Halves })
-const fits = (sizes: Sizes & { N: number }) => refuse(sizes, 1)
-const gatedFits = (sizes: Sizes & { F: number }) =>
+const fits = (sizes: ProductSizes & { N: number }) => refuse(sizes, 1)
+const gatedFits = (sizes: ProductSizes & { F: number }) =>
   refuse({ ...sizes, N: 2 * sizes.F, P: 2 * sizes.P }, 2)
 
 const matrix = (w: Tensor, N: number, K: number): Tensor => dequantize(w, { N, K, Halves: 1 })
@@ -56,13 +45,12 @@ const shapes = [
   { M: 7, K: 33, N: 33 },
   { M: 3, K: 2100, N: 5 },
 ] as const
-type Shape = (typeof shapes)[number]
-const casesOf = (Z: number, some: readonly Shape[]) =>
-  some.map(({ M, K, N }) => ({ M, K, P: panelsOf(N), C: blocksOf(K), Z, N }))
 // Of blocks that differ by their scales alone one shape for each kind of kernel.
 const cases = [
-  ...Object.values(blockBytes).flatMap((Z) => casesOf(Z, shapes)),
-  ...Object.values(fileBlockBytes).flatMap((Z) => casesOf(Z, [shapes[0], shapes[3], shapes[4]])),
+  ...Object.values(blockBytes).flatMap((Z) => productCases(Z, shapes)),
+  ...Object.values(fileBlockBytes).flatMap((Z) =>
+    productCases(Z, [shapes[0], shapes[3], shapes[4]]),
+  ),
 ]
 const gatedCases = cases.map(({ N, ...rest }) => ({ ...rest, F: N }))
 const eps = 1e-6
@@ -79,7 +67,7 @@ export const matmulQuantized = op({
   gpu: quantizedKernels({ op: "matmulQuantized" }),
   isProduct: true,
   rows: ({ P }) => P,
-  cost,
+  cost: productCost,
   cases,
   sample,
 })
@@ -95,7 +83,7 @@ export const normMatmulQuantized = op({
   norms: 1,
   isProduct: true,
   rows: ({ P }) => P,
-  cost,
+  cost: productCost,
   cases: cases.map((test) => ({ ...test, eps })),
   sample,
 })
@@ -111,7 +99,7 @@ export const matmulAddQuantized = op({
   gpu: quantizedKernels({ op: "matmulAddQuantized" }),
   isProduct: true,
   rows: ({ P }) => P,
-  cost,
+  cost: productCost,
   cases,
   sample,
 })
@@ -127,7 +115,7 @@ export const matmulSwigluQuantized = op({
   gpu: quantizedKernels({ op: "matmulSwigluQuantized", isGated: true }),
   isProduct: true,
   rows: ({ P }) => P,
-  cost: (p) => cost({ ...p, P: 2 * p.P }),
+  cost: (p) => productCost({ ...p, P: 2 * p.P }),
   cases: gatedCases,
   sample,
 })
@@ -149,7 +137,7 @@ export const normMatmulSwigluQuantized = op({
   norms: 1,
   isProduct: true,
   rows: ({ P }) => P,
-  cost: (p) => cost({ ...p, P: 2 * p.P }),
+  cost: (p) => productCost({ ...p, P: 2 * p.P }),
   cases: gatedCases.map((test) => ({ ...test, eps })),
   sample,
 })

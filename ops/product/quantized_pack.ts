@@ -61,6 +61,27 @@ export function misfit({ N, K, P, C, Z, Halves }: Matrix): string | undefined {
   return `N ${N} in ${Halves} parts takes ${panelsOf(N, Halves)} panels, P is ${P}`
 }
 
+/** Of a product of M rows with a quantized matrix. */
+export interface ProductSizes {
+  readonly M: number
+  readonly K: number
+  readonly P: number
+  readonly C: number
+  readonly Z: number
+}
+
+/** What such a product reads, writes and computes: weights once, rows and results in f32. */
+export const productCost = ({ M, K, P, C, Z }: ProductSizes) => ({
+  bytes: P * C * Z + 4 * M * (K + P * panelWidth),
+  flops: 2 * M * K * P * panelWidth,
+})
+
+/** Its sizes, for cases of tests. */
+export const productCases = (
+  Z: number,
+  shapes: readonly { readonly M: number; readonly K: number; readonly N: number }[],
+) => shapes.map(({ M, K, N }) => ({ M, K, P: panelsOf(N), C: blocksOf(K), Z, N }))
+
 /** Where number k of output n lies in a block; `high`: in the upper half of that byte. */
 export const placeOf = (k: number, n: number, Z: number): { at: number; high: boolean } =>
   isBytes(Z)
