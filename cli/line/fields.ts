@@ -7,10 +7,11 @@ import { InvalidArgumentError } from "commander"
 import { readYaml } from "../../model/files/yaml.ts"
 import { meansPath } from "../../model/index.ts"
 import { isObject, show } from "../../model/json.ts"
+import { checkpointOf } from "../../train/run/checkpoint.ts"
 import { type FieldList, namesWhere } from "../../train/run/field_list.ts"
 import { fieldProblem, fieldsOfFile, parseValue } from "../../train/run/settings.ts"
 import { path, suggestion, usageError } from "./arguments.ts"
-import { type Flag, type Flags, flagName } from "./flags.ts"
+import { type Flag, type Flags, flagName, under, valued } from "./flags.ts"
 import { headings } from "./options.ts"
 
 export type Given = Readonly<Record<string, unknown>>
@@ -96,6 +97,25 @@ export function moved<S extends { readonly out: string; readonly data?: unknown 
   }
   const there = resolve(out, relative(before, data))
   return { ...settings, out, data: existsSync(there) ? there : data }
+}
+
+/** Where a run goes on from. */
+export const resumeFlag = under(headings.run, {
+  resume: valued<string>(
+    "<folder>",
+    "go on from a run's last checkpoint, or from a checkpoint",
+    path,
+  ),
+})
+
+/** The error of both a configuration and a run that goes on. */
+export const configBesideResume = (): Error =>
+  usageError("--resume takes the settings of its run; leave --config out")
+
+/** The checkpoint that a run goes on from. Throws Error where there is none. */
+export async function checkpointToResume(resume: string): Promise<string> {
+  if (existsSync(resume)) return checkpointOf(resume)
+  throw new Error(`There is nothing at ${resume}. Give the folder of a run`)
 }
 
 /** A folder of configurations in train/configs/, and their names. */

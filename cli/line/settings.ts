@@ -4,12 +4,14 @@ import { existsSync, readFileSync } from "node:fs"
 import { createRequire } from "node:module"
 import { dirname, resolve } from "node:path"
 import { meansPath, tokenizerIn, tokenizerOfModel, treeOf } from "../../model/index.ts"
-import { checkpointOf, readRunState } from "../../train/run/checkpoint.ts"
+import { readRunState } from "../../train/run/checkpoint.ts"
 import { type Settings, trainFields } from "../../train/run/fields.ts"
 import { checkSettings, fieldsOfFile, shortened, withFlags } from "../../train/run/settings.ts"
 import { inFile } from "../../train/spelling.ts"
 import { asUsage, path, usageError } from "./arguments.ts"
 import {
+  checkpointToResume,
+  configBesideResume,
   configsIn,
   flagsOf,
   type Given,
@@ -18,6 +20,7 @@ import {
   readConfig,
   refuseChanged,
   refuseIdle,
+  resumeFlag,
 } from "./fields.ts"
 import { under, valued } from "./flags.ts"
 import { headings } from "./options.ts"
@@ -43,8 +46,8 @@ export const settingFlags = {
       path,
       defaultConfig,
     ),
-    resume: valued("<folder>", "go on from a run's last checkpoint, or from a checkpoint", path),
   }),
+  ...resumeFlag,
   ...flagsOf(trainFields, (field) => (defaults() as Given)[field]),
 }
 
@@ -59,9 +62,7 @@ function defaults(): Settings {
 export async function settingsOf(flags: SettingsFlags, hasConfig: boolean): Promise<Settings> {
   const given = givenOf(trainFields, flags)
   if (flags.resume === undefined) return started(flags, given)
-  if (hasConfig) {
-    throw usageError("--resume takes the settings of its run; leave --config out")
-  }
+  if (hasConfig) throw configBesideResume()
   return resumed(flags.resume, given)
 }
 
@@ -100,9 +101,7 @@ async function started({ config }: SettingsFlags, given: Given): Promise<Setting
 }
 
 async function resumed(resume: string, given: Given): Promise<Settings> {
-  if (!existsSync(resume))
-    throw new Error(`There is nothing at ${resume}. Give the folder of a run`)
-  const checkpoint = await checkpointOf(resume)
+  const checkpoint = await checkpointToResume(resume)
   const { settings, step } = await readRunState(checkpoint)
   if (Number(given.steps) < step) {
     throw usageError(`--steps is ${given.steps}, and the run has made ${step} updates. Give more`)

@@ -1,8 +1,7 @@
 // A command of `elm tune`: an objective's settings as flags and configurations, and its run.
-import { existsSync } from "node:fs"
 import { dirname } from "node:path"
 import type { OpenBackend } from "../../backends/index.ts"
-import { checkpointOf, readRunState } from "../../train/run/checkpoint.ts"
+import { readRunState } from "../../train/run/checkpoint.ts"
 import { usualOf } from "../../train/run/field_list.ts"
 import type { RunResult } from "../../train/run/run.ts"
 import { runOf } from "../../train/run/train.ts"
@@ -18,6 +17,8 @@ import { asUsage, path, usageError } from "./arguments.ts"
 import { type Command, command } from "./command.ts"
 import {
   type Configs,
+  checkpointToResume,
+  configBesideResume,
   configsIn,
   flagsOf,
   type Given,
@@ -26,6 +27,7 @@ import {
   readConfig,
   refuseChanged,
   refuseIdle,
+  resumeFlag,
 } from "./fields.ts"
 import { under, valued } from "./flags.ts"
 import { gridFlags, gridOf, gridText } from "./grid.ts"
@@ -44,16 +46,7 @@ export const configFlag = under(headings.run, {
 })
 
 /** Where settings come from beside flags. */
-const sources = {
-  ...configFlag,
-  ...under(headings.run, {
-    resume: valued<string>(
-      "<folder>",
-      "go on from a run's last checkpoint, or from a checkpoint",
-      path,
-    ),
-  }),
-}
+const sources = { ...configFlag, ...resumeFlag }
 
 /** The command of an objective. */
 export function tuneCommand<S extends TuneSettings, E>(
@@ -74,7 +67,7 @@ export function tuneCommand<S extends TuneSettings, E>(
       const { config, resume } = flags as typeof flags & { config?: string; resume?: string }
       const given = givenOf(list, flags)
       if (resume !== undefined && typed("config") !== "") {
-        throw usageError("--resume takes the settings of its run; leave --config out")
+        throw configBesideResume()
       }
       const found = gridOf(given, (field) => usualOf(list, field))
       if (resume !== undefined) {
@@ -128,10 +121,7 @@ async function resumed<S extends TuneSettings, E>(
   given: Given,
 ): Promise<S> {
   const { list } = objective
-  if (!existsSync(resume)) {
-    throw new Error(`There is nothing at ${resume}. Give the folder of a run`)
-  }
-  const checkpoint = await checkpointOf(resume)
+  const checkpoint = await checkpointToResume(resume)
   const { settings } = await readRunState(checkpoint, kindOf(objective))
   // A run that was moved goes on where it is now.
   const before = moved(settings, dirname(checkpoint))
