@@ -10,7 +10,7 @@ import { type EmbedOptions, embeddingsOf } from "./generate/embed.ts"
 import type { Token } from "./generate/generate.ts"
 import type { Logprobs } from "./generate/host.ts"
 import type { GenerateOptions } from "./generate/options.ts"
-import { requestOf } from "./generate/request.ts"
+import { requestOf, reseeded } from "./generate/request.ts"
 import { StopTexts } from "./generate/stop.ts"
 import { continuation, promptIds } from "./generate/text.ts"
 import type { Tokenizer } from "./tokenizer/index.ts"
@@ -32,6 +32,8 @@ export interface AnswerPart {
 export class Serving {
   readonly #speaker: Speaker
   readonly #continuous: Continuous
+  /** Of those that were asked for. */
+  readonly #pieces = new Map<number, string>()
 
   constructor(speaker: Speaker, options: ContinuousOptions) {
     this.#speaker = speaker
@@ -77,8 +79,12 @@ export class Serving {
 
   /** The text of one token within others. */
   piece(id: number): string {
+    const known = this.#pieces.get(id)
+    if (known !== undefined) return known
     const { tokenizer } = this.#speaker
-    return continuation(tokenizer?.encode("a") ?? [], tokenizer)(id, true)
+    const piece = continuation(tokenizer?.encode("a") ?? [], tokenizer)(id, true)
+    this.#pieces.set(id, piece)
+    return piece
   }
 
   /** Throws QueueFullError where so many have no room, RangeError where they never have. */
@@ -126,12 +132,6 @@ export class Serving {
   }
 }
 
-/** The same request with seeds one after the other; each turns its tokens into text by itself. */
-function several(request: Request, count: number, tokenizer: Tokenizer | undefined): Request[] {
-  const { prompt, options } = request
-  return Array.from({ length: count }, (_, j) => ({
-    ...request,
-    options: { ...options, seed: (options.seed + j) % 2 ** 32 },
-    textOf: continuation(prompt, tokenizer),
-  }))
-}
+/** The same request with seeds one after the other. */
+const several = (request: Request, count: number, tokenizer: Tokenizer | undefined): Request[] =>
+  Array.from({ length: count }, (_, j) => reseeded(request, j, tokenizer))

@@ -1,18 +1,23 @@
 // POST /v1/completions: texts that go on.
 import * as v from "valibot"
-import type { AnswerPart, Logprobs, Request, Token } from "../model/index.ts"
+import type { AnswerPart, Logprobs, Prompt, Request, Token } from "../model/index.ts"
 import { whole } from "../model/schema.ts"
 import { type Call, secondsNow } from "./call.ts"
 import { partsOf, usageOf, type Whole, wholesOf } from "./choices.ts"
 import { invalid, unsupported } from "./errors.ts"
 import { eventStream } from "./events.ts"
-import { common, generateOptions, parsed } from "./fields.ts"
+import {
+  common,
+  generateOptions,
+  parsed,
+  promptField,
+  promptsExpected,
+  promptsIn,
+} from "./fields.ts"
 
-const expected = "a text, a list of texts, or token ids"
-const ids = v.array(whole(0), expected)
 const schema = v.strictObject({
   ...common,
-  prompt: v.union([v.string(), v.array(v.string()), ids, v.array(ids)], expected),
+  prompt: promptField,
   max_tokens: v.optional(whole(0)),
   logprobs: v.optional(whole(0, 5)),
   echo: v.optional(v.boolean("true or false")),
@@ -22,8 +27,6 @@ const schema = v.strictObject({
 
 /** Tokens of an answer where the request does not say. */
 const defaultMaxTokens = 16
-
-type Prompt = string | readonly number[]
 
 /** One of several answers, and the prompt that is put before it. */
 interface Choice {
@@ -51,7 +54,10 @@ export async function completions(call: Call): Promise<Response> {
   checkTokens("max_tokens", max_tokens, call)
   const counted = best_of > n ? (logprobs ?? 0) : logprobs
   const options = generateOptions(given, max_tokens, counted, call.signal)
-  const prompts = promptsOf(given.prompt)
+  const prompts = promptsIn(given.prompt)
+  if (prompts.length === 0) {
+    throw invalid("prompt", `is empty, expected ${promptsExpected}`, "invalid_value")
+  }
   const asked = prompts.map((prompt) => call.serving.ask(prompt, options, best_of))
   const choices: Choice[] = []
   for (const [i, requests] of asked.entries()) {
@@ -103,13 +109,6 @@ export function checkTokens(
     `is ${count}, and this server gives at most ${maxNewTokens}`,
     "invalid_value",
   )
-}
-
-function promptsOf(given: string | readonly (string | number | readonly number[])[]): Prompt[] {
-  if (typeof given === "string") return [given]
-  if (given.length === 0) throw invalid("prompt", `is empty, expected ${expected}`, "invalid_value")
-  if (typeof given[0] === "number") return [given as number[]]
-  return [...(given as Prompt[])]
 }
 
 async function echoOf(

@@ -4,14 +4,12 @@ import { whole } from "../model/schema.ts"
 import type { Call } from "./call.ts"
 import { usageOf } from "./choices.ts"
 import { invalid } from "./errors.ts"
-import { common, parsed } from "./fields.ts"
+import { common, parsed, promptField, promptsIn } from "./fields.ts"
 
-const expected = "a text, a list of texts, or token ids"
-const ids = v.array(whole(0), expected)
 const schema = v.strictObject({
   model: common.model,
   user: common.user,
-  input: v.union([v.string(), v.array(v.string()), ids, v.array(ids)], expected),
+  input: promptField,
   encoding_format: v.optional(v.picklist(["float", "base64"], '"float" or "base64"')),
   dimensions: v.optional(whole(1)),
 })
@@ -20,10 +18,7 @@ const mostInputs = 2048
 
 export async function embeddings(call: Call): Promise<Response> {
   const { input, encoding_format = "float", dimensions } = parsed(schema, call.body)
-  const texts = (typeof input === "string" || typeof input[0] === "number" ? [input] : input) as (
-    | string
-    | number[]
-  )[]
+  const texts = promptsIn(input)
   if (texts.length === 0 || texts.length > mostInputs) {
     throw invalid(
       "input",

@@ -1,6 +1,6 @@
 // The fields that requests for text share, and what they ask of a generation.
 import * as v from "valibot"
-import type { GenerateOptions } from "../model/index.ts"
+import type { GenerateOptions, Prompt } from "../model/index.ts"
 import { issuePath, whole } from "../model/schema.ts"
 import { ApiError, invalid, unsupported } from "./errors.ts"
 
@@ -15,6 +15,18 @@ const flag = v.boolean("true or false")
 /** Most choices of a request, and most ends that it names. */
 const mostChoices = 16
 const mostStops = 4
+
+export const promptsExpected = "a text, a list of texts, or token ids"
+const ids = v.array(whole(0), promptsExpected)
+/** One prompt, or several. */
+export const promptField = v.union(
+  [v.string(), v.array(v.string()), ids, v.array(ids)],
+  promptsExpected,
+)
+
+/** Each of them by itself. */
+export const promptsIn = (given: v.InferOutput<typeof promptField>): Prompt[] =>
+  (typeof given === "string" || typeof given[0] === "number" ? [given] : given) as Prompt[]
 
 export const common = {
   model: text,

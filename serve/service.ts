@@ -2,7 +2,7 @@
 // a worker of a page and a test use the same.
 import { checkObject, checkWhole } from "../engine/index.ts"
 import { type Adapter, internals, LanguageModel, type Serving } from "../model/index.ts"
-import type { Call } from "./call.ts"
+import { type Call, secondsNow } from "./call.ts"
 import { chatCompletions } from "./chat.ts"
 import { completions } from "./completions.ts"
 import { embeddings } from "./embeddings.ts"
@@ -56,7 +56,7 @@ const defaults = { maxBodyBytes: 2 ** 20, timeoutSeconds: 600 }
 
 class ModelService implements Service {
   readonly #options: ServiceOptions
-  readonly #created = Math.floor(Date.now() / 1000)
+  readonly #created = secondsNow()
   readonly #all: ReadonlyMap<string, Serving>
   readonly #metrics = new Metrics()
   readonly #underWay = new Set<Promise<unknown>>()

@@ -139,9 +139,7 @@ export class Batch {
   /** Reads the token chosen last of all and chooses the next ones; of those that were not appended to, or
    *  cleared, they mean nothing. Throws RangeError where one has no room. */
   async next(): Promise<Int32Array> {
-    await this.#step("token")
-    const tokens = (await readBound(this.#states.token, this.#backend)) as Int32Array
-    await checkLost(this.#backend, this.#lost)
+    const { tokens } = await this.step(this.size, false)
     for (const sequence of this.#active) {
       if ((tokens[sequence] as number) >= 0) continue
       throw new Error(`the logits of sequence ${sequence} are not finite, so that no token follows`)

@@ -12,7 +12,7 @@ import { type Logprobs, likelihood } from "./host.ts"
 import { isList } from "./ids.ts"
 import type { GenerateOptions } from "./options.ts"
 import { chunkOf } from "./prefill.ts"
-import { requestOf } from "./request.ts"
+import { requestOf, reseeded } from "./request.ts"
 import { Sequence } from "./sequence.ts"
 import { greedySampling } from "./session.ts"
 import type { Overflow } from "./slide.ts"
@@ -172,9 +172,7 @@ async function drawn(
 ): Promise<Ended[]> {
   const all = requests.flatMap(({ source, request }) =>
     Array.from({ length: numReturnSequences }, (_, j) => {
-      const seed = (request.options.seed + j) % 2 ** 32
-      const growing = growingOf({ ...request, options: { ...request.options, seed } }, tokenizer)
-      return { source, growing }
+      return { source, growing: new Growing(reseeded(request, j, tokenizer)) }
     }),
   )
   const { draft, overflow } = requests[0]?.request.options ?? {}

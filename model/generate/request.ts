@@ -33,6 +33,13 @@ export function streamRequest(
   )
 }
 
+/** Continuation j of a request: its seed is one of its own, and so is the text of its tokens. */
+export function reseeded(request: Request, j: number, tokenizer: Tokenizer | undefined): Request {
+  const seed = (request.options.seed + j) % 2 ** 32
+  const options = { ...request.options, seed }
+  return { ...request, options, textOf: continuation(request.prompt, tokenizer) }
+}
+
 /** `isOnHost`: whoever asks chooses tokens from logits, whatever the options are. */
 export function requestOf(
   source: Source,
