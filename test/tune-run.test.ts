@@ -1,16 +1,24 @@
 // Runs of `elm tune sft` on a small random model: killed and resumed to the bit, packed and padded, with what
 // cannot be used refused or passed over.
-import { readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
+import {
+  cpSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs"
 import { join } from "node:path"
 import t from "tap"
-import { OpenELM, open, tune } from "../index.ts"
+import { OpenELM, open, train, tune } from "../index.ts"
 import { PythonRandom } from "../model/python/random.ts"
 import { checkpointsIn } from "../train/run/checkpoint.ts"
 import type { RunOptions } from "../train/run/run.ts"
 import { ExampleStream, releaseOrder, trainerOrder } from "../train/tune/order.ts"
 import { onlyInWhole } from "./driver.ts"
 import { fixtureJson } from "./fixtures.ts"
-import { at, ended, run, start } from "./runs.ts"
+import { at, ended, run, start, text } from "./runs.ts"
 import { writeSmallModel } from "./small_folder.ts"
 
 await writeSmallModel(at(), 512)
@@ -101,6 +109,41 @@ t.test(
     )
   },
 )
+
+t.test("weights that are trained keep the chat template that they came with", async (t) => {
+  const template = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
+  mkdirSync(at("chatty"))
+  for (const name of readdirSync(at()).filter((name) => /^(config|model|tokenizer)\./.test(name))) {
+    cpSync(at(name), at("chatty", name))
+  }
+  writeFileSync(at("chatty", "chat_template.jinja"), template)
+  const first = {
+    model: at("chatty"),
+    data: chats,
+    adapter: "none",
+    dtype: "f32",
+    steps: 2,
+  } as const
+  const { checkpoint } = await tuned("tuned-chat", {
+    ...first,
+    keep: 1,
+    saveEvery: 1,
+    evalEvery: 0,
+  })
+  const own = (folder = "") => readFileSync(join(folder, "chat_template.jinja"), "utf8")
+  t.equal(own(checkpoint), template)
+  t.same(await checkpointsIn(at("tuned-chat")), [checkpoint], "and are removed with it")
+  await using backend = await open("wasm", { threads: 1 })
+  const again = { ...first, model: at("elsewhere"), steps: 3 }
+  const on = await tuned("tuned-chat", { ...again, evalEvery: 0 }, { resume: at("tuned-chat") })
+  t.equal(own(on.checkpoint), template, "of the checkpoint that a run goes on from")
+  const steps = { steps: 1, warmupSteps: 1, sequenceLength: 32, batchSize: 2, evalEvery: 0 }
+  const pretrained = await train(
+    { init: at("chatty"), data: text, ...steps, sampleEvery: 0, out: at("trained-chat") },
+    { backend },
+  )
+  t.equal(own(pretrained.checkpoint), template)
+})
 
 t.test("packed rows count what padded ones do, and texts do not see each other", async (t) => {
   writeFileSync(at("few.json"), JSON.stringify(messages.slice(0, 3)))

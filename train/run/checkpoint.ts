@@ -6,6 +6,7 @@ import { DeviceLostError, type Tensor } from "../../engine/index.ts"
 import { fromNode } from "../../engine/node.ts"
 import {
   faultText,
+  internals,
   loadMatrix,
   loadVector,
   onlyFinite,
@@ -152,7 +153,8 @@ async function writeParts(
   }
   const { config, tensors, backend, dtype } = step.model
   const weights = publishedTensors(config, tensors, backend, dtype === "bf16" ? "bf16" : "f32")
-  await saveModel(folder, config, weights, tokenizer)
+  const templates = await internals(step.model).templates()
+  await saveModel(folder, config, weights, tokenizer, templates)
   await syncFolder(folder)
 }
 
