@@ -1,6 +1,6 @@
 // Runs of `elm tune dpo` on a small random model: the reference is the model as the run began, kept in a file;
 // stopped and resumed to the bit; records that cannot be used.
-import { readFileSync, statSync, writeFileSync } from "node:fs"
+import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import t from "tap"
 import {
@@ -13,7 +13,7 @@ import {
 } from "../index.ts"
 import type { RunOptions } from "../train/run/run.ts"
 import { onlyInWhole } from "./driver.ts"
-import { at, run } from "./runs.ts"
+import { at, ended, run, start } from "./runs.ts"
 import { writeSmallModel } from "./small_folder.ts"
 
 await writeSmallModel(at(), 512)
@@ -67,7 +67,7 @@ for (const [kind, changes] of Object.entries(kinds)) {
       t.ok(moments(on.checkpoint).equals(moments(whole.checkpoint)))
       const texts = [kind, `${kind}-whole`].map((name) => readFileSync(at(name, "reference.jsonl")))
       t.same(texts[0], texts[1])
-      t.equal(String(texts[0]).split("\n").length, 4, "a head and two lines")
+      t.equal(String(texts[0]).split("\n").length, 38, "a head, a line for each batch of four")
       t.same(Object.keys(on.lines.at(-1) as object), [
         ...["step", "validation_loss", "rewards/chosen", "rewards/rejected", "rewards/accuracies"],
         ...["rewards/margins", "logps/chosen", "logps/rejected"],
@@ -75,6 +75,64 @@ for (const [kind, changes] of Object.entries(kinds)) {
     },
   )
 }
+
+t.test("what a signal ends while the reference is computed goes on after it", async (t) => {
+  const control = new AbortController()
+  const done: number[] = []
+  const onProgress = (what: string, part?: number): void => {
+    if (what !== "reference") return
+    done.push(part ?? 0)
+    if (done.length === 3) control.abort()
+  }
+  const one = { steps: 1 }
+  const first = await tuned("early", one, { onProgress, signal: control.signal })
+  t.match(first, { step: 0, stopped: true, checkpoint: undefined })
+  const file = at("early", "reference.jsonl")
+  const before = readFileSync(file, "utf8")
+  t.equal(before.split("\n").length, 5, "a head and three lines")
+  const second = await tuned("early", one, { onProgress })
+  t.equal(second.step, 1)
+  t.equal(done.length, 36, "none is computed twice")
+  t.ok(readFileSync(file, "utf8").startsWith(before))
+  // Nothing of a run is left to be resumed where it ends before its records are read.
+  const unread = await tuned("unread", one, { signal: AbortSignal.abort() })
+  t.match(unread, { step: 0, stopped: true, checkpoint: undefined })
+})
+
+t.test(
+  "a run that was killed, its reference half computed, goes on to the bit",
+  onlyInWhole,
+  async (t) => {
+    const flags = `--model ${at()} --data ${data} --rank 2 --lr 0.01 --batch-size 4 --threads 1`
+    const every = "--steps 8 --log-every 1 --eval-every 4 --save-every 2 --sample-every 0 --keep 9"
+    const limits = "--max-length 256 --max-prompt-length 128"
+    const args = ["tune", "dpo", ...[flags, every, limits].flatMap((text) => text.split(" "))]
+    const whole = await run([...args, "--out", at("unkilled")])
+    t.equal(whole.code, 0, whole.stderr)
+    const killed = [...args, "--out", at("killed")]
+    const file = at("killed", "reference.jsonl")
+    const early = start(killed)
+    const isHalf = (): boolean =>
+      existsSync(file) && readFileSync(file, "utf8").split("\n").length > 4
+    const watch = setInterval(() => isHalf() && early.kill("SIGKILL"), 1)
+    t.equal((await ended(early)).code, null)
+    clearInterval(watch)
+    const before = readFileSync(file, "utf8")
+    const late = start(killed)
+    await ended(late, (stdout) => {
+      if (/^step 5/m.test(stdout)) late.kill("SIGKILL")
+    })
+    const kept = before.slice(0, before.lastIndexOf("\n") + 1)
+    t.ok(readFileSync(file, "utf8").startsWith(kept), "what was computed is not computed again")
+    const on = await run(["tune", "dpo", "--resume", at("killed")])
+    t.equal(on.code, 0, on.stderr)
+    t.match(on.stdout, /from update \d, into/)
+    for (const name of ["reference.jsonl", "step-00000008/adapter_model.safetensors"]) {
+      t.same(readFileSync(at("killed", name)), readFileSync(at("unkilled", name)), name)
+    }
+    t.ok(moments(at("killed", "step-00000008")).equals(moments(at("unkilled", "step-00000008"))))
+  },
+)
 
 t.test(
   "the reference is the adapter that a run begins with, and is read again from its file",

@@ -154,7 +154,8 @@ function ending(
   { out, model, adapter }: TuneSettings,
 ): string[] {
   if (!checkpoint) {
-    return stopped ? [] : [`There was nothing left to do: the run ended with update ${step}`]
+    const goesOn = `The same command goes on with what is in ${out}`
+    return [stopped ? goesOn : `There was nothing left to do: the run ended with update ${step}`]
   }
   const chosen = best
     ? `${dirname(checkpoint)}/step-${String(best.step).padStart(8, "0")}`

@@ -9,7 +9,7 @@ export interface RunOptions {
   readonly backend: Backend
   /** A checkpoint, or the folder of a run, to go on from. */
   readonly resume?: string
-  /** Ends the run after the update at hand, with a checkpoint. */
+  /** Ends the run after the update at hand, with a checkpoint; before the first one at once. */
   readonly signal?: AbortSignal
   /** Measures the floating-point operations per second that the machine could do now. */
   readonly measureFlops?: () => Promise<number>

@@ -1,5 +1,6 @@
 // Training as it is called: settings checked, a folder taken, runs one after another where devices are lost.
 import { checkBackend, checkObject, DeviceLostError } from "../../engine/index.ts"
+import { checkpointOf, readRunState } from "./checkpoint.ts"
 import type { Settings } from "./fields.ts"
 import { RunFolder } from "./folder.ts"
 import { pretraining } from "./pretraining.ts"
@@ -48,6 +49,8 @@ async function runIn<S extends LoopSettings>(
       run = await Run.open(folder, kind, settings, { ...options, ...(resume && { resume }) })
       return await run.train()
     } catch (error) {
+      const { signal } = options
+      if (!run && signal?.aborted && error === signal.reason) return notBegun(kind, resume)
       const { step, checkpoint } = run ?? { step: -1 }
       if (!(error instanceof DeviceLostError) || step <= lostAt) throw error
       lostAt = step
@@ -57,4 +60,16 @@ async function runIn<S extends LoopSettings>(
       await run?.close()
     }
   }
+}
+
+/** What a run that the signal ended before its first update has come to: what it had made before. */
+async function notBegun<S extends LoopSettings>(
+  kind: RunKind<S>,
+  resume: string | undefined,
+): Promise<RunResult> {
+  const state =
+    resume === undefined ? undefined : await readRunState(await checkpointOf(resume), kind)
+  const { step = 0, tokens = 0, best } = state ?? {}
+  const none = { checkpoint: undefined, lastEvaluation: undefined, isOver: false }
+  return { step, tokens, stopped: true, ...none, ...(best && { best }) }
 }

@@ -32,6 +32,8 @@ export interface Learnt<S, E> extends TuningModel {
   readonly isResumed: boolean
   /** A file beside the run's checkpoints. */
   fileOf(name: string): string
+  /** Ends what comes before the first update. */
+  readonly signal: AbortSignal | undefined
   onProgress(what: string, part?: number): void
 }
 

@@ -13,6 +13,7 @@ interface Examples<E> {
 
 interface ReadingOptions {
   readonly skipBad: boolean
+  readonly signal?: AbortSignal | undefined
   readonly onSkip?: (message: string) => void
   readonly onProgress?: (what: string, part?: number) => void
 }
@@ -21,11 +22,11 @@ interface ReadingOptions {
 const together = 64
 
 /** The examples of every record. Throws as `exampleOf` does, naming the file and the record, unless such are
- *  to be passed over; RangeError where none is left. */
+ *  to be passed over; RangeError where none is left, and the signal's reason. */
 export async function readExamples<E>(
   path: string,
   exampleOf: (record: Readonly<Record<string, unknown>>) => Promise<readonly E[]>,
-  { skipBad, onSkip, onProgress }: ReadingOptions,
+  { skipBad, signal, onSkip, onProgress }: ReadingOptions,
 ): Promise<Examples<E>> {
   const rows = await rowsOf(path)
   const records: (readonly E[])[] = []
@@ -34,6 +35,7 @@ export async function readExamples<E>(
     if (i % together === 0) {
       onProgress?.("reading records", i / rows.length)
       await nextTurn()
+      signal?.throwIfAborted()
     }
     try {
       records.push(await exampleOf(row))

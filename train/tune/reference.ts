@@ -1,6 +1,6 @@
 // Log-probabilities of answers under the model as a run began: computed once, kept in a file beside the run,
 // under what tells the model and the examples from others. With an adapter it is the same weights without it.
-// The file has a line for some pairs at a time: what was ended goes on after the last whole one, to the bit.
+// The file has a line for each batch of answers: what was ended goes on after the last whole one, to the bit.
 import { fromNode } from "../../engine/node.ts"
 import { internals, nextTurn, writeFileWhole } from "../../model/index.ts"
 import { isObject } from "../../model/json.ts"
@@ -10,11 +10,11 @@ import { trainedOf } from "../step/trained.ts"
 import type { TuneSettings } from "./fields.ts"
 import type { Learnt, TuningModel } from "./objective.ts"
 import { atStart, identityOfStart } from "./open.ts"
-import { logProbsOf } from "./rows.ts"
+import { byLength, logProbsTogether } from "./rows.ts"
 
 const fileName = "reference.jsonl"
-/** Answers of a line, which are computed by themselves. */
-const inLine = 128
+/** Answers out of which those of a length are computed together. */
+const window = 128
 
 interface Reference {
   /** Of the chosen and the rejected answer of each pair in turns: those trained on, then the others. */
@@ -29,37 +29,46 @@ interface Head {
   readonly base: string
 }
 
-/** From the run's file, or computed and written there, so many rows at a time. */
+/** From the run's file, or computed and written there, so many rows at a time. Throws the signal's reason where
+ *  it ends that; what was computed is in the file. */
 export async function referenceOf(
   learnt: Learnt<TuneSettings, PreferencePair>,
   rows: number,
 ): Promise<Reference> {
-  const { settings, training, validation, identity, isResumed, onProgress } = learnt
+  const { settings, training, validation, identity, isResumed, signal, onProgress } = learnt
   const { backend } = learnt.model
   const path = learnt.fileOf(fileName)
   const texts = [...training, ...validation].flatMap(({ chosen, rejected }) => [chosen, rejected])
+  const batches = byLength(texts, rows, window)
   // Weights that have moved do not say what they were: the run's own file does.
   const isMoved = isResumed && settings.adapter === "none"
   const base = isMoved ? undefined : await baseOf(learnt)
-  const kept = await readKept(path, texts.length)
+  const kept = await readKept(path, batches)
   const isSame = base === undefined || kept?.head.base === base
-  const sums = kept?.head.examples === identity.examples && isSame ? [...kept.sums] : []
-  const about = `log-probabilities of the reference are kept in ${path}`
-  if (sums.length === texts.length) return { sums, about }
-  const own = base ?? (await atStart(settings, backend, baseFor(settings)))
-  const lines = Array.from({ length: Math.ceil(sums.length / inLine) }, (_, i) =>
-    sums.slice(i * inLine, (i + 1) * inLine),
-  )
-  await writeFileWhole(path, bytesOf({ examples: identity.examples, base: own }, ...lines))
-  const score = (opened: TuningModel) =>
-    scored(opened, settings, texts.slice(sums.length), rows, async (found) => {
-      await fromNode("node:fs/promises").appendFile(path, bytesOf(found))
-      sums.push(...found)
-      onProgress("reference", sums.length / texts.length)
-    })
-  const isAsItWas = !isResumed || (settings.adapter !== "none" && settings.from === undefined)
-  await (isAsItWas ? score(learnt) : atStart(settings, backend, score))
-  return { sums, about }
+  const lines = kept?.head.examples === identity.examples && isSame ? [...kept.lines] : []
+  if (lines.length < batches.length) {
+    const own = base ?? (await atStart(settings, backend, baseFor(settings)))
+    await writeFileWhole(path, bytesOf({ examples: identity.examples, base: own }, ...lines))
+    const score = (opened: TuningModel) =>
+      scored(opened, settings, rows, async (sumsOf) => {
+        for (const places of batches.slice(lines.length)) {
+          signal?.throwIfAborted()
+          const line = await sumsOf(places.map((i) => texts[i] as Labelled))
+          await fromNode("node:fs/promises").appendFile(path, bytesOf(line))
+          lines.push(line)
+          onProgress("reference", lines.length / batches.length)
+          // Lets signals be heard.
+          await nextTurn()
+        }
+      })
+    const isAsItWas = !isResumed || (settings.adapter !== "none" && settings.from === undefined)
+    await (isAsItWas ? score(learnt) : atStart(settings, backend, score))
+  }
+  const sums = new Array<number>(texts.length).fill(0)
+  for (const [b, places] of batches.entries()) {
+    for (const [n, i] of places.entries()) sums[i] = lines[b]?.[n] as number
+  }
+  return { sums, about: `log-probabilities of the reference are kept in ${path}` }
 }
 
 const bytesOf = (...lines: readonly unknown[]): Uint8Array =>
@@ -89,7 +98,7 @@ async function hashOfFolder(folder: string): Promise<string> {
 }
 
 /** What a file has in whole lines; one that is none of this kind is as if it were not there. */
-async function readKept(path: string, count: number) {
+async function readKept(path: string, batches: readonly (readonly number[])[]) {
   const text = await fromNode("node:fs/promises")
     .readFile(path, "utf8")
     .catch(() => "")
@@ -99,9 +108,8 @@ async function readKept(path: string, count: number) {
       .slice(0, -1)
       .map((line): unknown => JSON.parse(line))
     if (!isHead(head) || !lines.every(isLine)) return undefined
-    const isFull = (line: readonly number[], i: number): boolean =>
-      line.length === Math.min(inLine, count - i * inLine)
-    return lines.every(isFull) ? { head, sums: lines.flat() } : undefined
+    const isOf = (line: readonly number[], b: number) => line.length === batches[b]?.length
+    return lines.every(isOf) ? { head, lines } : undefined
   } catch {
     return undefined
   }
@@ -113,24 +121,20 @@ const isHead = (json: unknown): json is Head =>
 const isLine = (json: unknown): json is readonly number[] =>
   Array.isArray(json) && json.every((sum) => Number.isFinite(sum))
 
-/** Hands over the sums of texts, a line at a time. */
+/** What `work` does with the sums of up to so many texts. */
 async function scored(
   { model, adapter }: TuningModel,
   { from }: TuneSettings,
-  texts: readonly Labelled[],
   rows: number,
-  onLine: (sums: readonly number[]) => Promise<void>,
+  work: (sumsOf: (texts: readonly Labelled[]) => Promise<readonly number[]>) => Promise<void>,
 ): Promise<void> {
   // An adapter that begins with nothing is left out.
   const decoder = from === undefined ? internals(model).decoder : trainedOf(model, adapter).decoder
   const scorer = new ReferenceScorer(decoder, model.backend)
   try {
-    for (let at = 0; at < texts.length; at += inLine) {
-      const some = texts.slice(at, at + inLine)
-      await onLine(await internals(model).reading(() => logProbsOf(scorer, model, some, rows)))
-      // Lets signals be heard.
-      await nextTurn()
-    }
+    await work((texts) =>
+      internals(model).reading(() => logProbsTogether(scorer, model, texts, rows)),
+    )
   } finally {
     scorer.close()
   }

@@ -36,29 +36,52 @@ export function batchRows(rows: readonly (readonly Labelled[])[], T: number) {
 export const countedIn = ({ labels }: Labelled): number =>
   labels.slice(1).reduce((sum, label) => sum + Number(label !== ignoredLabel), 0)
 
-/** Sums of the log-probabilities of the labels that count, of each text, so many at a time. */
-export async function logProbsOf(
+/** Places of texts, so many together: out of `window` at a time those that are of a length. */
+export function byLength(
+  texts: readonly Labelled[],
+  size: number,
+  window = texts.length,
+): number[][] {
+  const lengthOf = (i: number): number => (texts[i] as Labelled).ids.length
+  const batches: number[][] = []
+  for (let from = 0; from < texts.length; from += window) {
+    const places = texts.slice(from, from + window).map((_, i) => from + i)
+    places.sort((a, b) => lengthOf(a) - lengthOf(b) || a - b)
+    for (let at = 0; at < places.length; at += size) batches.push(places.slice(at, at + size))
+  }
+  return batches
+}
+
+/** Sums of the log-probabilities of the labels that count, of each of up to `size` texts. */
+export async function logProbsTogether(
   scorer: ReferenceScorer,
   { config }: LanguageModel,
   texts: readonly Labelled[],
   size: number,
+): Promise<readonly number[]> {
+  // A batch that is not full ends in rows that are read again.
+  const rows = Array.from({ length: size }, (_, i) => [(texts[i] ?? texts[0]) as Labelled])
+  const longest = Math.max(...texts.map(({ ids }) => ids.length))
+  const T = rowLength(longest - 1, config.maxContext)
+  const { inputs, targets, starts } = batchRows(rows, T)
+  const rules = { ignoreIndex: ignoredLabel, accumulation: 1 }
+  const { parts } = checkBatch(config, rules, inputs, targets, starts)
+  const sums = await scorer.score(parts[0] as (typeof parts)[0], size, T)
+  return [...sums.subarray(0, texts.length)]
+}
+
+/** The same of any number of texts, so many at a time. */
+export async function logProbsOf(
+  scorer: ReferenceScorer,
+  model: LanguageModel,
+  texts: readonly Labelled[],
+  size: number,
 ): Promise<number[]> {
   const found = new Array<number>(texts.length).fill(0)
-  const byLength = texts.map((_, i) => i)
-  // Those of one length are computed together.
-  const lengthOf = (i: number): number => (texts[i] as Labelled).ids.length
-  byLength.sort((a, b) => lengthOf(a) - lengthOf(b) || a - b)
-  const rules = { ignoreIndex: ignoredLabel, accumulation: 1 }
-  for (let at = 0; at < texts.length; at += size) {
-    const some = byLength.slice(at, at + size)
-    // A batch that is not full ends in rows that are read again.
-    while (some.length < size) some.push(some[0] as number)
-    const T = rowLength(Math.max(...some.map(lengthOf)) - 1, config.maxContext)
-    const rows = some.map((i) => [texts[i] as Labelled])
-    const { inputs, targets, starts } = batchRows(rows, T)
-    const { parts } = checkBatch(config, rules, inputs, targets, starts)
-    const sums = await scorer.score(parts[0] as (typeof parts)[0], size, T)
-    for (const [n, i] of some.entries()) found[i] = sums[n] as number
+  for (const places of byLength(texts, size)) {
+    const some = places.map((i) => texts[i] as Labelled)
+    const sums = await logProbsTogether(scorer, model, some, size)
+    for (const [n, i] of places.entries()) found[i] = sums[n] as number
   }
   return found
 }

@@ -79,6 +79,7 @@ class Tuning<S extends TuneSettings, E> implements Work {
         ...{ ...opened, settings, training, validation, identity: found.identity },
         isResumed: from !== undefined,
         fileOf: (name) => fromNode("node:path").join(settings.out, name),
+        signal: options.signal,
         onProgress: options.onProgress ?? (() => {}),
       })
       if (from) await restoreStep(from.checkpoint, learner.step, from.state)
@@ -145,11 +146,12 @@ async function findExamples<S extends TuneSettings, E>(
   objective: TuneObjective<S, E>,
   settings: S,
   opened: TuningModel,
-  { onSkip, onProgress }: RunOptions,
+  { onSkip, onProgress, signal }: RunOptions,
 ): Promise<Found<E>> {
   const { data, validation, skipBad, seed, evalExamples, prompt: begin } = settings
   if (data === undefined) throw new RangeError("give data: a file of records, .jsonl or .parquet")
-  const reading = { skipBad, ...(onSkip && { onSkip }), ...(onProgress && { onProgress }) }
+  const reports = { ...(onSkip && { onSkip }), ...(onProgress && { onProgress }) }
+  const reading = { skipBad, signal, ...reports }
   const read = (path: string) =>
     readExamples(path, (row) => objective.examplesOf(row, settings, opened), reading)
   const own = await read(data)
