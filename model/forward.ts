@@ -14,6 +14,8 @@ export interface Decoder {
   readonly recorderOf: RecorderOf
   /** What stands beside its weights, where there is an adapter. */
   readonly adapter?: AdapterParts
+  /** Of several adapters side by side: what a sequence of each goes through by itself. */
+  readonly lanes?: readonly Decoder[]
 }
 
 interface Hidden {

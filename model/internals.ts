@@ -42,8 +42,9 @@ export interface Internals {
   identity(): Promise<string>
   /** How messages become a text. */
   templates(): Promise<ChatTemplates>
-  /** One batch that many requests share; to be closed before the model. */
-  serving(options?: ServingOptions): Serving
+  /** One batch that many requests share, for each adapter that they go through; to be closed before the model and
+   *  its adapters. */
+  servings(options?: ServingOptions): Serving[]
   /** What follows from the config, by name. */
   readonly tables: ReadonlyMap<string, Tensor>
   /** What an adapter needs of the model that it is beside. */
@@ -74,7 +75,11 @@ export function internalsOver(
     },
     reading: (work) => usage.reading(() => residence.during(work)),
     training: (work) => usage.writing(() => residence.training(work)),
-    serving: ({ adapter = null, ...options } = {}) => new Serving(speakerOf({ adapter }), options),
+    servings: ({ adapters = [null], ...options } = {}) =>
+      Serving.of(
+        adapters.map((adapter) => speakerOf({ adapter })),
+        options,
+      ),
     score: (requests, work) => scoreContinuations(slot.source, requests, work),
     variant(recorderOf) {
       usage.check()

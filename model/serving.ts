@@ -1,6 +1,7 @@
 // A model that many ask at a time: what they ask for, checked, and the tokens that each gets from the one
 // batch that they share.
 import type { Adapter } from "./adapters/adapter.ts"
+import { AdapterStack } from "./adapters/stack.ts"
 import { chatRequest, type Speaker } from "./chat/chat.ts"
 import type { ChatMessage, TemplateOptions } from "./chat/template.ts"
 import { type Prompt, promptLogprobsOf } from "./generate/complete.ts"
@@ -11,14 +12,14 @@ import type { Token } from "./generate/generate.ts"
 import type { Logprobs } from "./generate/host.ts"
 import type { GenerateOptions } from "./generate/options.ts"
 import { requestOf, reseeded } from "./generate/request.ts"
+import type { Source } from "./generate/source.ts"
 import { StopTexts } from "./generate/stop.ts"
 import { continuation, promptIds } from "./generate/text.ts"
-import type { Tokenizer } from "./tokenizer/index.ts"
 
 /** How a model is shared. */
 export interface ServingOptions extends ContinuousOptions {
-  /** What requests go through; default the weights as they are. */
-  readonly adapter?: Adapter | null
+  /** What requests go through, each of them in the same batch; null: the weights as they are. Default these alone. */
+  readonly adapters?: readonly (Adapter | null)[]
 }
 
 /** A part of an answer. */
@@ -32,26 +33,34 @@ export interface AnswerPart {
 export class Serving {
   readonly #speaker: Speaker
   readonly #continuous: Continuous
+  readonly #stack: AdapterStack | undefined
+  readonly #lane: number
   /** Of those that were asked for. */
   readonly #pieces = new Map<number, string>()
 
-  constructor(speaker: Speaker, options: ContinuousOptions) {
+  private constructor(speaker: Speaker, { continuous, stack, lane }: Shared) {
     this.#speaker = speaker
-    this.#continuous = new Continuous(speaker.source, options)
+    this.#continuous = continuous
+    this.#stack = stack
+    this.#lane = lane
+  }
+
+  /** One for each of several speakers of a model, in one batch. */
+  static of(speakers: readonly Speaker[], options: ContinuousOptions): Serving[] {
+    const sources = speakers.map(({ source }) => source)
+    const stack = sources.length > 1 ? new AdapterStack(sources) : undefined
+    const continuous = new Continuous(stack?.source ?? (sources[0] as Source), options)
+    return speakers.map((speaker, lane) => new Serving(speaker, { continuous, stack, lane }))
   }
 
   get counts(): Continuous["counts"] {
-    return this.#continuous.counts
+    return this.#continuous.countsOf(this.#lane)
   }
 
   /** `count` continuations of a prompt, of seeds one after the other. Throws as `generate` does. */
   ask(prompt: Prompt, options: GenerateOptions, count = 1): Request[] {
-    const { source, tokenizer } = this.#speaker
-    return several(
-      requestOf(source, tokenizer, promptIds(prompt, tokenizer), options),
-      count,
-      tokenizer,
-    )
+    const { tokenizer } = this.#speaker
+    return this.#several(promptIds(prompt, tokenizer), options, count)
   }
 
   /** `count` answers to a conversation. Throws as `chat` does. */
@@ -61,8 +70,7 @@ export class Serving {
     count = 1,
   ): Promise<Request[]> {
     const asked = await chatRequest(this.#speaker, messages, options)
-    const { source, tokenizer } = this.#speaker
-    return several(requestOf(source, tokenizer, asked.prompt, asked.options), count, tokenizer)
+    return this.#several(asked.prompt, asked.options, count)
   }
 
   /** The text of some tokens. */
@@ -127,11 +135,23 @@ export class Serving {
     return this.#continuous.warm()
   }
 
-  close(): Promise<void> {
-    return this.#continuous.close()
+  /** Ends what is under way with an error, of the others in its batch too. */
+  async close(): Promise<void> {
+    await this.#continuous.close()
+    this.#stack?.close()
+  }
+
+  /** The same request with seeds one after the other. */
+  #several(prompt: readonly number[], options: GenerateOptions, count: number): Request[] {
+    const { source, tokenizer } = this.#speaker
+    const request = { ...requestOf(source, tokenizer, prompt, options), lane: this.#lane }
+    return Array.from({ length: count }, (_, j) => reseeded(request, j, tokenizer))
   }
 }
 
-/** The same request with seeds one after the other. */
-const several = (request: Request, count: number, tokenizer: Tokenizer | undefined): Request[] =>
-  Array.from({ length: count }, (_, j) => reseeded(request, j, tokenizer))
+/** What those who share a batch have. */
+interface Shared {
+  readonly continuous: Continuous
+  readonly stack: AdapterStack | undefined
+  readonly lane: number
+}

@@ -6,10 +6,14 @@ interface Waiter {
   begin(): void
 }
 
+let made = 0
+
 export class Usage {
   readonly #refusal: string
-  /** What this one's memory depends on: who uses the one uses the other. */
-  readonly #parent: Usage | undefined
+  readonly #number = made++
+  /** This one and all that its memory depends on: who uses the one uses the others. The last made comes first, so
+   *  that everybody waits for them in one order. */
+  readonly #chain: readonly Usage[]
   readonly #waiting: Waiter[] = []
   #readers = 0
   #isWritten = false
@@ -20,14 +24,15 @@ export class Usage {
   #end: (() => void) | undefined
 
   /** `refusal` is what callers hear after the end. */
-  constructor(refusal: string, parent?: Usage) {
+  constructor(refusal: string, ...parents: readonly (Usage | undefined)[]) {
     this.#refusal = refusal
-    this.#parent = parent && (parent.#parent ?? parent)
+    const all = new Set([this, ...parents.flatMap((parent) => (parent ? parent.#chain : []))])
+    this.#chain = [...all].sort((a, b) => b.#number - a.#number)
   }
 
-  /** How often there was a writer so far. */
+  /** How often there was a writer so far, of what all depends on. */
   get writes(): number {
-    return this.#parent?.writes ?? this.#writes
+    return (this.#chain.at(-1) as Usage).#writes
   }
 
   /** Whether there is a writer now. */
@@ -47,7 +52,8 @@ export class Usage {
 
   /** Throws Error after the end. */
   check(): void {
-    if (this.#closing) throw new Error(this.#refusal)
+    const closing = this.#chain.find((each) => each.#closing)
+    if (closing) throw new Error(closing.#refusal)
   }
 
   /** Ends it for all who come, and frees when those who came before have gone: at once if there are
@@ -71,7 +77,7 @@ export class Usage {
   async #during<T>(writes: boolean, work: () => Promise<T>): Promise<T> {
     this.check()
     // Before anything is waited for: what was checked stays so, and calls keep their order.
-    const all = this.#parent ? [this, this.#parent] : [this]
+    const all = this.#chain
     for (const each of all) each.#calls++
     try {
       for (const each of all) {

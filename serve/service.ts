@@ -69,11 +69,14 @@ class ModelService implements Service {
       ...(queue !== undefined && { queue }),
     }
     this.#options = options
-    const { serving } = internals(model)
-    const named = Object.entries(adapters).map(
-      ([name, adapter]) => [name, serving({ ...bounds, adapter })] as const,
-    )
-    this.#all = new Map([[name, serving(bounds)], ...named])
+    const own = Object.entries(adapters).filter(([other]) => other !== name)
+    const named = adapters[name] ?? null
+    const all = [[name, named] as const, ...own]
+    const servings = internals(model).servings({
+      ...bounds,
+      adapters: all.map(([, adapter]) => adapter),
+    })
+    this.#all = new Map(all.map(([name], i) => [name, servings[i] as Serving]))
   }
 
   async warm(): Promise<void> {

@@ -1,7 +1,6 @@
 // An adapter beside the weights of a model: made, loaded, scaled, saved, freed. What is asked of the model
 // goes through the one that it was given last, or that a call names.
 import {
-  constant,
   DeviceLostError,
   isSingle,
   runOnce,
@@ -9,15 +8,15 @@ import {
   type Tensor,
   type Update,
 } from "../../engine/index.ts"
-import { architectureOf } from "../architectures/index.ts"
 import type { Decoder } from "../forward.ts"
 import { Pool } from "../generate/pool.ts"
 import { type Source, withSource } from "../generate/source.ts"
 import { show } from "../json.ts"
-import { inference, type RecorderOf } from "../recorder.ts"
+import type { RecorderOf } from "../recorder.ts"
 import { Usage } from "../usage.ts"
 import { Holder } from "../weights/holder.ts"
 import { lostDevices, PreparedResidence } from "../weights/restore.ts"
+import { endsOf } from "./ends.ts"
 import { adapterFiles, saveAdapter } from "./files.ts"
 import { type AdapterConfig, type Module, modulesOf } from "./options.ts"
 import type { AdapterParts } from "./parts.ts"
@@ -118,8 +117,9 @@ export class Adapter {
   readonly #scales: ReadonlyMap<Module, ScalePlace>
   readonly #source: Source
   #scale = 1
-  /** Whether ratios of magnitudes are of numbers that have moved since. */
-  #isStale = true
+  /** How often its numbers, or its scale, have changed, and of which of these what is made of them is. */
+  #changes = 0
+  #prepared = -1
   #isTrained = false
   #lost: number
   /** Numbers that memory is filled with again after its device was lost. */
@@ -149,7 +149,9 @@ export class Adapter {
       const decoder = { ...source.decoder, recorderOf: keptRatio, adapter: parts }
       const usage = new Usage("this adapter is closed. Load it again", source.usage)
       const residence = new PreparedResidence(source.residence, () => this.#prepare(parts))
-      this.#source = withSource(this, { ...source, decoder, usage, residence, pool: new Pool() })
+      const beside = { base: source, changes: () => this.#changes }
+      const own = { decoder, usage, residence, pool: new Pool(), beside }
+      this.#source = withSource(this, { ...source, ...own })
       known.set(this, {
         base: source.tensors,
         decoder,
@@ -157,7 +159,7 @@ export class Adapter {
         listed: tensors,
         isTied: ends.embedding === ends.head,
         moved: () => {
-          this.#isStale = true
+          this.#changes++
         },
         restart: () => this.#fill(undefined, ({ module }) => module.isTable),
         training: (work) =>
@@ -191,7 +193,7 @@ export class Adapter {
     }
     this.#source.usage.check()
     this.#scale = value
-    this.#isStale = true
+    this.#changes++
     this.#writeScales()
   }
 
@@ -273,10 +275,10 @@ export class Adapter {
         await writeNumbers(tensor, this.#first.get(tensor.name) as Float32Array, this.#held)
       }
       this.#lost = lost
-      this.#isStale = true
+      this.#changes++
     }
-    if (!this.#isStale) return
-    this.#isStale = false
+    if (this.#prepared === this.#changes) return
+    this.#prepared = this.#changes
     for (const part of linears.values()) {
       const { a, b, dora, ...now } = joined(part)
       const updates: Update[] = []
@@ -285,16 +287,4 @@ export class Adapter {
       if (updates.length > 0) await runOnce(backend, updates)
     }
   }
-}
-
-/** Names of the weights that are looked up and that give the logits. */
-function endsOf({ decoder, tensors }: Source): { embedding: string; head: string } {
-  const { config, weights } = decoder
-  const names = new Map([...tensors].map(([name, tensor]) => [tensor, name]))
-  const none = constant([0], [1], "i32")
-  const recorder = inference({ tokens: none, position: none, caches: [] })
-  const x = constant(new Float32Array(config.modelDim), [1, config.modelDim])
-  const { linear } = architectureOf(config).head(config, weights, { x }, recorder)
-  const nameOf = (tensor: Tensor): string => names.get(tensor) ?? ""
-  return { embedding: nameOf(weights.embedding.weight), head: nameOf(linear.weight) }
 }

@@ -70,29 +70,53 @@ export function adapted<R extends Recorder>(
     const others = mul(r.multiply(thin, w), affine(ratio, 1, -1))
     return add(add(y, others), mul(low, ratio))
   }
+  return besides(r, {
+    has: (weight) => linears.has(weight),
+    product: (x, w) => product(x, w, linears.get(w.weight) as LinearPart),
+    rows(ids, table, padding) {
+      const part = tables.get(table.weight)
+      if (!part) return undefined
+      const h = mul(r.embed(ids, part.a, padding), part.scale) // (N, r)
+      return { h, b: part.b }
+    },
+  })
+}
+
+/** What stands beside weights. */
+interface Beside {
+  /** Whether anything stands beside a matrix. */
+  has(weight: Tensor): boolean
+  /** Its product with what stands beside it.  x (N, K) → (N, outputs) */
+  product(x: Tensor, w: Linear): Tensor
+  /** What is added to rows of a table that are looked up: B·h.  h (N, r), b (D, r) */
+  rows(
+    ids: Tensor,
+    table: Linear,
+    padding?: number,
+  ): { readonly h: Tensor; readonly b: Linear } | undefined
+}
+
+/** The same recorder with products and rows of what stands beside its weights. */
+export function besides<R extends Recorder>(r: R, beside: Beside): R {
+  const { product } = beside
   return {
     ...r,
     embed(ids, table, padding) {
       const x = r.embed(ids, table, padding)
-      const part = tables.get(table.weight)
-      if (!part) return x
-      const h = mul(r.embed(ids, part.a, padding), part.scale) // (N, r)
-      return r.multiplyAdd(h, part.b, x)
+      const added = beside.rows(ids, table, padding)
+      return added ? r.multiplyAdd(added.h, added.b, x) : x
     },
     normLinear(before, n, w, then) {
-      const part = linears.get(w.weight)
-      if (!part) return r.normLinear(before, n, w, then)
+      if (!beside.has(w.weight)) return r.normLinear(before, n, w, then)
       const { x, a } = normed(before, n)
-      if (then !== "swiglu") return { x, y: biased(product(a, w, part), w, then) }
+      if (then !== "swiglu") return { x, y: biased(product(a, w), w, then) }
       // Gates and values in turns, panel by panel.
       const outputs = (w.weight.shape[0] as number) * panelWidth
-      const u = product(a, { ...w, outputs }, part)
-      return { x, y: swigluPanels(u, { F: w.outputs / 2 }) }
+      return { x, y: swigluPanels(product(a, { ...w, outputs }), { F: w.outputs / 2 }) }
     },
     addLinear(x, o, w) {
-      const part = linears.get(w.weight)
-      if (!part) return r.addLinear(x, o, w)
-      return { x: add(summed(x), biased(product(o, w, part), w)) }
+      if (!beside.has(w.weight)) return r.addLinear(x, o, w)
+      return { x: add(summed(x), biased(product(o, w), w)) }
     },
   }
 }

@@ -30,8 +30,11 @@ export class Batch {
   readonly #states: SequenceState
   /** Made when first asked for. */
   readonly #plans = new Map<string, Ready>()
-  /** Sessions of the sequences that were ever appended to, for their prompts. */
-  readonly #sessions: (Session | undefined)[]
+  /** Sessions of the sequences that were ever appended to, for their prompts, by the lanes that these went
+   *  through. */
+  readonly #sessions = new Map<string, Session>()
+  /** Which of the decoder's adapters each goes through, if there are several. */
+  readonly #lanes: number[]
   /** Those whose next token is wanted. */
   readonly #active = new Set<number>()
   /** Those of which no token is wanted now, and how much of their caches is to stay as it is. */
@@ -51,7 +54,7 @@ export class Batch {
     this.#options = options
     this.#lost = lost
     this.#held = new Holder(backend)
-    this.#sessions = Array(size).fill(undefined)
+    this.#lanes = Array(size).fill(0)
     this.#at = Array(size).fill(0)
     try {
       this.#states = allocateStates(decoder, this.#held, size, options)
@@ -67,7 +70,7 @@ export class Batch {
 
   /** Memory of its caches and of its plans. */
   get bytes(): number {
-    const sessions = this.#sessions.reduce((sum, session) => sum + (session?.bytes ?? 0), 0)
+    const sessions = [...this.#sessions.values()].reduce((sum, { bytes }) => sum + bytes, 0)
     const plans = [...this.#plans.values()].reduce((sum, { bytes }) => sum + bytes, 0)
     return this.#held.bytes + sessions + plans
   }
@@ -82,6 +85,12 @@ export class Batch {
   begin(lost: number): void {
     this.#lost = lost
     for (const sequence of this.#at.keys()) this.clear(sequence)
+  }
+
+  /** Has one that is to be read into go through an adapter of the decoder, by its place among them. */
+  through(sequence: number, lane: number): void {
+    this.#lanes[sequence] = lane
+    this.#backend.write(bufferOf(this.#states.lane), Int32Array.of(lane), 4 * sequence)
   }
 
   /** Reads tokens into one, whose next token is chosen as `sampling` says: the result. */
@@ -198,12 +207,12 @@ export class Batch {
   /** Ends what is under way at its next step. */
   stop(): void {
     this.#stopped = true
-    for (const session of this.#sessions) session?.stop()
+    for (const session of this.#sessions.values()) session.stop()
   }
 
   close(): void {
     this.stop()
-    for (const session of this.#sessions) session?.close()
+    for (const session of this.#sessions.values()) session.close()
     for (const { prepared, held } of this.#plans.values()) {
       prepared.close()
       held.free()
@@ -276,14 +285,16 @@ export class Batch {
   }
 
   #sessionOf(sequence: number): Session {
-    const known = this.#sessions[sequence]
+    const lane = this.#lanes[sequence] ?? 0
+    const known = this.#sessions.get(`${sequence} ${lane}`)
     if (known) return known
     if (!(sequence in this.#at)) {
       throw new RangeError(`no sequence ${sequence} in a batch of ${this.size}`)
     }
     const state = stateOf(this.#states, sequence)
-    const session = new Session(this.#decoder, this.#backend, this.#options, state)
-    this.#sessions[sequence] = session
+    const decoder = this.#decoder.lanes?.[lane] ?? this.#decoder
+    const session = new Session(decoder, this.#backend, this.#options, state)
+    this.#sessions.set(`${sequence} ${lane}`, session)
     return session
   }
 }

@@ -1,6 +1,7 @@
 // Whole continuations in one call: of one prompt or of many, each once or several times.
 import { checkWhole } from "../../engine/index.ts"
 import type { Adapter } from "../adapters/adapter.ts"
+import { stackOrder } from "../adapters/stack.ts"
 import { show } from "../json.ts"
 import type { Tokenizer } from "../tokenizer/index.ts"
 import { searchBeams } from "./beam_completion.ts"
@@ -19,7 +20,7 @@ import type { Overflow } from "./slide.ts"
 import { type Source, sessionOf } from "./source.ts"
 import { wholeStream } from "./stream.ts"
 import { continuation, promptIds } from "./text.ts"
-import { completeTogether } from "./together.ts"
+import { completeLanes, laneOf } from "./together.ts"
 
 /** A text, which BOS is put before, or token ids. */
 export type Prompt = string | readonly number[]
@@ -28,8 +29,7 @@ export type Prompt = string | readonly number[]
 export interface CompleteOptions extends Omit<GenerateOptions, "seed" | "adapter">, BeamOptions {
   /** Seed of the sampling, or one for each prompt; default 0. Continuation j of a prompt has seed + j. */
   readonly seed?: number | readonly number[]
-  /** The adapter of all prompts, or one for each; null: the weights as they are. Prompts with the same one are
-   *  decoded side by side. */
+  /** The adapter of all prompts, or one for each; null: the weights as they are. All are decoded side by side. */
   readonly adapter?: Adapter | null | readonly (Adapter | null)[]
   /** Continuations of each prompt; if given, the result is a list. Of beams the best, no more than there
    *  are. */
@@ -163,25 +163,24 @@ async function searched(
   return all
 }
 
-/** Each prompt as often as is asked: side by side where they go to the same source, or, where each has
- *  guesses or slides when its own cache is full, one after the other. */
+/** Each prompt as often as is asked: side by side, or, where each has guesses or slides when its own cache is
+ *  full, one after the other. */
 async function drawn(
   tokenizer: Tokenizer | undefined,
   requests: readonly Sourced[],
   { numReturnSequences, batchSize }: Checked,
 ): Promise<Ended[]> {
+  const sources = stackOrder(requests.map(({ source }) => source))
   const all = requests.flatMap(({ source, request }) =>
     Array.from({ length: numReturnSequences }, (_, j) => {
-      return { source, growing: new Growing(reseeded(request, j, tokenizer)) }
+      const own = { ...reseeded(request, j, tokenizer), lane: laneOf(source, sources) }
+      return { source, growing: new Growing(own) }
     }),
   )
   const { draft, overflow } = requests[0]?.request.options ?? {}
-  for (const source of new Set(all.map((each) => each.source))) {
-    const own = all.flatMap((each) => (each.source === source ? each.growing : []))
-    if (own.length === 1 || draft || overflow) {
-      for (const growing of own) await completeAlone(source, growing)
-    } else await completeTogether(source, own, batchSize)
-  }
+  if (all.length === 1 || batchSize === 1 || draft || overflow) {
+    for (const { source, growing } of all) await completeAlone(source, growing)
+  } else await completeLanes(sources, all, batchSize)
   return all
 }
 

@@ -38,6 +38,8 @@ export interface Request {
   readonly options: Checked
   readonly textOf: (id: number, isLast: boolean) => string
   readonly promptCache?: KeptSequence | undefined
+  /** Which of a decoder's adapters it goes through, where that has several; default the first. */
+  readonly lane?: number
 }
 
 /** What is put before a completion. */

@@ -4,6 +4,7 @@
 import { DeviceLostError } from "../../engine/index.ts"
 import { Batch } from "./batch.ts"
 import type { Request } from "./completion.ts"
+import { type ContinuousCounts, Counts } from "./counts.ts"
 import type { Token } from "./generate.ts"
 import { sharedLength } from "./ids.ts"
 import type { Source } from "./source.ts"
@@ -17,21 +18,6 @@ export interface ContinuousOptions {
   /** Requests that wait for a place; default 64. */
   readonly queue?: number
 }
-
-/** What is under way now, and what was since the beginning. */
-export interface ContinuousCounts {
-  readonly places: number
-  readonly active: number
-  readonly waiting: number
-  /** Tokens of prompts that were read, and that were there already. */
-  readonly read: number
-  readonly reused: number
-  readonly generated: number
-  /** Steps of the batch, in which each active request gets a token. */
-  readonly steps: number
-}
-
-type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 
 /** A queue that is full. */
 export class QueueFullError extends Error {
@@ -54,7 +40,9 @@ export class Continuous {
   readonly #places: (Visit | undefined)[]
   /** What the caches of the places hold. */
   readonly #kept: number[][]
-  readonly #counts: Mutable<ContinuousCounts>
+  /** The adapters that they were read through. */
+  readonly #lanes: number[]
+  readonly #counts: Counts
   #batch: Batch | undefined
   #writes = -1
   #lost = -1
@@ -70,13 +58,21 @@ export class Continuous {
     this.#queue = queue
     this.#places = Array(places).fill(undefined)
     this.#kept = Array.from({ length: places }, () => [])
-    const none = { active: 0, waiting: 0, read: 0, reused: 0, generated: 0, steps: 0 }
-    this.#counts = { places, ...none }
+    this.#lanes = Array(places).fill(0)
+    this.#counts = new Counts(source.decoder.lanes?.length ?? 1)
   }
 
   get counts(): ContinuousCounts {
-    const active = this.#places.filter((visit) => visit !== undefined).length
-    return { ...this.#counts, active, waiting: this.#waiting.length }
+    return this.countsOf()
+  }
+
+  /** Of one of several adapters; default of all. */
+  countsOf(lane?: number): ContinuousCounts {
+    const isOf = (visit: Visit | undefined): boolean =>
+      visit !== undefined && (lane === undefined || visit.lane === lane)
+    const [active, waiting] = [this.#places, this.#waiting].map((all) => all.filter(isOf).length)
+    const now = { active: active as number, waiting: waiting as number }
+    return { places: this.#places.length, ...now, ...this.#counts.of(lane) }
   }
 
   /** Throws QueueFullError where so many more have no place to wait, RangeError where they never have. */
@@ -105,12 +101,16 @@ export class Continuous {
   /** Makes ready what requests need, so that the first of them does not wait for it. */
   async warm(): Promise<void> {
     if (this.#running) return
+    const most = this.#source.options.capacity
     await this.#source.usage.reading(async () => {
       const batch = await this.#current()
-      for (const place of this.#places.keys()) {
-        for (const length of lengths) batch.prepareRead(place, length, "next")
-        batch.prepareRead(place, chunk, "nothing")
-        await nextTurn()
+      for (const lane of (this.#source.decoder.lanes ?? [undefined]).keys()) {
+        for (const place of this.#places.keys()) {
+          batch.through(place, lane)
+          for (const length of lengths) if (length <= most) batch.prepareRead(place, length, "next")
+          if (chunk <= most) batch.prepareRead(place, chunk, "nothing")
+          await nextTurn()
+        }
       }
       for (const width of widthsOf(this.#places.length)) batch.prepareStep(width)
     })
@@ -193,7 +193,9 @@ export class Continuous {
       const visit = free.length > 0 ? this.#waiting.shift() : undefined
       if (!visit) return
       const prompt = visit.all.slice(0, -1)
-      const shared = this.#kept.map((_, place) => sharedLength(this.#known(place, batch), prompt))
+      const shared = this.#kept.map((_, place) =>
+        this.#lanes[place] === visit.lane ? sharedLength(this.#known(place, batch), prompt) : 0,
+      )
       const best = shared.indexOf(Math.max(...shared))
       const most = shared[best] as number
       const isWorth = most >= leastShared
@@ -201,8 +203,9 @@ export class Continuous {
       const kept = isWorth ? most : (shared[place] as number)
       if (isWorth && place !== best) await batch.share(best, place, kept)
       else batch.rest(place, kept)
-      this.#counts.reused += kept
+      this.#counts.add(visit.lane, "reused", kept)
       this.#kept[place] = []
+      this.#lanes[place] = visit.lane
       this.#places[place] = visit
       visit.place = place
     }
@@ -222,7 +225,8 @@ export class Continuous {
     visit.readAt = ++this.#turns
     const from = batch.lengthOf(place)
     const ids = all.slice(from, from + chunk)
-    this.#counts.read += ids.length
+    this.#counts.add(visit.lane, "read", ids.length)
+    batch.through(place, visit.lane)
     if (from + ids.length < all.length) return batch.prefill(place, ids)
     visit.isDecoding = true
     if (options.host) this.#choose(visit, await batch.read(place, ids), batch)
@@ -235,7 +239,8 @@ export class Continuous {
     const all = this.#places.slice(0, width)
     const wantsLogits = all.some((visit) => visit?.isDecoding && visit.request.options.host)
     const { tokens, logits } = await batch.step(width, wantsLogits)
-    this.#counts.steps++
+    const decoding = all.flatMap((visit) => (visit?.isDecoding ? visit.lane : []))
+    this.#counts.step(new Set(decoding))
     const V = this.#source.decoder.config.vocabSize
     for (const [place, visit] of all.entries()) {
       if (!visit?.isDecoding) continue
@@ -258,7 +263,7 @@ export class Continuous {
 
   /** Its place is free where that was the last. */
   #counted(visit: Visit, batch: Batch): void {
-    this.#counts.generated++
+    this.#counts.add(visit.lane, "generated", 1)
     if (visit.tokens.isOver) this.#free(visit, batch)
   }
 

@@ -20,6 +20,13 @@ export interface Source {
   readonly usage: Usage
   readonly residence: Residence
   readonly pool: Pool
+  /** Of an adapter. */
+  readonly beside?: {
+    /** The weights that it stands beside. */
+    readonly base: Source
+    /** How often its numbers, or its scale, have changed. */
+    changes(): number
+  }
 }
 
 const sources = new WeakMap<object, Source>()

@@ -1,6 +1,7 @@
 // Many prompts in one decode plan: who has ended gives its place to the next. Each gets the tokens that it
 // has alone, whoever is beside it.
 import { DeviceLostError } from "../../engine/index.ts"
+import { baseOf, stackIn } from "../adapters/stack.ts"
 import { Batch } from "./batch.ts"
 import type { Growing, Request } from "./completion.ts"
 import { chosenFrom, stepOf } from "./host.ts"
@@ -13,7 +14,7 @@ const fewestPositions = 64
 
 /** Completes all, `size` of them side by side at most. Begins again after the tokens that there are when
  *  the weights have moved or a device is lost; lost twice without a token between, it gives up. */
-export async function completeTogether(
+async function completeTogether(
   source: Source,
   all: readonly Growing[],
   size: number,
@@ -29,6 +30,32 @@ export async function completeTogether(
     } finally {
       seat.leave()
     }
+  }
+}
+
+/** Most adapters of one plan, which computes something for all of them. */
+const mostLanes = 8
+
+/** The lane that completions through a source have, which is one of several. */
+export const laneOf = (source: Source, sources: readonly Source[]): number =>
+  sources.indexOf(source) % mostLanes
+
+/** The same of completions that go through different adapters of one model, in their lanes. */
+export async function completeLanes(
+  sources: readonly Source[],
+  all: readonly { readonly source: Source; readonly growing: Growing }[],
+  size: number,
+): Promise<void> {
+  const seat = new Seat(baseOf(sources[0] as Source).pool)
+  try {
+    for (let at = 0; at < sources.length; at += mostLanes) {
+      const some = sources.slice(at, at + mostLanes)
+      const own = all.flatMap(({ source, growing }) => (some.includes(source) ? growing : []))
+      const source = some.length > 1 ? stackIn(seat, some).source : (some[0] as Source)
+      await completeTogether(source, own, size)
+    }
+  } finally {
+    seat.leave()
   }
 }
 
@@ -89,7 +116,8 @@ async function fill(
     while (rows[row] === undefined && waiting.length > 0) {
       const growing = waiting.shift() as Growing
       rows[row] = growing
-      const { options } = growing.request
+      const { options, lane } = growing.request
+      if (lane !== undefined) batch.through(row, lane)
       if (options.host) push(growing, await batch.read(row, growing.all))
       else growing.push({ id: await batch.append(row, growing.all, options) })
       clearDone(batch, rows, row)

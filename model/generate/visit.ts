@@ -12,6 +12,11 @@ export class Visit {
   readonly all: number[]
   /** In the batch, once it has one. */
   place = -1
+  /** Which of several adapters it goes through. */
+  get lane(): number {
+    return this.request.lane ?? 0
+  }
+
   /** Whether its next token comes with the next step. */
   isDecoding = false
   /** When a piece of its prompt was read last, in turns. */

@@ -1,0 +1,49 @@
+// What requests that share a batch have come to, in all and of each adapter that they go through.
+
+/** What is under way now, and what was since the beginning. */
+export interface ContinuousCounts extends Counted {
+  readonly places: number
+  readonly active: number
+  readonly waiting: number
+}
+
+interface Counted {
+  /** Tokens of prompts that were read, and that were there already. */
+  readonly read: number
+  readonly reused: number
+  readonly generated: number
+  /** Steps of the batch, in which each active request gets a token; of an adapter those that it had one in. */
+  readonly steps: number
+}
+
+const none: Counted = { read: 0, reused: 0, generated: 0, steps: 0 }
+
+export class Counts {
+  readonly #lanes: Counted[]
+  #steps = 0
+
+  constructor(lanes: number) {
+    this.#lanes = Array(lanes).fill(none)
+  }
+
+  add(lane: number, name: keyof Counted, count: number): void {
+    const counted = this.#lanes[lane] as Counted
+    this.#lanes[lane] = { ...counted, [name]: counted[name] + count }
+  }
+
+  /** One more step, in which these lanes had a token. */
+  step(lanes: ReadonlySet<number>): void {
+    this.#steps++
+    for (const lane of lanes) this.add(lane, "steps", 1)
+  }
+
+  /** Of a lane, or of all. */
+  of(lane?: number): Counted {
+    if (lane !== undefined) return this.#lanes[lane] as Counted
+    const sum = (name: keyof Counted): number => this.#lanes.reduce((n, each) => n + each[name], 0)
+    return {
+      ...{ read: sum("read"), reused: sum("reused"), generated: sum("generated") },
+      steps: this.#steps,
+    }
+  }
+}
