@@ -115,6 +115,7 @@ export {
   type CompleteOptions,
   type Completion,
   type ConfigSpec,
+  ContextLengthError,
   type ConvertOptions,
   configOf,
   convert,

@@ -2,7 +2,7 @@
 import { type Backend, checkWhole } from "../engine/index.ts"
 import { bytesText } from "./amount.ts"
 import type { DecoderConfig } from "./architecture.ts"
-import { checkToken, isList } from "./generate/ids.ts"
+import { ContextLengthError, checkToken, isList } from "./generate/ids.ts"
 import { type CacheOptions, cacheDTypes } from "./generate/state.ts"
 import type { ModelOptions } from "./options.ts"
 import { type WeightDType, weightBytes, weightDTypes } from "./weights/layout.ts"
@@ -64,7 +64,10 @@ export function checkBatch(
   const T = ids[0]?.length ?? 0
   if (T === 0) throw new RangeError("logits: expected one or more rows of token ids, got none")
   if (T > config.maxContext) {
-    throw new RangeError(`logits: ${T} tokens exceed the context of ${config.maxContext}`)
+    throw new ContextLengthError(`logits: ${T} tokens exceed the context of ${config.maxContext}`, {
+      promptTokens: T,
+      context: config.maxContext,
+    })
   }
   for (const row of ids) {
     if (row.length !== T) {

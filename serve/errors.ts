@@ -1,5 +1,5 @@
 // What goes wrong, as the protocol says it: an error object that clients of it read.
-import { QueueFullError } from "../model/index.ts"
+import { ContextLengthError, QueueFullError } from "../model/index.ts"
 
 type ErrorType =
   | "invalid_request_error"
@@ -64,7 +64,7 @@ export function apiError(error: unknown): ApiError {
   }
   const message = error instanceof Error ? error.message : String(error)
   if (error instanceof RangeError || error instanceof TypeError || error instanceof SyntaxError) {
-    const code = /exceed the cache|tokens/.test(message) ? "context_length_exceeded" : null
+    const code = error instanceof ContextLengthError ? "context_length_exceeded" : null
     return new ApiError(400, message, { code })
   }
   return new ApiError(500, message, { type: "server_error" })

@@ -205,6 +205,7 @@ t.test("what is refused says which field, and what was expected", async (t) => {
     const { error } = (await response.json()) as { error: Record<string, unknown> }
     t.match(error.message, message)
     t.same(Object.keys(error), ["message", "type", "param", "code"])
+    return error.code
   }
   const ask = { model: "m", prompt }
   await refused({ prompt }, 400, /^model: is missing/)
@@ -222,11 +223,12 @@ t.test("what is refused says which field, and what was expected", async (t) => {
     /^max_tokens: is 51, and this server gives at most 50/,
   )
   await refused({ ...ask, prompt: [5000] }, 400, /5000/)
-  await refused(
-    { ...ask, prompt: Array(250).fill(5), max_tokens: 20 },
-    400,
-    /exceed the cache of 256/,
-  )
+  const long = { ...ask, prompt: Array(250).fill(5), max_tokens: 20 }
+  t.equal(await refused(long, 400, /exceed the cache of 256/), "context_length_exceeded")
+  const longest = { ...ask, prompt: Array(256).fill(5) }
+  t.equal(await refused(longest, 400, /leave no room/), "context_length_exceeded")
+  const none = { model: "m", input: [[]] }
+  t.equal(await refused(none, 400, /no tokens/, "embeddings"), null, "too short is not too long")
   await refused({ ...ask, stop: [""] }, 400, /empty text/)
   await refused({ ...ask, logit_bias: { 99999: 1 } }, 400, /99999/)
   const many = Array.from({ length: 80 }, () => [1])

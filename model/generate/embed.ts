@@ -7,7 +7,7 @@ import { hidden } from "../forward.ts"
 import { show } from "../json.ts"
 import { normed } from "../recorder.ts"
 import { Holder } from "../weights/holder.ts"
-import { checkToken } from "./ids.ts"
+import { ContextLengthError, checkToken } from "./ids.ts"
 import type { Source } from "./source.ts"
 import { allocateCaches, cacheUpdates } from "./state.ts"
 
@@ -61,9 +61,11 @@ function checked(options: EmbedOptions): EmbedOptions {
 
 function checkText(ids: readonly number[], config: DecoderConfig): void {
   if (ids.length === 0) throw new RangeError("embed: a text of no tokens has no vector")
-  if (ids.length > config.maxContext) {
-    throw new RangeError(
-      `embed: a text of ${ids.length} tokens exceeds the context of ${config.maxContext}. Shorten it`,
+  const { maxContext } = config
+  if (ids.length > maxContext) {
+    throw new ContextLengthError(
+      `embed: a text of ${ids.length} tokens exceeds the context of ${maxContext}. Shorten it`,
+      { promptTokens: ids.length, context: maxContext },
     )
   }
   for (const id of ids) checkToken(id, config, "embed: ")

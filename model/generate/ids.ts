@@ -5,6 +5,32 @@ import type { DecoderConfig } from "../architecture.ts"
 export const isList = (value: unknown): boolean =>
   Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView))
 
+/** A text that is longer than what the model, or its cache, has room for. */
+export class ContextLengthError extends RangeError {
+  override readonly name = "ContextLengthError"
+  /** Tokens of the text, and those that were to come after it. */
+  readonly promptTokens: number
+  readonly newTokens: number
+  /** Tokens that there is room for, of both. */
+  readonly context: number
+
+  constructor(
+    message: string,
+    {
+      promptTokens,
+      newTokens = 0,
+      context,
+    }: { readonly promptTokens: number; readonly newTokens?: number; readonly context: number },
+  ) {
+    super(message)
+    this.promptTokens = promptTokens
+    this.newTokens = newTokens
+    this.context = context
+  }
+}
+
+/** Throws ContextLengthError for a prompt after which no token fits, RangeError for none, and for ids that
+ *  are none. */
 export function checkPrompt(
   prompt: readonly number[],
   config: DecoderConfig,
@@ -13,15 +39,19 @@ export function checkPrompt(
   if (prompt.length === 0)
     throw new RangeError("generate: the prompt is empty. Begin with the BOS token")
   // Of a cache that slides, there is no end.
-  if (Number.isFinite(capacity) && prompt.length > config.maxContext) {
-    throw new RangeError(
-      `generate: a prompt of ${prompt.length} tokens exceeds the context of ${config.maxContext}`,
+  const promptTokens = prompt.length
+  const { maxContext } = config
+  if (Number.isFinite(capacity) && promptTokens > maxContext) {
+    throw new ContextLengthError(
+      `generate: a prompt of ${promptTokens} tokens exceeds the context of ${maxContext}`,
+      { promptTokens, context: maxContext },
     )
   }
-  if (prompt.length >= capacity) {
-    throw new RangeError(
-      `generate: ${prompt.length} prompt tokens leave no room in the cache of ${capacity}. ` +
+  if (promptTokens >= capacity) {
+    throw new ContextLengthError(
+      `generate: ${promptTokens} prompt tokens leave no room in the cache of ${capacity}. ` +
         `Shorten the prompt${orMore(capacity, config)}`,
+      { promptTokens, context: capacity },
     )
   }
   for (const id of prompt) checkToken(id, config)
@@ -35,11 +65,12 @@ export function sharedLength(a: readonly number[], b: readonly number[]): number
   return shared
 }
 
-/** Tokens that `score` can take. Throws RangeError. */
+/** Tokens that `score` can take. Throws ContextLengthError for more, RangeError for ids that are none. */
 export function checkScored(ids: readonly number[], config: DecoderConfig, capacity: number): void {
   if (ids.length > capacity) {
-    throw new RangeError(
+    throw new ContextLengthError(
       `score: ${ids.length} tokens exceed the cache of ${capacity}${orMore(capacity, config)}`,
+      { promptTokens: ids.length, context: capacity },
     )
   }
   for (const id of ids) checkToken(id, config, "score: ")

@@ -7,7 +7,7 @@ import type { Tokenizer } from "../tokenizer/index.ts"
 import { checkDraft, type DraftChoice, type DraftOptions } from "./drafters.ts"
 import { newTokensOf, samplingOf } from "./generation.ts"
 import type { HostChoice, Sampler } from "./host.ts"
-import { checkPrompt, checkToken, isList, orMore } from "./ids.ts"
+import { ContextLengthError, checkPrompt, checkToken, isList, orMore } from "./ids.ts"
 import { chainOf, type ProcessorOptions } from "./processors/chain.ts"
 import type { Change } from "./processors/processor.ts"
 import type { PromptCache } from "./prompt_cache.ts"
@@ -62,7 +62,8 @@ export interface Checked extends Sampling {
   readonly stopTexts: readonly string[]
 }
 
-/** The options with defaults. Throws RangeError naming the value that is out of range. */
+/** The options with defaults. Throws RangeError naming the value that is out of range, ContextLengthError,
+ *  which is one, where prompt and new tokens have no room. */
 export function checkOptions(
   prompt: readonly number[],
   options: GenerateOptions,
@@ -89,9 +90,10 @@ export function checkOptions(
     throw new TypeError("generate: signal must be an AbortSignal")
   }
   if (maxNewTokens > room) {
-    throw new RangeError(
+    throw new ContextLengthError(
       `generate: ${prompt.length} prompt tokens and ${maxNewTokens} new ones exceed the cache of ` +
         `${capacity}. Ask for at most ${room} new tokens${orMore(capacity, config)}`,
+      { promptTokens: prompt.length, newTokens: maxNewTokens, context: capacity },
     )
   }
   const after = texts.length > 0 && ids.length === 0 ? end : ids
