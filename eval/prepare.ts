@@ -102,6 +102,15 @@ export function* askedOf({ task, items, pool, shots, isOwn }: Prepared): Generat
   }
 }
 
+/** What is kept of a line of a log while the others are read: contexts with examples are long. */
+interface Logged extends Pick<Sample, "resps"> {
+  readonly asked: string
+}
+
+/** Tells what was asked from anything else. */
+const digestOf = (asked: Sample["arguments"]): string =>
+  fromNode("node:crypto").createHash("sha256").update(JSON.stringify(asked)).digest("base64")
+
 /** Takes the answers of an earlier log. Throws RangeError where it was asked something else. */
 export async function takePrevious(
   prepared: Prepared,
@@ -109,14 +118,15 @@ export async function takePrevious(
 ): Promise<void> {
   if (!previous) return
   const { task } = prepared
-  const logged = new Map<number, Sample>()
-  for await (const sample of previous(task.name)) logged.set(sample.doc_id, sample)
+  const logged = new Map<number, Logged>()
+  for await (const { doc_id, resps, arguments: asked } of previous(task.name)) {
+    logged.set(doc_id, { asked: digestOf(asked), resps })
+  }
   if (logged.size === 0) return
   for (const { id, item, requests } of askedOf(prepared)) {
     const sample = logged.get(id)
     if (!sample) continue
-    const asked = JSON.stringify(requests.map(argumentsOf))
-    if (JSON.stringify(sample.arguments) !== asked) {
+    if (digestOf(requests.map(argumentsOf)) !== sample.asked) {
       throw new RangeError(
         `the log of ${task.name} asks something else about document ${id}: it was made with other ` +
           "data or shots. Give another folder",

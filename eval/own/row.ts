@@ -81,7 +81,8 @@ function choicesOf(
   throw new TypeError(`${field} is ${show(list)}, expected a list of texts`)
 }
 
-/** The right answer: with choices a number where it is generationTask as one; a list where it is generationTask as one. */
+/** The right answer: with choices a number where it is written as one; without them a list where it is
+ *  written as one. */
 function targetOf(value: unknown, hasChoices: boolean): string | number | readonly string[] {
   if (typeof value === "number") return hasChoices ? value : String(value)
   if (Array.isArray(value)) return value.map(String)
