@@ -7,10 +7,10 @@ import type { ChatTemplates } from "./chat/templates.ts"
 import type { Decoder } from "./forward.ts"
 import {
   type ContinuationScore,
-  type Continued,
   type ScoringWork,
   scoreContinuations,
 } from "./generate/continuations.ts"
+import type { Continued } from "./generate/passes.ts"
 import { sessionOf } from "./generate/source.ts"
 import type { LanguageModel } from "./language_model.ts"
 import type { RecorderOf } from "./recorder.ts"

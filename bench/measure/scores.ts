@@ -49,13 +49,21 @@ interface Mix {
   readonly requests: readonly Continued[]
 }
 
+/** Documents of four choices that an evaluation asks about at a time. */
+const documentsAtOnce = 64
+
 /** Lengths in tokens as Llama's tokenizer has them of the published documents. */
 export function mixesOf({ vocabSize, bosId = 1 }: ReturnType<typeof publishedConfig>): Mix[] {
   const text = texts(vocabSize)
   const after = (context: readonly number[], ...ends: readonly (readonly number[])[]) =>
     ends.map((end): Continued => ({ ids: [...context, ...end], from: context.length }))
   const documents = (contexts: readonly number[], ends: readonly number[]): Continued[] =>
-    contexts.flatMap((length) => after([bosId, ...text(length)], ...ends.map(text)))
+    Array.from({ length: documentsAtOnce }, (_, i) => contexts[i % contexts.length] as number)
+      // Of each four, some a little longer than others.
+      .map((length, i) => ({ length, more: Math.floor(i / contexts.length) % 4 }))
+      .flatMap(({ length, more }) =>
+        after([bosId, ...text(length + more)], ...ends.map((end) => text(end + more))),
+      )
   const examples = text(600)
   const letters = [1, 1, 1, 1]
   const questions = [70, 110, 90, 130].map((length) => text(length))

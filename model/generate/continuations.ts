@@ -1,17 +1,18 @@
 // How likely continuations are after their contexts, many in one call: what several begin with is read
-// once, and of the logits nothing but what is asked of them leaves the device.
+// once, several texts are read side by side, and of the logits nothing but what is asked of them leaves
+// the device.
 import { checkScored, sharedLength } from "./ids.ts"
-import { chunkOf } from "./prefill.ts"
-import { greedySampling, Session } from "./session.ts"
+import { closedUp, LaneWork, nextStep, powerOfTwo } from "./lane_work.ts"
+import { type LaneStep, Lanes } from "./lanes.ts"
+import {
+  type Continued,
+  type Family,
+  familiesOf,
+  passesOf,
+  type Run,
+  type Wanted,
+} from "./passes.ts"
 import type { Source } from "./source.ts"
-import { nextTurn } from "./turn.ts"
-
-/** Tokens of which those from `from` on are scored, each after all before it. */
-export interface Continued {
-  readonly ids: readonly number[]
-  /** At least 1: nothing is known of a first token. */
-  readonly from: number
-}
 
 export interface ContinuationScore {
   /** Natural logarithm of the probability of all tokens that are scored. */
@@ -26,18 +27,13 @@ export interface ScoringWork {
   onScored?(request: number): void
 }
 
-/** What is asked of the logits after a row, and for whom: as token `at` of those that are scored. */
-interface Wanted {
-  readonly row: number
-  readonly target: number
-  readonly takers: { readonly request: number; readonly at: number }[]
-}
-
-/** Tokens that are read from where they part from those of the pass before. */
-interface Pass {
-  readonly ids: readonly number[]
-  readonly wanted: Map<string, Wanted>
-}
+/** Lanes at most, and positions of the caches of all of them unless one alone has more. */
+const mostLanes = 32
+const lanePositions = 4096
+/** Positions of the shortest caches. */
+const leastCapacity = 128
+/** Tokens that several texts begin with, from which on they are read once and copied. */
+const worthCopying = 64
 
 /**
  * The scores of many continuations, whose last tokens are not read: they may be of one token more than
@@ -57,9 +53,8 @@ export async function scoreContinuations(
       if (tally.take(at, logProb, likeliest === target)) onScored?.(request)
     }
   }
-  for (const pass of passesOf(requests)) {
-    signal?.throwIfAborted()
-    await source.usage.reading(() => source.residence.during(() => run(pass, source, take, signal)))
+  for (const family of familiesOf(passesOf(requests)).flatMap((one) => bySize(one, source))) {
+    await readFamily(family, source, take, signal)
   }
   return tallies.map((tally) => tally.score)
 }
@@ -98,137 +93,107 @@ class Tally {
   }
 }
 
-/** The passes that read what requests need, each token after the same ones once. */
-function passesOf(requests: readonly Continued[]): Pass[] {
-  const reads = requests.map(({ ids }) => ids.slice(0, -1))
-  const passes: Pass[] = []
-  /** Of each position in the path, the pass that reads it. */
-  const readers: Pass[] = []
-  let path: readonly number[] = []
-  for (const request of ordered([...reads.keys()], reads)) {
-    const read = reads[request] as readonly number[]
-    const shared = sharedLength(path, read)
-    if (shared < read.length) {
-      const pass = { ids: read, wanted: new Map() }
-      passes.push(pass)
-      readers.length = shared
-      for (let row = shared; row < read.length; row++) readers.push(pass)
-      path = read
-    }
-    const { ids, from } = requests[request] as Continued
-    for (let i = from; i < ids.length; i++) {
-      const { wanted } = readers[i - 1] as Pass
-      const [row, target] = [i - 1, ids[i] as number]
-      const key = `${row} ${target}`
-      const known = wanted.get(key) ?? { row, target, takers: [] }
-      known.takers.push({ request, at: i - from })
-      wanted.set(key, known)
-    }
-  }
-  return passes
+/** A family that is read in lanes of one capacity. */
+interface SizedFamily extends Family {
+  readonly capacity: number
 }
 
-/** Those that begin alike next to each other, as in a tree, and of what parts the longest first: equal
- *  lengths share a recorded plan, and what another one begins with comes after it. */
-function ordered(
-  some: readonly number[],
-  reads: readonly (readonly number[])[],
-  depth = 0,
-): readonly number[] {
-  const tokenAt = (request: number, at: number) => reads[request]?.[at]
-  const [first = 0] = some
-  let at = depth
-  for (; ; at++) {
-    const token = tokenAt(first, at)
-    if (!some.every((request) => tokenAt(request, at) === token)) break
-    if (token === undefined) return some
+/** Runs of nearly one length together, the longest first; unless what all begin with would be read for
+ *  each of them. */
+function bySize({ prefix, runs }: Family, { options }: Source): SizedFamily[] {
+  const capacityOf = (some: readonly Run[]): number => {
+    const longest = Math.max(leastCapacity, ...some.flat().map(({ ids }) => ids.length))
+    return Math.min(options.capacity, powerOfTwo(longest))
   }
-  const groups = new Map<number | undefined, number[]>()
-  for (const request of some) {
-    const group = groups.get(tokenAt(request, at))
-    if (group) group.push(request)
-    else groups.set(tokenAt(request, at), [request])
+  if (prefix.length > worthCopying) return [{ prefix, runs, capacity: capacityOf(runs) }]
+  const groups = new Map<number, Run[]>()
+  for (const run of runs) {
+    const capacity = capacityOf([run])
+    groups.set(capacity, [...(groups.get(capacity) ?? []), run])
   }
-  const longest = (group: readonly number[]): number =>
-    group.reduce((most, request) => Math.max(most, reads[request]?.length ?? 0), 0)
-  return [...groups.values()]
-    .map((group) => ({ group, length: longest(group) }))
-    .sort((a, b) => b.length - a.length)
-    .flatMap(({ group }) => ordered(group, reads, at + 1))
+  return [...groups]
+    .map(([capacity, group]) => ({ prefix, runs: group, capacity }))
+    .sort((a, b) => b.capacity - a.capacity)
 }
 
-/** What a session's cache holds, of which weights, on which device. */
-interface Read {
-  readonly ids: readonly number[]
-  readonly writes: number
-  readonly lost: number
-}
-
-/** Sessions that nothing but passes use keep what they have read from one call to the next. */
-const readBy = new WeakMap<Session, Read>()
-
-async function run(
-  { ids, wanted }: Pass,
-  { decoder, backend, options, pool, usage, residence }: Source,
+async function readFamily(
+  { prefix, runs, capacity }: SizedFamily,
+  source: Source,
   take: Take,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const session = pool.acquire("continuations", () => new Session(decoder, backend, options))
+  const { decoder, backend, options, pool } = source
+  const room = Math.max(1, 2 ** Math.floor(Math.log2(lanePositions / capacity)))
+  const width = Math.min(mostLanes, room, powerOfTwo(runs.length))
+  const open = () => new Lanes(decoder, backend, { ...options, capacity })
+  const lanes = await inMemory(source, async () => pool.acquire(`lanes ${capacity}`, open))
+  const read = (some: readonly Run[]) => readRuns(some, lanes, source, take, signal)
   try {
-    const known = readBy.get(session)
-    const { writes } = usage
-    const { lost } = residence
-    const isThere = known?.writes === writes && known.lost === lost
-    const shared = isThere ? sharedLength(known.ids, ids) : 0
-    readBy.delete(session)
-    session.begin(greedySampling, lost)
-    for (const each of chunksOf(ids, shared, [...wanted.values()])) {
-      await readChunk(session, each, take)
-      await nextTurn()
-      signal?.throwIfAborted()
+    await inMemory(source, async () => lanes.widen(width), lanes)
+    if (prefix.length * (runs.length - 1) > worthCopying) {
+      const holds = (lane: number): boolean =>
+        sharedLength(lanes.read(lane), prefix) === prefix.length
+      const all = Array.from({ length: lanes.width }, (_, lane) => lane)
+      if (!all.some(holds)) await read([[{ ids: prefix, shared: 0, wanted: [] }]])
+      const from = all.find(holds)
+      const copied = all.map((lane) => (lane < width && !holds(lane) ? (from ?? lane) : lane))
+      if (copied.some((other, lane) => other !== lane)) {
+        await inMemory(source, () => lanes.copy(copied), lanes)
+      }
     }
-    readBy.set(session, { ids, writes, lost })
+    await read(runs)
   } finally {
-    pool.release(session)
+    pool.release(lanes)
   }
 }
 
-/** Tokens of one step, and what is wanted of them. */
-interface Chunk {
-  readonly tokens: readonly number[]
-  readonly start: number
-  readonly wanted: readonly Wanted[]
-}
+/** Work while the weights are there, and nothing moves them; lanes have read with none but these. */
+const inMemory = <T>({ usage, residence }: Source, work: () => Promise<T>, lanes?: Lanes) =>
+  usage.reading(() =>
+    residence.during(() => {
+      lanes?.begin(usage.writes, residence.lost)
+      return work()
+    }),
+  )
 
-/** Steps that read what is new, or wanted: a row is read again where not all that is wanted of it fits. */
-function* chunksOf(
-  ids: readonly number[],
-  shared: number,
-  unsorted: readonly Wanted[],
-): Generator<Chunk> {
-  const wanted = unsorted.toSorted((a, b) => a.row - b.row)
-  let read = shared
-  for (let done = 0; done < wanted.length; ) {
-    const start = Math.min(read, wanted[done]?.row as number)
-    const most = Math.min(start + chunkOf.targets, ids.length)
-    const next = wanted.slice(done, done + chunkOf.scores).filter(({ row }) => row < most)
-    const isFull = next.length === chunkOf.scores
-    read = isFull ? (next[next.length - 1]?.row as number) + 1 : most
-    done += next.length
-    yield { tokens: ids.slice(start, read), start, wanted: next }
-  }
-}
-
-async function readChunk(
-  session: Session,
-  { tokens, start, wanted }: Chunk,
+async function readRuns(
+  runs: readonly Run[],
+  lanes: Lanes,
+  source: Source,
   take: Take,
+  signal: AbortSignal | undefined,
 ): Promise<void> {
-  if (wanted.length === 0) return session.prefill(tokens, start, "nothing")
-  const targets = wanted.map(({ target }) => target)
-  const rows = wanted.map(({ row }) => row - start)
-  const { logProbabilities, likeliest } = await session.score(tokens, start, targets, rows)
-  for (const [i, each] of wanted.entries()) {
-    take(each, logProbabilities[i] as number, likeliest[i] as number)
+  const tokensOf = (run: Run): number =>
+    run.reduce((sum, { ids, shared }, i) => sum + ids.length - (i > 0 ? shared : 0), 0)
+  const queue = [...runs].sort((a, b) => tokensOf(b) - tokensOf(a))
+  let work = Array.from({ length: lanes.width }, () => new LaneWork())
+  const step = async (): Promise<void> => {
+    const next = nextStep(work, lanes)
+    if (!next) return
+    const order = closedUp(work, next)
+    if (order) {
+      await lanes.copy(order)
+      work = order.map((lane) => work[lane] as LaneWork)
+      return step()
+    }
+    await readStep(next)
+  }
+  const readStep = async (next: LaneStep): Promise<void> => {
+    const scored = await lanes.step(next)
+    let at = 0
+    for (const [lane, chunk] of next.chunks.entries()) {
+      if (!chunk) continue
+      work[lane]?.took(chunk)
+      for (const each of chunk.wanted) {
+        take(each, scored?.logProbabilities[at] as number, scored?.likeliest[at] as number)
+        at++
+      }
+    }
+  }
+  for (;;) {
+    signal?.throwIfAborted()
+    for (const each of work) if (each.isDone) each.give(queue.shift() ?? [])
+    if (work.every(({ isDone }) => isDone)) return
+    await inMemory(source, step, lanes)
   }
 }

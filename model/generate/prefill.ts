@@ -1,5 +1,12 @@
 // Plans that read tokens into a sequence's cache: one for each length, and for what is wanted of them.
-import { type Backend, type Prepared, plan, type Tensor, type Update } from "../../engine/index.ts"
+import {
+  type Backend,
+  type Prepared,
+  plan,
+  readBound,
+  type Tensor,
+  type Update,
+} from "../../engine/index.ts"
 import { argmax, crossEntropy } from "../../ops/index.ts"
 import { type Decoder, hidden, logitsOf, rowsAt } from "../forward.ts"
 import { Holder } from "../weights/holder.ts"
@@ -28,18 +35,25 @@ export function recurring(count: number): number {
   return Math.ceil(count / step) * step
 }
 
-/** Numbers of targets that plans are recorded for: all up to 8, then eight to each doubling. */
+/** Numbers of targets that plans are recorded for: all up to 4, then two to each doubling. */
 export function recurringTargets(count: number): number {
-  const step = 2 ** Math.max(0, Math.ceil(Math.log2(count)) - 3)
+  const step = 2 ** Math.max(0, Math.ceil(Math.log2(count)) - 2)
   return Math.ceil(count / step) * step
+}
+
+/** Of each target, how likely it is, and which token is the likeliest in its place. */
+interface Scores {
+  readonly targets: Tensor // i32 (T) or (R)
+  readonly nll: Tensor // (T) or (R)
+  readonly best: Tensor // i32 (T) or (R)
 }
 
 /** What is written before a plan runs, and read after it. */
 interface Ends {
-  readonly tokens: Tensor // i32 (T)
+  readonly tokens: Tensor // i32 (B·T)
   /** The last that is no padding, or that which each target follows. */
   readonly row?: Tensor // i32 (1) or (R)
-  readonly scores?: { readonly targets: Tensor; readonly nll: Tensor; readonly best: Tensor } // (T) or (R) each
+  readonly scores?: Scores
   readonly logits?: Tensor // (1, V) or (T, V)
 }
 
@@ -48,6 +62,23 @@ export interface Prefill extends Ends {
   readonly held: Holder
   /** Memory that it takes. */
   readonly bytes: number
+}
+
+/** Of each target, the logarithm of its probability, and the likeliest token in its place. */
+export interface Scored {
+  readonly logProbabilities: Float32Array
+  readonly likeliest: Int32Array
+}
+
+/** Of the first `count` targets. */
+export async function scoredBy(
+  { nll, best }: Scores,
+  count: number,
+  backend: Backend,
+): Promise<Scored> {
+  const losses = (await readBound(nll, backend)).slice(0, count) as Float32Array
+  const likeliest = (await readBound(best, backend)).slice(0, count) as Int32Array
+  return { logProbabilities: losses.map((x) => -x), likeliest }
 }
 
 export class Prefills {
@@ -68,13 +99,14 @@ export class Prefills {
     return [...this.#plans.values()].reduce((sum, { bytes }) => sum + bytes, 0)
   }
 
-  /** The plan for `length` tokens, with so many targets; those used least recently make room for it. */
-  of(length: number, want: Want, targets: number): Prefill {
-    const key = `${length} ${want} ${targets}`
+  /** The plan for `length` tokens of all sequences of the state, or of some of them, with so many targets;
+   *  those used least recently make room for it. */
+  of(length: number, want: Want, targets: number, state = this.#state): Prefill {
+    const key = `${state.position.size} ${length} ${want} ${targets}`
     const known = this.#plans.get(key)
     this.#plans.delete(key)
     if (!known) this.#makeRoom(length)
-    const prefill = known ?? this.#open(length, want, targets)
+    const prefill = known ?? this.#open(length, want, targets, state)
     this.#plans.set(key, prefill)
     return prefill
   }
@@ -93,12 +125,12 @@ export class Prefills {
     }
   }
 
-  #open(length: number, want: Want, targets: number): Prefill {
+  #open(length: number, want: Want, targets: number, state: SequenceState): Prefill {
     const held = new Holder(this.#backend)
     try {
       const { vocabSize } = this.#decoder.config
       const ends = allocateEnds(held, { length, want, targets, V: vocabSize })
-      const recorded = plan(record(this.#decoder, this.#state, ends), this.#backend)
+      const recorded = plan(record(this.#decoder, state, ends), this.#backend)
       const bytes = held.bytes + recorded.arenaBytes
       return { ...ends, held, bytes, prepared: this.#backend.prepare(recorded) }
     } catch (error) {

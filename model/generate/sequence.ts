@@ -1,7 +1,7 @@
 // A sequence of tokens over a model's cache: it is appended to, scored, and rewound. What chooses its
 // tokens, plainly or in some cleverer way, has nothing but this of the model.
-import { chunkOf } from "./prefill.ts"
-import { greedySampling, type Sampling, type Scored, type Session } from "./session.ts"
+import { chunkOf, type Scored } from "./prefill.ts"
+import { greedySampling, type Sampling, type Session } from "./session.ts"
 import { type Overflow, seedAfter } from "./slide.ts"
 import { type Source, sessionOf } from "./source.ts"
 import { nextTurn } from "./turn.ts"

@@ -11,7 +11,7 @@ import {
 import type { Decoder } from "../forward.ts"
 import { Holder } from "../weights/holder.ts"
 import { checkLost } from "../weights/restore.ts"
-import { type Prefill, Prefills, recurring, recurringTargets, type Want } from "./prefill.ts"
+import { type Prefill, Prefills, recurring, type Scored, scoredBy, type Want } from "./prefill.ts"
 import { anglesOf, type Overflow, recordSlide } from "./slide.ts"
 import {
   allocateStates,
@@ -30,12 +30,6 @@ export interface Sampling {
 
 /** The likeliest token; for what chooses none, too. */
 export const greedySampling: Sampling = { temperature: 0, topK: 0, topP: 1, seed: 0 }
-
-/** Of each target, the logarithm of its probability, and the likeliest token in its place. */
-export interface Scored {
-  readonly logProbabilities: Float32Array
-  readonly likeliest: Int32Array
-}
 
 /** A cache, and to which length a prompt is padded, so that plans recur. */
 export interface SessionOptions extends CacheOptions {
@@ -111,21 +105,17 @@ export class Session {
     await this.#read(tokens, position, want)
   }
 
-  /** Reads tokens into the cache from `position` on. targets (T): the token after each; with `rows` (R),
-   *  targets (R): the token after each of these rows, of which one may come several times. */
+  /** Reads tokens into the cache from `position` on. targets (T): the token after each. */
   async score(
     tokens: readonly number[],
     position: number,
     targets: readonly number[],
-    rows?: readonly number[],
-  ) {
-    const want = rows ? "targets" : "scores"
-    const { scores } = await this.#read(tokens, position, want, targets, rows)
-    const { nll, best } = scores as NonNullable<Prefill["scores"]>
-    const losses = (await readBound(nll, this.#backend)).slice(0, targets.length) as Float32Array
-    const likeliest = (await readBound(best, this.#backend)).slice(0, targets.length)
+  ): Promise<Scored> {
+    const { scores } = await this.#read(tokens, position, "scores", targets)
+    const ends = scores as NonNullable<Prefill["scores"]>
+    const scored = await scoredBy(ends, targets.length, this.#backend)
     await checkLost(this.#backend, this.#lost)
-    return { logProbabilities: losses.map((x) => -x), likeliest } as Scored
+    return scored
   }
 
   /** Reads tokens into the cache from `position` on. The logits after the last, (1, V), or after each,
@@ -148,19 +138,17 @@ export class Session {
     position: number,
     want: Want,
     targets: readonly number[] = [],
-    rows: readonly number[] = [tokens.length - 1],
   ): Promise<Prefill> {
     this.check()
     const count = tokens.length
     const padded = this.#padded(count)
     const length = position + padded > this.capacity ? count : padded
-    const most = want === "targets" ? recurringTargets(targets.length) : length
-    const prefill = this.#prefills.of(length, want, most)
+    const prefill = this.#prefills.of(length, want, length)
     const { row, scores } = prefill
     const write = (to: Tensor, values: readonly number[]) =>
       put(this.#backend, to, Int32Array.from(values))
     write(prefill.tokens, tokens)
-    if (row) write(row, rows)
+    if (row) write(row, [count - 1])
     if (scores) write(scores.targets, targets)
     write(this.#state.position, [position])
     write(this.#state.next, [position + count])
