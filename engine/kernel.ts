@@ -26,6 +26,8 @@ export interface KernelVariant<T extends string = string, P = Sizes> {
   readonly when?: KernelCondition<P>
   /** Features without which it does not run. */
   readonly needs?: readonly KernelFeature[]
+  /** Bytes of workgroup memory that it takes, where that is more than every GPU has. */
+  readonly storage?: (params: P) => number
   /** How many workgroups it takes; left out, as many as the op has rows. */
   readonly groups?: (params: P) => number
   /** Constants of the shader that follow from the parameters. */

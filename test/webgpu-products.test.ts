@@ -98,11 +98,18 @@ t.test("quantized weights larger than a binding are bound in windows", skip, asy
   backend.close()
 })
 
-/** The cases of an op; of kernels with constants, also those of two and four rows. */
-const sizesOf = (op: Op): readonly Case[] =>
-  op.isProduct && op.params.includes("M") && op.gpu.some(({ constants }) => constants)
-    ? [...op.cases, ...[2, 4].flatMap((M) => op.cases.map((test) => ({ ...test, M })))]
-    : op.cases
+/** Tiles of matrices in the memory that every GPU has: of so many outputs that no panel is shared. */
+const shallow = ["f16", "bf16"].map((wType) => ({ M: 33, K: 4, P: 2112, wType, eps }))
+
+/** The cases of an op; of kernels with constants, also those of two and four rows, and of those that
+ *  take more memory than every GPU has one that does not. */
+function sizesOf(op: Op): readonly Case[] {
+  const rows = op.isProduct && op.params.includes("M") && op.gpu.some(({ constants }) => constants)
+  const few = rows ? [2, 4].flatMap((M) => op.cases.map((test) => ({ ...test, M }))) : []
+  const isLarge = op.gpu.some(({ storage }) => storage)
+  const outputs = op.params.includes("F") ? { F: 16 * 2112 } : { N: 16 * 2112 }
+  return [...op.cases, ...few, ...(isLarge ? shallow.map((test) => ({ ...test, ...outputs })) : [])]
+}
 
 for (const without of [[], ["subgroup-matrix"], ["subgroups"]] as const) {
   const name = ["every kernel compiles on a GPU that has everything", ...without].join(" but ")

@@ -22,16 +22,20 @@ export interface ChosenKernel extends Taken {
   readonly groups: number
 }
 
-/** The first that serves with the features in use. */
+/** The first that serves with the features in use and so many bytes of workgroup memory. */
 export function choose(
   { op, call }: Pick<Step, "op" | "call">,
   usable: ReadonlySet<string>,
+  storage = Number.POSITIVE_INFINITY,
 ): ChosenKernel {
   const { params } = call
   const isUsable = (features: readonly KernelFeature[]): boolean =>
     features.every((name) => usable.has(name))
   const kernel = op.gpu.find(
-    ({ needs = [], when }) => isUsable(needs) && (when === undefined || when.holds(params)),
+    ({ needs = [], when, storage: taken }) =>
+      isUsable(needs) &&
+      (when === undefined || when.holds(params)) &&
+      (taken === undefined || taken(params) <= storage),
   )
   const { entry = op.name, needs = [] } = kernel ?? {}
   const shader = shaders[entry]?.find(({ features }) => isUsable(features))

@@ -19,6 +19,8 @@ export interface OpenDevice {
   readonly device: GPUDevice
   /** The optional features in use. */
   readonly features: ReadonlySet<Feature>
+  /** Those of them that are to be tried first, and left off where they compute wrong. */
+  readonly tried: readonly Feature[]
   /** Most bytes of one binding: a multiple of 256. */
   readonly bindingBytes: number
   /** What the GPU calls itself. */
@@ -67,6 +69,7 @@ export async function openDevice(options: WebgpuOptions): Promise<OpenDevice> {
   return {
     device,
     features: new Set(wanted),
+    tried: wanted.filter((name) => isTried(name, gpu, vendor)),
     bindingBytes: most - (most % 256),
     description: names[0] || "an unnamed GPU",
   }
@@ -77,6 +80,12 @@ function isIn(gpu: GPU, adapter: GPUAdapter, name: Feature): boolean {
   if (word) return gpu.wgslLanguageFeatures.has(word)
   if (!adapter.features.has(otherNames[name] ?? name)) return false
   return name !== "subgroup-matrix" || gpu === dawn.get("null") || hasMatrices(adapter.info)
+}
+
+/** Whether nobody vouches for it: an experiment, or f16 where Dawn was told to allow it. */
+function isTried(name: Feature, gpu: GPU, vendor: string): boolean {
+  const isAllowed = vendor === "nvidia" && [...dawn.values()].includes(gpu)
+  return name === "subgroup-matrix" || (name === "shader-f16" && isAllowed)
 }
 
 /** What a GPU says of the matrices that it multiplies. */
@@ -105,8 +114,12 @@ async function findGpu(driver: "null" | undefined): Promise<GPU> {
   }
   const known = dawn.get(driver)
   if (known) return known
-  // Experimental features are among the unsafe ones.
-  const flags = ["enable-dawn-features=allow_unsafe_apis"]
+  // Experimental features are among the unsafe ones. Times in steps of 0.1 ms, as pages get them, tell
+  // nothing of a dispatch. Dawn leaves it to its users whether f16 computes right on NVIDIA's GPUs.
+  const flags = [
+    "enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia",
+    "disable-dawn-features=timestamp_quantization",
+  ]
   const { create } = await loadDawn()
   if (driver === undefined && !(await mayFindDriver())) throw new Error(noAdapter)
   const made = create(driver ? [...flags, `backend=${driver}`] : flags)

@@ -31,12 +31,13 @@ export const webgpuKernels: ReadonlySet<string> = new Set(withKernel.map(({ name
 
 /** Opens the backend. Throws RangeError for a bad option, Error with the next action where it cannot. */
 export async function openWebgpu(options: WebgpuOptions = {}): Promise<WebgpuBackend> {
-  const backend = new WebgpuBackend(options, await openDevice(options))
-  const isTried = backend.features.has("subgroup-matrix") && options.driver === undefined
+  const opened = await openDevice(options)
+  const backend = new WebgpuBackend(options, opened)
+  const tried = options.driver === undefined ? opened.tried : []
   // A feature whose shader is refused is one more that cannot be relied on.
-  if (!isTried || (await multipliesExactly(backend).catch(() => false))) return backend
+  if (tried.length === 0 || (await multipliesExactly(backend).catch(() => false))) return backend
   backend.close()
-  return openWebgpu({ ...options, without: [...(options.without ?? []), "subgroup-matrix"] })
+  return openWebgpu({ ...options, without: [...(options.without ?? []), ...tried] })
 }
 
 /** A plan, made ready for the device there is. */

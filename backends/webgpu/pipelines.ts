@@ -40,7 +40,7 @@ export class Pipelines {
 
   /** The kernel for a step with the features in use. */
   kernelOf(step: Step): ChosenKernel {
-    return choose(step, this.#features)
+    return choose(step, this.#features, this.#device.limits.maxComputeWorkgroupStorageSize)
   }
 
   /** The pipeline of an op for arguments of these dtypes, written or not, shared or not. */

@@ -151,7 +151,14 @@ export const mergeParts = op({
     }
     return reshape(div(summed(column(0, E), E), summed(total, 1)), [B, H * E])
   },
-  gpu: [{ from: ["attention/rope_attention.wgsl"], groups: ({ B, H }) => B * H }],
+  check: ({ R }) => (R > mostSlices ? `${R} slices are more than ${mostSlices}` : undefined),
+  gpu: [
+    {
+      from: ["attention/rope_attention.wgsl"],
+      constants: () => ({ mostSlices }),
+      groups: ({ B, H }) => B * H,
+    },
+  ],
   rows: ({ B, H }) => B * H,
   cost: ({ B, H, R, E }) => ({ bytes: 4 * B * H * (R * (E + 2) + E), flops: 2 * B * H * R * E }),
   cases: [

@@ -109,27 +109,37 @@ fn leaveEmpty(g: u32, r: u32, lane: u32) {
   }
 }
 
+// Of each slice its maximum and its sum; then what its part is multiplied by, and that times its sum.
+var<workgroup> edges: array<vec2f, mostSlices>;
+
 @compute @workgroup_size(64)
 fn mergeParts(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let head = rowOf(group);
-  if (head >= param.Groups) { return; }
   let begin = head * param.R * (param.E + 2u);
+  var edge = vec2f();
+  if (lane < param.R) {
+    let at = begin + lane * (param.E + 2u) + param.E;
+    edge = vec2f(parts[at], parts[at + 1u]);
+    edges[lane] = edge;
+  }
+  workgroupBarrier();
   var top = lowest;
   for (var r = 0u; r < param.R; r++) {
-    let edge = begin + r * (param.E + 2u) + param.E;
-    if (parts[edge + 1u] != 0.0) { top = max(top, parts[edge]); }
+    top = max(top, select(lowest, edges[r].x, edges[r].y != 0.0));
   }
+  workgroupBarrier();
+  if (lane < param.R) {
+    let factor = select(exp(edge.x - top), 0.0, edge.y == 0.0);
+    edges[lane] = vec2f(factor, factor * edge.y);
+  }
+  workgroupBarrier();
   for (var e = lane; e < param.E; e += 64u) {
     var total = 0.0;
     var acc = 0.0;
     for (var r = 0u; r < param.R; r++) {
-      let at = begin + r * (param.E + 2u);
-      let sum = parts[at + param.E + 1u];
-      if (sum == 0.0) { continue; }
-      let factor = exp(parts[at + param.E] - top);
-      total += factor * sum;
-      acc += factor * parts[at + e];
+      total += edges[r].y;
+      acc += edges[r].x * parts[begin + r * (param.E + 2u) + e];
     }
-    y[head * param.E + e] = acc / total;
+    if (head < param.Groups) { y[head * param.E + e] = acc / total; }
   }
 }

@@ -1,7 +1,12 @@
 // Which kernels of a GPU serve products with weights in panels: by the number of rows, the format of
 // the weights, what comes before (a norm) and what comes after (an add, an activation). Named
 // parameters as in matmul.ts: M rows, P panels, of gates only where values follow them.
-import { dtypeCode, type KernelCondition, type KernelVariant } from "../../engine/index.ts"
+import {
+  type DType,
+  dtypeCode,
+  type KernelCondition,
+  type KernelVariant,
+} from "../../engine/index.ts"
 import { blockVectors } from "./quantized_pack.ts"
 
 interface Form {
@@ -17,9 +22,9 @@ interface Rows {
   readonly M: number
   readonly P: number
 }
-type Float = Rows & { readonly wType: number }
+type Float = Rows & { readonly K: number; readonly wType: number }
 type Blocks = Rows & { readonly Z: number }
-type Variant<P> = KernelVariant<"w", P>
+type Variant<P> = KernelVariant<"w" | "x", P>
 
 const { ceil } = Math
 /** Most rows that matmul_row.wgsl serves. */
@@ -76,30 +81,55 @@ const productTile = ({ isGated }: Form, { M, P }: Rows) =>
   tileSizes(tallFor(M * P, 131072), isGated)
 
 const productGroups =
-  (form: Form, tileOf: (sizes: Rows) => Tile = (sizes) => productTile(form, sizes)) =>
+  (form: Form) =>
   (sizes: Rows): number =>
-    tileGroups(tileOf(sizes), sizes.M, (form.isGated ? 2 : 1) * sizes.P)
+    tileGroups(productTile(form, sizes), sizes.M, (form.isGated ? 2 : 1) * sizes.P)
+
+/** Workgroups that a large GPU has room for at a time. */
+const manyGroups = 264
+
+/** Of matmul_matrix.wgsl: tiles of 16 rows and panels of a workgroup, and how many slices K is in: more
+ *  where tiles are few. */
+function matrixSizes({ isGated }: Form, { M, P }: Rows) {
+  const [least, all] = isGated ? [2, 2 * P] : [1, P]
+  const rowTiles = Math.min(4, ceil(M / 16))
+  let across = 8
+  const groupsOf = (across: number) => ceil(M / 16 / rowTiles) * ceil(all / across)
+  while (across > least && groupsOf(across) < manyGroups) across /= 2
+  const slices = 8 / across
+  const storage = 1024 * slices * rowTiles + 4096 + 8192 + 256
+  return { rowTiles, across, slices, storage, groups: groupsOf(across) }
+}
 
 /** Kernels for weights in f32, f16 and bf16. */
 export function floatKernels(form: Form): readonly Variant<Float>[] {
-  const halves: KernelCondition<Float> = {
-    text: `${manyRows.text}, w f16`,
-    holds: ({ M, wType }) => manyRows.holds({ M }) && wType === dtypeCode("f16"),
-  }
-  const matrix = () => tileSizes(2, form.isGated, 2, 16)
+  const isOf = (wType: number, ...names: DType[]) => names.map(dtypeCode).includes(wType)
   return [
     {
       entry: `${form.op}Matrix`,
-      from: ["product/matmul_matrix.wgsl", ...norm(form), tileFile],
-      when: halves,
+      from: [...norm(form), "product/matmul_matrix.wgsl"],
+      when: {
+        text: `${manyRows.text}, w f16 or bf16`,
+        holds: ({ M, wType }) => manyRows.holds({ M }) && isOf(wType, "f16", "bf16"),
+      },
       needs: ["shader-f16", "subgroups", "subgroup-matrix"],
-      constants: matrix,
-      groups: productGroups(form, matrix),
+      constants: (sizes) => {
+        const { rowTiles, across, slices } = matrixSizes(form, sizes)
+        return { rowTiles, across, slices, raised: isOf(sizes.wType, "f16") ? 1 : 256 }
+      },
+      storage: (sizes) => matrixSizes(form, sizes).storage,
+      groups: (sizes) => matrixSizes(form, sizes).groups,
+      wide: ["w"],
+      fours: ["x"],
+      foursWhen: ({ K }) => K % 4 === 0,
     },
     {
       entry: `${form.op}Halves`,
       from: ["product/matmul_half.wgsl", ...norm(form), tileFile],
-      when: halves,
+      when: {
+        text: `${manyRows.text}, w f16`,
+        holds: ({ M, wType }) => manyRows.holds({ M }) && isOf(wType, "f16"),
+      },
       needs: ["shader-f16"],
       constants: (sizes) => productTile(form, sizes),
       groups: productGroups(form),

@@ -31,6 +31,13 @@ fn tileWeights(sixteen: u32, count: u32, n: u32, quarter: u32) -> vec4f {
   return vec4f(weightAt(n, k), weightAt(n, k + 1u), weightAt(n, k + 2u), weightAt(n, k + 3u));
 }
 
+fn putFour(at: u32, count: u32, four: vec4f) {
+  if (count > 0u) { dx[at] = four.x; }
+  if (count > 1u) { dx[at + 1u] = four.y; }
+  if (count > 2u) { dx[at + 2u] = four.z; }
+  if (count > 3u) { dx[at + 3u] = four.w; }
+}
+
 @compute @workgroup_size(256)
 fn matmulGradX(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let count = (param.K + 15u) / 16u;
@@ -38,11 +45,9 @@ fn matmulGradX(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_in
   tileProduct(corner.x, corner.y, count, lane);
   for (var i = 0u; i < tall; i++) {
     let m = corner.x + lane / 16u * tall + i;
-    for (var q = 0u; q < quads && m < param.M; q++) {
+    for (var q = 0u; q < quads; q++) {
       let k = 16u * corner.y + 4u * outputQuad(q, lane);
-      for (var c = 0u; c < 4u && k + c < param.K; c++) {
-        dx[m * param.K + k + c] = tile[i * quads + q][c];
-      }
+      putFour(m * param.K + k, countFrom(m, k, param.K), tile[i * quads + q]);
     }
   }
 }

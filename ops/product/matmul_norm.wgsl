@@ -18,7 +18,15 @@ fn rowScale(m: u32, parts: u32) -> f32 {
     let quarters = (i + 1u) * slots - 4u;
     all += partial[quarters][m] + partial[quarters + 2u][m];
   }
-  return 1.0 / sqrt(all / (visits * f32(param.K)) + param.eps);
+  return scaleOfSquares(all / visits);
+}
+
+fn weighted(four: vec4f, k: u32) -> vec4f {
+  return four * vec4f(n[k], n[k + 1u], n[k + 2u], n[k + 3u]);
+}
+
+fn scaleOfSquares(all: f32) -> f32 {
+  return 1.0 / sqrt(all / f32(param.K) + param.eps);
 }
 
 // Squares of the lane's four rows of a tile.
@@ -37,7 +45,7 @@ fn scaleTile(lane: u32) {
     let row = (lane / 16u) * tall + i;
     var all = 0.0;
     for (var k = 0u; k < depth; k++) { all += keptNumber((row / 4u) * depth + k, row % 4u); }
-    let scale = 1.0 / sqrt(all / f32(param.K) + param.eps);
+    let scale = scaleOfSquares(all);
     for (var q = 0u; q < quads; q++) { tile[i * quads + q] *= scale; }
   }
 }

@@ -114,17 +114,37 @@ fn cornerOf(group: vec3u, count: u32) -> vec2u {
   return vec2u(rowOf(group) / across * 16u * tall, rowOf(group) % across * 4u * quads);
 }
 
+// Writes `count` of four results from place `at` on. The tile is only ever indexed by
+// constants of loops with constant ends: by others drivers take it out of registers.
+fn putFour(at: u32, count: u32, four: vec4f) {
+  if (count > 0u) { y[at] = four.x; }
+  if (count > 1u) { y[at + 1u] = four.y; }
+  if (count > 2u) { y[at + 2u] = four.z; }
+  if (count > 3u) { y[at + 3u] = four.w; }
+}
+
+// Adds them instead.
+fn addFour(at: u32, count: u32, four: vec4f) {
+  if (count > 0u) { r[at] += four.x; }
+  if (count > 1u) { r[at + 1u] += four.y; }
+  if (count > 2u) { r[at + 2u] += four.z; }
+  if (count > 3u) { r[at + 3u] += four.w; }
+}
+
+// How many of row m's numbers there are from o on, of `end`.
+fn countFrom(m: u32, o: u32, end: u32) -> u32 {
+  return select(0u, max(end, o) - o, m < param.M);
+}
+
 // y = x Wᵀ
 fn tileRowsProduct(group: vec3u, lane: u32) {
   let corner = cornerOf(group, param.P);
   tileProduct(corner.x, corner.y, param.P, lane);
   for (var i = 0u; i < tall; i++) {
     let m = corner.x + lane / 16u * tall + i;
-    for (var q = 0u; q < quads && m < param.M; q++) {
+    for (var q = 0u; q < quads; q++) {
       let o = 16u * corner.y + 4u * outputQuad(q, lane);
-      for (var c = 0u; c < 4u && o + c < param.N; c++) {
-        y[m * param.N + o + c] = tile[i * quads + q][c];
-      }
+      putFour(m * param.N + o, countFrom(m, o, param.N), tile[i * quads + q]);
     }
   }
 }
@@ -135,11 +155,9 @@ fn tileRowsProductAdd(group: vec3u, lane: u32) {
   tileProduct(corner.x, corner.y, param.P, lane);
   for (var i = 0u; i < tall; i++) {
     let m = corner.x + lane / 16u * tall + i;
-    for (var q = 0u; q < quads && m < param.M; q++) {
+    for (var q = 0u; q < quads; q++) {
       let o = 16u * corner.y + 4u * outputQuad(q, lane);
-      for (var c = 0u; c < 4u && o + c < param.N; c++) {
-        r[m * param.N + o + c] += tile[i * quads + q][c];
-      }
+      addFour(m * param.N + o, countFrom(m, o, param.N), tile[i * quads + q]);
     }
   }
 }
@@ -151,9 +169,9 @@ fn tileRowsProductGated(group: vec3u, lane: u32) {
   let o = 8u * corner.y + 4u * (lane % 16u);
   for (var i = 0u; i < tall; i++) {
     let m = corner.x + lane / 16u * tall + i;
-    for (var c = 0u; c < 4u && o + c < param.F && m < param.M; c++) {
-      y[m * param.F + o + c] = silu(tile[2u * i][c]) * tile[2u * i + 1u][c];
-    }
+    let gate = tile[2u * i];
+    let four = vec4f(silu(gate.x), silu(gate.y), silu(gate.z), silu(gate.w)) * tile[2u * i + 1u];
+    putFour(m * param.F + o, countFrom(m, o, param.F), four);
   }
 }
 

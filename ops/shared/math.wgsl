@@ -69,10 +69,20 @@ fn silu(x: f32) -> f32 {
   return x / (1.0 + expOf(-x));
 }
 
-// a / b rounded to nearest, which the operator alone need not be.
+// The upper half of a number's bits: with the rest, a product of two halves is exact in f32.
+fn upperHalf(x: f32) -> f32 {
+  return bitcast<f32>(bitcast<u32>(x) & 0xfffff000u);
+}
+
+// a / b rounded to nearest, which the operator alone need not be: what is left of a is exact, whether or
+// not fma rounds once, as it does not have to either.
 fn quotient(a: f32, b: f32) -> f32 {
   let q = a / b;
-  return fma(fma(-q, b, a), 1.0 / b, q);
+  let upper = upperHalf(q);
+  let lower = q - upper;
+  let divisor = upperHalf(b);
+  let fine = b - divisor;
+  return q + (((a - upper * divisor) - upper * fine) - lower * divisor - lower * fine) / b;
 }
 
 const lowest = -3.4028234e38;
