@@ -1,15 +1,15 @@
 // Products with the numbers that quantized weights stand for (quantized_pack.ts), for training: rows are
-// not rounded, and what is computed has the gradient given here. The CPU widens weights panel by panel
-// in scratch memory; elsewhere the matrix is widened for a product, and for its gradient once more, so that
-// it lies in memory for no longer. Kernels: dequantized.as.ts.
+// not rounded, and what is computed has the gradient given here. Weights are widened on their way into a
+// product, panel by panel or tile by tile: no matrix of them lies in memory. Kernels: dequantized.as.ts; on a
+// GPU those of quantized.ts that round nothing, and dequantized_grad.wgsl.
 import { op, type Tensor } from "../../engine/index.ts"
 import { add } from "../plain/elementwise.ts"
-import { matmul, matmulAdd } from "./matmul.ts"
-import { matmulGradX } from "./matmul_grad.ts"
-import { pack } from "./pack.ts"
-import { panelWidth } from "./panels.ts"
+import { permute } from "../plain/movement.ts"
+import { exactKernels, gradXKernel } from "./kernels.ts"
+import { product } from "./panels.ts"
 import {
   blockBytes,
+  blockVectors,
   dequantize,
   fileBlockBytes,
   misfit,
@@ -35,21 +35,7 @@ const cases = [
 const sample = (name: string, { Z }: { Z: number }) =>
   name === "w" ? quantizedSample(Z) : undefined
 
-/** Quantized panels as those of f32, for rows of K numbers.  w (P, C, Z) → (P, K, 16) */
-function widened(w: Tensor, K: number): Tensor {
-  const P = w.shape[0] as number
-  const rows = dequantize(w, { N: P * panelWidth, K, Halves: 1 }) // (16P, K)
-  return pack(rows, { P, Halves: 1, dtype: "f32" }).w
-}
-const widening = [dequantize.op, pack.op]
-
-type Given = { readonly x: Tensor; readonly w: Tensor }
-type Matrix = { readonly K: number; readonly N: number }
-const product = ({ x, w }: Given, { K, N }: Matrix): Tensor => matmul(x, widened(w, K), { N })
-const sum = ({ x, w, r }: Given & { readonly r: Tensor }, { K }: Matrix): Tensor =>
-  matmulAdd(x, widened(w, K), r)
-const gradX = ({ dy, w }: { dy: Tensor; w: Tensor }, { K }: Matrix): Tensor =>
-  matmulGradX(dy, widened(w, K))
+const matrix = (w: Tensor, N: number, K: number): Tensor => dequantize(w, { N, K, Halves: 1 })
 
 /** dx = dy·W, the cotangent of x in y = x·Wᵀ.  dy (M, N), w (P, C, Z) → dx (M, K), K given */
 export const matmulDequantizedGradX = op({
@@ -57,8 +43,15 @@ export const matmulDequantizedGradX = op({
   sig: "dy:(M,N) w:u8(P,C,Z) -> dx:(M,K)",
   params: "M K P C Z N",
   check: fits,
-  meaning: gradX,
-  alternatives: [{ ops: [...widening, matmulGradX.op], when: () => true, meaning: gradX }],
+  meaning: ({ dy, w }, { N, K }) => product(dy, permute(matrix(w, N, K), [1, 0])),
+  gpu: [
+    {
+      ...gradXKernel,
+      from: ["product/dequantized_grad.wgsl", ...gradXKernel.from, "product/quantized_tile.wgsl"],
+      constants: (sizes) => ({ ...gradXKernel.constants(sizes), ...blockVectors(sizes) }),
+      wide: ["w"],
+    },
+  ],
   isProduct: true,
   rows: ({ C }) => C,
   cost: productCost,
@@ -72,9 +65,9 @@ export const matmulDequantized = op({
   sig: "x:(M,K) w:u8(P,C,Z) -> y:(M,N)",
   params: "M K P C Z N",
   check: fits,
-  meaning: product,
+  meaning: ({ x, w }, { N, K }) => product(x, matrix(w, N, K)),
   vjp: ({ y: dy }, { w }, { K }) => (dy ? { x: matmulDequantizedGradX(dy, w, { K }) } : undefined),
-  alternatives: [{ ops: [...widening, matmul.op], when: () => true, meaning: product }],
+  gpu: exactKernels({ op: "matmulDequantized" }),
   isProduct: true,
   rows: ({ P }) => P,
   cost: productCost,
@@ -89,10 +82,10 @@ export const matmulAddDequantized = op({
   params: "M K P C Z N",
   alias: { y: "r" },
   check: fits,
-  meaning: ({ x, w, r }, sizes) => add(r, product({ x, w }, sizes)),
+  meaning: ({ x, w, r }, { N, K }) => add(r, product(x, matrix(w, N, K))),
   vjp: ({ y: dy }, { w }, { K }) =>
     dy ? { x: matmulDequantizedGradX(dy, w, { K }), r: dy } : undefined,
-  alternatives: [{ ops: [...widening, matmulAdd.op], when: () => true, meaning: sum }],
+  gpu: exactKernels({ op: "matmulAddDequantized" }),
   isProduct: true,
   rows: ({ P }) => P,
   cost: productCost,

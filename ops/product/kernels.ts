@@ -7,6 +7,7 @@ import {
   type KernelCondition,
   type KernelVariant,
 } from "../../engine/index.ts"
+import { panelWidth } from "./panels.ts"
 import { blockVectors } from "./quantized_pack.ts"
 
 interface Form {
@@ -37,7 +38,7 @@ const manyRows: KernelCondition<{ M: number }> = {
 const norm = ({ isNormed }: Form): readonly string[] =>
   isNormed ? ["product/matmul_norm.wgsl"] : []
 const rowFiles = ["product/matmul_row.wgsl", "product/matmul_row_subgroups.wgsl"]
-const tileFile = "product/matmul_tile.wgsl"
+export const tileFile = "product/matmul_tile.wgsl"
 
 /** Rows and panels of a workgroup of matmul_row.wgsl. */
 function rowSizes({ isGated }: Form, { M, P }: Rows) {
@@ -191,3 +192,17 @@ export function quantizedKernels(form: Form): readonly Variant<Blocks>[] {
     },
   ]
 }
+
+/** Those of them that round no rows. */
+export const exactKernels = (form: Form): readonly Variant<Blocks>[] =>
+  quantizedKernels(form).filter(({ needs }) => !needs?.includes("packed-dot"))
+
+type Columns = { readonly M: number; readonly K: number }
+const tileX = ({ M, K }: Columns) => tileSizes(tallFor(M * K, 2097152))
+
+/** The kernel of the gradient of a product's rows. */
+export const gradXKernel = {
+  from: ["product/matmul_grad_x.wgsl", "product/matmul_tile.wgsl"],
+  constants: (sizes: Columns) => tileX(sizes),
+  groups: (sizes: Columns) => tileGroups(tileX(sizes), sizes.M, sizes.K / panelWidth),
+} as const

@@ -3,7 +3,7 @@
 import { op, type Tensor } from "../../engine/index.ts"
 import { add } from "../plain/elementwise.ts"
 import { permute } from "../plain/movement.ts"
-import { tallFor, tileGroups, tileSizes } from "./kernels.ts"
+import { gradXKernel, tallFor, tileGroups, tileSizes } from "./kernels.ts"
 import { packedPanels, panelsOf, panelWidth, product, unpanel } from "./panels.ts"
 
 const dtypes = ["f32", "f16", "bf16"] as const
@@ -24,7 +24,6 @@ const cost = ({ M, K, P }: { M: number; K: number; P: number }) => ({
   flops: 2 * M * K * P * panelWidth,
 })
 
-const tileX = ({ M, K }: { M: number; K: number }) => tileSizes(tallFor(M * K, 2097152))
 const tileW = ({ K, P }: { K: number; P: number }) => tileSizes(tallFor(P * K, 131072))
 const tilesW = [
   {
@@ -41,14 +40,7 @@ export const matmulGradX = op({
   params: "M K P N wType",
   check: fits,
   meaning: ({ dy, w }, { N }) => product(dy, permute(unpanel(w, N), [1, 0])),
-  gpu: [
-    {
-      from: ["product/matmul_grad_x.wgsl", "product/matmul_tile.wgsl"],
-      constants: tileX,
-      groups: ({ M, K }) => tileGroups(tileX({ M, K }), M, K / panelWidth),
-      scalars: ["w"],
-    },
-  ],
+  gpu: [{ ...gradXKernel, scalars: ["w"] }],
   isProduct: true,
   rows: ({ K }) => Math.ceil(K / panelWidth),
   cost,

@@ -38,8 +38,8 @@ fn putFour(at: u32, count: u32, four: vec4f) {
   if (count > 3u) { dx[at + 3u] = four.w; }
 }
 
-@compute @workgroup_size(256)
-fn matmulGradX(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+// dx = dy W
+fn tileRowsGradX(group: vec3u, lane: u32) {
   let count = (param.K + 15u) / 16u;
   let corner = cornerOf(group, count);
   tileProduct(corner.x, corner.y, count, lane);
@@ -50,4 +50,9 @@ fn matmulGradX(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_in
       putFour(m * param.K + k, countFrom(m, k, param.K), tile[i * quads + q]);
     }
   }
+}
+
+@compute @workgroup_size(256)
+fn matmulGradX(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  tileRowsGradX(group, lane);
 }

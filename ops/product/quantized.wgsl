@@ -1,5 +1,5 @@
-// Products with quantized weights: those of matmul.wgsl and matmul_tile.wgsl over widened weights, and
-// over a rounded row where the GPU multiplies bytes four at a time. How: quantized_row.wgsl,
+// Products with quantized weights: those of matmul.wgsl and matmul_tile.wgsl over widened weights, and,
+// but for training (dequantized.ts), over a rounded row where the GPU multiplies bytes four at a time. How: quantized_row.wgsl,
 // quantized_dot.wgsl and quantized_tile.wgsl.
 
 @compute @workgroup_size(width)
@@ -120,4 +120,36 @@ fn normMatmulSwigluQuantizedTile(
   @builtin(local_invocation_index) lane: u32,
 ) {
   tileRowsProductGated(group, lane);
+}
+
+@compute @workgroup_size(width)
+fn matmulDequantized(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  rowProduct(group, lane);
+}
+
+@compute @workgroup_size(256)
+fn matmulDequantizedTile(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  tileRowsProduct(group, lane);
+}
+
+@compute @workgroup_size(width)
+fn matmulAddDequantized(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  rowProductAdd(group, lane);
+}
+
+@compute @workgroup_size(256)
+fn matmulAddDequantizedTile(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  tileRowsProductAdd(group, lane);
 }

@@ -1,15 +1,16 @@
 // Squares of the rows of a matrix with a low-rank one beside it, summed: norms of DoRA.
-// Kernels: sum_squares.as.ts.
+// Kernels: sum_squares.as.ts, sum_squares.wgsl.
 import { op, type Tensor } from "../../engine/index.ts"
 import { add, mul } from "../plain/elementwise.ts"
 import { permute, reshape } from "../plain/movement.ts"
 import { sumRows } from "../plain/reduce.ts"
-import { matmul } from "./matmul.ts"
+import { tileFile, tileGroups, tileSizes } from "./kernels.ts"
 import { unpack } from "./pack.ts"
 import { panelWidth, product, unpanel } from "./panels.ts"
 import {
   blockBytes,
   blocksOf,
+  blockVectors,
   dequantize,
   fileBlockBytes,
   misfit,
@@ -47,8 +48,13 @@ const rowsOf = ({ w }: Given, { K, P }: Sizes): Tensor => {
   if (w.dtype === "u8") return dequantize(w, { N, K, Halves: 1 })
   return unpack(w, { N, K, Halves: 1, dtype: "f32" })
 }
-const byProduct = (given: Given, sizes: Sizes): Tensor =>
-  squares(rowsOf(given, sizes), matmul(given.a, given.b, { N: sizes.P * panelWidth }))
+
+const tile = tileSizes(4)
+const kernel = {
+  constants: () => tile,
+  groups: ({ P }: Sizes) => tileGroups(tile, 1, P),
+} as const
+const kernelFile = "product/sum_squares.wgsl"
 
 /** y = Σ (w + b·a)² over each of a matrix's rows, zeros where panels have none.
  *  a (K, R), b (P, R, 16), w (P, K, 16) → y (P, 16) */
@@ -57,7 +63,7 @@ export const sumSquares = op({
   sig: "a:(K,R) b:(P,R,16) w:f32|f16|bf16(P,K,16) -> y:(P,16)",
   params: "K R P wType",
   meaning: (given, { P }) => squares(unpanel(given.w, P * panelWidth), lowOf(given, P)),
-  alternatives: [{ ops: [unpack.op, matmul.op], when: () => true, meaning: byProduct }],
+  gpu: [{ ...kernel, from: [kernelFile, tileFile] }],
   rows: ({ P }) => P,
   cost,
   cases: (["f32", "f16", "bf16"] as const).flatMap((wType) =>
@@ -72,7 +78,17 @@ export const sumSquaresOfBlocks = op({
   params: "K R P C Z",
   check: ({ K, P, C, Z }) => misfit({ N: P * panelWidth, K, P, C, Z, Halves: 1 }),
   meaning: (given, sizes) => squares(rowsOf(given, sizes), lowOf(given, sizes.P)),
-  alternatives: [{ ops: [dequantize.op, matmul.op], when: () => true, meaning: byProduct }],
+  gpu: [
+    {
+      ...kernel,
+      from: [
+        "product/sum_squares_blocks.wgsl",
+        ...[kernelFile, tileFile, "product/quantized_tile.wgsl"],
+      ],
+      constants: (sizes) => ({ ...tile, ...blockVectors(sizes) }),
+      wide: ["w"],
+    },
+  ],
   rows: ({ P }) => P,
   cost,
   cases: [...Object.values(blockBytes), ...Object.values(fileBlockBytes)].flatMap((Z) =>
