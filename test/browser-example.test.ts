@@ -162,6 +162,57 @@ t.test(
       await page.close()
     })
 
+    await t.test("answers fetches of the page as a server would", async (t) => {
+      const [page, complaints] = await pageOf(browser)
+      await page.goto(url)
+      await until(
+        page,
+        `!document.getElementById("ask").disabled && navigator.serviceWorker.controller`,
+      )
+      await page.fill("#prompt", prompt)
+      await page.click("#ask")
+      await until(page, `document.getElementById("asking").textContent === "Answered"`)
+      t.ok((await text(page, "answer")).length > 20, await text(page, "answer"))
+      const got = await page.evaluate(async (prompt) => {
+        const post = (path: string, body: object, signal?: AbortSignal) =>
+          fetch(path, {
+            method: "POST",
+            headers: { "content-type": "application/json" },
+            body: JSON.stringify(body),
+            ...(signal && { signal }),
+          })
+        const models = await (await fetch("v1/models")).json()
+        const asked = { model: "OpenELM-small", prompt, temperature: 0, max_tokens: 12 }
+        const [one, two] = await Promise.all(
+          [0, 1].map(async () => (await post("v1/completions", asked)).json()),
+        )
+        const wrong = await post("v1/completions", { ...asked, temperature: "hot" })
+        const leaving = new AbortController()
+        const long = { ...asked, max_tokens: 100, stream: true }
+        const stream = await post("v1/completions", long, leaving.signal)
+        await stream.body?.getReader().read()
+        leaving.abort()
+        return {
+          model: models.data[0].id,
+          texts: [one, two].map((answer) => answer.choices[0].text),
+          status: wrong.status,
+          after: (await (await post("v1/completions", asked)).json()).choices[0].text,
+        }
+      }, prompt)
+      t.equal(got.model, "OpenELM-small")
+      t.ok(want.startsWith(`${prompt}${got.texts[0]}`), got.texts[0])
+      t.equal(got.texts[1], got.texts[0], "two at a time")
+      t.equal(got.status, 400)
+      t.equal(got.after, got.texts[0], "after one that has left")
+      await keep(page, "endpoint")
+      // What the browser says of the refused request is all that it complains of.
+      t.same(
+        complaints.filter((line) => !/400/.test(line)),
+        [],
+      )
+      await page.close()
+    })
+
     await t.test("is used by keyboard alone", async (t) => {
       const [page, complaints] = await pageOf(browser)
       await page.goto(url)

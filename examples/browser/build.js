@@ -24,6 +24,7 @@ export async function buildPage(out = join(here, "out")) {
     entryPoints: {
       page: join(here, "page.js"),
       engine: join(here, "engine.js"),
+      endpoint: join(here, "endpoint.js"),
       worker: "openelm/worker.js",
     },
     absWorkingDir: root,

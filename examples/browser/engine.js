@@ -1,16 +1,27 @@
 // The engine in a worker, so that the page stays free: opens backends, writes, trains, and stops
 // between two tokens or two steps. What it says goes to page.js, with the number of the run.
-import { addAdapter, createTrainStep, learningRate, OpenELM, open, scaledConfig } from "openelm"
+import {
+  addAdapter,
+  createService,
+  createTrainStep,
+  learningRate,
+  OpenELM,
+  open,
+  scaledConfig,
+} from "openelm"
 
 /** By backend: the package's model, loaded with the first text. */
 const models = new Map()
 const backends = new Map()
 /** By backend: what was learnt beside that model last. */
 const adapters = new Map()
+/** By backend: the OpenAI protocol over that model. */
+const services = new Map()
 const jobs = { write, train, tune }
 let running = new AbortController()
 
-addEventListener("message", async ({ data: { run, job, ...options } }) => {
+addEventListener("message", async ({ data: { run, job, request, ...options }, ports: [port] }) => {
+  if (request) return answer(options.backend, request, port)
   // One run at a time: the one before ends here, and so does any that is only stopped.
   running.abort()
   if (!job) return
@@ -39,6 +50,9 @@ function once(map, key, make) {
 
 /** Closes a backend, and with it what lives on it. */
 async function forget(name) {
+  const service = await services.get(name)
+  services.delete(name)
+  await service?.close({ now: true })
   const backend = await backends.get(name)
   backend?.close()
   models.delete(name)
@@ -72,6 +86,32 @@ async function write({ backend: name, prompt, temperature, seed, isTuned }, sign
     first ||= performance.now()
     const tokensPerSecond = (1000 * tokens) / (performance.now() - first)
     say({ text, tokens: ++tokens, tokensPerSecond })
+  }
+}
+
+// ---- Requests -----------------------------------------------------------------------------------
+
+const serviceOf = (name) =>
+  once(services, name, async () => createService(await modelOn(name, () => undefined)))
+
+/** Answers a request of endpoint.js through its port. Any number of them are under way at a time. */
+async function answer(name, { method, path, headers, body }, port) {
+  const leaving = new AbortController()
+  port.onmessage = () => leaving.abort()
+  try {
+    const service = await serviceOf(name)
+    const { signal } = leaving
+    const request = new Request(new URL(path, location.origin), { method, headers, body, signal })
+    const { status, headers: own, body: stream } = await service.fetch(request)
+    port.postMessage({ head: { status, headers: [...own] } })
+    const reader = stream?.getReader()
+    signal.addEventListener("abort", () => reader?.cancel())
+    for (let next = await reader?.read(); next && !next.done; next = await reader.read()) {
+      port.postMessage({ chunk: next.value })
+    }
+    port.postMessage({ end: true })
+  } catch ({ message }) {
+    port.postMessage({ head: { status: 500 }, error: message })
   }
 }
 

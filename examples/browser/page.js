@@ -220,6 +220,55 @@ function showFiles(files) {
   $("files").hidden = false
 }
 
+// ---- Endpoint -----------------------------------------------------------------------------------
+
+/** Sets up what answers fetches below v1/ in this page, where the browser lets it. */
+async function listen() {
+  const { serviceWorker } = navigator
+  if (!serviceWorker) throw new Error("this browser has no service workers here")
+  serviceWorker.addEventListener("message", ({ data: request, ports }) => {
+    engine.postMessage({ request, backend: $("backend").value }, [...ports])
+  })
+  await serviceWorker.register("endpoint.js")
+  await serviceWorker.ready
+  $("ask").disabled = false
+}
+
+/** The text of a stream of completions, piece by piece. */
+async function* piecesOf(response) {
+  let rest = ""
+  // Not every browser's streams are iterable.
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader()
+  for (let next = await reader.read(); !next.done; next = await reader.read()) {
+    const lines = `${rest}${next.value}`.split("\n\n")
+    rest = lines.pop()
+    for (const line of lines) {
+      if (line !== "data: [DONE]") yield JSON.parse(line.slice(6)).choices[0].text
+    }
+  }
+}
+
+async function ask() {
+  $("answer").textContent = ""
+  $("asking").textContent = "Asked"
+  const asked = { model: "OpenELM-small", max_tokens: 60, temperature: 0.8, stream: true }
+  const body = { ...asked, prompt: $("prompt").value }
+  const response = await fetch("v1/completions", {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(body),
+  })
+  if (!response.ok) throw new Error((await response.json()).error.message)
+  for await (const text of piecesOf(response)) $("answer").append(text)
+  $("asking").textContent = "Answered"
+}
+
+const unanswered = ({ message }) => {
+  $("asking").textContent = `No answer: ${message}`
+}
+$("ask").addEventListener("click", () => ask().catch(unanswered))
+listen().catch(unanswered)
+
 // ---- At the start -------------------------------------------------------------------------------
 
 new ResizeObserver(draw).observe($("chart"))
