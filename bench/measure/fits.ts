@@ -1,15 +1,6 @@
 // Whether models fit in a machine's memory beside what else it has to hold.
 import { totalmem } from "node:os"
-import { type DecoderConfig, parameterCount, type WeightDType } from "../../model/index.ts"
-
-/** Bytes of a weight, near enough to plan by. */
-const bytesOf: Readonly<Record<WeightDType, number>> = {
-  f32: 4,
-  f16: 2,
-  bf16: 2,
-  q8: 1.07,
-  q4: 0.57,
-}
+import { type DecoderConfig, type WeightDType, weightBytes } from "../../model/index.ts"
 
 /** Share of the machine's memory that models may take. */
 const mostMemory = 0.6
@@ -19,13 +10,9 @@ interface Weighed {
   readonly dtype: WeightDType
 }
 
-/** Near enough to plan by. */
-export const weightBytesOf = ({ config, dtype }: Weighed): number =>
-  parameterCount(config) * bytesOf[dtype]
-
 /** Reason why models that are held at once do not fit, if there is one. */
 export function misfit(models: readonly Weighed[], memoryBytes = totalmem()): string | undefined {
-  const bytes = models.reduce((sum, model) => sum + weightBytesOf(model), 0)
+  const bytes = models.reduce((sum, model) => sum + weightBytes(model.config, model.dtype), 0)
   const most = memoryBytes * mostMemory
   if (bytes <= most) return undefined
   const gb = (n: number) => `${(n / 1e9).toFixed(1)} GB`

@@ -7,10 +7,11 @@ import {
   type DecoderConfig,
   publishedConfig,
   type WeightDType,
+  weightBytes,
   writeFileWhole,
 } from "../../model/index.ts"
 import type { Described } from "../measure/described.ts"
-import { misfit, weightBytesOf } from "../measure/fits.ts"
+import { misfit } from "../measure/fits.ts"
 import { busyShare, watchForeign } from "../measure/foreign.ts"
 import { type Machine, machine } from "../measure/machine.ts"
 import { compareNorms, type NormRow } from "../measure/norms.ts"
@@ -150,7 +151,7 @@ export const measureOn =
 
 /** What a unit is expected to take: the weights are read for every token of every repeat. */
 const workOf = ({ config, dtype, norms }: Unit): number =>
-  weightBytesOf({ config, dtype }) * Math.max(1, norms.length)
+  weightBytes(config, dtype) * Math.max(1, norms.length)
 
 interface Work {
   readonly measure: Measure
