@@ -1,10 +1,20 @@
 // `elm train`: what a person sees and types of a training run.
+import type { Communicator } from "../train/parallel/communicator.ts"
 import type { Settings } from "../train/run/fields.ts"
+import { sharedOut } from "../train/run/ranks.ts"
 import type { RunResult } from "../train/run/run.ts"
 import { train as trainRun } from "../train/run/train.ts"
 import { command } from "./line/command.ts"
-import { openFor } from "./line/open.ts"
+import { type BackendFlags, openFor } from "./line/open.ts"
 import { machine } from "./line/options.ts"
+import {
+  asRank,
+  beginRanks,
+  isLaunched,
+  rankFlags,
+  restartOf,
+  threadsOfRank,
+} from "./line/ranks.ts"
 import { performRun } from "./line/run.ts"
 import { settingFlags, settingsOf } from "./line/settings.ts"
 import { programName } from "./terminal/invocation.ts"
@@ -16,24 +26,37 @@ const { threads: _, ...where } = machine
 export const train = command({
   name: "train",
   description: "train an OpenELM variant; without options, a small one on Jane Austen's novels",
-  flags: { ...settingFlags, ...where },
+  flags: { ...settingFlags, ...where, ...rankFlags },
   after:
     "Defaults are those of --config austen; another configuration has its own.\n\nExamples:\n" +
     "  elm train --data my-texts --steps 300 --out my-run\n" +
-    "  elm train --resume my-run --steps 600",
+    "  elm train --resume my-run --steps 600\n" +
+    "  elm train --processes 4, or mpirun -n 4 elm train",
   async run(flags, { given }) {
-    const settings = await settingsOf(flags, given("config") !== "")
-    await using backend = await openFor({ ...flags, ...threadsOf(settings) })
-    await performRun({
-      settings,
-      backend,
-      resume: flags.resume,
-      viewOf: (from) => trainingView(settings, from),
-      perform: trainRun,
-      ending: (result) => ending(result, settings),
-    })
+    const settings = () => settingsOf(flags, given("config") !== "")
+    const { processes } = flags
+    if (processes && !isLaunched()) return beginRanks(processes, flags, (await settings()).out)
+    return asRank(flags, async (ranks) => trainAs(ranks, await settings(), flags))
   },
 })
+
+interface TrainFlags extends BackendFlags {
+  readonly resume?: string | undefined
+}
+
+/** The run, or this process's part of it. */
+async function trainAs(ranks: Communicator, asked: Settings, flags: TrainFlags): Promise<void> {
+  const { resume = await restartOf(asked.out) } = flags
+  const settings = flags.resume === undefined ? sharedOut(asked, ranks) : asked
+  const threads = { ...threadsOfRank(ranks), ...threadsOf(settings) }
+  await using backend = await openFor({ ...flags, ...threads })
+  await performRun({
+    ...{ settings, backend, ranks, resume },
+    viewOf: (from) => trainingView(settings, from),
+    perform: trainRun,
+    ending: (result) => ending(result, settings),
+  })
+}
 
 /** Where the model is, and what to do with it. */
 function ending({ checkpoint, stopped, step }: RunResult, { prompt, out }: Settings): string[] {

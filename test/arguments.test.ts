@@ -163,6 +163,7 @@ const table: Readonly<Record<string, Called>> = {
   parseTokenizer: of(openelm.parseTokenizer, [tokenizer.file.bytes, "a file"], [/bytes/, /source/]),
   plan: of(openelm.plan, [[update], backend], [/updates/, /backend/]),
   publishedConfig: of(openelm.publishedConfig, ["Pythia-1.4B"], [/name/]),
+  ranksInMemory: of(openelm.ranksInMemory, [2], [/size/]),
   read: of(openelm.read, [x, backend], [/tensor/, /backend/]),
   readBound: of(openelm.readBound, [update[0], backend], [/tensor/, /backend/]),
   runOnce: of(openelm.runOnce, [backend, [update]], [/backend/, /updates/]),

@@ -16,8 +16,9 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   bench: ["engine", "ops", "backends", "model", "train", "serve"],
   eval: ["engine", "model"],
   serve: ["engine", "model"],
+  mpi: ["engine", "train"],
   // Nothing but elm.ts imports from here.
-  cli: ["engine", "ops", "backends", "model", "train", "bench", "eval", "serve"],
+  cli: ["engine", "ops", "backends", "model", "train", "bench", "eval", "serve", "mpi"],
 }
 const allowedInKernels: Readonly<Record<string, readonly string[]>> = {
   // Kernels know the scratch memory of their thread; the run loop calls kernels.

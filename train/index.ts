@@ -38,6 +38,8 @@ export {
   type SgdOptions,
   type UpdateOf,
 } from "./optimizers/index.ts"
+export type { ByteRange, Communicator } from "./parallel/communicator.ts"
+export { ranksInMemory } from "./parallel/memory.ts"
 export type { Labelled, PreferencePair } from "./preference/batch.ts"
 export { type InstructionRecord, instructionText } from "./preference/instruction.ts"
 export {

@@ -7,7 +7,7 @@ import { debug } from "../terminal/invocation.ts"
 import { usageError } from "./arguments.ts"
 
 /** What `machine` of options.ts gives, or a command that chooses for itself. */
-interface BackendFlags {
+export interface BackendFlags {
   readonly backend: BackendName
   readonly threads?: number
   /** Features of a GPU to leave off. */

@@ -3,6 +3,7 @@ import type { OpenBackend } from "../../backends/index.ts"
 import { CeilingMeter } from "../../bench/measure/ceiling.ts"
 import { downloading } from "../../bench/measure/report.ts"
 import { printable } from "../../model/index.ts"
+import { alone, type Communicator } from "../../train/parallel/communicator.ts"
 import { checkpointOf } from "../../train/run/checkpoint.ts"
 import { openLog } from "../../train/run/log.ts"
 import type { RunOptions, RunResult } from "../../train/run/run.ts"
@@ -16,6 +17,8 @@ import { display, type RunView } from "../terminal/run.ts"
 interface Performed<S extends LoopSettings> {
   readonly settings: S
   readonly backend: OpenBackend
+  /** Processes that make it together; the first says what is to be said. */
+  readonly ranks?: Communicator
   /** The folder of a run, or a checkpoint, to go on from. */
   readonly resume: string | undefined
   /** Of the checkpoint that the run goes on from. */
@@ -26,7 +29,8 @@ interface Performed<S extends LoopSettings> {
 
 /** Performs a run, with what a person wants to know of it on the way and at the end. */
 export async function performRun<S extends LoopSettings>(run: Performed<S>): Promise<RunResult> {
-  const { settings, backend, resume } = run
+  const { settings, backend, resume, ranks = alone } = run
+  if (ranks.rank > 0) return performSilently(run, ranks)
   const report = reporter()
   const ceiling = CeilingMeter.ofProducts(backend)
   const interrupt = new AbortController()
@@ -45,8 +49,9 @@ export async function performRun<S extends LoopSettings>(run: Performed<S>): Pro
   const log = await openLog(settings, from, onProblem)
   try {
     const result = await run.perform(settings, {
-      backend,
-      measureFlops: () => ceiling.measure(),
+      ...{ backend, ranks },
+      // What one process can do while others wait for it is not what it can beside them.
+      ...(ranks.size === 1 && { measureFlops: () => ceiling.measure() }),
       signal: interrupt.signal,
       ...(resume === undefined ? {} : { resume }),
       ...downloading(report),
@@ -63,4 +68,19 @@ export async function performRun<S extends LoopSettings>(run: Performed<S>): Pro
     ceiling.close()
     running()
   }
+}
+
+/** The part of a process that is not the first: it says nothing but what goes wrong. */
+async function performSilently<S extends LoopSettings>(
+  { settings, backend, resume, perform }: Performed<S>,
+  ranks: Communicator,
+): Promise<RunResult> {
+  const interrupt = new AbortController()
+  const running = whileRunning(() => interrupt.abort())
+  const onSkip = (message: string): void => {
+    console.error(printable(`rank ${ranks.rank} skipped: ${message}`))
+  }
+  const { signal } = interrupt
+  const from = resume === undefined ? {} : { resume }
+  return perform(settings, { backend, ranks, signal, onSkip, ...from }).finally(running)
 }

@@ -75,6 +75,6 @@ export async function curveText(suite: Suite, points: readonly CurvePoint[]): Pr
   ])
   const shown = isWhole ? series : series.filter((_, i) => i % 2 === 0)
   if (shown.every((each) => each.points.length < 2)) return text
-  const columns = Math.min(process.stdout.columns ?? 80, 100)
+  const columns = Math.min(process.stdout.columns || 80, 100)
   return `${text}\n\n${(await import("./chart.ts")).chartText(chartOf(suite, shown), columns)}`
 }

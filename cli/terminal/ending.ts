@@ -68,6 +68,15 @@ export function watchEnd(): void {
   })
 }
 
+/** Has SIGTERM end the process at once: where it ends others with it, there is nothing left to save with. */
+export function endAtOnce(): void {
+  process.removeAllListeners("SIGTERM")
+  process.on("SIGTERM", () => {
+    removeTemporaries()
+    process.exit(codes.SIGTERM)
+  })
+}
+
 /** Has `stop` called, once, where the command is to end. Returns what takes that back. */
 export function whileRunning(call: Stop): () => void {
   stop = call

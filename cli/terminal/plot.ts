@@ -6,6 +6,6 @@ import { chartOf, pointsIn } from "../../train/run/plot.ts"
 export async function plotText(metrics: readonly Metrics[]): Promise<string> {
   const chart = chartOf(metrics)
   if (pointsIn(chart) < 2) return ""
-  const columns = Math.min(process.stdout.columns ?? 80, 100)
+  const columns = Math.min(process.stdout.columns || 80, 100)
   return (await import("./chart.ts")).chartText(chart, columns)
 }

@@ -29,6 +29,7 @@ function headline(info: RunInfo, settings: Settings): string {
   return (
     `${bold(printable(config.name))}: ${(parameters / 1e6).toFixed(2)} M parameters in ${dtype} (${sizes})\n` +
     `${from}${steps} updates of ${B} × ${T} tokens, into ${printable(settings.out)}; ${cpu}, ${runtime}\n` +
+    info.about.map((line) => dim(`${printable(line)}\n`)).join("") +
     ignoredLine(info) +
     validationLine(info, settings)
   )

@@ -83,12 +83,24 @@ const list = {
   sequenceLength: data(optional(whole(1), 2048), "positions of a sample"),
   batchSize: data(optional(whole(1), 8), "samples of one update"),
 
+  shards: data(
+    optional(whole(1)),
+    "parts that the data is read in, each for micro-batches of its own; default 1, of sources one for each process",
+  ),
+
   steps: optimization(optional(whole(1), 1000), "updates", { isFree }),
-  accumulation: optimization(optional(whole(1), 1), "micro-batches of one update"),
+  accumulation: optimization(
+    optional(whole(1), 1),
+    "micro-batches of one update, which several processes share; on these at least one for each",
+  ),
   accumulate: optimization(
     optional(choice("sum", "mean"), "mean"),
     "whether their gradients are averaged or, as the release did, summed: mean or sum",
     { idle: ["accumulation", 1] },
+  ),
+  meanOver: optimization(
+    optional(choice("targets", "shards")),
+    "what counts the same in the loss: every target (default) or, as in the release, every shard",
   ),
   lr: optimization(optional(rate, 3e-3), "largest learning rate"),
   minLr: optimization(

@@ -14,8 +14,13 @@ import {
 } from "../../model/index.ts"
 import { type DataOptions, loadDataConfig, type Sample, textPipeline } from "../data/index.ts"
 import { optimizers } from "../optimizers/index.ts"
+import type { Communicator } from "../parallel/communicator.ts"
 import type { TrainOptions } from "../step/options.ts"
 import type { Settings } from "./fields.ts"
+
+/** Whether the data of a run is a file of sources, rather than a text. */
+export const isYaml = (data: unknown): data is string =>
+  typeof data === "string" && /\.ya?ml$/i.test(data)
 
 /** Words of a piece where some are held out: of a short text too. */
 const heldOutWords = 256
@@ -27,10 +32,13 @@ export async function dataSection({
   sequenceLength,
   seed,
   batchSize,
+  shards = 1,
 }: Settings): Promise<DataOptions> {
   if (data === undefined) {
     throw new RangeError("give data: a text file, a folder, or a YAML file of sources")
   }
+  // What a shard gives to an update comes from one of its workers.
+  const turn = batchSize / shards
   // Of one long text, which is all that many have, the release's way would use a small part.
   const own = typeof data === "string" ? { sources: [data], pack: true } : data
   const held =
@@ -39,13 +47,13 @@ export async function dataSection({
       : validation
         ? { holdOut: validation, wordsPerPiece: heldOutWords }
         : {}
-  if (typeof data === "string" && /\.ya?ml$/i.test(data)) {
+  if (isYaml(data)) {
     // A file of data has an order of its own, which the run's seed shifts.
     const file = await loadDataConfig(data)
-    const interleave = file.interleave === 1 ? batchSize : file.interleave
+    const interleave = file.interleave === 1 ? turn : file.interleave
     return { ...file, ...held, sequenceLength, seed: file.seed + seed, interleave }
   }
-  return { interleave: batchSize, seed, ...held, ...own, sequenceLength } as DataOptions
+  return { interleave: turn, seed, ...held, ...own, sequenceLength } as DataOptions
 }
 
 /** A checkpoint's tokenizer; else that of the settings, of the data, of the first weights' folder. */
@@ -121,7 +129,12 @@ export async function modelOf(
   )
 }
 
-export const stepOptions = (settings: Settings, tokenizer: Tokenizer): TrainOptions => ({
+export const stepOptions = (
+  settings: Settings,
+  tokenizer: Tokenizer,
+  ranks: Communicator,
+): TrainOptions => ({
+  ranks,
   optimizer: settings.optimizer,
   betas: settings.betas,
   eps: settings.eps,
@@ -132,6 +145,8 @@ export const stepOptions = (settings: Settings, tokenizer: Tokenizer): TrainOpti
   ignoreIndex: tokenizer.padId,
   accumulation: settings.accumulation,
   accumulate: settings.accumulate,
+  ...(settings.shards !== undefined && { shards: settings.shards }),
+  ...(settings.meanOver !== undefined && { meanOver: settings.meanOver }),
   checkpointActivations: settings.checkpointActivations,
 })
 

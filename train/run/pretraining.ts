@@ -2,7 +2,8 @@
 // held out.
 import { fromNode } from "../../engine/node.ts"
 import type { LanguageModel, Tokenizer } from "../../model/index.ts"
-import { type PipelineState, type Sample, type TextPipeline, textPipeline } from "../data/index.ts"
+import type { Sample } from "../data/index.ts"
+import { alone, type Communicator, gatherNumbers } from "../parallel/communicator.ts"
 import { type StepResult, TrainStep } from "../step/step.ts"
 import { restoreStep } from "./checkpoint.ts"
 import type { Settings } from "./fields.ts"
@@ -17,25 +18,28 @@ import {
 } from "./parts.ts"
 import type { RunOptions } from "./run.ts"
 import { learningRate, scheduleOf } from "./schedule.ts"
+import { ShardedSamples } from "./shards.ts"
 import { pretrainingState, type RunState } from "./state.ts"
 import type { Resumed, RunKind, Updated, Work } from "./work.ts"
 
 /** Training of a model from text. */
 export const pretraining: RunKind<Settings> = {
   ...pretrainingState,
+  isShared: true,
   // Absolute, so that a run which is moved with its data finds it.
   toWrite: (settings) => ({ ...settings, out: fromNode("node:path").resolve(settings.out) }),
   open: (settings, options, from) => Pretraining.open(settings, options, from),
 }
 
 class Pretraining implements Work {
-  readonly about = []
+  readonly about: readonly string[]
   readonly model: LanguageModel
   readonly tokenizer: Tokenizer
   readonly step: TrainStep
   readonly steps: number
   readonly #settings: Settings
-  readonly #data: TextPipeline
+  readonly #ranks: Communicator
+  readonly #data: ShardedSamples
   readonly #samples: readonly Sample[]
   #result: StepResult | undefined
 
@@ -45,13 +49,15 @@ class Pretraining implements Work {
     this.model = parts.model
     this.tokenizer = parts.tokenizer
     this.step = parts.step
+    this.#ranks = parts.ranks
+    this.about = aboutRanks(settings, parts.ranks)
     this.#data = parts.data
     this.#samples = parts.samples
   }
 
   static async open(
     settings: Settings,
-    { backend, onSkip, onDownload }: RunOptions,
+    { backend, onSkip, onDownload, ranks = alone }: RunOptions,
     from: Resumed<Settings> | undefined,
   ): Promise<Pretraining> {
     const dataOptions = await dataSection(settings)
@@ -61,13 +67,15 @@ class Pretraining implements Work {
     const model = await modelOf(settings, tokenizer, backend, checkpoint, { onDownload })
     let step: TrainStep | undefined
     try {
-      step = await TrainStep.create(model, stepOptions(settings, tokenizer))
+      step = await TrainStep.create(model, stepOptions(settings, tokenizer, ranks))
       if (from) await restoreStep(from.checkpoint, step, from.state)
       const resumed = from ? placeOf(from.checkpoint, from.state) : {}
-      const skips = onSkip ? { onSkip } : {}
-      const data = textPipeline(dataOptions, { tokenizer, ...resumed, ...skips })
+      const data = new ShardedSamples(dataOptions, {
+        ...sharesOf(settings),
+        ...{ ranks, tokenizer, ...resumed, ...(onSkip && { onSkip }) },
+      })
       const samples = await validationSamples(settings, dataOptions, tokenizer)
-      return new Pretraining(settings, { model, tokenizer, step, data, samples })
+      return new Pretraining(settings, { ranks, model, tokenizer, step, data, samples })
     } catch (error) {
       await step?.close()
       await model.close()
@@ -81,21 +89,13 @@ class Pretraining implements Work {
 
   async update(): Promise<Updated> {
     const { batchSize, sequenceLength } = this.#settings
-    const samples: Sample[] = []
-    while (samples.length < batchSize) {
-      const { value, done } = await this.#data.next()
-      if (done) throw new Error(`the data ended after update ${this.step.steps}`)
-      samples.push(value)
-    }
+    const samples = await this.#data.next(this.step.steps)
     const lr = learningRate(scheduleOf(this.#settings), this.step.steps)
     const start = performance.now()
     const { inputs, targets, starts } = batchOf(samples)
     this.#result = await this.step.run(inputs, targets, starts ? { lr, starts } : { lr })
     const ms = performance.now() - start
-    const { ignoreIndex } = this.step.settings
-    let counted = 0
-    for (const row of targets) for (const id of row) if (id !== ignoreIndex) counted++
-    const { gradNorm } = this.#result
+    const { gradNorm, counted } = this.#result
     return { lr, gradNorm, positions: batchSize * sequenceLength, counted, ms }
   }
 
@@ -106,13 +106,24 @@ class Pretraining implements Work {
 
   async evaluate(): Promise<EvaluationMetrics | undefined> {
     const { batchSize } = this.#settings
+    const { rank, size } = this.#ranks
+    // Batch number n is of rank n mod size, and all add them up in order.
+    const rounds = Math.ceil(this.#samples.length / batchSize / size)
+    const own: number[] = []
+    for (let round = 0; round < rounds; round++) {
+      const at = (round * size + rank) * batchSize
+      const samples = this.#samples.slice(at, at + batchSize)
+      const { inputs, targets, starts } = batchOf(samples)
+      const found = samples.length > 0 && (await this.step.evaluate(inputs, targets, starts))
+      own.push(...(found && found.count > 0 ? [found.ce, found.count] : [0, 0]))
+    }
+    const all = await gatherNumbers(this.#ranks, own)
     let [sum, count] = [0, 0]
-    for (let at = 0; at + batchSize <= this.#samples.length; at += batchSize) {
-      const { inputs, targets, starts } = batchOf(this.#samples.slice(at, at + batchSize))
-      const found = await this.step.evaluate(inputs, targets, starts)
-      if (found.count === 0) continue
-      sum += found.ce * found.count
-      count += found.count
+    for (let n = 0; n < rounds * size; n++) {
+      const at = 2 * Math.floor(n / size)
+      const [ce, targets] = (all[n % size] as number[]).slice(at, at + 2) as [number, number]
+      sum += ce * targets
+      count += targets
     }
     if (count === 0) return undefined
     return {
@@ -127,30 +138,43 @@ class Pretraining implements Work {
     return sampleOf(this.#settings, this.model, this.tokenizer, this.step.steps)
   }
 
-  place(): PipelineState | undefined {
-    return this.#data.state()
+  place() {
+    return this.#data.place()
   }
 
   async close(): Promise<void> {
-    await this.#data.return()
+    await this.#data.close()
     await this.step.close()
     await this.model.close()
   }
 }
 
 interface Parts {
+  readonly ranks: Communicator
   readonly model: LanguageModel
   readonly tokenizer: Tokenizer
   readonly step: TrainStep
-  readonly data: TextPipeline
+  readonly data: ShardedSamples
   readonly samples: readonly Sample[]
 }
 
 /** Where the data of a run goes on. */
 function placeOf(checkpoint: string, { data }: RunState) {
   const path = fromNode("node:path").join(checkpoint, "state.json")
-  if (data) return { state: data as PipelineState, stateName: `${path}: state` }
+  if (data) return { place: data, placeName: `${path}: state` }
   throw new SyntaxError(`${path}: data is null, expected the place in the data`)
+}
+
+/** How the samples of an update are cut. */
+const sharesOf = ({ shards = 1, accumulation, batchSize }: Settings) => ({
+  ...{ shards, accumulation, rows: batchSize / accumulation },
+})
+
+/** What is said of processes that make a run together. */
+function aboutRanks({ accumulation, batchSize }: Settings, { name, size }: Communicator) {
+  if (size === 1) return []
+  const each = `${accumulation / size} × ${batchSize / accumulation} samples of an update each`
+  return [`${size} processes, joined by ${name}, with ${each}`]
 }
 
 /** A run may be given more updates than it was begun with, or fewer, but not less than it has made. */

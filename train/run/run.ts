@@ -1,6 +1,7 @@
 // What a caller gives a training run, and what it reports and returns.
 import type { Backend } from "../../engine/index.ts"
 import type { DecoderConfig, Tokenizer, Waiting } from "../../model/index.ts"
+import type { Communicator } from "../parallel/communicator.ts"
 import type { Metrics, Validation } from "./metrics.ts"
 import type { BestValidation } from "./state.ts"
 
@@ -9,6 +10,11 @@ export interface RunOptions {
   readonly backend: Backend
   /** A checkpoint, or the folder of a run, to go on from. */
   readonly resume?: string
+  /** Processes that make the run together; each calls with the same settings. The first alone writes, and
+   *  makes samples. Default this process alone. */
+  readonly ranks?: Communicator
+  /** Updates between comparisons of what the ranks have; default 100, 0 for before checkpoints alone. */
+  readonly compareEvery?: number
   /** Ends the run after the update at hand, with a checkpoint; before the first one at once. */
   readonly signal?: AbortSignal
   /** Measures the floating-point operations per second that the machine could do now. */

@@ -128,6 +128,11 @@ function checkTogether(settings: Settings, from: string, spelled: Spelling): Set
       `${from}: ${spelled("batchSize")} ${batchSize} does not make ${accumulation} equal micro-batches`,
     )
   }
+  if (accumulation % (settings.shards ?? 1) !== 0 && settings.shards !== undefined) {
+    throw new RangeError(
+      `${from}: ${spelled("accumulation")} ${accumulation} is no multiple of ${settings.shards} shards`,
+    )
+  }
   if (warmupSteps > steps) {
     const name = spelled("warmupSteps")
     throw new RangeError(`${from}: ${name} ${warmupSteps} exceed the ${steps} steps`)

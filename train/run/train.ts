@@ -1,9 +1,11 @@
 // Training as it is called: settings checked, a folder taken, runs one after another where devices are lost.
 import { checkBackend, checkObject, DeviceLostError } from "../../engine/index.ts"
+import { alone } from "../parallel/communicator.ts"
 import { checkpointOf, readRunState } from "./checkpoint.ts"
 import type { Settings } from "./fields.ts"
 import { RunFolder } from "./folder.ts"
 import { pretraining } from "./pretraining.ts"
+import { checkSameSettings, checkShares, errorOfRank, sharedOut } from "./ranks.ts"
 import type { RunOptions, RunResult } from "./run.ts"
 import { Run } from "./trainer.ts"
 import type { LoopSettings, RunKind } from "./work.ts"
@@ -19,7 +21,10 @@ export async function train(given: Partial<Settings>, options: RunOptions): Prom
   checkBackend("train: the backend", options.backend)
   const { checkSettings } = await import("./settings.ts")
   const settings = checkSettings(given, "settings")
-  return runOf(pretraining, settings, options)
+  const { ranks = alone, resume } = options
+  const shared = resume === undefined ? sharedOut(settings, ranks) : settings
+  checkShares(shared, ranks)
+  return runOf(pretraining, shared, options)
 }
 
 /** A run of any kind in a folder of its own. */
@@ -28,16 +33,26 @@ export async function runOf<S extends LoopSettings>(
   settings: S,
   options: RunOptions,
 ): Promise<RunResult> {
-  const folder = await RunFolder.open(settings.out)
+  const { ranks = alone } = options
+  if (ranks.size > 1 && !kind.isShared) {
+    throw new Error(
+      `${kind.command} is made by one process, and there are ${ranks.size}. Begin one`,
+    )
+  }
+  let folder: RunFolder | undefined
   try {
+    if (ranks.rank === 0) folder = await RunFolder.open(settings.out)
+    await checkSameSettings(ranks, settings)
     return await runIn(folder, kind, settings, options)
+  } catch (error) {
+    throw await errorOfRank(error, settings.out, ranks)
   } finally {
-    await folder.close()
+    await folder?.close()
   }
 }
 
 async function runIn<S extends LoopSettings>(
-  folder: RunFolder,
+  folder: RunFolder | undefined,
   kind: RunKind<S>,
   settings: S,
   options: RunOptions,
@@ -50,9 +65,13 @@ async function runIn<S extends LoopSettings>(
       return await run.train()
     } catch (error) {
       const { signal } = options
-      if (!run && signal?.aborted && error === signal.reason) return notBegun(kind, resume)
+      // Other ranks would know of neither.
+      const isAlone = (options.ranks ?? alone).size === 1
+      if (!run && isAlone && signal?.aborted && error === signal.reason) {
+        return notBegun(kind, resume)
+      }
       const { step, checkpoint } = run ?? { step: -1 }
-      if (!(error instanceof DeviceLostError) || step <= lostAt) throw error
+      if (!(error instanceof DeviceLostError) || step <= lostAt || !isAlone) throw error
       lostAt = step
       resume = checkpoint ?? resume
       options.onDeviceLost?.(error.message)

@@ -1,16 +1,20 @@
 // The loop of a run on one device, whatever it trains (work.ts): updates, validation, samples of text,
 // checkpoints, the lines of its log. What a person sees of it is the command's matter; it calls back.
 import { nextTurn } from "../../model/index.ts"
+import { alone, type Communicator } from "../parallel/communicator.ts"
 import { checkpointOf, readRunState, writeCheckpoint } from "./checkpoint.ts"
 import type { RunFolder } from "./folder.ts"
 import type { StepMetrics, Validation } from "./metrics.ts"
+import { anyOf, checkSameParameters } from "./ranks.ts"
 import type { RunMemory, RunOptions, RunResult } from "./run.ts"
 import type { BestValidation } from "./state.ts"
 import type { LoopSettings, RunKind, Work } from "./work.ts"
 
 /** One run, from its folder and settings to its last checkpoint. */
 export class Run<S extends LoopSettings> {
-  readonly #folder: RunFolder
+  /** The first rank's. */
+  readonly #folder: RunFolder | undefined
+  readonly #ranks: Communicator
   readonly #kind: RunKind<S>
   readonly #settings: S
   readonly #options: RunOptions
@@ -24,8 +28,14 @@ export class Run<S extends LoopSettings> {
   /** Positions trained on and milliseconds spent in steps since the last line. */
   #since = { positions: 0, ms: 0, steps: 0 }
 
-  private constructor(folder: RunFolder, kind: RunKind<S>, settings: S, more: RunParts) {
+  private constructor(
+    folder: RunFolder | undefined,
+    kind: RunKind<S>,
+    settings: S,
+    more: RunParts,
+  ) {
     this.#folder = folder
+    this.#ranks = more.options.ranks ?? alone
     this.#kind = kind
     this.#settings = settings
     this.#options = more.options
@@ -35,7 +45,7 @@ export class Run<S extends LoopSettings> {
   }
 
   static async open<S extends LoopSettings>(
-    folder: RunFolder,
+    folder: RunFolder | undefined,
     kind: RunKind<S>,
     settings: S,
     options: RunOptions,
@@ -54,12 +64,11 @@ export class Run<S extends LoopSettings> {
 
   async train(): Promise<RunResult> {
     const { evalEvery, sampleEvery, saveEvery } = this.#settings
-    const { signal } = this.#options
     const { step: made, steps } = this.#work
     const begin = made.steps
     await this.#begin()
     const due = (every: number, step: number): boolean => every > 0 && step % every === 0
-    while (made.steps < steps && !signal?.aborted && !this.#isOver) {
+    while (made.steps < steps && !this.#isOver && !(await this.#isStopped())) {
       await this.#update()
       const step = made.steps
       if (step === begin + 1) this.#options.onMemory?.(this.#memory())
@@ -68,6 +77,7 @@ export class Run<S extends LoopSettings> {
       if (due(sampleEvery, step) || (last && sampleEvery > 0)) await this.#sample()
       const isBest = this.#best?.step === step
       if (due(saveEvery, step) || last || isBest) await this.#save()
+      else if (due(this.#options.compareEvery ?? usualCompareEvery, step)) await this.#compare()
       // Lets signals and the data's threads be heard.
       await nextTurn()
     }
@@ -95,6 +105,15 @@ export class Run<S extends LoopSettings> {
   get #isOver(): boolean {
     const { patience = 0 } = this.#settings
     return patience > 0 && (this.#best?.worse ?? 0) >= patience
+  }
+
+  /** Whether a rank is to end. */
+  #isStopped(): Promise<boolean> {
+    return anyOf(this.#ranks, this.#options.signal?.aborted ?? false)
+  }
+
+  #compare(): Promise<void> {
+    return checkSameParameters(this.#ranks, this.#work.step)
   }
 
   async #begin(): Promise<void> {
@@ -157,6 +176,8 @@ export class Run<S extends LoopSettings> {
 
   async #sample(): Promise<void> {
     const { step } = this
+    // The others wait for the first where they next meet.
+    if (this.#ranks.rank > 0) return
     const sample = await this.#work.sample()
     if (sample !== undefined) await this.#options.onMetrics?.({ step, sample })
   }
@@ -165,17 +186,23 @@ export class Run<S extends LoopSettings> {
     const { keep } = this.#settings
     const { step, tokenizer } = this.#work
     const { name: kind } = this.#kind
+    await this.#compare()
+    const data = (await this.#work.place()) ?? null
     const state = {
       ...(kind !== undefined && { kind }),
       tokens: this.#tokens,
       settings: this.#kind.toWrite(this.#settings),
-      data: this.#work.place() ?? null,
+      data,
       ...(this.#best && { best: this.#best }),
     }
+    if (!this.#folder) return
     this.checkpoint = await writeCheckpoint(this.#folder, step, state, { tokenizer, keep })
     this.#options.onCheckpoint?.(this.checkpoint)
   }
 }
+
+/** Updates between comparisons of what ranks have. */
+const usualCompareEvery = 100
 
 interface RunParts {
   readonly options: RunOptions

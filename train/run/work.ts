@@ -55,7 +55,7 @@ export interface Work {
   evaluate(): Promise<Validation | undefined>
   /** A sample of text; undefined where there is nothing to begin it with. */
   sample(): Promise<string | undefined>
-  /** Where the data is after the last update; JSON can hold it. */
+  /** Where the data is after the last update, or a promise of it; JSON can hold it. All ranks ask together. */
   place(): unknown
   /** Frees all, the model too. */
   close(): Promise<void>
@@ -67,6 +67,8 @@ export interface RunKind<S extends LoopSettings> {
   readonly name: string | undefined
   /** What makes such runs, for messages. */
   readonly command: string
+  /** Whether several processes can make one together. */
+  readonly isShared?: boolean
   /** Settings as a run has written them. Throws naming `from` and the field. */
   check(written: Fields, from: string): Promise<S>
   /** The same as a checkpoint has them. */

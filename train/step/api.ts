@@ -12,7 +12,7 @@ import {
 } from "../../engine/index.ts"
 import { Holder, LanguageModel } from "../../model/index.ts"
 import { reshape } from "../../ops/index.ts"
-import { type Batch, checkBatch, checkCounted } from "./batch.ts"
+import { type Batch, checkBatch, divisorsOf } from "./batch.ts"
 import { recordStep } from "./graph.ts"
 import { checkTrainOptions, type TrainOptions, type TrainSettings } from "./options.ts"
 import { type StepOptions, type StepResult, TrainStep } from "./step.ts"
@@ -55,7 +55,8 @@ export async function lossAndGradients(
   const { starts, ...options } = given
   const settings = checkTrainOptions(model, { ...options, accumulation: 1 })
   const batch = checkBatch(model.config, settings, inputs, targets, starts)
-  checkCounted(batch.parts, settings)
+  const counts = batch.parts.map(({ counted }) => counted)
+  divisorsOf(counts, settings)
   const trained = trainedOf(model, settings.adapter)
   return trained.reading(() => gradientsOf(model.backend, trained, settings, batch))
 }

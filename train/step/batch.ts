@@ -1,5 +1,6 @@
 // Batches of token ids as they come from a caller, checked and laid out for the backend.
 import { type DecoderConfig, isList } from "../../model/index.ts"
+import type { TrainSettings } from "./options.ts"
 
 /** (B, T): rows of one length, or typed arrays of them. */
 export type Batch = readonly ArrayLike<number>[]
@@ -12,6 +13,8 @@ export interface MicroBatch {
   /** Targets that are not ignored. */
   readonly counted: number
 }
+
+type DivisorRules = Pick<TrainSettings, "ignoreIndex" | "accumulate" | "meanOver" | "shards">
 
 interface BatchRules {
   readonly ignoreIndex: number
@@ -64,16 +67,22 @@ export function checkBatch(
   return { B, T, parts }
 }
 
-/** How many targets count in all. Throws RangeError where none does, and for a part without any
- *  where each has a mean of its own: the mean of nothing is no loss. */
-export function checkCounted(
-  parts: readonly MicroBatch[],
-  { ignoreIndex, accumulate }: { ignoreIndex: number; accumulate: "sum" | "mean" },
-): number {
-  const all = parts.reduce((sum, { counted }) => sum + counted, 0)
-  const empty = accumulate === "sum" && all > 0 ? parts.findIndex((p) => p.counted === 0) : -1
-  if (all > 0 && empty < 0) return all
-  const where = empty < 0 ? "" : ` of micro-batch ${empty}`
+/** What the loss of each micro-batch is divided by, from how many targets count in each: those of all with
+ *  "mean", of its own with "sum"; times the number of shards, of whose targets alone it then is, where these
+ *  count the same. Throws RangeError where that is 0: the mean of nothing is no loss. */
+export function divisorsOf(
+  counts: readonly number[],
+  { ignoreIndex, accumulate, meanOver, shards }: DivisorRules,
+): readonly number[] {
+  const groups = meanOver === "shards" ? shards : 1
+  const sums = counts.slice(0, groups).map(() => 0)
+  for (const [i, count] of counts.entries()) sums[i % groups] = (sums[i % groups] ?? 0) + count
+  const divisors = counts.map((count, i) => {
+    return groups * (accumulate === "sum" ? count : (sums[i % groups] as number))
+  })
+  const empty = divisors.indexOf(0)
+  if (empty < 0) return divisors
+  const where = divisors.every((x) => x === 0) ? "" : ` of micro-batch ${empty}`
   throw new RangeError(
     `targets: every id${where} is the ignored ${ignoreIndex}, so nothing is learnt`,
   )

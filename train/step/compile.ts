@@ -1,21 +1,18 @@
 // The plans of a training step, made ready to run, and what they take.
 import { type Backend, type Plan, type Prepared, plan, type Update } from "../../engine/index.ts"
 
-/** Prepares the plan of each list of updates; `more` runs once for each micro-batch but the first. */
+/** Prepares the plan of each list of updates, of which some run several times in a step. */
 export function compile<K extends string>(
   backend: Backend,
-  accumulation: number,
   updates: Record<K, readonly Update[]>,
+  times: { readonly [N in K]?: number } = {},
 ) {
   const plans = Object.entries<readonly Update[]>(updates).map(
-    ([name, list]) => [name, plan(list, backend)] as const,
+    ([name, list]) => [name as K, plan(list, backend)] as const,
   )
   const arenaBytes = Math.max(...plans.map(([, each]) => each.arenaBytes))
   const total = (of: (each: Plan) => number) =>
-    plans.reduce(
-      (sum, [name, each]) => sum + of(each) * (name === "more" ? accumulation - 1 : 1),
-      0,
-    )
+    plans.reduce((sum, [name, each]) => sum + of(each) * (times[name] ?? 1), 0)
   const counts = { planSteps: total(({ steps }) => steps.length), flops: total(flopsOf) }
   const prepared: [string, Prepared][] = []
   try {

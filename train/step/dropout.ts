@@ -1,7 +1,7 @@
 // Dropout of an adapter's inputs: which are left out follows from the seed, the update, the row and the
 // module alone, on every backend and number of threads.
 import { type Backend, bufferOf, constant, type Tensor } from "../../engine/index.ts"
-import type { Holder } from "../../model/index.ts"
+import type { Adapter, Holder } from "../../model/index.ts"
 import { less, mul, randomUniform } from "../../ops/index.ts"
 
 /** What is left out of a micro-batch. */
@@ -19,7 +19,7 @@ export const allocateDropout = (held: Holder, rows: number): Dropout => ({
 })
 
 /** Prepares the next run: `draw` numbers micro-batches; rate 0 leaves nothing out. */
-export function writeDropout(
+function writeDropout(
   backend: Backend,
   { seeds, rate, gain }: Dropout,
   { rate: p, seed, draw }: { readonly rate: number; readonly seed: number; readonly draw: number },
@@ -30,6 +30,20 @@ export function writeDropout(
   )
   backend.write(bufferOf(rate), Float32Array.of(p))
   backend.write(bufferOf(gain), Float32Array.of(1 / (1 - p)))
+}
+
+/** Prepares the next run of an adapter's training, by the number of its micro-batch; without one nothing is
+ *  left out. */
+export function leaveOut(
+  backend: Backend,
+  dropout: Dropout | undefined,
+  adapter: Adapter | undefined,
+  draw?: number,
+): void {
+  if (!dropout || !adapter) return
+  const { dropout: usual, seed } = adapter.config
+  const rate = draw === undefined ? 0 : usual
+  writeDropout(backend, dropout, { rate, seed, draw: draw ?? 0 })
 }
 
 /** Rows of a module have streams of their own. */

@@ -9,6 +9,7 @@ import {
   optimizerNames,
   optimizers,
 } from "../optimizers/index.ts"
+import { alone, type Communicator } from "../parallel/communicator.ts"
 import type { GraphSettings } from "./graph.ts"
 import type { UpdateSettings } from "./update.ts"
 
@@ -43,6 +44,14 @@ export interface TrainOptions {
   readonly accumulation?: number
   /** Whether the gradients of the parts are added, as the release did, or averaged (default). */
   readonly accumulate?: "sum" | "mean"
+  /** Processes that share the parts of a batch, and sum their gradients: rank r is given those whose number
+   *  leaves r. Default this process alone. */
+  readonly ranks?: Communicator
+  /** Groups of the parts, of which every one counts the same with `meanOver` "shards": part i is in that whose
+   *  number is i modulo `shards`. Default 1. */
+  readonly shards?: number
+  /** Whether every target of a batch counts the same (default), or, as in the release, every shard. */
+  readonly meanOver?: "targets" | "shards"
   /** Runs each block a second time instead of keeping what is inside it: less memory, the same
    *  gradients. Default false. */
   readonly checkpointActivations?: boolean
@@ -52,6 +61,9 @@ export interface TrainOptions {
 export interface TrainSettings extends UpdateSettings, GraphSettings {
   readonly accumulation: number
   readonly accumulate: "sum" | "mean"
+  readonly ranks: Communicator
+  readonly shards: number
+  readonly meanOver: "targets" | "shards"
   readonly adapter: Adapter | undefined
 }
 
@@ -62,7 +74,7 @@ export function checkTrainOptions(
 ): TrainSettings {
   const { weightDecay = 0.1, clip = 1, trainable = () => true, zLoss, labelSmoothing } = options
   const { ignoreIndex = config.paddingIndex ?? config.vocabSize } = options
-  const { accumulation = 1, accumulate = "mean", checkpointActivations = false, adapter } = options
+  const { checkpointActivations = false, adapter } = options
   if (adapter) adapterInternals(adapter, tensors)
   else if (dtype !== "f32" && dtype !== "bf16") {
     throw new RangeError(
@@ -86,14 +98,34 @@ export function checkTrainOptions(
   // Targets are compared as f32, which holds these numbers.
   const exact = (x: number) => Number.isInteger(x) && Math.abs(x) <= 2 ** 24
   check("ignoreIndex", ignoreIndex, exact, "a whole number from -16777216 to 16777216")
-  checkWhole("accumulation", accumulation, 1)
-  if (accumulate !== "sum" && accumulate !== "mean") {
-    throw new RangeError(`accumulate must be "sum" or "mean", got ${JSON.stringify(accumulate)}`)
-  }
   const update = { optimizer, weightDecay, clip, trainable }
   const loss = { ignoreIndex, objective }
-  return { ...update, ...loss, accumulation, accumulate, checkpointActivations, adapter }
+  return { ...update, ...loss, ...checkParts(options), checkpointActivations, adapter }
 }
+
+/** How a batch is cut, and what its parts count. */
+function checkParts(options: TrainOptions) {
+  const { accumulation = 1, accumulate = "mean", ranks = alone } = options
+  const { shards = 1, meanOver = "targets" } = options
+  checkWhole("accumulation", accumulation, 1)
+  checkWhole("shards", shards, 1)
+  oneOf("accumulate", accumulate, ["sum", "mean"])
+  oneOf("meanOver", meanOver, ["targets", "shards"])
+  for (const [name, count] of [["ranks", ranks.size] as const, ["shards", shards] as const]) {
+    if (accumulation % count === 0) continue
+    throw new RangeError(`accumulation: ${accumulation} parts are no multiple of ${count} ${name}`)
+  }
+  return { accumulation, accumulate, ranks, shards, meanOver }
+}
+
+function oneOf(name: string, value: unknown, [one, other]: readonly [string, string]): void {
+  if (value === one || value === other) return
+  throw new RangeError(`${name} must be "${one}" or "${other}", got ${JSON.stringify(value)}`)
+}
+
+/** Parts of a batch that each rank has. */
+export const roundsOf = ({ accumulation, ranks }: TrainSettings): number =>
+  accumulation / ranks.size
 
 /** The optimizer that the options mean. Throws RangeError for names that are none. */
 function optimizerOf({ optimizer = "adamw", betas, eps }: TrainOptions): Optimizer {

@@ -14,7 +14,7 @@ import type { MicroBatch } from "./batch.ts"
 import { compile } from "./compile.ts"
 import { allocateDropout } from "./dropout.ts"
 import { type BatchTensors, recordStep } from "./graph.ts"
-import type { TrainSettings } from "./options.ts"
+import { roundsOf, type TrainSettings } from "./options.ts"
 import {
   allocateReport,
   optimizerUpdates,
@@ -42,7 +42,7 @@ export interface StepPlans {
   readonly flops: number
   /** Forward, backward and, where there is one micro-batch, the update. */
   readonly first: Prepared
-  /** Adds a further micro-batch to the gradients. */
+  /** Adds a further micro-batch to the gradients, where they are not summed over ranks. */
   readonly more?: Prepared
   readonly update?: Prepared
   readonly report: Tensor
@@ -99,23 +99,24 @@ export function recordPlans(
   const all = { form, batch, report, losses, held }
   const sums = new Map(parameters.map(({ weight, gradient }) => [weight, gradient]))
   const set = [...sums].map(([w, sum]): Update => [sum, gradients.get(w) as Tensor])
+  const rounds = roundsOf(settings)
   if (settings.accumulation === 1) {
     const updates = optimizerUpdates(parameters, gradients, place, settings)
-    return { ...all, ...compile(backend, 1, { first: [...losses, ...set, ...updates] }) }
+    return { ...all, ...compile(backend, { first: [...losses, ...set, ...updates] }) }
+  }
+  const first = [...losses, ...set]
+  const update = optimizerUpdates(parameters, sums, place, settings)
+  // Among several ranks, every round's gradients are summed outside of the plans.
+  if (settings.ranks.size > 1) {
+    return { ...all, ...compile(backend, { first, update }, { first: rounds }) }
   }
   const added = [...sums].map(([weight, sum]): Update => {
     const gradient = gradients.get(weight) as Tensor
     const flat = [sum, gradient].map((x) => reshape(x, [x.size])) as [Tensor, Tensor]
     return [sum, reshape(accumulate(...flat), sum.shape)]
   })
-  return {
-    ...all,
-    ...compile(backend, settings.accumulation, {
-      first: [...losses, ...set],
-      more: [...losses, ...added],
-      update: optimizerUpdates(parameters, sums, place, settings),
-    }),
-  }
+  const more = [...losses, ...added]
+  return { ...all, ...compile(backend, { first, more, update }, { more: rounds - 1 }) }
 }
 
 /** Puts a micro-batch on the backend; its losses and gradients are those of `count` targets, and each

@@ -3,7 +3,6 @@
 import {
   type Backend,
   bufferOf,
-  type Prepared,
   plan,
   readBound,
   runOnce,
@@ -13,11 +12,12 @@ import {
 import { Holder, internals, type LanguageModel, nextTurn, Usage } from "../../model/index.ts"
 import { cast } from "../../ops/index.ts"
 import { isNotNegative } from "../checks.ts"
-import { type Batch, checkBatch, checkCounted } from "./batch.ts"
+import { GradientSums } from "../parallel/sums.ts"
+import { type Batch, checkBatch, divisorsOf, type MicroBatch } from "./batch.ts"
 import { Bounds } from "./bounds.ts"
-import { writeDropout } from "./dropout.ts"
+import { leaveOut } from "./dropout.ts"
 import { recordStep } from "./graph.ts"
-import { checkTrainOptions, type TrainOptions, type TrainSettings } from "./options.ts"
+import { checkTrainOptions, roundsOf, type TrainOptions, type TrainSettings } from "./options.ts"
 import {
   evaluationOf,
   freePlans,
@@ -26,8 +26,9 @@ import {
   type StepPlans,
   upload,
 } from "./plans.ts"
+import { countsOfAll, resultOf } from "./shared.ts"
 import { type Trained, trainedOf } from "./trained.ts"
-import { failureOf, type Parameter, parametersOf, reportHead, termPlace } from "./update.ts"
+import { failureOf, type Parameter, parametersOf, termPlace } from "./update.ts"
 
 /** What a step reports, all of it from before the update. */
 export interface StepResult {
@@ -40,7 +41,9 @@ export interface StepResult {
   readonly z: number
   /** Global L2 norm of the gradients before the clip. */
   readonly gradNorm: number
-  /** What the objective reports of each sequence of the batch, if it does. */
+  /** Targets of the batch that are not ignored. */
+  readonly counted: number
+  /** What the objective reports of each sequence that was given to this rank, if it does. */
   readonly sequences?: Float32Array
 }
 
@@ -71,6 +74,8 @@ export class TrainStep {
   readonly #rates: Tensor
   readonly #bounds: Bounds
   readonly #trained: Trained
+  /** Of several ranks. */
+  readonly #sums: GradientSums | undefined
   #plans: StepPlans | undefined
   readonly #usage = new Usage("this training step is closed. Create another one")
 
@@ -83,6 +88,9 @@ export class TrainStep {
     try {
       this.parameters = parametersOf(this.#trained, settings, this.#held)
       this.#rates = this.#held.allocate([settings.optimizer.rates(0, 1).length])
+      const gradients = this.parameters.map(({ gradient }) => gradient)
+      const { ranks } = settings
+      if (ranks.size > 1) this.#sums = new GradientSums(gradients, model.backend, ranks)
       this.#bounds = new Bounds(this.parameters, settings, model.backend)
     } catch (error) {
       this.#held.free()
@@ -170,67 +178,56 @@ export class TrainStep {
 
   async #run(inputs: Batch, targets: Batch, options: StepOptions): Promise<StepResult> {
     const { lr, starts } = options
-    const { accumulation, accumulate, optimizer } = this.settings
-    const { B, T, parts } = checkBatch(this.model.config, this.settings, inputs, targets, starts)
+    const { settings } = this
+    const { optimizer, ranks } = settings
+    const local = { ...settings, accumulation: roundsOf(settings) }
+    const { B, T, parts } = checkBatch(this.model.config, local, inputs, targets, starts)
     if (!(typeof lr === "number" && isNotNegative(lr))) {
       throw new RangeError(
         `lr must be a number from 0 (in f32: 1.2e-38 to 3.4e38), got ${String(lr)}`,
       )
     }
     const { given = new Float32Array(B) } = options
-    const counted = checkCounted(parts, this.settings)
+    const counts = await countsOfAll(ranks, parts)
+    const divisors = divisorsOf(counts, settings)
     const rates = optimizer.rates(lr, this.steps + 1)
     const tried = !(await this.#bounds.hold(rates))
-    const plans = this.#prepare({ B: B / accumulation, T, tried })
+    const rows = B / parts.length
+    const plans = this.#prepare({ B: rows, T, tried })
     this.#backend.write(bufferOf(this.#rates), rates)
-    const places = this.#losses()
-    const losses = places.map(() => 0)
-    const rows = B / accumulation
-    const sequences = new Float32Array(this.settings.objective.sequences ? B : 0)
-    for (const [i, part] of parts.entries()) {
-      if (i > 0) await nextTurn()
-      const all = accumulate === "mean" ? counted : part.counted
-      upload(this.#backend, plans, part, all, given.slice(i * rows, (i + 1) * rows))
-      this.#thin(plans, this.steps * accumulation + i)
-      await (i === 0 ? plans.first : (plans.more as Prepared)).run()
-      if (parts.length === 1) break
-      const numbers = await readBound(plans.report, this.#backend)
-      for (const [n, at] of places.entries()) {
-        losses[n] = (losses[n] as number) + (numbers[at] as number)
-      }
-      this.#takeSequences(numbers, sequences, i * rows, rows)
-    }
-    await plans.update?.run()
-    const numbers = await readBound(plans.report, this.#backend)
-    if (parts.length === 1) this.#takeSequences(numbers, sequences, 0, rows)
-    // Parts of one mean add up to it.
-    const share = accumulate === "mean" ? 1 : 1 / parts.length
-    const [loss = 0, ...rest] =
-      parts.length === 1 ? places.map((at) => numbers[at] as number) : losses.map((x) => x * share)
-    const names = this.settings.objective.terms
-    const terms = Object.fromEntries(names.map((name, i) => [name, rest[i] as number]))
-    const { ce = loss, z = 0 } = terms
-    const gradNorm = numbers[reportHead.norm] as number
-    const result = { loss, ce, z, terms, gradNorm, ...(sequences.length > 0 && { sequences }) }
-    const failure = failureOf(this.steps + 1, lr, result, this.parameters, numbers)
+    const reports = await this.#replay(plans, parts, divisors, given)
+    const { parameters } = this
+    const result = await resultOf(reports, { parameters, settings, counts, rows })
+    const last = reports.at(-1) as ArrayLike<number>
+    const failure = failureOf(this.steps + 1, lr, result, parameters, last)
     if (failure) throw failure
     this.steps++
     return result
   }
 
-  /** Sets an adapter's dropout for a micro-batch by its number; without one nothing is left out. */
-  #thin({ batch }: StepPlans, draw?: number): void {
-    const { adapter } = this.settings
-    if (!batch.dropout || !adapter) return
-    const { dropout, seed } = adapter.config
-    const rate = draw === undefined ? 0 : dropout
-    writeDropout(this.#backend, batch.dropout, { rate, seed, draw: draw ?? 0 })
-  }
-
-  /** What a report says of the sequences of a micro-batch, where it says anything. */
-  #takeSequences(report: ArrayLike<number>, to: Float32Array, at: number, rows: number): void {
-    const from = termPlace(this.parameters, this.settings.objective.terms.length)
-    for (let b = 0; b < rows && to.length > 0; b++) to[at + b] = report[from + b] as number
+  /** Runs the plans for each micro-batch of this rank, and the update. Returns a report of each. */
+  async #replay(
+    plans: StepPlans,
+    parts: readonly MicroBatch[],
+    divisors: readonly number[],
+    given: Float32Array,
+  ): Promise<readonly ArrayLike<number>[]> {
+    const { accumulation, adapter, ranks } = this.settings
+    const rows = plans.form.B
+    const reports: ArrayLike<number>[] = []
+    for (const [i, part] of parts.entries()) {
+      if (i > 0) await nextTurn()
+      const number = i * ranks.size + ranks.rank
+      const divisor = divisors[number] as number
+      upload(this.#backend, plans, part, divisor, given.slice(i * rows, (i + 1) * rows))
+      leaveOut(this.#backend, plans.batch.dropout, adapter, this.steps * accumulation + number)
+      await (i === 0 ? plans.first : (plans.more ?? plans.first)).run()
+      await this.#sums?.add(i)
+      if (i < parts.length - 1) reports.push(await readBound(plans.report, this.#backend))
+    }
+    await this.#sums?.share()
+    await plans.update?.run()
+    return [...reports, await readBound(plans.report, this.#backend)]
   }
 
   async #evaluate(inputs: Batch, targets: Batch, starts?: Batch): Promise<Evaluation> {
@@ -242,19 +239,13 @@ export class TrainStep {
     for (const part of parts.filter(({ counted }) => counted > 0)) {
       await nextTurn()
       upload(this.#backend, plans, part, part.counted)
-      this.#thin(plans)
+      leaveOut(this.#backend, plans.batch.dropout, this.settings.adapter)
       await evaluation.run()
       const numbers = await readBound(plans.report, this.#backend)
       sum += (numbers[termPlace(this.parameters, 0)] as number) * part.counted
       count += part.counted
     }
     return { ce: sum / count, count }
-  }
-
-  /** Places in the report of the loss and its terms. */
-  #losses(): number[] {
-    const terms = this.settings.objective.terms.map((_, i) => termPlace(this.parameters, i))
-    return [reportHead.loss, ...terms]
   }
 
   /** Frees all but the model, when what is under way has ended. */

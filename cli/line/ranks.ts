@@ -1,0 +1,120 @@
+// A command on several processes: joins those that a launcher of MPI began with this one, or begins them
+// itself; the first that fails says so for all.
+import { setTimeout } from "node:timers/promises"
+import { printable } from "../../model/index.ts"
+import { joinRanks } from "../../mpi/communicator.ts"
+import { launch, parentVariable } from "../../mpi/launch.ts"
+import { launchedSize, localSize, threadsBeside } from "../../mpi/library.ts"
+import { alone, type Communicator, patient } from "../../train/parallel/communicator.ts"
+import { checkpointsIn } from "../../train/run/checkpoint.ts"
+import { lastWhole } from "../../train/run/ranks.ts"
+import { endAtOnce, interrupt, whileRunning } from "../terminal/ending.ts"
+import { debug } from "../terminal/invocation.ts"
+import { whole } from "./arguments.ts"
+import { under, valued } from "./flags.ts"
+import { headings } from "./options.ts"
+
+/** Flags of a command that several processes can perform. */
+export const rankFlags = under(headings.machine, {
+  processes: valued(
+    "<n>",
+    "begin so many processes of this machine with mpirun, which train together",
+    whole(1, 1024),
+  ),
+  restarts: valued(
+    "<n>",
+    "with --processes: begin again so often from the last checkpoint where one fails",
+    whole(0, 1000),
+    0,
+  ),
+  rankTimeout: valued(
+    "<seconds>",
+    "how long a process waits for the others before it takes one to hang",
+    whole(1, 2 ** 20),
+    1800,
+  ),
+})
+
+interface RankFlags {
+  readonly processes?: number | undefined
+  readonly restarts: number
+  readonly rankTimeout: number
+}
+
+/** Whether a launcher of MPI began this process. */
+export const isLaunched = (): boolean => launchedSize() !== undefined
+
+/** Set for processes that begin again: they go on where the ones before have left off. */
+const restartVariable = "ELM_MPI_RESTART"
+
+/** What a process that begins again goes on from: its run's folder, once there is a checkpoint. */
+export async function restartOf(out: string): Promise<string | undefined> {
+  if (process.env[restartVariable] === undefined) return undefined
+  return (await checkpointsIn(out)).length > 0 ? out : undefined
+}
+
+/** The code with which ranks end that have said why. */
+const toldCode = 3
+
+/** Begins the processes, again where they fail; returns when they have done their work, or were interrupted.
+ *  Throws Error that names the last whole checkpoint of the run in `out`. */
+export async function beginRanks(
+  processes: number,
+  { restarts }: RankFlags,
+  out: string,
+): Promise<void> {
+  let isInterrupted = false
+  for (let again = 0; ; again++) {
+    const begun = await launch(processes, again > 0 ? { [restartVariable]: "1" } : {})
+    const done = whileRunning(() => {
+      isInterrupted = true
+      begun.interrupt()
+    })
+    const code = await begun.ended.finally(done)
+    if (code === 0) return
+    const why = `${processes} processes ended with code ${code}`
+    const where = await lastWhole(out)
+    if (!isInterrupted && again < restarts) {
+      console.error(printable(`${why}. Beginning again (${again + 1} of ${restarts}). ${where}`))
+      continue
+    }
+    process.exitCode = 1
+    // One of them has said what happened.
+    if (code !== toldCode) console.error(printable(`${why}. ${where}`))
+    return
+  }
+}
+
+/** Performs `work` as one of the processes that were begun together, or alone. */
+export async function asRank(
+  { rankTimeout }: RankFlags,
+  work: (ranks: Communicator) => Promise<void>,
+): Promise<void> {
+  if ((launchedSize() ?? 1) === 1) return work(alone)
+  const joined = await joinRanks()
+  const ranks = patient(joined, 1000 * rankTimeout)
+  // Launchers hand this signal on to all, where Ctrl-C would have them end at once; so does Slurm.
+  process.on("SIGUSR2", interrupt)
+  endAtOnce()
+  try {
+    await work(ranks)
+    await ranks.close()
+    if (process.env[parentVariable] !== undefined) process.exitCode = 0
+  } catch (error) {
+    // What all fail in, the first says; what one alone fails in, it says itself.
+    await setTimeout(ranks.rank === 0 ? 0 : othersWaitMs + ranks.rank * betweenRanksMs)
+    const { message, stack } = error as Error
+    console.error(printable(debug && stack ? stack : message))
+    // MPICH's launcher throws away what it has not read when a rank ends all.
+    await setTimeout(untilReadMs)
+    ranks.abort(toldCode)
+  }
+}
+
+const untilReadMs = 200
+const othersWaitMs = 1000
+const betweenRanksMs = 100
+
+/** Threads of a process that has others of its run beside it, where none were asked for. */
+export const threadsOfRank = ({ size }: Communicator): { readonly threads?: number } =>
+  size === 1 ? {} : { threads: threadsBeside(localSize()) }

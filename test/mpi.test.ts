@@ -1,0 +1,158 @@
+// Runs of several processes, joined by the system's MPI: the same files as of one process, with Open MPI and
+// with MPICH; resumed by fewer; what is said where one dies or hangs, or where there is no MPI.
+import { spawn, spawnSync } from "node:child_process"
+import { readFileSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import t, { type Test } from "tap"
+import { checkpointsIn } from "../train/run/checkpoint.ts"
+import { at, type Ended, elm, ended, run } from "./runs.ts"
+
+/** Why there are no runs with an MPI here. With ELM_REQUIRE_MPI=1 they fail instead. */
+const without = (program: string, packages: string): string | undefined => {
+  const { error } = spawnSync(program, ["--version"])
+  if (!error || process.env.ELM_REQUIRE_MPI === "1") return undefined
+  return `there is no ${program}: apt-get install ${packages}`
+}
+const noOpenMpi = without("mpirun.openmpi", "openmpi-bin libopenmpi3")
+const noMpich = without("mpirun.mpich", "mpich")
+
+const words = "the quick brown fox jumps over the lazy dog and then sleeps".split(" ")
+for (const file of [0, 1, 2, 3]) {
+  const lines = Array.from({ length: 200 }, (_, i) =>
+    [0, 1, 2, 3, 4].map((k) => words[(i * (k + file + 1) + k) % words.length]).join(" "),
+  )
+  writeFileSync(at(`text-${file}.txt`), lines.join("\n"))
+}
+const sources = [0, 1, 2, 3].map((i) => `text-${i}.txt`)
+const data = {
+  sources,
+  validation: [sources[0]],
+  min_characters: 0,
+  min_tokens: 0,
+  words_per_piece: 8,
+}
+writeFileSync(at("data.yaml"), JSON.stringify({ ...data, shard_by: "files", tokenizer: "byte" }))
+
+const sizes = "--layers 1 --dim 32 --head-dim 16 --tokenizer byte --threads 1 --warmup-steps 1"
+const rest = "--sequence-length 32 --batch-size 4 --eval-every 3 --eval-batches 3 --sample-every 0"
+const often = "--steps 6 --save-every 2 --keep 9 --log-every 1 --data data.yaml"
+const flags = [sizes, rest, often].flatMap((text) => text.split(" "))
+
+/** Open MPI would rather not be run by root, nor with more processes than cores. */
+const environment = {
+  ...process.env,
+  ...{ OMPI_ALLOW_RUN_AS_ROOT: "1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM: "1" },
+}
+const ofOpenMpi = ["mpirun.openmpi", "--oversubscribe"]
+
+const mpirun = (launcher: readonly string[], size: number, args: readonly string[], more = {}) => {
+  const [program = "", ...options] = launcher
+  const all = [...options, "-n", String(size), process.execPath, elm, "train", ...args]
+  return ended(spawn(program, all, { cwd: at(), env: { ...environment, ...more } }))
+}
+
+const fine = (t: Test, { code, stderr }: Ended): void => {
+  t.equal(code, 0, stderr)
+}
+
+/** What a run leaves, but for its folder and its times. */
+function left(out: string, step = "step-00000006") {
+  const file = (...names: string[]) => readFileSync(at(out, ...names))
+  const state = JSON.parse(file(step, "state.json").toString())
+  const metrics = file("metrics.jsonl").toString().trim().split("\n")
+  return {
+    weights: file(step, "model.safetensors").toString("base64"),
+    optimizer: file(step, "optimizer.safetensors").toString("base64"),
+    state: { ...state, settings: { ...state.settings, out: "" } },
+    metrics: metrics
+      .map((line) => JSON.parse(line))
+      .map(({ tokens_per_second, mul_add_fraction, ...each }) => each),
+  }
+}
+
+t.test("ranks leave the files of one process", { skip: noOpenMpi }, async (t) => {
+  const one = ["--accumulation", "4", "--shards", "4", "--out", "one"]
+  const [alone, four] = await Promise.all([
+    run(["train", ...flags, ...one], at()),
+    mpirun(ofOpenMpi, 4, [...flags, "--out", "four"]),
+  ])
+  fine(t, alone)
+  fine(t, four)
+  t.match(four.stdout, /4 processes, joined by Open MPI v[\d.]+, with 1 × 1 samples of an update/)
+  t.match(four.stdout, /step 6 {2}validation loss/)
+  t.same(left("four"), left("one"))
+})
+
+t.test("fewer ranks go on with a run, to the bit", { skip: noOpenMpi ?? noMpich }, async (t) => {
+  const resumed = (from: string, step: number) => ["--resume", at(from, `step-0000000${step}`)]
+  const two = await mpirun(["mpirun.mpich"], 2, [...resumed("four", 2), "--out", at("two")])
+  fine(t, two)
+  t.match(two.stdout, /2 processes, joined by MPICH [\d.]+, with 2 × 1 samples of an update/)
+  fine(t, await run(["train", ...resumed("two", 4), "--out", at("last")], at()))
+  const [first, second, third] = ["four", "two", "last"].map((out) => left(out))
+  for (const each of [second, third]) {
+    t.same({ ...each, metrics: [] }, { ...first, metrics: [] })
+    t.same(each?.metrics.at(-1), first?.metrics.at(-1))
+  }
+  const three = await mpirun(["mpirun.mpich"], 3, [...resumed("four", 2), "--out", at("three")])
+  t.equal(three.code, 3)
+  t.match(three.stderr, /an update of this run has 4 micro-batches, which 3 processes cannot share/)
+  t.equal(three.stderr.match(/cannot share/g)?.length, 1, "one of them says it")
+})
+
+/** Processes that a process has begun. */
+const childrenOf = (pid: number | undefined): number[] =>
+  readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ").map(Number)
+
+/** Begins `elm train --processes 2`, and gives one of the ranks a signal after the first checkpoint. */
+async function struck(out: string, signal: NodeJS.Signals, more: readonly string[]) {
+  const args = [elm, "train", ...flags, "--steps", "60", "--processes", "2", "--out", out, ...more]
+  const env = { ...environment, ELM_MPIRUN: "mpirun.openmpi" }
+  const child = spawn(process.execPath, args, { cwd: at(), env })
+  let isStruck = false
+  const said = await ended(child, (stdout) => {
+    if (isStruck || !/^step 3\//m.test(stdout)) return
+    isStruck = true
+    const [launcher] = childrenOf(child.pid)
+    process.kill(childrenOf(launcher).at(-1) as number, signal)
+  })
+  return { ...said, isStruck }
+}
+
+t.test("a killed rank: begun again from the last checkpoint", { skip: noOpenMpi }, async (t) => {
+  const killed = await struck("killed", "SIGKILL", ["--restarts", "1", "--save-every", "2"])
+  fine(t, killed)
+  t.ok(killed.isStruck)
+  t.match(killed.stderr, /^2 processes ended with code \d+\. Beginning again \(1 of 1\)\. killed/m)
+  t.match(killed.stderr, /killed\/step-000000\d\d is the last whole checkpoint; go on from it/)
+  t.equal((await checkpointsIn(at("killed"))).at(-1), at("killed", "step-00000060"))
+})
+
+t.test("a rank that hangs ends all with one message", { skip: noOpenMpi }, async (t) => {
+  const hung = await struck("hung", "SIGSTOP", ["--rank-timeout", "1"])
+  t.equal(hung.code, 1)
+  const lines = hung.stderr.trim().split("\n")
+  t.equal(lines.length, 1, hung.stderr)
+  const message =
+    /^rank 0 of 2: rank 0 has waited 1 s for the others .*: one of them hangs\. hung\/step/
+  t.match(lines[0], message)
+})
+
+t.test("what is missing is named", async (t) => {
+  const asked = ["train", ...flags, "--out", "missing"]
+  const said = async (args: readonly string[], env: Record<string, string>) =>
+    ended(spawn(process.execPath, [elm, ...args], { cwd: at(), env: { ...environment, ...env } }))
+  const none = await said([...asked, "--processes", "2"], { ELM_MPIRUN: join(at(), "no-mpirun") })
+  t.equal(none.code, 1)
+  t.match(
+    none.stderr,
+    /^--processes needs MPI, and there is no .*no-mpirun. Install it \(Debian: apt-get/,
+  )
+  const launched = { PMI_SIZE: "2", PMI_RANK: "0", ELM_MPI_LIB: "libno.so" }
+  const library = await said(asked, launched)
+  t.equal(library.code, 1)
+  t.match(
+    library.stderr,
+    /^Cannot load MPI: ELM_MPI_LIB is libno\.so: .*No such file.* Install it \(Debian/,
+  )
+})
