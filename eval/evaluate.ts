@@ -10,7 +10,7 @@ import { RequestError } from "./request_error.ts"
 import { type Results, resultsOf } from "./results.ts"
 import { scorerOf } from "./scorer.ts"
 import { answersTo, scored } from "./scoring.ts"
-import type { Scorer } from "./types.ts"
+import type { Answer, Scorer, Work } from "./types.ts"
 
 /** An evaluation whose data has been read. */
 export interface Evaluation {
@@ -80,14 +80,16 @@ const configOf = (known: Readonly<Record<string, unknown>>): Results["config"] =
   ...known,
 })
 
-/** Asks for what is left of a task, so many requests at a time. */
+/** Asks for what is left of a task, so many requests at a time. Of what fails or is ended, the documents
+ *  are kept of which all is known. */
 async function runTask(
   prepared: Prepared,
   all: readonly Prepared[],
   scorer: Scorer,
-  { requestsAtOnce = 256, signal, onProgress, onSample }: EvaluateOptions,
+  options: EvaluateOptions,
 ): Promise<void> {
   const { task, of } = prepared
+  const { signal, onProgress } = options
   const report = (): void =>
     onProgress?.({
       ...{ task: task.name, done: prepared.isDone.size, of },
@@ -95,20 +97,44 @@ async function runTask(
       allOf: all.reduce((sum, one) => sum + one.of, 0),
     })
   report()
-  for (const batch of batchesOf(prepared, requestsAtOnce)) {
+  for (const batch of batchesOf(prepared, options)) {
     signal?.throwIfAborted()
-    const requests = batch.flatMap((each) => each.requests)
-    const answers = await answersTo(scorer, requests, signal ? { signal } : {}).catch(
-      (error: Error) => {
-        throw error instanceof RequestError ? withPlace(error, task.name, batch) : error
+    const answers: (Answer | undefined)[] = []
+    const work: Work = {
+      ...(signal ? { signal } : {}),
+      onAnswer(request, answer) {
+        answers[request] = answer
       },
-    )
-    for (const { id, item, requests: own } of batch) {
-      const { values, samples } = scored(task, id, item, own, answers.splice(0, own.length))
-      for (const sample of samples) await onSample?.(task.name, sample)
-      keep(prepared, id, values)
+    }
+    const requests = batch.flatMap((each) => each.requests)
+    try {
+      const all = await answersTo(scorer, requests, work)
+      for (const [i, answer] of all.entries()) answers[i] = answer
+    } catch (error) {
+      throw error instanceof RequestError ? withPlace(error, task.name, batch) : error
+    } finally {
+      await keepAnswered(prepared, batch, answers, options)
     }
     report()
+  }
+}
+
+/** Keeps the documents of a batch all of whose answers there are, in order. */
+async function keepAnswered(
+  prepared: Prepared,
+  batch: readonly Asked[],
+  answers: readonly (Answer | undefined)[],
+  { onSample }: EvaluateOptions,
+): Promise<void> {
+  const { task } = prepared
+  let at = 0
+  for (const { id, item, requests } of batch) {
+    const own = Array.from(requests, (_, i) => answers[at + i])
+    at += requests.length
+    if (own.includes(undefined)) continue
+    const { values, samples } = scored(task, id, item, requests, own as readonly Answer[])
+    for (const sample of samples) await onSample?.(task.name, sample)
+    keep(prepared, id, values)
   }
 }
 
@@ -125,21 +151,47 @@ function withPlace(error: RequestError, task: string, batch: readonly Asked[]): 
   return error
 }
 
+/** Requests at a time, and characters of what is asked: of short documents many, which are read side by side,
+ *  of long ones few, so that they are soon in the log. */
+const usualRequests = 256
+const usualCharacters = 2 ** 15
+
 /** The documents that are left, in batches of so many requests or a few more. */
-function* batchesOf(prepared: Prepared, size: number): Generator<readonly Asked[]> {
+function* batchesOf(
+  prepared: Prepared,
+  { requestsAtOnce }: EvaluateOptions,
+): Generator<readonly Asked[]> {
   const isDone = new Set(prepared.isDone)
   let batch: Asked[] = []
-  let count = 0
+  let [requests, characters] = [0, 0]
+  const isFull = (): boolean =>
+    requestsAtOnce === undefined
+      ? requests >= usualRequests || characters >= usualCharacters
+      : requests >= requestsAtOnce
   for (const asked of askedOf(prepared)) {
     if (isDone.has(asked.id)) continue
     batch.push(asked)
-    count += asked.requests.length
-    if (count < size) continue
+    requests += asked.requests.length
+    characters += charactersOf(asked)
+    if (!isFull()) continue
     yield batch
     batch = []
-    count = 0
+    requests = 0
+    characters = 0
   }
   if (batch.length > 0) yield batch
+}
+
+/** Of a document's contexts, each counted once, and of what may follow them. */
+function charactersOf({ requests }: Asked): number {
+  const contexts = new Set<string>()
+  let sum = 0
+  for (const request of requests) {
+    contexts.add(request.kind === "rolling" ? request.text : request.context)
+    if (request.kind === "logLikelihood") sum += request.continuation.length
+  }
+  for (const { length } of contexts) sum += length
+  return sum
 }
 
 const tallyOf = ({ task, shots, values, isDone, items }: Prepared) => ({

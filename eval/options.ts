@@ -28,7 +28,7 @@ export interface EvaluateOptions {
   readonly limit?: number
   /** Every `of`-th document, from number `index` (from 0) on. */
   readonly shard?: { readonly index: number; readonly of: number }
-  /** Requests that are given to the Scorer at a time, about; default 256. */
+  /** Requests that are given to the Scorer at a time, about; default 256, fewer of long texts. */
   readonly requestsAtOnce?: number
   /** Of the bootstrap, for the standard error of perplexities; default 100,000, as in the original. */
   readonly bootstrapIterations?: number

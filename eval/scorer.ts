@@ -1,6 +1,7 @@
 // A model as a Scorer: how texts become tokens, and which of them are scored.  lm-evaluation-harness's HFLM
 import {
   type Completion,
+  type ContinuationScore,
   type Continued,
   internals,
   type LanguageModel,
@@ -21,10 +22,13 @@ export function scorerOf(model: LanguageModel): Scorer {
   const { tokenizer, capacity } = model
   if (!tokenizer) throw new TypeError("evaluate: the model has no tokenizer. Load it with one")
   return {
-    async logLikelihood(pairs, { signal, onProgress } = {}) {
+    async logLikelihood(pairs, { signal, onProgress, onAnswer } = {}) {
       let done = 0
       const requests = encodedPairs(tokenizer, pairs).map((pair, i) => requestOf(pair, capacity, i))
-      const onScored = () => onProgress?.(++done)
+      const onScored = (request: number, score: ContinuationScore): void => {
+        onAnswer?.(request, score)
+        onProgress?.(++done)
+      }
       return internals(model).score(requests, { signal, onScored })
     },
     async rolling(texts, { signal, onProgress } = {}) {
@@ -55,13 +59,14 @@ async function generated(
   model: LanguageModel,
   tokenizer: Tokenizer,
   prompts: readonly Generation[],
-  { signal, onProgress }: Work = {},
+  { signal, onProgress, onAnswer }: Work = {},
 ): Promise<string[]> {
   const asked = prompts.map((prompt, place) => {
     const { maxNewTokens = usualNewTokens, until, temperature = 0, context } = prompt
     const most = Math.max(1, model.capacity - maxNewTokens)
     const ids = tokenizer.encode(context, { bos: true }).slice(-most)
-    const stop = [...until, ...endsOf(tokenizer)]
+    // The original takes no notice of an empty text, which is everywhere.
+    const stop = [...until.filter((text) => text !== ""), ...endsOf(tokenizer)]
     return { place, ids, options: { maxNewTokens, stop, temperature } }
   })
   const texts: string[] = []
@@ -72,7 +77,11 @@ async function generated(
     const prompted = batch.map(({ ids }) => ids)
     const more = signal ? { signal } : {}
     const found = await model.complete(prompted, { ...options, ...more, batchSize: sideBySide })
-    for (const [i, { place }] of batch.entries()) texts[place] = (found[i] as Completion).text
+    for (const [i, { place }] of batch.entries()) {
+      const { text } = found[i] as Completion
+      texts[place] = text
+      onAnswer?.(place, text)
+    }
     done += batch.length
     onProgress?.(done)
   }

@@ -56,7 +56,11 @@ export async function answersTo(
     const places = requests.flatMap((each, i) => (each.kind === kind ? [i] : []))
     if (places.length === 0) continue
     const own = places.map((i) => requests[i])
-    const found = await asks[kind](scorer, own as never, work)?.catch((error: Error) => {
+    const told: Work = {
+      ...work,
+      onAnswer: (n, answer) => work.onAnswer?.(places[n] as number, checked(kind, answer)),
+    }
+    const found = await asks[kind](scorer, own as never, told)?.catch((error: Error) => {
       if (!(error instanceof RequestError)) throw error
       const place = places[error.request] as number
       throw new RequestError(place, error.message, { cause: error })

@@ -31,6 +31,9 @@ export interface Work {
   readonly signal?: AbortSignal
   /** Called as answers are made, with how many of the call's there are. */
   onProgress?(done: number): void
+  /** Called with an answer as soon as it is made, and the number of what was asked in the call: what there
+   *  is when the call fails, or is ended by the signal, is kept. */
+  onAnswer?(request: number, answer: Answer): void
 }
 
 /** A language model, as tasks need it: answers in the order of what is asked. */

@@ -119,6 +119,38 @@ t.test("what was interrupted goes on where it was, and the whole is the same", a
   })
 })
 
+t.test("a call that is ended keeps the documents whose answers are all there", async (t) => {
+  const ids: number[] = []
+  // Of two choices each: both of documents 2 and 0, one of document 1.
+  const answered = [4, 5, 0, 3, 1]
+  const halting: Scorer = {
+    async logLikelihood(_, { onAnswer } = {}) {
+      for (const i of answered) onAnswer?.(i, { logProb: -i, isGreedy: false })
+      throw new Error("the machine stops")
+    },
+  }
+  const evaluation = await openEvaluation({
+    tasks: [rows("mine", 5)],
+    onSample: (_, { doc_id }) => void ids.push(doc_id),
+  })
+  await t.rejects(evaluation.run(halting), /the machine stops/)
+  t.same(ids, [0, 2], "in their order")
+  t.same(evaluation.results().partial, { mine: [2, 5] })
+})
+
+t.test("few long documents are asked about at a time, or many short ones", async (t) => {
+  const calls: number[] = []
+  const counting: Scorer = {
+    logLikelihood(pairs) {
+      calls.push(pairs.length)
+      return scorer.logLikelihood(pairs)
+    },
+  }
+  const long = { ...rows("long", 20), description: () => "x".repeat(2 ** 13) }
+  await evaluate(counting, { tasks: [long, rows("short", 300)] })
+  t.same(calls, [256, 256, 88, ...Array.from({ length: 5 }, () => 8)])
+})
+
 t.test("shards together are the whole", async (t) => {
   const whole = await logged()
   const parts = [0, 1, 2].map((index) => logged({ shard: { index, of: 3 } }))

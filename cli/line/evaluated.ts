@@ -21,9 +21,6 @@ export { answering }
 
 type Flags = ValuesOf<typeof evaluationFlags & typeof answering & typeof machine>
 
-/** What is asked at a time, and lost where the command is killed meanwhile. */
-const requestsAtOnce = 64
-
 /** A part with what is known of it. */
 interface Open {
   readonly part: Part
@@ -105,7 +102,6 @@ async function opened(
     ...(part.isSuite ? { onMissing: (_: string, text: string) => say(`Left out: ${text}`) } : {}),
     ...(log ? { previous: log.previous, onSample: log.append } : {}),
     signal,
-    requestsAtOnce,
     onNotice: say,
     onProgress: progressOf(report),
   })

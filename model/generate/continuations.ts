@@ -23,8 +23,8 @@ export interface ContinuationScore {
 
 export interface ScoringWork {
   readonly signal?: AbortSignal | undefined
-  /** Called with the number of each one in the list, as soon as it is scored. */
-  onScored?(request: number): void
+  /** Called with the number of each one in the list, and its score, as soon as that is known. */
+  onScored?(request: number, score: ContinuationScore): void
 }
 
 /** Lanes at most, and positions of the caches of all of them unless one alone has more. */
@@ -50,7 +50,7 @@ export async function scoreContinuations(
   const take: Take = ({ target, takers }, logProb, likeliest) => {
     for (const { request, at } of takers) {
       const tally = tallies[request] as Tally
-      if (tally.take(at, logProb, likeliest === target)) onScored?.(request)
+      if (tally.take(at, logProb, likeliest === target)) onScored?.(request, tally.score)
     }
   }
   for (const family of familiesOf(passesOf(requests)).flatMap((one) => bySize(one, source))) {
