@@ -15,7 +15,7 @@ export interface Decoder {
   /** What stands beside its weights, where there is an adapter. */
   readonly adapter?: AdapterParts
   /** Of several adapters side by side: what a sequence of each goes through by itself. */
-  readonly lanes?: readonly Decoder[]
+  readonly routes?: readonly Decoder[]
 }
 
 interface Hidden {

@@ -100,7 +100,7 @@ export interface Inputs {
   readonly position: Tensor // i32 (B), of each sequence's first token in this call
   readonly caches: readonly LayerCache[]
   /** Which of several adapters each sequence goes through. */
-  readonly lanes?: Tensor // i32 (B)
+  readonly routes?: Tensor // i32 (B)
 }
 
 /** A recorder of one call, and the caches with this call's keys and values in them. */

@@ -1,18 +1,17 @@
 // A model that many ask at a time: what they ask for, checked, and the tokens that each gets from the one
 // batch that they share.
 import type { Adapter } from "./adapters/adapter.ts"
-import { AdapterStack } from "./adapters/stack.ts"
 import { chatRequest, type Speaker } from "./chat/chat.ts"
 import type { ChatMessage, TemplateOptions } from "./chat/template.ts"
+import type { ContinuousOptions } from "./generate/bounds.ts"
 import { type Prompt, promptLogprobsOf } from "./generate/complete.ts"
 import type { FinishReason, Request } from "./generate/completion.ts"
-import { Continuous, type ContinuousOptions } from "./generate/continuous.ts"
+import { Continuous } from "./generate/continuous.ts"
 import { type EmbedOptions, embeddingsOf } from "./generate/embed.ts"
 import type { Token } from "./generate/generate.ts"
 import type { Logprobs } from "./generate/host.ts"
 import type { GenerateOptions } from "./generate/options.ts"
 import { requestOf, reseeded } from "./generate/request.ts"
-import type { Source } from "./generate/source.ts"
 import { StopTexts } from "./generate/stop.ts"
 import { continuation, promptIds } from "./generate/text.ts"
 
@@ -33,28 +32,25 @@ export interface AnswerPart {
 export class Serving {
   readonly #speaker: Speaker
   readonly #continuous: Continuous
-  readonly #stack: AdapterStack | undefined
-  readonly #lane: number
+  readonly #route: number
   /** Of those that were asked for. */
   readonly #pieces = new Map<number, string>()
 
-  private constructor(speaker: Speaker, { continuous, stack, lane }: Shared) {
+  private constructor(speaker: Speaker, continuous: Continuous, route: number) {
     this.#speaker = speaker
     this.#continuous = continuous
-    this.#stack = stack
-    this.#lane = lane
+    this.#route = route
   }
 
   /** One for each of several speakers of a model, in one batch. */
   static of(speakers: readonly Speaker[], options: ContinuousOptions): Serving[] {
     const sources = speakers.map(({ source }) => source)
-    const stack = sources.length > 1 ? new AdapterStack(sources) : undefined
-    const continuous = new Continuous(stack?.source ?? (sources[0] as Source), options)
-    return speakers.map((speaker, lane) => new Serving(speaker, { continuous, stack, lane }))
+    const continuous = new Continuous(sources, options)
+    return speakers.map((speaker, route) => new Serving(speaker, continuous, route))
   }
 
   get counts(): Continuous["counts"] {
-    return this.#continuous.countsOf(this.#lane)
+    return this.#continuous.countsOf(this.#route)
   }
 
   /** `count` continuations of a prompt, of seeds one after the other. Throws as `generate` does. */
@@ -136,22 +132,14 @@ export class Serving {
   }
 
   /** Ends what is under way with an error, of the others in its batch too. */
-  async close(): Promise<void> {
-    await this.#continuous.close()
-    this.#stack?.close()
+  close(): Promise<void> {
+    return this.#continuous.close()
   }
 
   /** The same request with seeds one after the other. */
   #several(prompt: readonly number[], options: GenerateOptions, count: number): Request[] {
     const { source, tokenizer } = this.#speaker
-    const request = { ...requestOf(source, tokenizer, prompt, options), lane: this.#lane }
+    const request = { ...requestOf(source, tokenizer, prompt, options), route: this.#route }
     return Array.from({ length: count }, (_, j) => reseeded(request, j, tokenizer))
   }
-}
-
-/** What those who share a batch have. */
-interface Shared {
-  readonly continuous: Continuous
-  readonly stack: AdapterStack | undefined
-  readonly lane: number
 }

@@ -40,6 +40,11 @@ export class Usage {
     return this.#isWritten
   }
 
+  /** Whether its end has begun. */
+  get isClosed(): boolean {
+    return this.#closing !== undefined
+  }
+
   /** What `work` gives while nobody writes. Throws Error after the end. */
   reading<T>(work: () => Promise<T>): Promise<T> {
     return this.#during(false, work)

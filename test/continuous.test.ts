@@ -2,7 +2,8 @@
 // whatever of its prompt is there already, and however it is sampled.
 import t from "tap"
 import { type GenerateOptions, OpenELM } from "../index.ts"
-import { Continuous, QueueFullError } from "../model/generate/continuous.ts"
+import { QueueFullError } from "../model/generate/bounds.ts"
+import { Continuous } from "../model/generate/continuous.ts"
 import { requestOf } from "../model/generate/request.ts"
 import { type Source, sourceOf } from "../model/generate/source.ts"
 import { allBackends } from "./backends.ts"
@@ -47,7 +48,7 @@ for (const { label, open } of tried) {
     for (const [i, { prompt }] of asked.entries()) {
       alone.push(await collect(model, prompt, optionsOf(i)))
     }
-    const serving = new Continuous(source, { places: 3, queue: 20 })
+    const serving = new Continuous([source], { places: 3, queue: 20 })
     t.teardown(() => serving.close())
     await serving.warm()
     const run = async (i: number, leavesAfter = Number.POSITIVE_INFINITY) => {
@@ -77,7 +78,7 @@ t.test("a queue is bounded, and who leaves it or aborts is not waited for", asyn
   t.teardown(() => backend.close())
   const model = await OpenELM.random(config, { backend, seed: 5, capacity: 256 })
   const source = sourceOf(model) as Source
-  const serving = new Continuous(source, { places: 1, queue: 2 })
+  const serving = new Continuous([source], { places: 1, queue: 2 })
   const long = { maxNewTokens: 200, stop: [] }
   const submit = (options: GenerateOptions = long) =>
     serving.submit(requestOf(source, undefined, [1, 2, 3], options))

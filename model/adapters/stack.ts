@@ -1,4 +1,4 @@
-// Adapters of one model side by side, for plans in which sequences go through several of them (lanes.ts): their
+// Adapters of one model side by side, for plans in which sequences go through several of them (routes.ts): their
 // numbers in memory of their own, written again where they have changed.
 import {
   bufferOf,
@@ -25,12 +25,12 @@ import type { Linear } from "../recorder.ts"
 import { Usage } from "../usage.ts"
 import { Holder } from "../weights/holder.ts"
 import { PreparedResidence } from "../weights/restore.ts"
-import { type LaneLinear, type LanePart, type LaneParts, laned } from "./lanes.ts"
 import type { LinearPart, TablePart } from "./parts.ts"
+import { type RouteLinear, type RoutePart, type RouteParts, routed } from "./routes.ts"
 
 /** Memory for several adapters of one model, one of them perhaps none: the weights as they are. */
 export class AdapterStack {
-  /** What sequences go through whose lanes are the places of `sources`. */
+  /** What sequences go through whose routes are the places of `sources`. */
   readonly source: Source
   readonly #held: Holder
   readonly #sources: readonly Source[]
@@ -49,12 +49,12 @@ export class AdapterStack {
     this.#held = new Holder(backend)
     try {
       const parts = this.#allocate()
-      const lanes = sources.map((source) => source.decoder)
+      const routes = sources.map((source) => source.decoder)
       const recorderOf: typeof decoder.recorderOf = (inputs) =>
-        laned(decoder.recorderOf(inputs), parts, inputs.lanes as Tensor)
+        routed(decoder.recorderOf(inputs), parts, inputs.routes as Tensor)
       const usage = new Usage("these adapters are closed", ...sources.map(({ usage }) => usage))
       const residence = new PreparedResidence(base.residence, () => this.#write())
-      const together = { ...decoder, recorderOf, lanes }
+      const together = { ...decoder, recorderOf, routes }
       this.source = { ...base, decoder: together, usage, residence, pool: new Pool() }
     } catch (error) {
       this.#held.free()
@@ -76,20 +76,20 @@ export class AdapterStack {
     this.#held.free()
   }
 
-  #allocate(): LaneParts {
+  #allocate(): RouteParts {
     const all = this.#sources.map(({ decoder }) => decoder.adapter)
-    const linears = new Map<Tensor, LaneLinear>()
+    const linears = new Map<Tensor, RouteLinear>()
     for (const weight of new Set(all.flatMap((parts) => [...(parts?.linears.keys() ?? [])]))) {
       linears.set(weight, this.#linear(all.map((parts) => parts?.linears.get(weight))))
     }
-    const tables = new Map<Tensor, LanePart>()
+    const tables = new Map<Tensor, RoutePart>()
     for (const weight of new Set(all.flatMap((parts) => [...(parts?.tables.keys() ?? [])]))) {
       tables.set(weight, this.#table(all.map((parts) => parts?.tables.get(weight))))
     }
     return { linears, tables }
   }
 
-  #linear(parts: readonly (LinearPart | undefined)[]): LaneLinear {
+  #linear(parts: readonly (LinearPart | undefined)[]): RouteLinear {
     const { base, b: one } = parts.find((part) => part) as LinearPart
     const [K, N] = [base.inputs, (one.weight.shape[0] as number) * panelWidth]
     const ranks = parts.map((part) => part?.a.outputs ?? 0)
@@ -112,7 +112,7 @@ export class AdapterStack {
     return { a, b, own: this.#ownOf(ranks), ratios }
   }
 
-  #table(parts: readonly (TablePart | undefined)[]): LanePart {
+  #table(parts: readonly (TablePart | undefined)[]): RoutePart {
     const { a: rows, b: columns } = parts.find((part) => part) as TablePart
     const [V, D] = [rows.outputs, columns.outputs]
     const ranks = parts.map((part) => part?.a.inputs ?? 0)
@@ -144,8 +144,8 @@ export class AdapterStack {
     const R = ranks.reduce((x, y) => x + y)
     const values = new Float32Array(ranks.length * R)
     let at = 0
-    for (const [lane, rank] of ranks.entries()) {
-      values.fill(1, lane * R + at, lane * R + at + rank)
+    for (const [route, rank] of ranks.entries()) {
+      values.fill(1, route * R + at, route * R + at + rank)
       at += rank
     }
     const tensor = this.#held.allocate([ranks.length, R])
@@ -200,8 +200,8 @@ type Put<P> = (part: P, rank: number, at: number, R: number) => Tensor
 function stacked<P>(parts: readonly (P | undefined)[], ranks: readonly number[], put: Put<P>) {
   const R = ranks.reduce((x, y) => x + y)
   let at = 0
-  const all = parts.flatMap((part, lane) => {
-    const rank = ranks[lane] as number
+  const all = parts.flatMap((part, route) => {
+    const rank = ranks[route] as number
     const placed = part ? put(part, rank, at, R) : []
     at += rank
     return placed
@@ -230,12 +230,12 @@ const besideOf =
 function ratiosOf(parts: readonly (LinearPart | undefined)[], N: number): Tensor {
   const shape: Shape = [parts.length, N]
   const ones = new Float32Array(parts.length * N)
-  for (const [lane, part] of parts.entries()) {
-    if (!part?.dora) ones.fill(1, lane * N, (lane + 1) * N)
+  for (const [route, part] of parts.entries()) {
+    if (!part?.dora) ones.fill(1, route * N, (route + 1) * N)
   }
   return parts.reduce(
-    (sum, part, lane) =>
-      part?.dora ? add(sum, spreadInto(reshape(part.dora.ratio, [N]), shape, [1], lane * N)) : sum,
+    (sum, part, route) =>
+      part?.dora ? add(sum, spreadInto(reshape(part.dora.ratio, [N]), shape, [1], route * N)) : sum,
     constant(ones, shape) as Tensor,
   )
 }

@@ -30,11 +30,11 @@ export class Batch {
   readonly #states: SequenceState
   /** Made when first asked for. */
   readonly #plans = new Map<string, Ready>()
-  /** Sessions of the sequences that were ever appended to, for their prompts, by the lanes that these went
+  /** Sessions of the sequences that were ever appended to, for their prompts, by the routes that these went
    *  through. */
   readonly #sessions = new Map<string, Session>()
   /** Which of the decoder's adapters each goes through, if there are several. */
-  readonly #lanes: number[]
+  readonly #routes: number[]
   /** Those whose next token is wanted. */
   readonly #active = new Set<number>()
   /** Those of which no token is wanted now, and how much of their caches is to stay as it is. */
@@ -54,7 +54,7 @@ export class Batch {
     this.#options = options
     this.#lost = lost
     this.#held = new Holder(backend)
-    this.#lanes = Array(size).fill(0)
+    this.#routes = Array(size).fill(0)
     this.#at = Array(size).fill(0)
     try {
       this.#states = allocateStates(decoder, this.#held, size, options)
@@ -88,9 +88,9 @@ export class Batch {
   }
 
   /** Has one that is to be read into go through an adapter of the decoder, by its place among them. */
-  through(sequence: number, lane: number): void {
-    this.#lanes[sequence] = lane
-    this.#backend.write(bufferOf(this.#states.lane), Int32Array.of(lane), 4 * sequence)
+  through(sequence: number, route: number): void {
+    this.#routes[sequence] = route
+    this.#backend.write(bufferOf(this.#states.route), Int32Array.of(route), 4 * sequence)
   }
 
   /** Reads tokens into one, whose next token is chosen as `sampling` says: the result. */
@@ -285,16 +285,16 @@ export class Batch {
   }
 
   #sessionOf(sequence: number): Session {
-    const lane = this.#lanes[sequence] ?? 0
-    const known = this.#sessions.get(`${sequence} ${lane}`)
+    const route = this.#routes[sequence] ?? 0
+    const known = this.#sessions.get(`${sequence} ${route}`)
     if (known) return known
     if (!(sequence in this.#at)) {
       throw new RangeError(`no sequence ${sequence} in a batch of ${this.size}`)
     }
     const state = stateOf(this.#states, sequence)
-    const decoder = this.#decoder.lanes?.[lane] ?? this.#decoder
+    const decoder = this.#decoder.routes?.[route] ?? this.#decoder
     const session = new Session(decoder, this.#backend, this.#options, state)
-    this.#sessions.set(`${sequence} ${lane}`, session)
+    this.#sessions.set(`${sequence} ${route}`, session)
     return session
   }
 }

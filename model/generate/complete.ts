@@ -20,7 +20,7 @@ import type { Overflow } from "./slide.ts"
 import { type Source, sessionOf } from "./source.ts"
 import { wholeStream } from "./stream.ts"
 import { continuation, promptIds } from "./text.ts"
-import { completeLanes, laneOf } from "./together.ts"
+import { completeRouted, routeOf } from "./together.ts"
 
 /** A text, which BOS is put before, or token ids. */
 export type Prompt = string | readonly number[]
@@ -173,14 +173,14 @@ async function drawn(
   const sources = stackOrder(requests.map(({ source }) => source))
   const all = requests.flatMap(({ source, request }) =>
     Array.from({ length: numReturnSequences }, (_, j) => {
-      const own = { ...reseeded(request, j, tokenizer), lane: laneOf(source, sources) }
+      const own = { ...reseeded(request, j, tokenizer), route: routeOf(source, sources) }
       return { source, growing: new Growing(own) }
     }),
   )
   const { draft, overflow } = requests[0]?.request.options ?? {}
   if (all.length === 1 || batchSize === 1 || draft || overflow) {
     for (const { source, growing } of all) await completeAlone(source, growing)
-  } else await completeLanes(sources, all, batchSize)
+  } else await completeRouted(sources, all, batchSize)
   return all
 }
 

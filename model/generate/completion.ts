@@ -39,7 +39,7 @@ export interface Request {
   readonly textOf: (id: number, isLast: boolean) => string
   readonly promptCache?: KeptSequence | undefined
   /** Which of a decoder's adapters it goes through, where that has several; default the first. */
-  readonly lane?: number
+  readonly route?: number
 }
 
 /** What is put before a completion. */

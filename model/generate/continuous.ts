@@ -3,45 +3,29 @@
 // what it gets alone.
 import { DeviceLostError } from "../../engine/index.ts"
 import { Batch } from "./batch.ts"
+import { type ContinuousOptions, defaults, QueueFullError } from "./bounds.ts"
 import type { Request } from "./completion.ts"
 import { type ContinuousCounts, Counts } from "./counts.ts"
 import type { Token } from "./generate.ts"
 import { sharedLength } from "./ids.ts"
+import { chunk, lengthsIn, padded, widthsOf } from "./reading.ts"
 import type { Source } from "./source.ts"
+import { Sources } from "./sources.ts"
 import { nextTurn } from "./turn.ts"
 import { Visit } from "./visit.ts"
 
-/** Bounds of what is under way at a time. */
-export interface ContinuousOptions {
-  /** Requests side by side; default 8. */
-  readonly places?: number
-  /** Requests that wait for a place; default 64. */
-  readonly queue?: number
-}
-
-/** A queue that is full. */
-export class QueueFullError extends Error {
-  override readonly name = "QueueFullError"
-}
-
-const defaultPlaces = 8
-const defaultQueue = 64
-/** Tokens of a prompt that are read between two tokens of the others. */
-const chunk = 64
-/** Prompts are read in pieces of these lengths, so that no plan is made while others wait. */
-const lengths = [1, 2, 4, 8, 16, 24, 32, 40, 48, 56, chunk]
 /** What is begun alike is copied from another place if it is at least this long. */
 const leastShared = 32
 
 export class Continuous {
-  readonly #source: Source
+  readonly #sources: Sources
   readonly #queue: number
   readonly #waiting: Visit[] = []
   readonly #places: (Visit | undefined)[]
   /** What the caches of the places hold. */
   readonly #kept: number[][]
-  /** The adapters that they were read through. */
-  readonly #lanes: number[]
+  /** The routes that they were read through. */
+  readonly #routeOf: number[]
   readonly #counts: Counts
   #batch: Batch | undefined
   #writes = -1
@@ -50,16 +34,17 @@ export class Continuous {
   #turns = 0
   #isClosed = false
 
+  /** `sources`: what requests go through, by their routes. */
   constructor(
-    source: Source,
-    { places = defaultPlaces, queue = defaultQueue }: ContinuousOptions = {},
+    sources: readonly Source[],
+    { places = defaults.places, queue = defaults.queue }: ContinuousOptions = {},
   ) {
-    this.#source = source
+    this.#sources = new Sources(sources)
     this.#queue = queue
     this.#places = Array(places).fill(undefined)
     this.#kept = Array.from({ length: places }, () => [])
-    this.#lanes = Array(places).fill(0)
-    this.#counts = new Counts(source.decoder.lanes?.length ?? 1)
+    this.#routeOf = Array(places).fill(0)
+    this.#counts = new Counts(sources.length)
   }
 
   get counts(): ContinuousCounts {
@@ -67,12 +52,12 @@ export class Continuous {
   }
 
   /** Of one of several adapters; default of all. */
-  countsOf(lane?: number): ContinuousCounts {
+  countsOf(route?: number): ContinuousCounts {
     const isOf = (visit: Visit | undefined): boolean =>
-      visit !== undefined && (lane === undefined || visit.lane === lane)
+      visit !== undefined && (route === undefined || visit.route === route)
     const [active, waiting] = [this.#places, this.#waiting].map((all) => all.filter(isOf).length)
     const now = { active: active as number, waiting: waiting as number }
-    return { places: this.#places.length, ...now, ...this.#counts.of(lane) }
+    return { places: this.#places.length, ...now, ...this.#counts.of(route) }
   }
 
   /** Throws QueueFullError where so many more have no place to wait, RangeError where they never have. */
@@ -87,9 +72,10 @@ export class Continuous {
   }
 
   /** The tokens that a request gets, as they come; whoever leaves them frees its place. Throws QueueFullError
-   *  where it has no place to wait. */
+   *  where it has no place to wait, Error where its adapter was closed. */
   submit(request: Request): AsyncIterableIterator<Token, void, undefined> {
     if (this.#isClosed) throw new Error("nothing is served here any longer")
+    this.#sources.check(request.route ?? 0)
     this.checkRoom(1)
     const visit = new Visit(request, () => this.#begin())
     if (visit.tokens.isOver) return visit.tokens
@@ -101,14 +87,15 @@ export class Continuous {
   /** Makes ready what requests need, so that the first of them does not wait for it. */
   async warm(): Promise<void> {
     if (this.#running) return
-    const most = this.#source.options.capacity
+    if (this.#sources.isStale) this.#reopen()
+    const { capacity } = this.#source.options
     await this.#source.usage.reading(async () => {
       const batch = await this.#current()
-      for (const lane of (this.#source.decoder.lanes ?? [undefined]).keys()) {
+      for (const route of (this.#source.decoder.routes ?? [undefined]).keys()) {
         for (const place of this.#places.keys()) {
-          batch.through(place, lane)
-          for (const length of lengths) if (length <= most) batch.prepareRead(place, length, "next")
-          if (chunk <= most) batch.prepareRead(place, chunk, "nothing")
+          batch.through(place, route)
+          for (const length of lengthsIn(capacity)) batch.prepareRead(place, length, "next")
+          if (chunk <= capacity) batch.prepareRead(place, chunk, "nothing")
           await nextTurn()
         }
       }
@@ -123,6 +110,11 @@ export class Continuous {
     await this.#running
     this.#batch?.close()
     this.#batch = undefined
+    this.#sources.close()
+  }
+
+  get #source(): Source {
+    return this.#sources.source
   }
 
   #begin(): void {
@@ -134,13 +126,29 @@ export class Continuous {
 
   async #run(): Promise<void> {
     while (this.#places.some((visit) => visit) || this.#waiting.length > 0) {
+      if (this.#sources.isStale) this.#reopen()
       try {
         await this.#source.usage.reading(() => this.#turn())
       } catch (error) {
         if (error instanceof DeviceLostError) this.#again(error)
-        else this.#fail(error)
+        else if (!this.#sources.isStale) this.#fail(error)
       }
       await nextTurn()
+    }
+  }
+
+  /** Whoever goes through an adapter that was closed ends, the others read their tokens anew. */
+  #reopen(): void {
+    this.#batch?.close()
+    this.#batch = undefined
+    this.#writes = -1
+    this.#sources.reopen()
+    for (const visit of [...this.#places, ...this.#waiting]) {
+      try {
+        if (visit) this.#sources.check(visit.route)
+      } catch (error) {
+        visit?.tokens.fail(error)
+      }
     }
   }
 
@@ -194,7 +202,7 @@ export class Continuous {
       if (!visit) return
       const prompt = visit.all.slice(0, -1)
       const shared = this.#kept.map((_, place) =>
-        this.#lanes[place] === visit.lane ? sharedLength(this.#known(place, batch), prompt) : 0,
+        this.#routeOf[place] === visit.route ? sharedLength(this.#known(place, batch), prompt) : 0,
       )
       const best = shared.indexOf(Math.max(...shared))
       const most = shared[best] as number
@@ -203,9 +211,9 @@ export class Continuous {
       const kept = isWorth ? most : (shared[place] as number)
       if (isWorth && place !== best) await batch.share(best, place, kept)
       else batch.rest(place, kept)
-      this.#counts.add(visit.lane, "reused", kept)
+      this.#counts.add(visit.route, "reused", kept)
       this.#kept[place] = []
-      this.#lanes[place] = visit.lane
+      this.#routeOf[place] = visit.route
       this.#places[place] = visit
       visit.place = place
     }
@@ -225,8 +233,8 @@ export class Continuous {
     visit.readAt = ++this.#turns
     const from = batch.lengthOf(place)
     const ids = all.slice(from, from + chunk)
-    this.#counts.add(visit.lane, "read", ids.length)
-    batch.through(place, visit.lane)
+    this.#counts.add(visit.route, "read", ids.length)
+    batch.through(place, visit.route)
     if (from + ids.length < all.length) return batch.prefill(place, ids)
     visit.isDecoding = true
     if (options.host) this.#choose(visit, await batch.read(place, ids), batch)
@@ -239,7 +247,7 @@ export class Continuous {
     const all = this.#places.slice(0, width)
     const wantsLogits = all.some((visit) => visit?.isDecoding && visit.request.options.host)
     const { tokens, logits } = await batch.step(width, wantsLogits)
-    const decoding = all.flatMap((visit) => (visit?.isDecoding ? visit.lane : []))
+    const decoding = all.flatMap((visit) => (visit?.isDecoding ? visit.route : []))
     this.#counts.step(new Set(decoding))
     const V = this.#source.decoder.config.vocabSize
     for (const [place, visit] of all.entries()) {
@@ -263,7 +271,7 @@ export class Continuous {
 
   /** Its place is free where that was the last. */
   #counted(visit: Visit, batch: Batch): void {
-    this.#counts.add(visit.lane, "generated", 1)
+    this.#counts.add(visit.route, "generated", 1)
     if (visit.tokens.isOver) this.#free(visit, batch)
   }
 
@@ -285,13 +293,3 @@ export class Continuous {
     this.#lost = -1
   }
 }
-
-/** Sizes that steps are recorded for: powers of two, and all. */
-function widthsOf(places: number): number[] {
-  const powers: number[] = []
-  for (let width = 1; width < places; width *= 2) powers.push(width)
-  return [...powers, places]
-}
-
-/** The length that so many tokens are padded to. */
-const padded = (count: number): number => lengths.find((length) => length >= count) ?? count

@@ -19,28 +19,28 @@ interface Counted {
 const none: Counted = { read: 0, reused: 0, generated: 0, steps: 0 }
 
 export class Counts {
-  readonly #lanes: Counted[]
+  readonly #routes: Counted[]
   #steps = 0
 
-  constructor(lanes: number) {
-    this.#lanes = Array(lanes).fill(none)
+  constructor(routes: number) {
+    this.#routes = Array(routes).fill(none)
   }
 
-  add(lane: number, name: keyof Counted, count: number): void {
-    const counted = this.#lanes[lane] as Counted
-    this.#lanes[lane] = { ...counted, [name]: counted[name] + count }
+  add(route: number, name: keyof Counted, count: number): void {
+    const counted = this.#routes[route] as Counted
+    this.#routes[route] = { ...counted, [name]: counted[name] + count }
   }
 
-  /** One more step, in which these lanes had a token. */
-  step(lanes: ReadonlySet<number>): void {
+  /** One more step, in which these routes had a token. */
+  step(routes: ReadonlySet<number>): void {
     this.#steps++
-    for (const lane of lanes) this.add(lane, "steps", 1)
+    for (const route of routes) this.add(route, "steps", 1)
   }
 
-  /** Of a lane, or of all. */
-  of(lane?: number): Counted {
-    if (lane !== undefined) return this.#lanes[lane] as Counted
-    const sum = (name: keyof Counted): number => this.#lanes.reduce((n, each) => n + each[name], 0)
+  /** Of a route, or of all. */
+  of(route?: number): Counted {
+    if (route !== undefined) return this.#routes[route] as Counted
+    const sum = (name: keyof Counted): number => this.#routes.reduce((n, each) => n + each[name], 0)
     return {
       ...{ read: sum("read"), reused: sum("reused"), generated: sum("generated") },
       steps: this.#steps,

@@ -65,7 +65,7 @@ export interface SequenceState {
   readonly next: Tensor // i32 (1): of the token that a run chooses
   readonly controls: Tensor // (1, 3)
   readonly seed: Tensor // i32 (1)
-  readonly lane: Tensor // i32 (1): which of a decoder's adapters it goes through, if there are several
+  readonly route: Tensor // i32 (1): which of a decoder's adapters it goes through, if there are several
 }
 
 /** States of `batch` sequences, side by side: (B) for each (1). */
@@ -79,7 +79,7 @@ export function allocateStates(
   return {
     caches: allocateCaches(decoder, held, { batch, ...options }),
     ...{ token: numbers(), position: numbers(), next: numbers(), seed: numbers() },
-    lane: numbers(),
+    route: numbers(),
     controls: held.allocate([batch, 3]),
   }
 }
@@ -92,8 +92,8 @@ export function recordDecode(
   logits?: Tensor,
   isChosen = logits === undefined,
 ): Update[] {
-  const { caches, token, position, next, lane } = state
-  const now = hidden(decoder, { tokens: token, position, caches, lanes: lane })
+  const { caches, token, position, next, route } = state
+  const now = hidden(decoder, { tokens: token, position, caches, routes: route })
   const updates = cacheUpdates(caches, now.caches)
   if (isChosen) return [...updates, ...choose(decoder, now.recorder, now.stream, state, logits)]
   const { last, after } = advance(position, next) // i32 (B), i32 (B)
@@ -152,11 +152,11 @@ export function statesOf(
   count: number,
 ): SequenceState {
   const part = (x: Tensor): Tensor => rowsOf(x, i, count)
-  const { token, position, next, controls, seed, lane } = rest
+  const { token, position, next, controls, seed, route } = rest
   return {
     caches: caches.map(({ keys, values }) => ({ keys: part(keys), values: part(values) })),
     ...{ token: part(token), position: part(position), next: part(next) },
-    ...{ controls: part(controls), seed: part(seed), lane: part(lane) },
+    ...{ controls: part(controls), seed: part(seed), route: part(route) },
   }
 }
 

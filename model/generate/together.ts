@@ -34,22 +34,22 @@ async function completeTogether(
 }
 
 /** Most adapters of one plan, which computes something for all of them. */
-const mostLanes = 8
+const mostRoutes = 8
 
-/** The lane that completions through a source have, which is one of several. */
-export const laneOf = (source: Source, sources: readonly Source[]): number =>
-  sources.indexOf(source) % mostLanes
+/** The route that completions through a source have, which is one of several. */
+export const routeOf = (source: Source, sources: readonly Source[]): number =>
+  sources.indexOf(source) % mostRoutes
 
-/** The same of completions that go through different adapters of one model, in their lanes. */
-export async function completeLanes(
+/** The same of completions that go through different adapters of one model, in their routes. */
+export async function completeRouted(
   sources: readonly Source[],
   all: readonly { readonly source: Source; readonly growing: Growing }[],
   size: number,
 ): Promise<void> {
   const seat = new Seat(baseOf(sources[0] as Source).pool)
   try {
-    for (let at = 0; at < sources.length; at += mostLanes) {
-      const some = sources.slice(at, at + mostLanes)
+    for (let at = 0; at < sources.length; at += mostRoutes) {
+      const some = sources.slice(at, at + mostRoutes)
       const own = all.flatMap(({ source, growing }) => (some.includes(source) ? growing : []))
       const source = some.length > 1 ? stackIn(seat, some).source : (some[0] as Source)
       await completeTogether(source, own, size)
@@ -116,8 +116,8 @@ async function fill(
     while (rows[row] === undefined && waiting.length > 0) {
       const growing = waiting.shift() as Growing
       rows[row] = growing
-      const { options, lane } = growing.request
-      if (lane !== undefined) batch.through(row, lane)
+      const { options, route } = growing.request
+      if (route !== undefined) batch.through(row, route)
       if (options.host) push(growing, await batch.read(row, growing.all))
       else growing.push({ id: await batch.append(row, growing.all, options) })
       clearDone(batch, rows, row)

@@ -13,8 +13,8 @@ export class Visit {
   /** In the batch, once it has one. */
   place = -1
   /** Which of several adapters it goes through. */
-  get lane(): number {
-    return this.request.lane ?? 0
+  get route(): number {
+    return this.request.route ?? 0
   }
 
   /** Whether its next token comes with the next step. */

@@ -3,6 +3,7 @@
 import t from "tap"
 import { type Adapter, addAdapter, LanguageModel, open } from "../index.ts"
 import { internals } from "../model/index.ts"
+import type { AnswerPart } from "../model/serving.ts"
 import { fixture } from "./fixtures.ts"
 
 const backend = await open("wasm", { threads: 1 })
@@ -103,11 +104,8 @@ t.test(
     const asked = async (i: number) => {
       const serving = servings[i] as (typeof servings)[0]
       const [request] = serving.ask(prompts[i] as number[], { ...sampling, seed: i })
-      const ids: number[] = []
-      for await (const { tokens } of serving.answer(request as NonNullable<typeof request>)) {
-        for (const { id } of tokens) ids.push(id)
-      }
-      t.same(ids, own[i], `adapter ${i}`)
+      const answer = serving.answer(request as NonNullable<typeof request>)
+      t.same(await idsOf(answer), own[i], `adapter ${i}`)
     }
     await Promise.all([0, 1, 2, 3, 3, 0].map(asked))
     const counts = servings.map((serving) => serving.counts)
@@ -117,6 +115,23 @@ t.test(
     )
     const steps = counts.map(({ steps }) => steps)
     t.ok(Math.max(...steps) <= 20, `${steps}: nobody waits for another's adapter`)
+    // Whoever goes through it has the error; nobody else does.
+    const closing = await drawn(7, { rank: 2, targets: ["q_proj"] })
+    model.adapter = undefined
+    const [plain, other] = internals(model).servings({ adapters: [null, closing], places: 2 })
+    const begun = (serving: typeof plain, maxNewTokens: number) => {
+      const how = { ...sampling, seed: 3, maxNewTokens }
+      const [request] = serving?.ask([1, 9, 13], how) ?? []
+      return serving?.answer(request as NonNullable<typeof request>)
+    }
+    const [left, goesOn] = [begun(other, 30), begun(plain, 9)]
+    await left?.next()
+    const going = idsOf(goesOn)
+    await Promise.all([closing.close(), t.rejects(idsOf(left), /this adapter is closed/)])
+    t.same(await going, own[3])
+    await t.rejects(idsOf(begun(other, 1)), /this adapter is closed/)
+    t.same(await idsOf(begun(plain, 9)), own[3])
+    await plain?.close()
     await Promise.all(servings.map((serving) => serving.close()))
   },
 )
@@ -128,3 +143,9 @@ t.test("an adapter that is closed ends what it is in, with its reason", async (t
   await Promise.all([other.close(), t.rejects(all, /this adapter is closed/)])
   t.equal((await alone()).length, 4)
 })
+
+async function idsOf(answer: AsyncIterable<AnswerPart> | undefined): Promise<number[]> {
+  const ids: number[] = []
+  for await (const { tokens } of answer ?? []) for (const { id } of tokens) ids.push(id)
+  return ids
+}

@@ -7,7 +7,7 @@ import type { Linear, Recorder } from "../recorder.ts"
 import { besides } from "./recorder.ts"
 
 /** Adapters beside a matrix or a table: L of them, of R ranks together. */
-export interface LanePart {
+export interface RoutePart {
   /** Scales are in it. */
   readonly a: Linear // (R, K), of a table (V, R)
   readonly b: Linear // (N, R)
@@ -16,30 +16,34 @@ export interface LanePart {
 }
 
 /** The same of a matrix. */
-export interface LaneLinear extends LanePart {
+export interface RouteLinear extends RoutePart {
   /** Magnitudes over norms, 1 of adapters that have none; undefined where none has any. */
   readonly ratios: Tensor | undefined // (L, 16P)
 }
 
 /** Adapters by the weights that they stand beside. */
-export interface LaneParts {
-  readonly linears: ReadonlyMap<Tensor, LaneLinear>
-  readonly tables: ReadonlyMap<Tensor, LanePart>
+export interface RouteParts {
+  readonly linears: ReadonlyMap<Tensor, RouteLinear>
+  readonly tables: ReadonlyMap<Tensor, RoutePart>
 }
 
-/** The same recorder of B sequences of one position each, with adapters beside its weights.  lanes i32 (B) */
-export function laned<R extends Recorder>(r: R, { linears, tables }: LaneParts, lanes: Tensor): R {
+/** The same recorder of B sequences of one position each, with adapters beside its weights.  routes i32 (B) */
+export function routed<R extends Recorder>(
+  r: R,
+  { linears, tables }: RouteParts,
+  routes: Tensor,
+): R {
   const known = new Map<Tensor, Tensor>()
   /** Rows of a table of adapters: each sequence's. */
   const each = (table: Tensor): Tensor => {
-    const rows = known.get(table) ?? take(table, lanes)
+    const rows = known.get(table) ?? take(table, routes)
     known.set(table, rows)
     return rows
   }
   return besides(r, {
     has: (weight) => linears.has(weight),
     product(x, w) {
-      const { a, b, own, ratios } = linears.get(w.weight) as LaneLinear
+      const { a, b, own, ratios } = linears.get(w.weight) as RouteLinear
       const h = mul(r.multiply(x, a), each(own)) // (B, R)
       const low = r.multiply(h, { ...b, outputs: w.outputs }) // (B, outputs)
       const y = r.multiplyAdd(x, w, low) // (B, outputs)
