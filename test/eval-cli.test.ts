@@ -12,12 +12,13 @@ import {
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import t from "tap"
-import { planOf } from "../cli/line/evaluation.ts"
+import { ofSuite, planOf } from "../cli/line/evaluation.ts"
 import { suiteText } from "../cli/terminal/evaluation.ts"
 import { compareEvaluations, signTest } from "../eval/compare.ts"
 import { openLog } from "../eval/log.ts"
 import type { Sample } from "../eval/scoring.ts"
-import type { Suite } from "../eval/suites.ts"
+import { type Suite, scoresOf } from "../eval/suites.ts"
+import { evaluate, type Scorer } from "../index.ts"
 import { elm, endsOf, node } from "./command.ts"
 import { fixture } from "./fixtures.ts"
 
@@ -130,7 +131,12 @@ t.test("Ctrl-C leaves a table of what there is, marked, and a log to go on with"
   t.ok(partial.mmlu_anatomy[0] < partial.mmlu_anatomy[1])
 })
 
-t.test("--paper evaluates what the suites share once, and fills each suite's row", (t) => {
+/** All answers are alike, so that the first is right. */
+const indifferent: Scorer = {
+  logLikelihood: async (pairs) => pairs.map(() => ({ logProb: -1, isGreedy: false })),
+}
+
+t.test("--paper evaluates what the suites share once, and fills each suite's row", async (t) => {
   const none = {
     suite: undefined,
     tasks: undefined,
@@ -156,7 +162,14 @@ t.test("--paper evaluates what the suites share once, and fills each suite's row
     for (const { task, shots } of columns) t.ok(done.includes(`${task} ${shots}`), task)
   }
   t.match(suiteText(shown[1] as Suite, "mine", {}, true), /OLMo-1.2B .* 43\.57 │\n/)
-  t.end()
+  const found = await Promise.all(
+    parts.map(({ tasks, shots = {} }) => evaluate(indifferent, { tasks, shots, data: data[1] })),
+  )
+  for (const suite of shown) {
+    const { scores, average } = scoresOf(suite, ofSuite(suite, parts, found))
+    t.notOk(scores.includes(undefined), suite.name)
+    t.type(average, "number")
+  }
 })
 
 t.test(

@@ -3,7 +3,7 @@ import type { Results } from "../../eval/index.ts"
 import { type Suite, scoresOf } from "../../eval/suites.ts"
 import { command } from "../line/command.ts"
 import { answering, evaluated } from "../line/evaluated.ts"
-import { evaluationFlags, type Part, planOf } from "../line/evaluation.ts"
+import { evaluationFlags, ofSuite, type Part, planOf } from "../line/evaluation.ts"
 import type { ValuesOf } from "../line/flags.ts"
 import { json, machine } from "../line/options.ts"
 import { dim } from "../terminal/colour.ts"
@@ -36,7 +36,7 @@ export const run = command({
       flags,
       () => evaluated(parts, flags, { isQuiet: flags.demo === true }),
       (found) => ({
-        text: textOf(found, shown, flags),
+        text: textOf(found, parts, shown, flags),
         json: jsonOf(found, parts, shown),
       }),
     )
@@ -44,11 +44,16 @@ export const run = command({
 })
 
 /** Tables of all metrics, then a row for each suite, and what is not whole. */
-function textOf(found: readonly Results[], shown: readonly Suite[], flags: Flags): string {
+function textOf(
+  found: readonly Results[],
+  parts: readonly Part[],
+  shown: readonly Suite[],
+  flags: Flags,
+): string {
   const { model = "the package's model", paper } = flags
   return [
     ...found.map((each) => tableText(metricTable, metricRows(each))),
-    ...shown.map((suite) => suiteText(suite, model, ofSuite(suite, found), paper === true)),
+    ...shown.map((suite) => suiteText(suite, model, ofSuite(suite, parts, found), paper === true)),
     ...found.map(partialText).filter((text) => text !== ""),
     ...(flags.demo
       ? [
@@ -66,18 +71,9 @@ function jsonOf(
   parts: readonly Part[],
   shown: readonly Suite[],
 ): object {
-  const averageOf = (suite: Suite) => scoresOf(suite, ofSuite(suite, found)).average ?? null
+  const averageOf = (suite: Suite) => scoresOf(suite, ofSuite(suite, parts, found)).average ?? null
   const averages = Object.fromEntries(shown.map((suite) => [suite.name, averageOf(suite)]))
   const named = parts.map(({ name }, i) => [name, found[i]] as const)
   const results = named.length === 1 ? found[0] : { parts: Object.fromEntries(named) }
   return { ...results, ...(shown.length > 0 ? { averages } : {}) }
 }
-
-/** The results of a suite's tasks with its numbers of shots, in whichever part they are. */
-const ofSuite = ({ columns }: Suite, found: readonly Results[]): Results["results"] =>
-  Object.fromEntries(
-    columns.flatMap(({ task, shots }) => {
-      const own = found.find((each) => each["n-shot"][task] === shots)?.results[task]
-      return own ? [[task, own] as const] : []
-    }),
-  )

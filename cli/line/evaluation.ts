@@ -2,6 +2,7 @@
 import { InvalidArgumentError } from "commander"
 import { demoFolder, demoTask } from "../../eval/demo.ts"
 import type { Shard } from "../../eval/log.ts"
+import type { Results } from "../../eval/results.ts"
 import { optionsOf, type Suite, type SuiteName, suites } from "../../eval/suites.ts"
 import { decimal } from "../../model/index.ts"
 import { path, usageError, whole } from "./arguments.ts"
@@ -129,3 +130,23 @@ function partsOfTable4(): readonly Part[] {
     { name: "few-shot", isSuite: true, ...optionsOf(rest) },
   ]
 }
+
+/** The results of a suite's tasks with its numbers of shots, in whichever part they are. What was asked for
+ *  says how many these are: the original's results have 0 for a group of groups. */
+export const ofSuite = (
+  { columns }: Suite,
+  parts: readonly Part[],
+  found: readonly Results[],
+): Results["results"] =>
+  Object.fromEntries(
+    columns.flatMap(({ task, shots }) => {
+      const at = parts.findIndex(
+        (part) => part.tasks.includes(task) && shotsIn(part, task) === shots,
+      )
+      const own = found[at]?.results[task]
+      return own ? [[task, own] as const] : []
+    }),
+  )
+
+const shotsIn = ({ shots }: Part, task: string): number | undefined =>
+  typeof shots === "object" ? shots[task] : shots
