@@ -117,11 +117,16 @@ export function scored(
   return { values, samples }
 }
 
+/** What was asked, as the original's log has it. */
 export function argumentsOf(request: Request): readonly unknown[] {
   if (request.kind === "rolling") return [request.text]
   if (request.kind === "logLikelihood") return [request.context, request.continuation]
-  const { kind, context, ...rest } = request
-  return [context, rest]
+  const { context, until, maxNewTokens, temperature = 0 } = request
+  const given = {
+    ...(maxNewTokens === undefined ? {} : { max_gen_toks: maxNewTokens }),
+    ...(temperature > 0 ? { temperature } : {}),
+  }
+  return [context, { until, ...given, do_sample: temperature > 0 }]
 }
 
 const asLogged = (answer: Answer): unknown =>

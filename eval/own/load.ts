@@ -200,9 +200,15 @@ function filtersOf(list: NonNullable<TaskFields["filter_list"]>, path: string): 
 }
 
 /** As the results show it: the templates, rather than the functions that they became. */
-const shownOf = ({ doc_to_text, doc_to_target, doc_to_choice, description }: TaskFields) => ({
-  doc_to_text,
-  doc_to_target,
-  ...(doc_to_choice === undefined ? {} : { doc_to_choice }),
-  description,
-})
+const shownOf = (fields: TaskFields) => {
+  const { doc_to_text, doc_to_target, doc_to_choice, description } = fields
+  const { dataset_kwargs, generation_kwargs, filter_list, output_type } = fields
+  const more = {
+    doc_to_choice,
+    dataset_kwargs,
+    filter_list,
+    generation_kwargs: output_type === "generate_until" ? generation_kwargs : undefined,
+  }
+  const given = Object.entries(more).filter(([, value]) => value !== undefined)
+  return { doc_to_text, doc_to_target, description, ...Object.fromEntries(given) }
+}
