@@ -13,6 +13,7 @@ import {
   isLaunched,
   rankFlags,
   restartOf,
+  sayLastWhole,
   threadsOfRank,
 } from "./line/ranks.ts"
 import { performRun } from "./line/run.ts"
@@ -42,18 +43,20 @@ export const train = command({
 
 interface TrainFlags extends BackendFlags {
   readonly resume?: string | undefined
+  readonly compareEvery: number
 }
 
 /** The run, or this process's part of it. */
 async function trainAs(ranks: Communicator, asked: Settings, flags: TrainFlags): Promise<void> {
-  const { resume = await restartOf(asked.out) } = flags
+  const { resume = await restartOf(asked.out), compareEvery } = flags
   const settings = flags.resume === undefined ? sharedOut(asked, ranks) : asked
+  sayLastWhole(ranks, settings.out)
   const threads = { ...threadsOfRank(ranks), ...threadsOf(settings) }
   await using backend = await openFor({ ...flags, ...threads })
   await performRun({
     ...{ settings, backend, ranks, resume },
     viewOf: (from) => trainingView(settings, from),
-    perform: trainRun,
+    perform: (settings, options) => trainRun(settings, { ...options, compareEvery }),
     ending: (result) => ending(result, settings),
   })
 }

@@ -78,11 +78,12 @@ export async function loadMpi(environment: NodeJS.ProcessEnv = process.env): Pro
       problems.push((error as Error).message)
     }
   }
-  const tried = named
-    ? `ELM_MPI_LIB is ${named}: ${problems[0]}`
-    : `there is no ${files.join(", ")}`
+  // One that is there and cannot be taken says more than those that are not.
+  const other = problems.find((problem) => !/no such file/i.test(problem))
+  const why = other ?? (named ? problems[0] : `there is no ${files.join(", ")}`)
+  const tried = named ? `ELM_MPI_LIB is ${named}: ${why}` : why
   throw new Error(
-    `Cannot load MPI: ${tried}. Install it (Debian: openmpi-bin libopenmpi3, or mpich), ` +
+    `Cannot load MPI: ${tried}. Install it (Debian: openmpi-bin, or mpich), ` +
       "or name its library with ELM_MPI_LIB",
   )
 }

@@ -3,6 +3,7 @@
 import { spawn, spawnSync } from "node:child_process"
 import { readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { fileURLToPath } from "node:url"
 import t, { type Test } from "tap"
 import { checkpointsIn } from "../train/run/checkpoint.ts"
 import { at, type Ended, elm, ended, run } from "./runs.ts"
@@ -100,13 +101,26 @@ t.test("fewer ranks go on with a run, to the bit", { skip: noOpenMpi ?? noMpich 
   t.equal(three.stderr.match(/cannot share/g)?.length, 1, "one of them says it")
 })
 
+const compiler = without("cc", "gcc")
+t.test("handles of the ABI of MPI 5", { skip: noMpich ?? compiler }, async (t) => {
+  const source = fileURLToPath(new URL("../../test/fixtures/mpi_abi.c", import.meta.url))
+  const library = at("libmpi_abi.so")
+  const { status, stderr } = spawnSync("cc", ["-shared", "-fPIC", "-o", library, source, "-ldl"])
+  t.equal(status, 0, String(stderr))
+  const args = [...flags, "--steps", "2", "--accumulation", "4", "--shards", "4"]
+  const two = mpirun(["mpirun.mpich"], 2, [...args, "--out", "abi"], { ELM_MPI_LIB: library })
+  fine(t, await two)
+  fine(t, await run(["train", ...args, "--out", "no-abi"], at()))
+  t.same(left("abi", "step-00000002"), left("no-abi", "step-00000002"))
+})
+
 /** Processes that a process has begun. */
 const childrenOf = (pid: number | undefined): number[] =>
   readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ").map(Number)
 
 /** Begins `elm train --processes 2`, and gives one of the ranks a signal after the first checkpoint. */
 async function struck(out: string, signal: NodeJS.Signals, more: readonly string[]) {
-  const args = [elm, "train", ...flags, "--steps", "60", "--processes", "2", "--out", out, ...more]
+  const args = [elm, "train", ...flags, "--steps", "30", "--processes", "2", "--out", out, ...more]
   const env = { ...environment, ELM_MPIRUN: "mpirun.openmpi" }
   const child = spawn(process.execPath, args, { cwd: at(), env })
   let isStruck = false
@@ -125,7 +139,7 @@ t.test("a killed rank: begun again from the last checkpoint", { skip: noOpenMpi 
   t.ok(killed.isStruck)
   t.match(killed.stderr, /^2 processes ended with code \d+\. Beginning again \(1 of 1\)\. killed/m)
   t.match(killed.stderr, /killed\/step-000000\d\d is the last whole checkpoint; go on from it/)
-  t.equal((await checkpointsIn(at("killed"))).at(-1), at("killed", "step-00000060"))
+  t.equal((await checkpointsIn(at("killed"))).at(-1), at("killed", "step-00000030"))
 })
 
 t.test("a rank that hangs ends all with one message", { skip: noOpenMpi }, async (t) => {
@@ -148,11 +162,17 @@ t.test("what is missing is named", async (t) => {
     none.stderr,
     /^--processes needs MPI, and there is no .*no-mpirun. Install it \(Debian: apt-get/,
   )
-  const launched = { PMI_SIZE: "2", PMI_RANK: "0", ELM_MPI_LIB: "libno.so" }
-  const library = await said(asked, launched)
+  const launched = { PMI_SIZE: "2", PMI_RANK: "0" }
+  const library = await said(asked, { ...launched, ELM_MPI_LIB: "libno.so" })
   t.equal(library.code, 1)
   t.match(
     library.stderr,
     /^Cannot load MPI: ELM_MPI_LIB is libno\.so: .*No such file.* Install it \(Debian/,
   )
+  const model = fileURLToPath(new URL("../../models/small", import.meta.url))
+  writeFileSync(at("rows.json"), '[{ "prompt": "a", "completion": "b" }]')
+  const tune = ["tune", "sft", "--model", model, "--data", at("rows.json"), "--out", at("tuned")]
+  const alone = await said(tune, launched)
+  t.equal(alone.code, 1)
+  t.match(alone.stderr, /^this command is for one process, and MPI began 2/)
 })

@@ -27,6 +27,12 @@ export const rankFlags = under(headings.machine, {
     whole(0, 1000),
     0,
   ),
+  compareEvery: valued(
+    "<n>",
+    "updates between comparisons of what the processes have; 0 for before checkpoints alone",
+    whole(0, 2 ** 31),
+    100,
+  ),
   rankTimeout: valued(
     "<seconds>",
     "how long a process waits for the others before it takes one to hang",
@@ -76,6 +82,7 @@ export async function beginRanks(
     const where = await lastWhole(out)
     if (!isInterrupted && again < restarts) {
       console.error(printable(`${why}. Beginning again (${again + 1} of ${restarts}). ${where}`))
+      await setTimeout(untilGoneMs)
       continue
     }
     process.exitCode = 1
@@ -95,7 +102,6 @@ export async function asRank(
   const ranks = patient(joined, 1000 * rankTimeout)
   // Launchers hand this signal on to all, where Ctrl-C would have them end at once; so does Slurm.
   process.on("SIGUSR2", interrupt)
-  endAtOnce()
   try {
     await work(ranks)
     await ranks.close()
@@ -111,9 +117,30 @@ export async function asRank(
   }
 }
 
+/** mpirun may end before all that it has begun. */
+const untilGoneMs = 2000
 const untilReadMs = 200
 const othersWaitMs = 1000
 const betweenRanksMs = 100
+
+/** Has the first rank say, where launchers end all since one of them is gone, what to go on from. */
+export function sayLastWhole({ rank, size }: Communicator, out: string): void {
+  if (size === 1) return
+  // The process that began these says it otherwise.
+  const isSaid = rank > 0 || process.env[parentVariable] !== undefined
+  endAtOnce(async () =>
+    isSaid ? undefined : printable(`Ended from outside. ${await lastWhole(out)}`),
+  )
+}
+
+/** Throws Error where a launcher began several processes of a command that knows nothing of the others. */
+export function checkAlone({ size }: Communicator): void {
+  const launched = launchedSize() ?? 1
+  if (size > 1 || launched === 1) return
+  throw new Error(
+    `this command is for one process, and MPI began ${launched}. Begin it without mpirun`,
+  )
+}
 
 /** Threads of a process that has others of its run beside it, where none were asked for. */
 export const threadsOfRank = ({ size }: Communicator): { readonly threads?: number } =>

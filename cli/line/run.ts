@@ -12,6 +12,7 @@ import { whileRunning } from "../terminal/ending.ts"
 import { plotText } from "../terminal/plot.ts"
 import { reporter } from "../terminal/progress.ts"
 import { display, type RunView } from "../terminal/run.ts"
+import { checkAlone } from "./ranks.ts"
 
 /** What a command says of its run, and what performs it. */
 interface Performed<S extends LoopSettings> {
@@ -30,6 +31,7 @@ interface Performed<S extends LoopSettings> {
 /** Performs a run, with what a person wants to know of it on the way and at the end. */
 export async function performRun<S extends LoopSettings>(run: Performed<S>): Promise<RunResult> {
   const { settings, backend, resume, ranks = alone } = run
+  checkAlone(ranks)
   if (ranks.rank > 0) return performSilently(run, ranks)
   const report = reporter()
   const ceiling = CeilingMeter.ofProducts(backend)

@@ -68,12 +68,16 @@ export function watchEnd(): void {
   })
 }
 
-/** Has SIGTERM end the process at once: where it ends others with it, there is nothing left to save with. */
-export function endAtOnce(): void {
+/** Has SIGTERM end the process at once, after what `last` says: where it ends others with it, there is nothing
+ *  left to save with. */
+export function endAtOnce(last: () => Promise<string | undefined>): void {
   process.removeAllListeners("SIGTERM")
-  process.on("SIGTERM", () => {
+  process.once("SIGTERM", async () => {
     removeTemporaries()
-    process.exit(codes.SIGTERM)
+    const said = await last().catch(() => undefined)
+    if (said) console.error(said)
+    // An exit would wait for threads, of which one may wait for a process that is gone.
+    process.kill(process.pid, "SIGKILL")
   })
 }
 

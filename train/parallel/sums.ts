@@ -44,6 +44,11 @@ export class GradientSums {
     })
   }
 
+  /** Bytes of this rank's part of the sums. */
+  get bytes(): number {
+    return this.#owned.reduce((all, { sum }) => all + sum.byteLength, 0)
+  }
+
   /** Adds what every rank's gradients are now, those of round number `round` of an update. */
   async add(round: number): Promise<void> {
     for (const [i, gradient] of this.#gradients.entries()) {

@@ -145,7 +145,7 @@ export class TrainStep {
     return this.parameters.reduce((sum, { weight, master, state, gradient }) => {
       const own = master === weight ? [] : [master]
       return [...state, gradient, ...own].reduce((all, { bytes }) => all + bytes, sum)
-    }, 0)
+    }, this.#sums?.bytes ?? 0)
   }
 
   /**
