@@ -101,6 +101,14 @@ t.test(
     t.equal(shown.code, 0, shown.stderr)
     const other = { model: at(), resume: at("loaded") }
     await t.rejects(tuned("loaded", { dtype: "q8" }, other), /the adapter is of a base "f32 .*q8/)
+    await OpenELM.random(model.config, { backend, seed: 9, tokenizer: "byte" }).then((stranger) =>
+      stranger.save(at("stranger")).finally(() => stranger.close()),
+    )
+    const going = { from: checkpoint, steps: 1 }
+    const message =
+      /step-\d+: the adapter is of a base "f32 .*, the model is "f32 .* Give the model/
+    await t.rejects(tuned("strange", { ...going, model: at("stranger") }), { message })
+    t.equal((await tuned("wider", { ...going, dtype: "q8" })).step, 1, "another dtype may be meant")
     const changed = { data: chats, steps: 8 }
     await t.rejects(tuned("loaded", changed, other), /the run had examples .* Go on with the same/)
     await t.rejects(

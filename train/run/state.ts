@@ -67,6 +67,12 @@ export async function readKind(checkpoint: string) {
   throw new SyntaxError(`${path} is no training state of version 1`)
 }
 
+/** Where a run's data was when a folder was written; undefined for one that no run wrote. */
+export async function readPlace(folder: string): Promise<unknown> {
+  const path = fromNode("node:path").join(folder, "state.json")
+  return fromNode("node:fs").existsSync(path) ? (await readJson(path)).data : undefined
+}
+
 /** state.json of a checkpoint of a kind of run, of pre-training where none is given. Throws Error or
  *  SyntaxError that names the file and the field. */
 export async function readRunState(checkpoint: string): Promise<RunState>

@@ -11,9 +11,10 @@ import {
   loadTokenizer,
   type Tokenizer,
 } from "../../model/index.ts"
-import { show } from "../../model/json.ts"
+import { isObject, show } from "../../model/json.ts"
 import { optimizers } from "../optimizers/index.ts"
 import type { RunOptions } from "../run/run.ts"
+import { readPlace } from "../run/state.ts"
 import type { TuneSettings } from "./fields.ts"
 import type { TuningModel } from "./objective.ts"
 
@@ -83,6 +84,18 @@ export const identityOfStart = ({ model }: TuningModel, { dtype }: TuneSettings)
   internals(model)
     .identity()
     .then((hash) => `${dtype} ${hash.slice(0, 32)}`)
+
+/** Throws RangeError where the run that made the adapter to go on from had other weights in this dtype; of other
+ *  folders nobody says. */
+export async function checkBase({ from, dtype }: TuneSettings, base: string): Promise<void> {
+  const place = from === undefined ? undefined : await readPlace(from)
+  const other = isObject(place) ? place.base : undefined
+  if (typeof other !== "string" || other === base || !other.startsWith(`${dtype} `)) return
+  throw new RangeError(
+    `${from}: the adapter is of a base ${show(other)}, the model is ${show(base)}. Give the model that it ` +
+      "was tuned beside",
+  )
+}
 
 /** A second model of the same run, as it began, for as long as `work` takes. */
 export async function atStart<T>(

@@ -11,7 +11,7 @@ import { inFile } from "../spelling.ts"
 import type { TrainStep } from "../step/step.ts"
 import type { TuneSettings } from "./fields.ts"
 import type { Learner, TuneObjective, TuningModel } from "./objective.ts"
-import { identityOfStart, openTuned } from "./open.ts"
+import { checkBase, identityOfStart, openTuned } from "./open.ts"
 import { ExampleStream } from "./order.ts"
 import { heldOut, readExamples } from "./records.ts"
 import { rateOf } from "./schedule.ts"
@@ -74,6 +74,7 @@ class Tuning<S extends TuneSettings, E> implements Work {
     try {
       const found = await findExamples(objective, settings, opened, options)
       if (from) goOn(from, found)
+      else await checkBase(settings, found.identity.base)
       const { training, validation } = found
       learner = await objective.learnerOf({
         ...{ ...opened, settings, training, validation, identity: found.identity },
