@@ -64,7 +64,7 @@ async function generated(
   const asked = prompts.map((prompt, place) => {
     const { maxNewTokens = usualNewTokens, until, temperature = 0, context } = prompt
     const most = Math.max(1, model.capacity - maxNewTokens)
-    const ids = tokenizer.encode(context, { bos: true }).slice(-most)
+    const ids = encoded(tokenizer, context).slice(-most)
     // The original takes no notice of an empty text, which is everywhere.
     const stop = [...until.filter((text) => text !== ""), ...endsOf(tokenizer)]
     return { place, ids, options: { maxNewTokens, stop, temperature } }
@@ -105,6 +105,10 @@ function* alike<T extends { readonly ids: readonly number[]; readonly options: o
   }
 }
 
+/** A text after the token that texts begin with, where there is one: those of GPT-NeoX begin with none. */
+const encoded = (tokenizer: Tokenizer, text: string): number[] =>
+  tokenizer.encode(text, { bos: tokenizer.bosId >= 0 })
+
 const endsOf = ({ eosId }: Tokenizer): number[] => (eosId < 0 ? [] : [eosId])
 
 /** A context's tokens, and those that follow. */
@@ -136,13 +140,13 @@ function requestOf(
 export function encodedPair(
   tokenizer: Tokenizer,
   { context, continuation }: Pair,
-  before: readonly number[] = tokenizer.encode(stripRight(context), { bos: true }),
+  before: readonly number[] = encoded(tokenizer, stripRight(context)),
 ): EncodedPair {
   if (context === "") {
     const end = tokenizer.eosId < 0 ? tokenizer.bosId : tokenizer.eosId
-    return { context: [end], continuation: tokenizer.encode(continuation, { bos: true }) }
+    return { context: [end], continuation: encoded(tokenizer, continuation) }
   }
-  const whole = tokenizer.encode(context + continuation, { bos: true })
+  const whole = encoded(tokenizer, context + continuation)
   return { context: before, continuation: whole.slice(before.length) }
 }
 
@@ -150,8 +154,7 @@ export function encodedPair(
 function encodedPairs(tokenizer: Tokenizer, pairs: readonly Pair[]): EncodedPair[] {
   const known = new Map<string, readonly number[]>()
   return pairs.map((pair) => {
-    const before =
-      known.get(pair.context) ?? tokenizer.encode(stripRight(pair.context), { bos: true })
+    const before = known.get(pair.context) ?? encoded(tokenizer, stripRight(pair.context))
     known.set(pair.context, before)
     return encodedPair(tokenizer, pair, before)
   })
@@ -160,7 +163,7 @@ function encodedPairs(tokenizer: Tokenizer, pairs: readonly Pair[]): EncodedPair
 /** A text in windows of at most so many tokens, each of which is scored once, after as many before it as
  *  there is room for; the first after the end of a text. */
 function* windowsOf(tokenizer: Tokenizer, text: string, most: number): Generator<EncodedPair> {
-  const ids = tokenizer.encode(text, { bos: true })
+  const ids = encoded(tokenizer, text)
   const end = tokenizer.eosId < 0 ? tokenizer.bosId : tokenizer.eosId
   for (let from = 0; from < ids.length; ) {
     const to = Math.min(ids.length, from + most)

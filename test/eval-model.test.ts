@@ -6,7 +6,7 @@ import { join } from "node:path"
 import { gunzipSync } from "node:zlib"
 import t from "tap"
 import { encodedPair, scorerOf } from "../eval/scorer.ts"
-import { evaluate, OpenELM, open } from "../index.ts"
+import { evaluate, loadTokenizer, OpenELM, open, scaledConfig } from "../index.ts"
 import { type Tokenizer, writeSafetensors } from "../model/index.ts"
 import { fixture, fixtureJson, golden } from "./fixtures.ts"
 
@@ -127,6 +127,33 @@ t.test("odd pairs are scored as the original scores them", async (t) => {
     )
     await close()
   }
+})
+
+t.test("texts of a tokenizer without BOS begin with none", async (t) => {
+  await using backend = await open("wasm", { threads: 1 })
+  const tokenizer = await loadTokenizer(fixture("bpe/neox/tokenizer.json"))
+  const sizes = {
+    name: "neox",
+    layers: 1,
+    modelDim: 32,
+    headDim: 16,
+    ffnDivisor: 24,
+    maxContext: 64,
+  }
+  const { vocabSize } = tokenizer
+  const config = scaledConfig({ ...sizes, vocabSize, queryHeadsPerKeyHead: 2 })
+  await using model = await OpenELM.random(config, { backend, seed: 3, tokenizer })
+  const scorer = scorerOf(model)
+  const [found] = await scorer.logLikelihood([{ context: "the cat ", continuation: "sat" }])
+  const [before, all] = [tokenizer.encode("the cat").length, tokenizer.encode("the cat sat")]
+  const { logProbabilities } = await model.score(all)
+  const want = logProbabilities.subarray(before - 1).reduce((sum, x) => sum + x, 0)
+  t.ok(Math.abs((found?.logProb as number) - want) < 1e-5)
+  t.ok(((await scorer.rolling?.(["the cat"]))?.[0] as number) < 0)
+  const prompt = { context: "the", until: [""], maxNewTokens: 2 }
+  t.type((await scorer.generateUntil?.([prompt]))?.[0], "string")
+  const blank = scorer.logLikelihood([{ context: " ", continuation: "a" }])
+  await t.rejects(blank, /a context has no tokens/)
 })
 
 t.test("what is asked together has the answers that each has by itself", async (t) => {
