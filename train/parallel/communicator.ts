@@ -81,9 +81,9 @@ export function patient(ranks: Communicator, timeoutMs: number): Communicator {
   const within = async (what: string, call: Promise<void>): Promise<void> => {
     let timer: ReturnType<typeof setTimeout> | undefined
     const late = new Promise<never>((_, reject) => {
-      const text = `has waited ${timeoutMs / 1000} s for the others (${what}): one of them hangs`
+      const text = `waited ${timeoutMs / 1000} s for the others (${what}): one of them hangs`
       const all = timeoutMs + ranks.rank * betweenRanksMs
-      timer = setTimeout(() => reject(new Error(`rank ${ranks.rank} ${text}`)), all)
+      timer = setTimeout(() => reject(new Error(text)), all)
     })
     await Promise.race([call, late]).finally(() => clearTimeout(timer))
   }
