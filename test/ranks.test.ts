@@ -2,15 +2,16 @@
 // process with as many micro-batches.
 import t from "tap"
 import { open } from "../backends/index.ts"
-import { bufferOf, readBound, type Tensor } from "../engine/index.ts"
+import { type Backend, bufferOf, readBound, type Tensor } from "../engine/index.ts"
 import { OpenELM, scaledConfig } from "../model/index.ts"
 import { ranksInMemory, type StepResult, TrainStep } from "../train/index.ts"
 import { type Communicator, gatherTexts, patient } from "../train/parallel/communicator.ts"
 import { checkSameParameters } from "../train/run/ranks.ts"
 import type { TrainOptions } from "../train/step/options.ts"
+import { noWholeWebgpu } from "./backends.ts"
 
-const backend = await open("wasm", { threads: 1 })
-t.teardown(() => backend.close())
+const wasm = await open("wasm", { threads: 1 })
+t.teardown(() => wasm.close())
 
 t.test("bytes of unequal parts come to whom they are for", async (t) => {
   const parts = [
@@ -56,7 +57,11 @@ const inputs = (u: number, b: number) => row(u, b, 31)
 const targets = (u: number, b: number) => row(u, b, 57, [7, 2, 5, 1, 6][b % 5])
 
 /** Updates of a model by one rank; what they leave, and said. */
-async function trained(dtype: "f32" | "bf16", options: TrainOptions & { accumulation: number }) {
+async function trained(
+  dtype: "f32" | "bf16",
+  options: TrainOptions & { accumulation: number },
+  backend: Backend = wasm,
+) {
   const model = await OpenELM.random(config, { backend, dtype, seed: 5 })
   const step = await TrainStep.create(model, { ignoreIndex: 0, clip: 0.5, ...options })
   const { rank, size } = options.ranks ?? { rank: 0, size: 1 }
@@ -104,11 +109,20 @@ for (const dtype of ["f32", "bf16"] as const) {
   })
 }
 
+t.test("two ranks on webgpu too", { skip: noWholeWebgpu }, async (t) => {
+  await using backend = await open("webgpu")
+  const whole = await trained("f32", { accumulation: 2 }, backend)
+  const shared = await Promise.all(
+    ranksInMemory(2).map((ranks) => trained("f32", { accumulation: 2, ranks }, backend)),
+  )
+  for (const each of shared) t.ok(each.bytes.equals(whole.bytes))
+})
+
 t.test("shards that count the same: the mean of their means", async (t) => {
   const both = await trained("f32", { accumulation: 2, shards: 2, meanOver: "shards" })
   const each: number[] = []
   for (const b of [0, 1]) {
-    const model = await OpenELM.random(config, { backend, seed: 5 })
+    const model = await OpenELM.random(config, { backend: wasm, seed: 5 })
     const step = await TrainStep.create(model, { ignoreIndex: 0 })
     each.push((await step.evaluate([inputs(0, b)], [targets(0, b)])).ce)
     await step.close()
@@ -134,14 +148,14 @@ t.test("shards that count the same: the mean of their means", async (t) => {
 t.test("a rank whose parameters differ is named", async (t) => {
   const errors = await Promise.all(
     ranksInMemory(2).map(async (ranks) => {
-      const model = await OpenELM.random(config, { backend, seed: 5 })
+      const model = await OpenELM.random(config, { backend: wasm, seed: 5 })
       const step = await TrainStep.create(model, { ranks, accumulation: 2 })
       await checkSameParameters(ranks, step)
       const { master } = step.parameters[3] as (typeof step.parameters)[0]
       // One bit of one number.
       if (ranks.rank === 1) {
-        const numbers = new Uint32Array((await readBound(master, backend)).buffer)
-        backend.write(bufferOf(master), Uint32Array.of((numbers[0] as number) ^ 1))
+        const numbers = new Uint32Array((await readBound(master, wasm)).buffer)
+        wasm.write(bufferOf(master), Uint32Array.of((numbers[0] as number) ^ 1))
       }
       const error = await checkSameParameters(ranks, step).catch((e: Error) => e.message)
       await step.close()
