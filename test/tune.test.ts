@@ -48,6 +48,16 @@ t.test("records of preferences are the original's ids and labels", (t) => {
       t.same(got, want, `${name}, record ${i}`)
     }
   }
+  // A tokenizer that takes a rejected answer together with all of its prompt.
+  const turns = (answer: string) => [
+    { role: "user", content: "a" },
+    { role: "assistant", content: answer },
+  ]
+  const merging = { encode: (text: string) => (/no/.test(text) ? [9, 9, 9, 9] : [5, 6, 7, 8]) }
+  t.throws(
+    () => tokenizePreference({ chosen: turns("yes"), rejected: turns("no") }, merging as never),
+    { name: "RangeError", message: /the answers alter 3 tokens of their prompt, expected/ },
+  )
   t.throws(() => tokenizePreference({ chosen: [], rejected: [] }, tokenizer), /no messages/)
   t.end()
 })

@@ -75,6 +75,12 @@ export function tokenizePreference(
   }
   const [chosen, rejected] = [split(texts.chosen), split(texts.rejected)]
   const shared = Math.min(chosen.prompt.length, rejected.prompt.length)
+  const altered = chosen.prompt.slice(0, shared).filter((id, i) => id !== rejected.prompt[i])
+  if (altered.length > 1) {
+    throw new RangeError(
+      `preference: the answers alter ${altered.length} tokens of their prompt, expected its last one at most`,
+    )
+  }
   const prompt = [tokenizer.bosId, ...alone].slice(0, shared)
   const longest = Math.max(chosen.answer.length, rejected.answer.length)
   const cut = (given: readonly number[]): readonly number[] => {
