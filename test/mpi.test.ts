@@ -147,8 +147,7 @@ t.test("a rank that hangs ends all with one message", { skip: noOpenMpi }, async
   t.equal(hung.code, 1)
   const lines = hung.stderr.trim().split("\n")
   t.equal(lines.length, 1, hung.stderr)
-  const message =
-    /^rank 0 of 2: waited 1 s for the others .*: one of them hangs\. hung\/step/
+  const message = /^rank 0 of 2: waited 1 s for the others .*: one of them hangs\. hung\/step/
   t.match(lines[0], message)
 })
 
