@@ -7,7 +7,7 @@ import { PythonRandom } from "../model/python/random.ts"
 import { sampleFiles, samplesIn } from "./log.ts"
 import { deviation, mean } from "./metrics.ts"
 
-/** What both say of a task by one of its metrics. */
+/** What both say of a task, or of all tasks of a group, by one of their metrics. */
 export interface Difference {
   readonly task: string
   readonly metric: string
@@ -35,6 +35,8 @@ interface CompareOptions {
 interface Written {
   readonly folder: string
   readonly metrics: ReadonlyMap<string, readonly string[]>
+  /** Members of groups, which may be groups themselves. */
+  readonly groups: ReadonlyMap<string, readonly string[]>
 }
 
 /**
@@ -47,22 +49,61 @@ export async function compareEvaluations(
   options: CompareOptions,
 ): Promise<readonly Difference[]> {
   const [a, b] = [await written(first), await written(second)]
-  const differences: Difference[] = []
+  const scores = new Map<string, Scored>()
   for (const [task, metrics] of a.metrics) {
     if (!b.metrics.has(task)) continue
     const [own, other] = [await scoresIn(a.folder, task), await scoresIn(b.folder, task)]
-    const pairs = pairsOf(task, own, other)
-    for (const key of metrics) {
-      const [metric = "", filter = ""] = key.split(",")
-      const both = pairs.filter(([x]) => x.filter === undefined || x.filter === filter)
-      const values = both.map(([x, y]) => [x.scores[metric], y.scores[metric]] as const)
-      if (values.length === 0 || !values.every(areNumbers)) continue
-      const numbers = values as readonly (readonly [number, number])[]
-      differences.push({ task, metric: key, ...differenceOf(numbers, options) })
-    }
+    scores.set(task, byMetric(metrics, pairsOf(task, own, other)))
   }
+  for (const name of a.groups.keys()) {
+    const members = leavesOf(name, a.groups).flatMap((task) => scores.get(task) ?? [])
+    if (members.length > 1) scores.set(name, pooled(members))
+  }
+  const differences = [...scores].flatMap(([task, found]) =>
+    [...found].map(([metric, pairs]) => ({ task, metric, ...differenceOf(pairs, options) })),
+  )
   if (differences.length > 0) return differences
   throw new RangeError(`${first} and ${second} have no task in common`)
+}
+
+/** Of a document that both were asked about. */
+type Pair = readonly [first: number, second: number]
+
+/** Scores of a task's documents, by "METRIC,FILTER". */
+type Scored = ReadonlyMap<string, readonly Pair[]>
+
+function byMetric(
+  metrics: readonly string[],
+  pairs: readonly (readonly [Scores, Scores])[],
+): Scored {
+  const found = new Map<string, readonly Pair[]>()
+  for (const key of metrics) {
+    const [metric = "", filter = ""] = key.split(",")
+    const both = pairs.filter(([x]) => x.filter === undefined || x.filter === filter)
+    const values = both.map(([x, y]) => [x.scores[metric], y.scores[metric]] as const)
+    if (values.length > 0 && values.every(areNumbers)) found.set(key, values as readonly Pair[])
+  }
+  return found
+}
+
+/** The tasks below a group; none of one that is within itself. */
+function leavesOf(
+  name: string,
+  groups: Written["groups"],
+  within: readonly string[] = [],
+): readonly string[] {
+  if (within.includes(name)) return []
+  const members = groups.get(name)
+  return members?.flatMap((one) => leavesOf(one, groups, [...within, name])) ?? [name]
+}
+
+/** The documents of all members, as a group's metric counts them. */
+function pooled(members: readonly Scored[]): Scored {
+  const all = new Map<string, Pair[]>()
+  for (const [key, pairs] of members.flatMap((each) => [...each])) {
+    all.set(key, [...(all.get(key) ?? []), ...pairs])
+  }
+  return all
 }
 
 const areNumbers = (pair: readonly unknown[]): boolean => pair.every((x) => typeof x === "number")
@@ -74,7 +115,8 @@ async function written(path: string): Promise<Written> {
   const file = isFolder ? join(path, "results.json") : path
   const value = parseJson(await contentOf(await openFile(file), 1 << 26), file)
   const results = isObject(value) ? value.results : undefined
-  const groups = isObject(value) && isObject(value.groups) ? value.groups : {}
+  const inside = (field: string) => (isObject(value) && isObject(value[field]) ? value[field] : {})
+  const [groups, members] = [inside("groups"), inside("group_subtasks")]
   if (!isObject(results))
     throw new TypeError(`${file} has results ${show(results)}, expected tasks`)
   const tasks = Object.entries(results).filter(([name]) => !Object.hasOwn(groups, name))
@@ -83,8 +125,12 @@ async function written(path: string): Promise<Written> {
   return {
     folder: dirname(file),
     metrics: new Map(tasks.map(([name, entry]) => [name, keys(entry)])),
+    groups: new Map(Object.keys(groups).map((name) => [name, namesIn(members[name])])),
   }
 }
+
+const namesIn = (list: unknown): readonly string[] =>
+  Array.isArray(list) ? list.filter((name) => typeof name === "string") : []
 
 /** What a log says of a document. */
 interface Scores {

@@ -185,6 +185,40 @@ t.test(
   },
 )
 
+t.test("a group is compared by the documents of all of its tasks", async (t) => {
+  const tasks: Readonly<Record<string, readonly (readonly [number, number])[]>> = {
+    few: [[0, 1]],
+    many: Array.from({ length: 9 }, () => [1, 0] as const),
+  }
+  const entry = { "acc,none": 0, "acc_stderr,none": 0 }
+  const named = (names: readonly string[]) => Object.fromEntries(names.map((name) => [name, entry]))
+  const results = {
+    results: named(["all", "part", ...Object.keys(tasks)]),
+    groups: named(["all", "part"]),
+    group_subtasks: { all: ["part", "few"], part: ["many"] },
+  }
+  for (const [i, folder] of ["one", "two"].entries()) {
+    execFileSync("mkdir", ["-p", at(folder)])
+    writeFileSync(at(folder, "results.json"), JSON.stringify(results))
+    for (const [task, pairs] of Object.entries(tasks)) {
+      const lines = pairs.map((pair, doc_id) =>
+        JSON.stringify({ doc_id, doc: {}, arguments: [], resps: [], acc: pair[i] }),
+      )
+      writeFileSync(at(folder, `samples_${task}.jsonl`), `${lines.join("\n")}\n`)
+    }
+  }
+  const found = await compareEvaluations(at("one"), at("two"), { seed: 0, iterations: 100 })
+  t.same(
+    found.map(({ task, documents, difference }) => [task, documents, difference]),
+    [
+      ["few", 1, 1],
+      ["many", 9, -1],
+      ["all", 10, -0.8],
+    ],
+    "a group of one has the numbers of that",
+  )
+})
+
 t.test("two evaluations are compared document by document", async (t) => {
   const results = { results: { x: { "acc,none": 0, "acc_stderr,none": 0, alias: "x" } } }
   const made = (name: string, scores: readonly number[]): string => {
