@@ -124,7 +124,7 @@ const answererOf = ({ model, dtype, adapter, tokenizer }: Flags) => ({
 
 /** With what the original's `config` says of the model. */
 function withModelNamed(results: Results, { model, dtype, adapter, backend }: Flags): Results {
-  const given = { pretrained: model ?? "", dtype, peft: adapter }
+  const given = { pretrained: model, dtype, peft: adapter }
   const named = Object.entries(given).filter(([, value]) => value !== undefined)
   const args = named.map(([name, value]) => `${name}=${value}`).join(",")
   const config = { ...results.config, model: "openelm", model_args: args, device: backend }
