@@ -6,7 +6,7 @@ import { type Backend, bufferOf, readBound, type Tensor } from "../engine/index.
 import { OpenELM, scaledConfig } from "../model/index.ts"
 import { ranksInMemory, type StepResult, TrainStep } from "../train/index.ts"
 import { type Communicator, gatherTexts, patient } from "../train/parallel/communicator.ts"
-import { checkSameParameters } from "../train/run/ranks.ts"
+import { checkSameParameters, withWholeState } from "../train/run/ranks.ts"
 import type { TrainOptions } from "../train/step/options.ts"
 import { noWholeWebgpu } from "./backends.ts"
 
@@ -74,16 +74,21 @@ async function trained(
     said.push(await step.run(x as number[][], y as number[][], { lr: 1e-2 }))
   }
   const bytes: Buffer[] = []
-  for (const { weight, master, state } of step.parameters) {
-    for (const tensor of [weight, master, ...state] as Tensor[]) {
-      const { buffer, byteOffset, byteLength } = await readBound(tensor, backend)
-      bytes.push(Buffer.from(buffer.slice(byteOffset, byteOffset + byteLength)))
+  await withWholeState(step, async (parameters) => {
+    for (const { weight, master, state } of parameters) {
+      for (const tensor of [weight, master, ...state] as Tensor[]) {
+        const { buffer, byteOffset, byteLength } = await readBound(tensor, backend)
+        bytes.push(Buffer.from(buffer.slice(byteOffset, byteOffset + byteLength)))
+      }
     }
-  }
+  })
   const { flops } = step
+  const stateBytes = step.parameters
+    .flatMap(({ weight, master, state }) => (master === weight ? state : [...state, master]))
+    .reduce((sum, { bytes }) => sum + bytes, 0)
   await step.close()
   await model.close()
-  return { said, bytes: Buffer.concat(bytes), flops }
+  return { said, bytes: Buffer.concat(bytes), flops, stateBytes }
 }
 
 for (const dtype of ["f32", "bf16"] as const) {
@@ -105,6 +110,19 @@ for (const dtype of ["f32", "bf16"] as const) {
         t.same(each.said, whole.said, name)
       }
       t.equal((shared[0]?.flops ?? 0) * size, whole.flops)
+      const options = { accumulation, accumulate, shardState: true } as const
+      const sharded = await Promise.all(
+        ranksInMemory(size).map((ranks) => trained(dtype, { ...options, ranks })),
+      )
+      for (const [rank, each] of sharded.entries()) {
+        const name = `rank ${rank} of ${size} with its part of the state`
+        t.ok(each.bytes.equals(whole.bytes), name)
+        t.same(each.said, whole.said, name)
+      }
+      // Of all together it is that of one, but for the place of what a rank has nothing of.
+      const all = sharded.reduce((sum, { stateBytes }) => sum + stateBytes, 0)
+      t.ok(all < 1.01 * whole.stateBytes, `${sharded.map((x) => x.stateBytes)} bytes`)
+      t.equal(shared[0]?.stateBytes, whole.stateBytes)
     }
   })
 }

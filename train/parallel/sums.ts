@@ -83,3 +83,29 @@ const bytesOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Arra
 function addTo(sum: Float32Array, terms: Float32Array): void {
   for (let i = 0; i < sum.length; i++) sum[i] = (sum[i] as number) + (terms[i] as number)
 }
+
+/** Every rank's own numbers of some tensors become those of all; parts as `ownedParts` has them. */
+export async function gatherOwned(
+  tensors: readonly Tensor[],
+  backend: Backend,
+  ranks: Communicator,
+): Promise<void> {
+  for (const [i, tensor] of tensors.entries()) {
+    const item = tensor.bytes / tensor.size
+    const scale = (x: number): number => (x / numberBytes) * item
+    const parts = ownedParts(tensor.size, i, ranks.size).map(({ at, bytes }) => {
+      return { at: scale(at), bytes: scale(bytes) }
+    })
+    const { at, bytes } = parts[ranks.rank] as ByteRange
+    const whole = new Uint8Array(tensor.bytes)
+    if (bytes > 0) whole.set(new Uint8Array(await backend.read(bufferOf(tensor), bytes, at)), at)
+    await ranks.allGather(whole, parts)
+    backend.write(bufferOf(tensor), whole)
+  }
+}
+
+/** The numbers of tensor number `index` that a rank owns. */
+export function ownedSlice(numbers: number, index: number, { rank, size }: Communicator) {
+  const { at, bytes } = ownedParts(numbers, index, size)[rank] as ByteRange
+  return { at: at / numberBytes, size: bytes / numberBytes }
+}

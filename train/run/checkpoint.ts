@@ -2,10 +2,11 @@
 // all that training needs to go on to the bit. A folder of that name is always whole: it is written
 // under another name, synced, then renamed; it is removed the same way, if a run of this program wrote
 // it and nobody has put anything into it.
-import { DeviceLostError, type Tensor } from "../../engine/index.ts"
+import { DeviceLostError, runOnce, type Tensor } from "../../engine/index.ts"
 import { fromNode } from "../../engine/node.ts"
 import {
   faultText,
+  Holder,
   internals,
   loadMatrix,
   loadVector,
@@ -26,6 +27,7 @@ import {
 } from "../../model/index.ts"
 import { type Fields, toFile } from "../spelling.ts"
 import type { TrainStep } from "../step/step.ts"
+import { type Parameter, sliced } from "../step/update.ts"
 import {
   adapterMoments,
   optimizerFile,
@@ -77,6 +79,8 @@ export async function checkpointOf(path: string): Promise<string> {
 type Written = Omit<RunState<LoopSettings>, "version" | "step">
 
 interface WriteOptions {
+  /** Of a step whose ranks keep their state apart: all of it. */
+  readonly parameters?: readonly Parameter[] | undefined
   readonly tokenizer?: Tokenizer | undefined
   readonly keep: number
 }
@@ -99,7 +103,7 @@ async function writeStill(
   run: RunFolder,
   step: TrainStep,
   state: Written,
-  { tokenizer, keep }: WriteOptions,
+  { tokenizer, keep, parameters }: WriteOptions,
 ): Promise<string> {
   const { mkdir, rename, rm } = fromNode("node:fs/promises")
   const { join } = fromNode("node:path")
@@ -109,7 +113,8 @@ async function writeStill(
     await run.check()
     await rm(temporary, { recursive: true, force: true })
     await mkdir(temporary)
-    await writeParts(temporary, step, { version: 1, step: step.steps, ...state }, tokenizer)
+    const all = { version: 1, step: step.steps, ...state } as const
+    await writeParts(temporary, step, all, { tokenizer, parameters: parameters ?? step.parameters })
     // Memory that was lost and given again would have been written as zeros.
     await check()
     await replace(run, path)
@@ -138,11 +143,11 @@ async function writeParts(
   folder: string,
   step: TrainStep,
   state: RunState<LoopSettings>,
-  tokenizer: Tokenizer | undefined,
+  { tokenizer, parameters }: Pick<WriteOptions, "tokenizer"> & Pick<TrainStep, "parameters">,
 ): Promise<void> {
   const { join } = fromNode("node:path")
   const { adapter } = step.settings
-  const moments = adapter ? adapterMoments(adapter, step) : optimizerTensors(step)
+  const moments = adapter ? adapterMoments(adapter, step) : optimizerTensors(step, parameters)
   await writeSafetensors(join(folder, optimizerFile), onlyFinite(moments))
   const settings = toFile(state.settings as unknown as Fields)
   const text = `${JSON.stringify({ ...state, settings }, null, 1)}\n`
@@ -159,7 +164,7 @@ async function writeParts(
 }
 
 /** The optimizer's state, and masters where the weights are of fewer bits, as rows. */
-function optimizerTensors({ model, parameters, settings }: TrainStep) {
+function optimizerTensors({ model, settings }: TrainStep, parameters: readonly Parameter[]) {
   const { config, backend } = model
   const rows = (prefix: string, of: (i: number) => Tensor) =>
     rowTensors(
@@ -203,8 +208,11 @@ async function restoreMoments(file: SafetensorsFile, step: TrainStep): Promise<v
   const specs = new Map(specsOf(step.model.config).map((spec) => [spec.name, spec]))
   const masters = hasMasters(step.parameters)
   const { backend } = step.model
-  for (const { name, master, state } of step.parameters) {
+  for (const { name, weight, master, state, slice } of step.parameters) {
     const spec = specs.get(name) as Spec
+    // What is read of a file is a whole tensor.
+    const held = new Holder(backend)
+    const whole = slice && held.allocate(weight.shape, "f32", weight)
     const parts: [string, Tensor][] = [
       ...step.settings.optimizer.state.map((part, n): [string, Tensor] => [
         `${part}.${name}`,
@@ -213,10 +221,17 @@ async function restoreMoments(file: SafetensorsFile, step: TrainStep): Promise<v
       // Vectors too, which are their own masters: the model's file has them rounded.
       ...(masters ? [[`master.${spec.name}`, master] as [string, Tensor]] : []),
     ]
-    for (const [name, target] of parts) {
-      const source = sourceOf(file, name, spec.shape)
-      if (spec.matrix) await loadMatrix(source, { ...spec, name }, target, backend, "f32")
-      else await loadVector(source, { ...spec, name }, target, backend)
+    try {
+      for (const [name, own] of parts) {
+        const isOwn = slice && own !== weight
+        const target = isOwn ? (whole as Tensor) : own
+        const source = sourceOf(file, name, spec.shape)
+        if (spec.matrix) await loadMatrix(source, { ...spec, name }, target, backend, "f32")
+        else await loadVector(source, { ...spec, name }, target, backend)
+        if (isOwn && slice.size > 0) await runOnce(backend, [[own, sliced(target, slice)]])
+      }
+    } finally {
+      held.free()
     }
   }
 }

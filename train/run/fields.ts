@@ -159,6 +159,11 @@ const list = {
   }),
   keep: output(optional(whole(1), 2), "checkpoints that are kept", { isFree }),
 
+  shardState: field("machine")(
+    optional(flag),
+    "of several processes each keeps the optimizer's state for its part of the weights alone (ZeRO-1)",
+    { isFree },
+  ),
   threads: field("machine")(
     optional(whole(1, 256)),
     "threads, default the cores available to the process",

@@ -146,6 +146,7 @@ export const stepOptions = (
   accumulation: settings.accumulation,
   accumulate: settings.accumulate,
   ...(settings.shards !== undefined && { shards: settings.shards }),
+  ...(settings.shardState !== undefined && { shardState: settings.shardState }),
   ...(settings.meanOver !== undefined && { meanOver: settings.meanOver }),
   checkpointActivations: settings.checkpointActivations,
 })

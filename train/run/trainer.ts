@@ -5,7 +5,7 @@ import { alone, type Communicator } from "../parallel/communicator.ts"
 import { checkpointOf, readRunState, writeCheckpoint } from "./checkpoint.ts"
 import type { RunFolder } from "./folder.ts"
 import type { StepMetrics, Validation } from "./metrics.ts"
-import { anyOf, checkSameParameters } from "./ranks.ts"
+import { anyOf, checkSameParameters, withWholeState } from "./ranks.ts"
 import type { RunMemory, RunOptions, RunResult } from "./run.ts"
 import type { BestValidation } from "./state.ts"
 import type { LoopSettings, RunKind, Work } from "./work.ts"
@@ -195,8 +195,12 @@ export class Run<S extends LoopSettings> {
       data,
       ...(this.#best && { best: this.#best }),
     }
-    if (!this.#folder) return
-    this.checkpoint = await writeCheckpoint(this.#folder, step, state, { tokenizer, keep })
+    const folder = this.#folder
+    const written = await withWholeState(step, async (parameters) => {
+      if (folder) return writeCheckpoint(folder, step, state, { tokenizer, keep, parameters })
+    })
+    if (written === undefined) return
+    this.checkpoint = written
     this.#options.onCheckpoint?.(this.checkpoint)
   }
 }

@@ -4,15 +4,17 @@
 import { type Backend, constant, readTensors } from "../../engine/index.ts"
 import { add } from "../../ops/index.ts"
 import type { Magnitudes } from "../optimizers/index.ts"
+import { gatherNumbers } from "../parallel/communicator.ts"
+import type { TrainSettings } from "./options.ts"
 import { largestNorm, type Parameter, squaredNorm, type UpdateSettings } from "./update.ts"
 
 export class Bounds {
   readonly #parameters: readonly Parameter[]
-  readonly #settings: UpdateSettings
+  readonly #settings: UpdateSettings & Pick<TrainSettings, "ranks" | "shardState">
   readonly #backend: Backend
   #known: Magnitudes | undefined
 
-  constructor(parameters: readonly Parameter[], settings: UpdateSettings, backend: Backend) {
+  constructor(parameters: readonly Parameter[], settings: TrainSettings, backend: Backend) {
     this.#parameters = parameters
     this.#settings = settings
     this.#backend = backend
@@ -24,26 +26,35 @@ export class Bounds {
     const largest = Math.min(clip, largestNorm)
     if (!optimizer.boundsAfter) return false
     for (const known of this.#known ? [this.#known, undefined] : [undefined]) {
-      const before = known ?? (await magnitudesOf(this.#parameters, this.#backend))
+      const before = known ?? (await this.#measured())
       this.#known = optimizer.boundsAfter(before, rates, largest, weightDecay)
       if (this.#known) return true
     }
     return false
   }
+
+  /** Upper bounds of the magnitudes: the norms. Infinite where f32 does not hold their squares. Of several
+   *  ranks that each have a part it is those of all of them. */
+  async #measured(): Promise<Magnitudes> {
+    const { ranks, shardState } = this.#settings
+    const own = await squaresOf(this.#parameters, this.#backend)
+    const all = shardState ? await gatherNumbers(ranks, own) : [own]
+    const [parameter, moment] = [0, 1].map((i) =>
+      Math.sqrt(all.reduce((sum, squares) => sum + (squares[i] as number), 0)),
+    )
+    return { parameter: parameter as number, moment: moment as number }
+  }
 }
 
-/** Upper bounds of the magnitudes: the norms. Infinite where f32 does not hold their squares. */
-async function magnitudesOf(
+/** The squares of the norms of parameters and first moments. */
+async function squaresOf(
   parameters: readonly Parameter[],
   backend: Backend,
-): Promise<Magnitudes> {
+): Promise<readonly number[]> {
   const masters = parameters.map(({ master }) => master)
   const moments = parameters.flatMap(({ state }) => state[0] ?? [])
   const norms = [masters, moments].map((tensors) =>
     tensors.map(squaredNorm).reduce((a, b) => add(a, b), constant([0], [1])),
   )
-  const [parameter, moment] = (await readTensors(norms, backend)).map((x) =>
-    Math.sqrt(Number(x[0])),
-  )
-  return { parameter: parameter as number, moment: moment as number }
+  return (await readTensors(norms, backend)).map((x) => Number(x[0]))
 }

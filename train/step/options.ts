@@ -47,6 +47,9 @@ export interface TrainOptions {
   /** Processes that share the parts of a batch, and sum their gradients: rank r is given those whose number
    *  leaves r. Default this process alone. */
   readonly ranks?: Communicator
+  /** Whether each rank keeps the optimizer's state, and the masters, of its part of the weights alone (ZeRO-1,
+   *  arXiv 1910.02054): the same numbers in less memory. Default false. */
+  readonly shardState?: boolean
   /** Groups of the parts, of which every one counts the same with `meanOver` "shards": part i is in that whose
    *  number is i modulo `shards`. Default 1. */
   readonly shards?: number
@@ -62,6 +65,7 @@ export interface TrainSettings extends UpdateSettings, GraphSettings {
   readonly accumulation: number
   readonly accumulate: "sum" | "mean"
   readonly ranks: Communicator
+  readonly shardState: boolean
   readonly shards: number
   readonly meanOver: "targets" | "shards"
   readonly adapter: Adapter | undefined
@@ -106,7 +110,8 @@ export function checkTrainOptions(
 /** How a batch is cut, and what its parts count. */
 function checkParts(options: TrainOptions) {
   const { accumulation = 1, accumulate = "mean", ranks = alone } = options
-  const { shards = 1, meanOver = "targets" } = options
+  const { shards = 1, meanOver = "targets", shardState: isAsked = false } = options
+  const shardState = isAsked && ranks.size > 1
   checkWhole("accumulation", accumulation, 1)
   checkWhole("shards", shards, 1)
   oneOf("accumulate", accumulate, ["sum", "mean"])
@@ -115,7 +120,7 @@ function checkParts(options: TrainOptions) {
     if (accumulation % count === 0) continue
     throw new RangeError(`accumulation: ${accumulation} parts are no multiple of ${count} ${name}`)
   }
-  return { accumulation, accumulate, ranks, shards, meanOver }
+  return { accumulation, accumulate, ranks, shardState, shards, meanOver }
 }
 
 function oneOf(name: string, value: unknown, [one, other]: readonly [string, string]): void {

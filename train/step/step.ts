@@ -12,7 +12,7 @@ import {
 import { Holder, internals, type LanguageModel, nextTurn, Usage } from "../../model/index.ts"
 import { cast } from "../../ops/index.ts"
 import { isNotNegative } from "../checks.ts"
-import { GradientSums } from "../parallel/sums.ts"
+import { GradientSums, gatherOwned, ownedSlice } from "../parallel/sums.ts"
 import { type Batch, checkBatch, divisorsOf, type MicroBatch } from "./batch.ts"
 import { Bounds } from "./bounds.ts"
 import { leaveOut } from "./dropout.ts"
@@ -28,7 +28,7 @@ import {
 } from "./plans.ts"
 import { countsOfAll, resultOf } from "./shared.ts"
 import { type Trained, trainedOf } from "./trained.ts"
-import { failureOf, type Parameter, parametersOf, termPlace } from "./update.ts"
+import { failureOf, type Parameter, parametersOf, sliced, termPlace } from "./update.ts"
 
 /** What a step reports, all of it from before the update. */
 export interface StepResult {
@@ -86,10 +86,12 @@ export class TrainStep {
     this.#trained = trainedOf(model, settings.adapter)
     this.#held = new Holder(model.backend)
     try {
-      this.parameters = parametersOf(this.#trained, settings, this.#held)
+      const { ranks, shardState } = settings
+      this.parameters = parametersOf(this.#trained, settings, this.#held, (weight, i) =>
+        shardState ? ownedSlice(weight.size, i, ranks) : undefined,
+      )
       this.#rates = this.#held.allocate([settings.optimizer.rates(0, 1).length])
       const gradients = this.parameters.map(({ gradient }) => gradient)
-      const { ranks } = settings
       if (ranks.size > 1) this.#sums = new GradientSums(gradients, model.backend, ranks)
       this.#bounds = new Bounds(this.parameters, settings, model.backend)
     } catch (error) {
@@ -104,7 +106,10 @@ export class TrainStep {
     return trainedOf(model, settings.adapter).training(async () => {
       const step = new TrainStep(model, settings)
       const masters = step.parameters.filter(({ weight, master }) => weight !== master)
-      const filled = masters.map(({ weight, master }): Update => [master, cast(weight, "f32")])
+      const filled = masters.flatMap(({ weight, master, slice }): Update[] => {
+        if (slice?.size === 0) return []
+        return [[master, cast(slice ? sliced(weight, slice) : weight, "f32")]]
+      })
       const failed = (error: unknown) => step.close().then(() => Promise.reject(error))
       await runOnce(model.backend, filled).catch(failed)
       return step
@@ -192,6 +197,12 @@ export class TrainStep {
     const divisors = divisorsOf(counts, settings)
     const rates = optimizer.rates(lr, this.steps + 1)
     const tried = !(await this.#bounds.hold(rates))
+    if (tried && settings.shardState) {
+      throw new Error(
+        `update ${this.steps + 1}: the parameters might not be finite in f32 after it (lr ${lr}), and an update is ` +
+          "not tried with shardState. Nothing was changed; lower the learning rate or the weight decay, or raise eps",
+      )
+    }
     const rows = B / parts.length
     const plans = this.#prepare({ B: rows, T, tried })
     this.#backend.write(bufferOf(this.#rates), rates)
@@ -212,7 +223,7 @@ export class TrainStep {
     divisors: readonly number[],
     given: Float32Array,
   ): Promise<readonly ArrayLike<number>[]> {
-    const { accumulation, adapter, ranks } = this.settings
+    const { accumulation, adapter, ranks, shardState } = this.settings
     const rows = plans.form.B
     const reports: ArrayLike<number>[] = []
     for (const [i, part] of parts.entries()) {
@@ -227,6 +238,9 @@ export class TrainStep {
     }
     await this.#sums?.share()
     await plans.update?.run()
+    const weights = this.parameters.map(({ weight }) => weight)
+    // Each rank has moved its part of them.
+    if (shardState) await gatherOwned(weights, this.#backend, ranks)
     return [...reports, await readBound(plans.report, this.#backend)]
   }
 

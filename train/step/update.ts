@@ -1,7 +1,14 @@
 // How gradients move parameters, as recorded ops: the global norm, its clip, and an optimizer
 // (optimizers/) for each parameter. Its state lies beside the parameters; the rates of each step are a
 // tensor.
-import { bound, bufferOf, constant, type Tensor, type Update } from "../../engine/index.ts"
+import {
+  bound,
+  bufferOf,
+  constant,
+  itemBytes,
+  type Tensor,
+  type Update,
+} from "../../engine/index.ts"
 import type { Holder } from "../../model/index.ts"
 import {
   add,
@@ -44,7 +51,12 @@ export interface Parameter {
   /** Where the gradient is kept, summed over micro-batches. */
   readonly gradient: Tensor
   readonly decayed: boolean
+  /** Where the ranks keep their state apart: the numbers that are this one's, of which alone it has state and
+   *  master, one after another. */
+  readonly slice?: { readonly at: number; readonly size: number }
 }
+
+type Slice = NonNullable<Parameter["slice"]>
 
 /** The trainable parameters with states of zeros and gradients beside them, so that a model in several
  *  memories is moved where it lies; an f32 master where the weight is of fewer bits. Throws RangeError
@@ -53,18 +65,23 @@ export function parametersOf(
   { tensors, isVector }: Pick<Trained, "tensors" | "isVector">,
   { optimizer, trainable }: UpdateSettings,
   held: Holder,
+  sliceOf: (weight: Tensor, index: number) => Slice | undefined,
 ): Parameter[] {
   const trained = [...tensors].filter(([name]) => trainable(name))
   if (trained.length === 0) {
     const some = [...tensors.keys()].slice(0, 3).join(", ")
     throw new RangeError(`trainable leaves none of the ${tensors.size} weights, such as ${some}`)
   }
-  return trained.map(([name, weight]) => {
-    const own = () => held.allocate(weight.shape, "f32", weight)
+  return trained.map(([name, weight], i) => {
+    const slice = sliceOf(weight, i)
+    // There is no memory of no numbers.
+    const shape = slice ? [Math.max(1, slice.size)] : weight.shape
+    const own = () => held.allocate(shape, "f32", weight)
     const master = weight.dtype === "f32" ? weight : own()
     const decayed = !isVector(weight)
     const state = optimizer.state.map(own)
-    return { name, weight, master, state, gradient: own(), decayed }
+    const gradient = held.allocate(weight.shape, "f32", weight)
+    return { name, weight, master, state, gradient, decayed, ...(slice && { slice }) }
   })
 }
 
@@ -123,14 +140,27 @@ export function optimizerUpdates(
   return [...moved(scale).flat(), ...numbers, [reportNumber(report, reportHead.outside), outside]]
 }
 
+/** The numbers of a tensor that a slice has. */
+export const sliced = (x: Tensor, { at, size }: Slice): Tensor =>
+  bound(bufferOf(x), [size], x.dtype, at * itemBytes(x.dtype))
+
 /** The update of one parameter: it, its state, and the weight of fewer bits that follows it. */
 function move(
-  { weight, master, state, decayed }: Parameter,
+  parameter: Parameter,
   gradient: Tensor,
   rates: Tensor,
   scale: Tensor,
-  { optimizer, weightDecay }: UpdateSettings,
+  settings: UpdateSettings,
 ): Update[] {
+  const { weight, master, state, decayed, slice } = parameter
+  const { optimizer, weightDecay } = settings
+  if (slice) {
+    if (slice.size === 0) return []
+    const own = sliced(weight, slice)
+    const p = master === weight ? own : master
+    const { slice: _, ...rest } = { ...parameter, weight: own, master: p }
+    return move(rest, sliced(parameter.gradient, slice), rates, scale, settings)
+  }
   const given = { p: flatten(master), g: gradient, state: state.map(flatten), rates, scale }
   const after = optimizer.update(given, decayed ? weightDecay : 0)
   const shaped = (x: Tensor): Tensor => reshape(x, master.shape)
