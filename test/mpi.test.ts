@@ -83,6 +83,10 @@ t.test("ranks leave the files of one process", { skip: noOpenMpi }, async (t) =>
   t.match(four.stdout, /4 processes, joined by Open MPI v[\d.]+, with 1 × 1 samples of an update/)
   t.match(four.stdout, /step 6 {2}validation loss/)
   t.same(left("four"), left("one"))
+  const [whole, part] = [alone, four].map(({ stdout }) =>
+    Number(/moments and gradients ([\d.]+) KiB/.exec(stdout)?.[1]),
+  )
+  t.ok((part ?? 0) < (whole ?? 0), `${part} KiB of ${whole}`)
 })
 
 t.test("fewer ranks go on with a run, to the bit", { skip: noOpenMpi ?? noMpich }, async (t) => {

@@ -54,7 +54,7 @@ export interface RunInfo {
   readonly about: readonly string[]
 }
 
-/** Memory of a run, in bytes. */
+/** Memory of a run, in bytes; of several processes the most that one takes. */
 export interface RunMemory {
   /** Weights, masters, moments and gradients. */
   readonly stateBytes: number

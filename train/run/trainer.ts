@@ -1,12 +1,12 @@
 // The loop of a run on one device, whatever it trains (work.ts): updates, validation, samples of text,
 // checkpoints, the lines of its log. What a person sees of it is the command's matter; it calls back.
 import { nextTurn } from "../../model/index.ts"
-import { alone, type Communicator } from "../parallel/communicator.ts"
+import { alone, type Communicator, gatherNumbers } from "../parallel/communicator.ts"
 import { checkpointOf, readRunState, writeCheckpoint } from "./checkpoint.ts"
 import type { RunFolder } from "./folder.ts"
 import type { StepMetrics, Validation } from "./metrics.ts"
 import { anyOf, checkSameParameters, withWholeState } from "./ranks.ts"
-import type { RunMemory, RunOptions, RunResult } from "./run.ts"
+import type { RunOptions, RunResult } from "./run.ts"
 import type { BestValidation } from "./state.ts"
 import type { LoopSettings, RunKind, Work } from "./work.ts"
 
@@ -71,7 +71,7 @@ export class Run<S extends LoopSettings> {
     while (made.steps < steps && !this.#isOver && !(await this.#isStopped())) {
       await this.#update()
       const step = made.steps
-      if (step === begin + 1) this.#options.onMemory?.(this.#memory())
+      if (step === begin + 1) await this.#sayMemory()
       if (due(evalEvery, step) || step === steps) await this.#evaluate()
       const last = step === steps || this.#isOver
       if (due(sampleEvery, step) || (last && sampleEvery > 0)) await this.#sample()
@@ -124,14 +124,23 @@ export class Run<S extends LoopSettings> {
     await this.#options.onStart?.({ ...sizes, step: step.steps, steps, tokenizer, about })
   }
 
-  #memory(): RunMemory {
+  /** Of several ranks the most that one takes. */
+  async #sayMemory(): Promise<void> {
+    const { onMemory } = this.#options
+    // What it would be otherwise takes a plan of its own.
+    if (!onMemory && this.#ranks.size === 1) return
     const { model, step } = this.#work
     const { optimizerBytes, activationBytes, otherActivationBytes } = step
-    return {
-      stateBytes: model.weightBytes + optimizerBytes,
-      activationBytes,
-      otherActivationBytes,
-    }
+    const own = [model.weightBytes + optimizerBytes, activationBytes, otherActivationBytes]
+    const all = await gatherNumbers(this.#ranks, own)
+    const [stateBytes, ...activations] = own.map((_, i) =>
+      Math.max(...all.map((x) => Number(x[i]))),
+    )
+    onMemory?.({
+      stateBytes: stateBytes as number,
+      activationBytes: activations[0] as number,
+      otherActivationBytes: activations[1] as number,
+    })
   }
 
   async #update(): Promise<void> {
