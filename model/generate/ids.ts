@@ -5,9 +5,9 @@ import type { DecoderConfig } from "../architecture.ts"
 export const isList = (value: unknown): boolean =>
   Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView))
 
-/** A text that is longer than what the model, or its cache, has room for. */
+/** A text that is longer than what the model, or its cache, has room for. Its name stays "RangeError", for
+ *  those who tell errors by it. */
 export class ContextLengthError extends RangeError {
-  override readonly name = "ContextLengthError"
   /** Tokens of the text, and those that were to come after it. */
   readonly promptTokens: number
   readonly newTokens: number
