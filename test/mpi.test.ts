@@ -148,11 +148,12 @@ t.test("a killed rank: begun again from the last checkpoint", { skip: noOpenMpi 
 })
 
 t.test("a rank that hangs ends all with one message", { skip: noOpenMpi }, async (t) => {
-  const hung = await struck("hung", "SIGSTOP", ["--rank-timeout", "1"])
+  const hung = await struck("hung", "SIGSTOP", ["--rank-timeout", "4"])
   t.equal(hung.code, 1)
-  const lines = hung.stderr.trim().split("\n")
+  // Open MPI itself may say, as [host:pid], that it could not read of a process that is no more.
+  const lines = hung.stderr.split("\n").filter((line) => line !== "" && !/^\[\S+:\d+\]/.test(line))
   t.equal(lines.length, 1, hung.stderr)
-  const message = /^rank 0 of 2: waited 1 s for the others .*: one of them hangs\. hung\/step/
+  const message = /^rank 0 of 2: waited 4 s for the others .*: one of them hangs\. hung\/step/
   t.match(lines[0], message)
 })
 
