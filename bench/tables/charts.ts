@@ -169,11 +169,11 @@ async function byBatch(model: LanguageModel, repeat: number, report: Report): Pr
     report(`${model.config.name} ${model.dtype}: batch`, count / (batches.at(-1) as number))
     const rates: number[] = []
     await batchMs(model, count, generate)
-    for (let i = 0; i < repeat; i++) {
+    while (rates.length < repeat) {
       const first = await batchMs(model, count, 1)
-      rates.push(
-        (1000 * count * (generate - 1)) / ((await batchMs(model, count, generate)) - first),
-      )
+      const rest = (await batchMs(model, count, generate)) - first
+      // A busy machine may have taken longer for one token than for all: that says nothing.
+      if (rest > 0) rates.push((1000 * count * (generate - 1)) / rest)
     }
     points.push([count, spreadOf(rates).median])
   }
