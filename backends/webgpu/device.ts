@@ -69,7 +69,7 @@ export async function openDevice(options: WebgpuOptions): Promise<OpenDevice> {
   return {
     device,
     features: new Set(wanted),
-    tried: wanted.filter((name) => isTried(name, gpu, vendor)),
+    tried: options.driver ? [] : wanted.filter((name) => isTried(name, gpu, vendor)),
     bindingBytes: most - (most % 256),
     description: names[0] || "an unnamed GPU",
   }

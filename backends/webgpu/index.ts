@@ -33,7 +33,7 @@ export const webgpuKernels: ReadonlySet<string> = new Set(withKernel.map(({ name
 export async function openWebgpu(options: WebgpuOptions = {}): Promise<WebgpuBackend> {
   const opened = await openDevice(options)
   const backend = new WebgpuBackend(options, opened)
-  const tried = options.driver === undefined ? opened.tried : []
+  const { tried } = opened
   // A feature whose shader is refused is one more that cannot be relied on.
   if (tried.length === 0 || (await multipliesExactly(backend).catch(() => false))) return backend
   backend.close()

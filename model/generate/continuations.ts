@@ -2,7 +2,7 @@
 // once, several texts are read side by side, and of the logits nothing but what is asked of them leaves
 // the device.
 import { checkScored, sharedLength } from "./ids.ts"
-import { closedUp, LaneWork, nextStep, powerOfTwo } from "./lane_work.ts"
+import { closedUp, LaneWork, nextStep } from "./lane_work.ts"
 import { type LaneStep, Lanes } from "./lanes.ts"
 import {
   type Continued,
@@ -12,6 +12,7 @@ import {
   type Run,
   type Wanted,
 } from "./passes.ts"
+import { powerOfTwo } from "./prefill.ts"
 import type { Source } from "./source.ts"
 
 export interface ContinuationScore {

@@ -3,6 +3,7 @@
 import { sharedLength } from "./ids.ts"
 import type { Chunk, LaneStep } from "./lanes.ts"
 import type { Pass, Run } from "./passes.ts"
+import { powerOfTwo } from "./prefill.ts"
 
 /** Positions in whose time a step reads the weights. */
 const stepCost = 8
@@ -19,9 +20,6 @@ function lengthsUpTo(most: number): number[] {
   for (let T = 1; T <= most; T += 2 ** Math.max(0, Math.floor(Math.log2(T)) - 3)) found.push(T)
   return found
 }
-
-/** The least power of two from a number on. */
-export const powerOfTwo = (count: number): number => 2 ** Math.ceil(Math.log2(count))
 
 /** What one lane is to read. */
 export class LaneWork {

@@ -35,6 +35,9 @@ export function recurring(count: number): number {
   return Math.ceil(count / step) * step
 }
 
+/** The least power of two from a number on. */
+export const powerOfTwo = (count: number): number => 2 ** Math.ceil(Math.log2(count))
+
 /** Numbers of targets that plans are recorded for: all up to 4, then two to each doubling. */
 export function recurringTargets(count: number): number {
   const step = 2 ** Math.max(0, Math.ceil(Math.log2(count)) - 2)

@@ -6,6 +6,7 @@ import { Batch } from "./batch.ts"
 import type { Growing, Request } from "./completion.ts"
 import { chosenFrom, stepOf } from "./host.ts"
 import { Seat } from "./pool.ts"
+import { powerOfTwo } from "./prefill.ts"
 import type { Source } from "./source.ts"
 import { nextTurn } from "./turn.ts"
 
@@ -101,7 +102,7 @@ export function batchOf(
   const { decoder, backend, options } = source
   const needed = all.map(({ request }) => request.prompt.length + request.options.maxNewTokens)
   const longest = Math.max(fewestPositions, ...needed)
-  const capacity = Math.min(options.capacity, 2 ** Math.ceil(Math.log2(longest)))
+  const capacity = Math.min(options.capacity, powerOfTwo(longest))
   const open = () => new Batch(decoder, backend, size, { ...options, capacity })
   return seat.take(`batch ${size} ${capacity}`, open)
 }

@@ -6,7 +6,8 @@
 // Constants (kernels.ts): `tall` rows by `quads` fours of outputs are a lane's, `depth` of K is in
 // memory at a time, `gated` is 1 where panels are gates and values in turns.
 
-// Results of a lane: row i, four outputs q at i · quads + q.
+// Results of a lane: row i, four outputs q at i · quads + q. All that indexes them is a constant once loops
+// are unrolled, which those that may end early are not: drivers would keep the tile in memory.
 var<private> tile: array<vec4f, tall * quads>;
 
 // Fours of rows of the tile: those of one k after the other, with a place between.
@@ -114,8 +115,7 @@ fn cornerOf(group: vec3u, count: u32) -> vec2u {
   return vec2u(rowOf(group) / across * 16u * tall, rowOf(group) % across * 4u * quads);
 }
 
-// Writes `count` of four results from place `at` on. The tile is only ever indexed by
-// constants of loops with constant ends: by others drivers take it out of registers.
+// Writes `count` of four results from place `at` on.
 fn putFour(at: u32, count: u32, four: vec4f) {
   if (count > 0u) { y[at] = four.x; }
   if (count > 1u) { y[at + 1u] = four.y; }

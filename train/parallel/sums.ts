@@ -68,10 +68,7 @@ export class GradientSums {
   async share(): Promise<void> {
     for (const [i, gradient] of this.#gradients.entries()) {
       const { parts, sum } = this.#owned[i] as Owned
-      const whole = new Uint8Array(gradient.bytes)
-      cut(whole, parts[this.#ranks.rank] as ByteRange).set(bytesOf(sum))
-      await this.#ranks.allGather(whole, parts)
-      this.#backend.write(bufferOf(gradient), whole)
+      await gatherInto(gradient, parts, bytesOf(sum), this.#backend, this.#ranks)
     }
   }
 }
@@ -97,11 +94,23 @@ export async function gatherOwned(
       return { at: scale(at), bytes: scale(bytes) }
     })
     const { at, bytes } = parts[ranks.rank] as ByteRange
-    const whole = new Uint8Array(tensor.bytes)
-    if (bytes > 0) whole.set(new Uint8Array(await backend.read(bufferOf(tensor), bytes, at)), at)
-    await ranks.allGather(whole, parts)
-    backend.write(bufferOf(tensor), whole)
+    const own = bytes > 0 ? await backend.read(bufferOf(tensor), bytes, at) : new ArrayBuffer(0)
+    await gatherInto(tensor, parts, new Uint8Array(own), backend, ranks)
   }
+}
+
+/** A tensor becomes what each rank has of it, this one `own`. */
+async function gatherInto(
+  tensor: Tensor,
+  parts: readonly ByteRange[],
+  own: Uint8Array,
+  backend: Backend,
+  ranks: Communicator,
+): Promise<void> {
+  const whole = new Uint8Array(tensor.bytes)
+  cut(whole, parts[ranks.rank] as ByteRange).set(own)
+  await ranks.allGather(whole, parts)
+  backend.write(bufferOf(tensor), whole)
 }
 
 /** The numbers of tensor number `index` that a rank owns. */
