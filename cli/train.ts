@@ -1,7 +1,7 @@
 // `elm train`: what a person sees and types of a training run.
 import type { Communicator } from "../train/parallel/communicator.ts"
 import type { Settings } from "../train/run/fields.ts"
-import { sharedOut } from "../train/run/ranks.ts"
+import { lastWhole, sharedOut } from "../train/run/ranks.ts"
 import type { RunResult } from "../train/run/run.ts"
 import { train as trainRun } from "../train/run/train.ts"
 import { command } from "./line/command.ts"
@@ -13,7 +13,7 @@ import {
   isLaunched,
   rankFlags,
   restartOf,
-  sayLastWhole,
+  sayAtEnd,
   threadsOfRank,
 } from "./line/ranks.ts"
 import { performRun } from "./line/run.ts"
@@ -36,7 +36,10 @@ export const train = command({
   async run(flags, { given }) {
     const settings = () => settingsOf(flags, given("config") !== "")
     const { processes } = flags
-    if (processes && !isLaunched()) return beginRanks(processes, flags, (await settings()).out)
+    if (processes && !isLaunched()) {
+      const { out } = await settings()
+      return beginRanks(processes, flags, () => lastWhole(out))
+    }
     return asRank(flags, async (ranks) => trainAs(ranks, await settings(), flags))
   },
 })
@@ -50,7 +53,7 @@ interface TrainFlags extends BackendFlags {
 async function trainAs(ranks: Communicator, asked: Settings, flags: TrainFlags): Promise<void> {
   const { resume = await restartOf(asked.out), compareEvery } = flags
   const settings = flags.resume === undefined ? sharedOut(asked, ranks) : asked
-  sayLastWhole(ranks, settings.out)
+  sayAtEnd(ranks, () => lastWhole(settings.out))
   const threads = { ...threadsOfRank(ranks), ...threadsOf(settings) }
   await using backend = await openFor({ ...flags, ...threads })
   await performRun({

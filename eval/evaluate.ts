@@ -5,7 +5,17 @@ import { LanguageModel } from "../model/index.ts"
 import { show } from "../model/json.ts"
 import { checkOptions, type EvaluateOptions } from "./options.ts"
 import { planOf } from "./plan.ts"
-import { type Asked, askedOf, keep, type Prepared, prepare, takePrevious } from "./prepare.ts"
+import {
+  type Asked,
+  askedOf,
+  keep,
+  knownText,
+  leftOf,
+  type Prepared,
+  prepare,
+  takeKnown,
+  takePrevious,
+} from "./prepare.ts"
 import { RequestError } from "./request_error.ts"
 import { type Results, resultsOf } from "./results.ts"
 import { scorerOf } from "./scorer.ts"
@@ -18,6 +28,10 @@ export interface Evaluation {
   readonly left: number
   /** Asks for all that is left to ask. Throws what the Scorer throws, and the signal's reason. */
   run(scorer: Scorer): Promise<void>
+  /** What is known of its documents, for another process that evaluates another shard of the same. */
+  known(): string
+  /** Takes what that process knows. */
+  take(known: string): void
   /** Of what has been answered. */
   results(): Results
 }
@@ -54,11 +68,13 @@ export async function openEvaluation(options: EvaluateOptions): Promise<Evaluati
   const known = { limit, bootstrap_iters: bootstrapIterations }
   return {
     get left() {
-      return prepared.reduce((sum, { of, isDone }) => sum + of - isDone.size, 0)
+      return prepared.reduce((sum, each) => sum + leftOf(each), 0)
     },
     async run(scorer) {
       for (const each of prepared) await runTask(each, prepared, scorer, options)
     },
+    known: () => knownText(prepared),
+    take: (known) => takeKnown(prepared, known),
     results: () => resultsOf(plan, prepared.map(tallyOf), bootstrapIterations, configOf(known)),
   }
 }

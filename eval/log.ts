@@ -1,7 +1,7 @@
 // The log of an evaluation in a folder: samples_TASK.jsonl, a line for each document as it is answered, so
 // that what was killed goes on where it was, and what several machines did is put together.
 import { fromNode } from "../engine/node.ts"
-import { cannot, contentOf, openFile, writeFileWhole } from "../model/index.ts"
+import { cannot, contentOf, openFile, writeAtomically, writeFileWhole } from "../model/index.ts"
 import { isObject, type Json, parseJson, show } from "../model/json.ts"
 import type { Sample } from "./scoring.ts"
 
@@ -84,6 +84,32 @@ export async function openLog(
       open.clear()
     },
   }
+}
+
+/** Puts what several processes wrote of a task into one file, as one process would have written it. What is killed
+ *  meanwhile leaves documents twice, of which one is taken. */
+export async function joinLogs(folder: string, task: string): Promise<void> {
+  const all = await sampleFiles(folder, task)
+  const path = fromNode("node:path").join(folder, nameOf(task, undefined))
+  const others = all.filter((file) => file !== path)
+  if (others.length === 0) return
+  const lines = new Map<number, string[]>()
+  for (const file of all) {
+    const own = new Map<number, string[]>()
+    for await (const sample of samplesIn(file)) {
+      // One for each filter.
+      const before = own.get(sample.doc_id) ?? []
+      own.set(sample.doc_id, [...before, `${JSON.stringify(sample)}\n`])
+    }
+    for (const [id, each] of own) if (!lines.has(id)) lines.set(id, each)
+  }
+  const ids = [...lines.keys()].sort((a, b) => a - b)
+  await writeAtomically(path, async (file) => {
+    for (const id of ids) {
+      await file.writeFile(new TextEncoder().encode(lines.get(id)?.join("")))
+    }
+  })
+  for (const file of others) await fromNode("node:fs/promises").rm(file)
 }
 
 /** Whole or not at all: what was killed while it was written does not keep the rest from going on. */

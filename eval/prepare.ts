@@ -137,6 +137,10 @@ export async function takePrevious(
   }
 }
 
+/** Documents of this shard that are not done. */
+export const leftOf = ({ items, isOwn, isDone }: Prepared): number =>
+  items.filter((_, id) => isOwn(id) && !isDone.has(id)).length
+
 /** Notes the metrics of a document. */
 export function keep(
   prepared: Prepared,
@@ -149,4 +153,40 @@ export function keep(
     prepared.values.set(key, all)
   }
   prepared.isDone.add(id)
+}
+
+/** What is known of a task's documents, as another process takes it. */
+interface Known {
+  readonly ids: readonly number[]
+  /** By "METRIC,FILTER", of each of these documents; null where it has none. */
+  readonly values: readonly (readonly [key: string, values: readonly (Value | null)[]])[]
+}
+
+/** JSON has neither infinities nor NaN: these are texts there. */
+const spelled = (_: string, value: unknown): unknown =>
+  typeof value === "number" && !Number.isFinite(value) ? String(value) : value
+const readBack = (value: Value): Value =>
+  typeof value === "object" ? [Number(value[0]), Number(value[1])] : Number(value)
+
+/** Of all tasks, as a text. */
+export const knownText = (all: readonly Prepared[]): string =>
+  JSON.stringify(all.map(knownOf), spelled)
+
+function knownOf({ values, isDone }: Prepared): Known {
+  const ids = [...isDone]
+  return { ids, values: [...values].map(([key, own]) => [key, ids.map((id) => own[id] ?? null)]) }
+}
+
+/** Takes what another process with the same tasks and data knows. */
+export function takeKnown(all: readonly Prepared[], text: string): void {
+  for (const [i, { ids, values }] of (JSON.parse(text) as Known[]).entries()) {
+    const prepared = all[i] as Prepared
+    for (const [n, id] of ids.entries()) {
+      const own = values.flatMap(([key, found]): [string, Value][] => {
+        const value = found[n] ?? null
+        return value === null ? [] : [[key, readBack(value)]]
+      })
+      keep(prepared, id, own)
+    }
+  }
 }

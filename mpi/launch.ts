@@ -10,6 +10,8 @@ interface Launcher {
 
 /** Set for processes that this one begins: their parent says how they ended. */
 export const parentVariable = "ELM_MPI_PARENT"
+/** And how many columns the terminal has that this one shows theirs in. */
+export const columnsVariable = "ELM_MPI_COLUMNS"
 
 /** The mpirun of the system, or the one that ELM_MPIRUN names. Throws Error that says what to install. */
 async function findLauncher(): Promise<Launcher> {
@@ -60,6 +62,7 @@ export async function launch(
       ...process.env,
       ...(isRoot && { OMPI_ALLOW_RUN_AS_ROOT: "1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM: "1" }),
       [parentVariable]: "1",
+      ...(process.stderr.isTTY && { [columnsVariable]: String(process.stderr.columns || 80) }),
       ...environment,
     },
   })

@@ -6,16 +6,17 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import t, { type Test } from "tap"
 import { checkpointsIn } from "../train/run/checkpoint.ts"
+import {
+  childrenOf,
+  environment,
+  mpirun as launched,
+  noMpich,
+  noOpenMpi,
+  ofMpich,
+  ofOpenMpi,
+  without,
+} from "./launchers.ts"
 import { at, type Ended, elm, ended, run } from "./runs.ts"
-
-/** Why there are no runs with an MPI here. With ELM_REQUIRE_MPI=1 they fail instead. */
-const without = (program: string, packages: string): string | undefined => {
-  const { error } = spawnSync(program, ["--version"])
-  if (!error || process.env.ELM_REQUIRE_MPI === "1") return undefined
-  return `there is no ${program}: apt-get install ${packages}`
-}
-const noOpenMpi = without("mpirun.openmpi", "openmpi-bin libopenmpi3")
-const noMpich = without("mpirun.mpich", "mpich")
 
 const words = "the quick brown fox jumps over the lazy dog and then sleeps".split(" ")
 for (const file of [0, 1, 2, 3]) {
@@ -39,18 +40,8 @@ const rest = "--sequence-length 32 --batch-size 4 --eval-every 3 --eval-batches 
 const often = "--steps 6 --save-every 2 --keep 9 --log-every 1 --data data.yaml"
 const flags = [sizes, rest, often].flatMap((text) => text.split(" "))
 
-/** Open MPI would rather not be run by root, nor with more processes than cores. */
-const environment = {
-  ...process.env,
-  ...{ OMPI_ALLOW_RUN_AS_ROOT: "1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM: "1" },
-}
-const ofOpenMpi = ["mpirun.openmpi", "--oversubscribe"]
-
-const mpirun = (launcher: readonly string[], size: number, args: readonly string[], more = {}) => {
-  const [program = "", ...options] = launcher
-  const all = [...options, "-n", String(size), process.execPath, elm, "train", ...args]
-  return ended(spawn(program, all, { cwd: at(), env: { ...environment, ...more } }))
-}
+const mpirun = (launcher: readonly string[], size: number, args: readonly string[], more = {}) =>
+  launched(launcher, size, ["train", ...args], more)
 
 const fine = (t: Test, { code, stderr }: Ended): void => {
   t.equal(code, 0, stderr)
@@ -91,7 +82,7 @@ t.test("ranks leave the files of one process", { skip: noOpenMpi }, async (t) =>
 
 t.test("fewer ranks go on with a run, to the bit", { skip: noOpenMpi ?? noMpich }, async (t) => {
   const resumed = (from: string, step: number) => ["--resume", at(from, `step-0000000${step}`)]
-  const two = await mpirun(["mpirun.mpich"], 2, [...resumed("four", 2), "--out", at("two")])
+  const two = await mpirun(ofMpich, 2, [...resumed("four", 2), "--out", at("two")])
   fine(t, two)
   t.match(two.stdout, /2 processes, joined by MPICH [\d.]+, with 2 × 1 samples of an update/)
   fine(t, await run(["train", ...resumed("two", 4), "--out", at("last")], at()))
@@ -100,7 +91,7 @@ t.test("fewer ranks go on with a run, to the bit", { skip: noOpenMpi ?? noMpich 
     t.same({ ...each, metrics: [] }, { ...first, metrics: [] })
     t.same(each?.metrics.at(-1), first?.metrics.at(-1))
   }
-  const three = await mpirun(["mpirun.mpich"], 3, [...resumed("four", 2), "--out", at("three")])
+  const three = await mpirun(ofMpich, 3, [...resumed("four", 2), "--out", at("three")])
   t.equal(three.code, 3)
   t.match(three.stderr, /an update of this run has 4 micro-batches, which 3 processes cannot share/)
   t.equal(three.stderr.match(/cannot share/g)?.length, 1, "one of them says it")
@@ -113,21 +104,16 @@ t.test("handles of the ABI of MPI 5", { skip: noMpich ?? compiler }, async (t) =
   const { status, stderr } = spawnSync("cc", ["-shared", "-fPIC", "-o", library, source, "-ldl"])
   t.equal(status, 0, String(stderr))
   const args = [...flags, "--steps", "2", "--accumulation", "4", "--shards", "4"]
-  const two = mpirun(["mpirun.mpich"], 2, [...args, "--out", "abi"], { ELM_MPI_LIB: library })
+  const two = mpirun(ofMpich, 2, [...args, "--out", "abi"], { ELM_MPI_LIB: library })
   fine(t, await two)
   fine(t, await run(["train", ...args, "--out", "no-abi"], at()))
   t.same(left("abi", "step-00000002"), left("no-abi", "step-00000002"))
 })
 
-/** Processes that a process has begun. */
-const childrenOf = (pid: number | undefined): number[] =>
-  readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ").map(Number)
-
 /** Begins `elm train --processes 2`, and gives one of the ranks a signal after the first checkpoint. */
 async function struck(out: string, signal: NodeJS.Signals, more: readonly string[]) {
   const args = [elm, "train", ...flags, "--steps", "30", "--processes", "2", "--out", out, ...more]
-  const env = { ...environment, ELM_MPIRUN: "mpirun.openmpi" }
-  const child = spawn(process.execPath, args, { cwd: at(), env })
+  const child = spawn(process.execPath, args, { cwd: at(), env: environment })
   let isStruck = false
   const said = await ended(child, (stdout) => {
     if (isStruck || !/^step 3\//m.test(stdout)) return
@@ -167,8 +153,8 @@ t.test("what is missing is named", async (t) => {
     none.stderr,
     /^--processes needs MPI, and there is no .*no-mpirun. Install it \(Debian: apt-get/,
   )
-  const launched = { PMI_SIZE: "2", PMI_RANK: "0" }
-  const library = await said(asked, { ...launched, ELM_MPI_LIB: "libno.so" })
+  const begun = { PMI_SIZE: "2", PMI_RANK: "0" }
+  const library = await said(asked, { ...begun, ELM_MPI_LIB: "libno.so" })
   t.equal(library.code, 1)
   t.match(
     library.stderr,
@@ -177,7 +163,7 @@ t.test("what is missing is named", async (t) => {
   const model = fileURLToPath(new URL("../../models/small", import.meta.url))
   writeFileSync(at("rows.json"), '[{ "prompt": "a", "completion": "b" }]')
   const tune = ["tune", "sft", "--model", model, "--data", at("rows.json"), "--out", at("tuned")]
-  const alone = await said(tune, launched)
+  const alone = await said(tune, begun)
   t.equal(alone.code, 1)
   t.match(alone.stderr, /^this command is for one process, and MPI began 2/)
 })

@@ -10,7 +10,7 @@ import { text } from "node:stream/consumers"
 
 /** Begun last, one of these would be waited for alone. */
 const slowest =
-  "mpi browser ops webgpu-model tails webgpu-products trials cli trainer run-folder generate-cli".split(
+  "mpi mpi-eval browser ops webgpu-model tails webgpu-products trials cli trainer run-folder generate-cli".split(
     " ",
   )
 
@@ -19,7 +19,7 @@ const slowest =
 const long = (
   "run-folder run-resume tails data-pipeline quantize drafts terminal chat-cli blocks tune-run " +
   "eval-cli eval-docs eval-download families-train threads soak fuzz usage preference convert-cli " +
-  "tokenizer-cli tune-rso tune-dpo http sweep mpi"
+  "tokenizer-cli tune-rso tune-dpo http sweep mpi mpi-eval"
 ).split(" ")
 const { ELM_TEST_ALL, ELM_REQUIRE_WEBGPU } = process.env
 const isAll = ELM_TEST_ALL === "1" || ELM_REQUIRE_WEBGPU === "1"

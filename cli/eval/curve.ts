@@ -12,6 +12,7 @@ import { answering, evaluated } from "../line/evaluated.ts"
 import { evaluationFlags } from "../line/evaluation.ts"
 import { positional, required, under, type ValuesOf, valued } from "../line/flags.ts"
 import { headings, json, machine } from "../line/options.ts"
+import { checkAlone } from "../line/ranks.ts"
 import { curveSvg, curveText } from "../terminal/curve.ts"
 import { suiteTables } from "../terminal/evaluation.ts"
 import { writeWhole } from "../terminal/files.ts"
@@ -51,6 +52,7 @@ export const curve = command({
     "Example:\n  elm eval curve my-run --data my-data --out my-curve",
   tables: [...suiteTables.values()],
   async run(flags, { args: [given] }) {
+    checkAlone()
     const suite = suites.find(({ name }) => name === flags.suite) as Suite
     const checkpoints = await inOrder(given)
     await measured(

@@ -1,11 +1,23 @@
 // `elm eval`: the paper's evaluation, or other tasks, of a model.
 import type { Results } from "../../eval/index.ts"
 import { type Suite, scoresOf } from "../../eval/suites.ts"
+import type { Communicator } from "../../train/parallel/communicator.ts"
+import { errorOfRank } from "../../train/run/ranks.ts"
+import { usageError } from "../line/arguments.ts"
 import { command } from "../line/command.ts"
 import { answering, evaluated } from "../line/evaluated.ts"
 import { evaluationFlags, ofSuite, type Part, planOf } from "../line/evaluation.ts"
 import type { ValuesOf } from "../line/flags.ts"
 import { json, machine } from "../line/options.ts"
+import {
+  asRank,
+  beginRanks,
+  isLaunched,
+  isRestart,
+  processFlags,
+  sayAtEnd,
+  threadsOfRank,
+} from "../line/ranks.ts"
 import { dim } from "../terminal/colour.ts"
 import {
   metricRows,
@@ -17,7 +29,10 @@ import {
 import { measured } from "../terminal/output.ts"
 import { tableText } from "../terminal/table.ts"
 
-const flags = { ...evaluationFlags, ...answering, ...machine, ...json }
+const flags = {
+  ...{ ...evaluationFlags, ...answering, ...machine, ...json },
+  ...processFlags("share the documents", "from the log of --out"),
+}
 type Flags = ValuesOf<typeof flags>
 
 export const run = command({
@@ -30,18 +45,47 @@ export const run = command({
     "  elm eval --paper --model apple/OpenELM-270M --tokenizer llama --data my-data --out my-eval\n" +
     "  elm eval --tasks arc_easy,my-task.yaml --shots 5 --data my-data --limit 100",
   tables: [metricTable, ...suiteTables.values()],
-  async run(flags) {
-    const { parts, shown } = planOf(flags)
-    await measured(
-      flags,
-      () => evaluated(parts, flags, { isQuiet: flags.demo === true }),
-      (found) => ({
-        text: textOf(found, parts, shown, flags),
-        json: jsonOf(found, parts, shown),
-      }),
-    )
+  async run(given) {
+    const { processes, restarts, out } = given
+    if (restarts > 0 && out === undefined) throw usageError("--restarts needs --out")
+    const plan = planOf(given)
+    const standing = () => standingOf(given)
+    if (processes && !isLaunched()) return beginRanks(processes, given, standing)
+    return asRank(given, async (ranks) => {
+      sayAtEnd(ranks, standing)
+      try {
+        await evaluateAs(ranks, given, plan)
+      } catch (error) {
+        throw await errorOfRank(error, standing, ranks)
+      }
+    })
   },
 })
+
+/** What there is where a process has failed. */
+const standingOf = async ({ out }: Flags): Promise<string> =>
+  out === undefined
+    ? "Nothing is kept without --out"
+    : `What was answered is in ${out}; go on with --resume`
+
+/** The evaluation, or this process's share of it. */
+async function evaluateAs(
+  ranks: Communicator,
+  given: Flags,
+  { parts, shown }: ReturnType<typeof planOf>,
+): Promise<void> {
+  if (ranks.size > 1 && given.shard) {
+    throw new RangeError("--shard is for processes that know nothing of each other. Leave it out")
+  }
+  const { threads = threadsOfRank(ranks).threads, resume = isRestart() || undefined } = given
+  const flags = { ...given, resume, ...(threads === undefined ? {} : { threads }) }
+  const evaluating = () => evaluated(parts, flags, { isQuiet: flags.demo === true, ranks })
+  if (ranks.rank > 0) return void (await evaluating())
+  await measured(flags, evaluating, (found) => ({
+    text: textOf(found, parts, shown, flags),
+    json: jsonOf(found, parts, shown),
+  }))
+}
 
 /** Tables of all metrics, then a row for each suite, and what is not whole. */
 function textOf(

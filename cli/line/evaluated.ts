@@ -1,18 +1,28 @@
 // An evaluation as commands run it: with a log, progress, and a partial result on Ctrl-C.
 import { join } from "node:path"
-import { type Evaluation, openEvaluation } from "../../eval/evaluate.ts"
+import { openEvaluation } from "../../eval/evaluate.ts"
 import type { Results } from "../../eval/index.ts"
-import { type EvaluationLog, openLog } from "../../eval/log.ts"
 import { scorerOf } from "../../eval/scorer.ts"
 import { printable } from "../../model/index.ts"
+import { alone, type Communicator } from "../../train/parallel/communicator.ts"
 import { whileRunning } from "../terminal/ending.ts"
 import { progressOf } from "../terminal/evaluation.ts"
 import { writeWhole } from "../terminal/files.ts"
 import { reporter } from "../terminal/progress.ts"
+import { withBeats } from "./beats.ts"
 import type { evaluationFlags, Part } from "./evaluation.ts"
 import type { ValuesOf } from "./flags.ts"
 import { modelFlags, withModel } from "./model.ts"
 import type { machine } from "./options.ts"
+import {
+  beginLogs,
+  joinAll,
+  type Open,
+  openLogs,
+  progressOfRanks,
+  shareOf,
+  takeAll,
+} from "./shared_evaluation.ts"
 
 const { assistantModel: _, ...answering } = modelFlags
 
@@ -21,14 +31,7 @@ export { answering }
 
 type Flags = ValuesOf<typeof evaluationFlags & typeof answering & typeof machine>
 
-/** A part with what is known of it. */
-interface Open {
-  readonly part: Part
-  readonly evaluation: Evaluation
-  readonly log: EvaluationLog | undefined
-}
-
-/** A model that is there for as long as it is needed. */
+/** A model that is there for as long as it is needed, and who asks it. */
 interface Answerer {
   /** As the log and the results have it, default --model. */
   readonly name?: string | undefined
@@ -36,85 +39,116 @@ interface Answerer {
   during?(work: (model: string | undefined) => Promise<void>): Promise<void>
   /** Whether what is unusual of the data has been said. */
   readonly isQuiet?: boolean
+  /** Processes of which each asks about its share of the documents; the first has the results of all. */
+  readonly ranks?: Communicator
+}
+
+/** What is said on the way, and what ends it. */
+interface Said {
+  readonly ranks: Communicator
+  readonly report: ReturnType<typeof reporter>
+  readonly signal: AbortSignal
+  say(text: string): void
 }
 
 /** The results of each part: of what there is, where the command was ended before. */
 export async function evaluated(
   parts: readonly Part[],
   flags: Flags,
-  { name = flags.model, during = (work) => work(flags.model), isQuiet }: Answerer = {},
+  {
+    name = flags.model,
+    during = (work) => work(flags.model),
+    isQuiet,
+    ranks = alone,
+  }: Answerer = {},
 ): Promise<readonly Results[]> {
   const report = reporter()
+  const isFirst = ranks.rank === 0
   const interrupt = new AbortController()
   const running = whileRunning((reason) => {
     report.done()
-    if (reason === "signal") console.error("Stopping; Ctrl-C once more ends at once")
+    if (reason === "signal" && isFirst) console.error("Stopping; Ctrl-C once more ends at once")
     interrupt.abort()
   })
   const say = (text: string): void => {
-    if (isQuiet) return
+    if (isQuiet || !isFirst) return
     report.done()
     console.error(printable(text))
   }
+  const { signal } = interrupt
   const all: Open[] = []
   try {
     report("reading the data")
-    for (const part of parts) all.push(await opened(part, flags, interrupt.signal, report, say))
-    if (all.some(({ evaluation }) => evaluation.left > 0)) {
-      await during((model) => answered(all, { ...flags, model }, name))
+    await openAll(all, parts, flags, { ranks, report, signal, say })
+    await beginLogs(ranks, all, answererOf({ ...flags, model: name }))
+    const left = (): number => all.reduce((sum, { evaluation }) => sum + evaluation.left, 0)
+    const answering = async (): Promise<void> => {
+      if (left() > 0) await during((model) => answered(all, { ...flags, model }))
     }
-  } catch (error) {
-    if (!interrupt.signal.aborted) throw error
+    const unlessEnded = (error: unknown): void => {
+      if (!signal.aborted) throw error
+    }
+    await withBeats(ranks, answering().catch(unlessEnded), left, progressOfRanks(report))
   } finally {
     report.done()
     running()
     for (const { log } of all) log?.close()
   }
+  await takeAll(ranks, all)
   const found = all.map(({ evaluation }) =>
     withModelNamed(evaluation.results(), { ...flags, model: name }),
   )
-  for (const [i, { part }] of all.entries()) {
-    if (flags.out === undefined) continue
-    const file = join(flags.out, part.name, "results.json")
-    await writeWhole(file, `${JSON.stringify(found[i], undefined, 2)}\n`)
-  }
+  if (isFirst && flags.out !== undefined) await writeAll(parts, found, flags.out, ranks)
   return found
 }
 
-async function opened(
-  part: Part,
-  { data: given, limit, shard, out, resume }: Flags,
-  signal: AbortSignal,
-  report: ReturnType<typeof reporter>,
-  say: (text: string) => void,
-): Promise<Open> {
-  const data = part.data ?? given
-  const log =
-    out === undefined
-      ? undefined
-      : await openLog(join(out, part.name), { shard, resume: resume === true })
-  const evaluation = await openEvaluation({
-    tasks: part.tasks,
-    ...(part.shots === undefined ? {} : { shots: part.shots }),
-    ...(data === undefined ? {} : { data }),
-    ...(limit === undefined ? {} : { limit }),
-    ...(shard ? { shard } : {}),
-    ...(part.isSuite ? { onMissing: (_: string, text: string) => say(`Left out: ${text}`) } : {}),
-    ...(log ? { previous: log.previous, onSample: log.append } : {}),
-    signal,
-    onNotice: say,
-    onProgress: progressOf(report),
-  })
-  return { part, evaluation, log }
+async function writeAll(
+  parts: readonly Part[],
+  found: readonly Results[],
+  out: string,
+  ranks: Communicator,
+): Promise<void> {
+  for (const [i, part] of parts.entries()) {
+    const own = found[i] as Results
+    if (ranks.size > 1) await joinAll(out, part, own)
+    const file = join(out, part.name, "results.json")
+    await writeWhole(file, `${JSON.stringify(own, undefined, 2)}\n`)
+  }
 }
 
-const answered = (all: readonly Open[], flags: Flags, name: string | undefined): Promise<void> =>
+/** Opens the parts, one after the other, into `all`. */
+async function openAll(
+  all: Open[],
+  parts: readonly Part[],
+  { data: given, limit, shard: asked, out, resume }: Flags,
+  { ranks, report, signal, say }: Said,
+): Promise<void> {
+  const shard = shareOf(ranks) ?? asked
+  const how = { shard, resume: resume === true }
+  const logs = out === undefined ? [] : await openLogs(ranks, parts, out, how)
+  for (const [i, part] of parts.entries()) {
+    const log = logs[i]
+    const data = part.data ?? given
+    const evaluation = await openEvaluation({
+      tasks: part.tasks,
+      ...(part.shots === undefined ? {} : { shots: part.shots }),
+      ...(data === undefined ? {} : { data }),
+      ...(limit === undefined ? {} : { limit }),
+      ...(shard ? { shard } : {}),
+      ...(part.isSuite ? { onMissing: (_: string, text: string) => say(`Left out: ${text}`) } : {}),
+      ...(log ? { previous: log.previous, onSample: log.append } : {}),
+      signal,
+      onNotice: say,
+      // Of several, the beats say it.
+      ...(ranks.size === 1 ? { onProgress: progressOf(report) } : {}),
+    })
+    all.push({ part, evaluation, log })
+  }
+}
+const answered = (all: readonly Open[], flags: Flags): Promise<void> =>
   withModel({ ...flags, assistantModel: undefined }, async ({ model }) => {
     const scorer = scorerOf(model)
-    for (const { evaluation, log } of all) {
-      if (evaluation.left > 0) await log?.begin(answererOf({ ...flags, model: name }))
-      await evaluation.run(scorer)
-    }
+    for (const { evaluation } of all) await evaluation.run(scorer)
   })
 
 /** What must be the same where a log is gone on with. */

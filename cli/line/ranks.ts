@@ -3,43 +3,53 @@
 import { setTimeout } from "node:timers/promises"
 import { printable } from "../../model/index.ts"
 import { joinRanks } from "../../mpi/communicator.ts"
-import { launch, parentVariable } from "../../mpi/launch.ts"
+import { columnsVariable, launch, parentVariable } from "../../mpi/launch.ts"
 import { launchedSize, localSize, threadsBeside } from "../../mpi/library.ts"
 import { alone, type Communicator, patient } from "../../train/parallel/communicator.ts"
 import { checkpointsIn } from "../../train/run/checkpoint.ts"
-import { lastWhole } from "../../train/run/ranks.ts"
 import { endAtOnce, interrupt, whileRunning } from "../terminal/ending.ts"
 import { debug } from "../terminal/invocation.ts"
+import { showProgress } from "../terminal/progress.ts"
 import { whole } from "./arguments.ts"
 import { under, valued } from "./flags.ts"
 import { headings } from "./options.ts"
 
-/** Flags of a command that several processes can perform. */
-export const rankFlags = under(headings.machine, {
-  processes: valued(
-    "<n>",
-    "begin so many processes of this machine with mpirun, which train together",
-    whole(1, 1024),
-  ),
-  restarts: valued(
-    "<n>",
-    "with --processes: begin again so often from the last checkpoint where one fails",
-    whole(0, 1000),
-    0,
-  ),
-  compareEvery: valued(
-    "<n>",
-    "updates between comparisons of what the processes have; 0 for before checkpoints alone",
-    whole(0, 2 ** 31),
-    100,
-  ),
-  rankTimeout: valued(
-    "<seconds>",
-    "how long a process waits for the others before it takes one to hang",
-    whole(1, 2 ** 20),
-    1800,
-  ),
-})
+const rankTimeout = valued(
+  "<seconds>",
+  "how long a process waits for the others before it takes one to hang",
+  whole(1, 2 ** 20),
+  1800,
+)
+
+/** Flags of a command that several processes can perform: what these do, and from where they go on. */
+export const processFlags = (what: string, from: string) =>
+  under(headings.machine, {
+    processes: valued(
+      "<n>",
+      `begin so many processes of this machine with mpirun, which ${what}`,
+      whole(1, 1024),
+    ),
+    restarts: valued(
+      "<n>",
+      `with --processes: begin again so often ${from} where one fails`,
+      whole(0, 1000),
+      0,
+    ),
+    rankTimeout,
+  })
+
+/** The same of one that trains. */
+export const rankFlags = {
+  ...processFlags("train together", "from the last checkpoint"),
+  ...under(headings.machine, {
+    compareEvery: valued(
+      "<n>",
+      "updates between comparisons of what the processes have; 0 for before checkpoints alone",
+      whole(0, 2 ** 31),
+      100,
+    ),
+  }),
+}
 
 interface RankFlags {
   readonly processes?: number | undefined
@@ -53,21 +63,27 @@ export const isLaunched = (): boolean => launchedSize() !== undefined
 /** Set for processes that begin again: they go on where the ones before have left off. */
 const restartVariable = "ELM_MPI_RESTART"
 
+/** Whether this process was begun again. */
+export const isRestart = (): boolean => process.env[restartVariable] !== undefined
+
 /** What a process that begins again goes on from: its run's folder, once there is a checkpoint. */
 export async function restartOf(out: string): Promise<string | undefined> {
-  if (process.env[restartVariable] === undefined) return undefined
+  if (!isRestart()) return undefined
   return (await checkpointsIn(out)).length > 0 ? out : undefined
 }
 
 /** The code with which ranks end that have said why. */
 const toldCode = 3
 
-/** Begins the processes, again where they fail; returns when they have done their work, or were interrupted.
- *  Throws Error that names the last whole checkpoint of the run in `out`. */
+/** Says what there is to go on from. */
+type Standing = () => Promise<string>
+
+/** Begins the processes, again where they fail; returns when they have done their work, or were interrupted. Where
+ *  they have failed, says so with what there is to go on from. */
 export async function beginRanks(
   processes: number,
   { restarts }: RankFlags,
-  out: string,
+  standing: Standing,
 ): Promise<void> {
   let isInterrupted = false
   for (let again = 0; ; again++) {
@@ -79,7 +95,7 @@ export async function beginRanks(
     const code = await begun.ended.finally(done)
     if (code === 0) return
     const why = `${processes} processes ended with code ${code}`
-    const where = await lastWhole(out)
+    const where = await standing()
     if (!isInterrupted && again < restarts) {
       console.error(printable(`${why}. Beginning again (${again + 1} of ${restarts}). ${where}`))
       await setTimeout(untilGoneMs)
@@ -102,6 +118,7 @@ export async function asRank(
   const ranks = patient(joined, 1000 * rankTimeout)
   // Launchers hand this signal on to all, where Ctrl-C would have them end at once; so does Slurm.
   process.on("SIGUSR2", interrupt)
+  if (ranks.rank === 0) showProgress(Number(process.env[columnsVariable] ?? 0))
   try {
     await work(ranks)
     await ranks.close()
@@ -124,17 +141,15 @@ const othersWaitMs = 1000
 const betweenRanksMs = 100
 
 /** Has the first rank say, where launchers end all since one of them is gone, what to go on from. */
-export function sayLastWhole({ rank, size }: Communicator, out: string): void {
+export function sayAtEnd({ rank, size }: Communicator, standing: Standing): void {
   if (size === 1) return
   // The process that began these says it otherwise.
   const isSaid = rank > 0 || process.env[parentVariable] !== undefined
-  endAtOnce(async () =>
-    isSaid ? undefined : printable(`Ended from outside. ${await lastWhole(out)}`),
-  )
+  endAtOnce(async () => (isSaid ? undefined : printable(`Ended from outside. ${await standing()}`)))
 }
 
 /** Throws Error where a launcher began several processes of a command that knows nothing of the others. */
-export function checkAlone({ size }: Communicator): void {
+export function checkAlone({ size }: Pick<Communicator, "size"> = alone): void {
   const launched = launchedSize() ?? 1
   if (size > 1 || launched === 1) return
   throw new Error(

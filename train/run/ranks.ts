@@ -78,14 +78,14 @@ export async function checkSameParameters(ranks: Communicator, step: TrainStep):
   )
 }
 
-/** The error of a rank, which says whose it is and where to go on from. */
+/** The error of a rank, which says whose it is and, by `standing`, what there is to go on from. */
 export async function errorOfRank(
   error: unknown,
-  out: string,
+  standing: () => Promise<string>,
   { rank, size }: Communicator = alone,
 ): Promise<unknown> {
   if (size === 1 || !(error instanceof Error)) return error
-  const message = `rank ${rank} of ${size}: ${error.message}. ${await lastWhole(out)}`
+  const message = `rank ${rank} of ${size}: ${error.message}. ${await standing()}`
   return new Error(message, { cause: error })
 }
 

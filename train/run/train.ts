@@ -5,7 +5,7 @@ import { checkpointOf, readRunState } from "./checkpoint.ts"
 import type { Settings } from "./fields.ts"
 import { RunFolder } from "./folder.ts"
 import { pretraining } from "./pretraining.ts"
-import { checkSameSettings, checkShares, errorOfRank, sharedOut } from "./ranks.ts"
+import { checkSameSettings, checkShares, errorOfRank, lastWhole, sharedOut } from "./ranks.ts"
 import type { RunOptions, RunResult } from "./run.ts"
 import { Run } from "./trainer.ts"
 import type { LoopSettings, RunKind } from "./work.ts"
@@ -45,7 +45,7 @@ export async function runOf<S extends LoopSettings>(
     await checkSameSettings(ranks, settings)
     return await runIn(folder, kind, settings, options)
   } catch (error) {
-    throw await errorOfRank(error, settings.out, ranks)
+    throw await errorOfRank(error, () => lastWhole(settings.out), ranks)
   } finally {
     await folder?.close()
   }
