@@ -29,10 +29,11 @@ export const merge = command({
   ],
   flags: {
     dtype: choice("dtype of the matrices that are written", dtypes, "f32"),
+    anyBase: toggle("take an adapter that was made beside other weights than the source's"),
     dropTable: toggle("leave out the adapter of a table that also gives the logits"),
     ...threads,
   },
-  async run({ dtype, dropTable, threads }, { args: [source, adapter, target] }) {
+  async run({ dtype, anyBase, dropTable, threads }, { args: [source, adapter, target] }) {
     const out = pathToWrite(target, "<out>")
     checkEmpty(out)
     const report = reporter()
@@ -41,7 +42,7 @@ export const merge = command({
     try {
       await using backend = await openFor({ backend: "wasm", threads, revectorize: true })
       await using model = await OpenELM.load(source, { backend })
-      const loaded = await loadAdapter(model, adapter)
+      const loaded = await loadAdapter(model, adapter, { anyBase })
       const { kind } = loaded.config
       report("merging")
       await mergeAdapter(model, loaded, { tied: dropTable ? "drop" : "refuse" })

@@ -58,7 +58,7 @@ export const serve = command({
 
 async function serveModel({ model }: Opened, flags: Values): Promise<void> {
   const { host, port, places, queue, maxNewTokens, timeout, cors, name } = flags
-  const adapters = await adaptersOf(model, flags.adapter ?? [])
+  const adapters = await adaptersOf(model, flags)
   const apiKeys = flags.apiKey ?? keysOf(process.env.ELM_API_KEY)
   const service = createService(model, {
     ...{ places, queue, timeoutSeconds: timeout, apiKeys, adapters },
@@ -78,12 +78,15 @@ async function serveModel({ model }: Opened, flags: Values): Promise<void> {
 const keysOf = (text = ""): string[] => text.split(",").filter((key) => key !== "")
 
 /** Each of NAME=FOLDER; the model's own weights stay what is asked without one. */
-async function adaptersOf(model: Opened["model"], given: readonly string[]) {
+async function adaptersOf(
+  model: Opened["model"],
+  { adapter = [], anyBase }: Pick<Values, "adapter" | "anyBase">,
+) {
   const adapters: Record<string, Adapter> = {}
-  for (const each of given) {
+  for (const each of adapter) {
     const [, name = "", folder = ""] = /^([^=]+)=(.+)$/.exec(each) ?? []
     if (name === "") throw usageError(`--adapter is ${JSON.stringify(each)}, expected NAME=FOLDER`)
-    adapters[name] = await loadAdapter(model, folder)
+    adapters[name] = await loadAdapter(model, folder, { anyBase })
   }
   model.adapter = undefined
   return adapters

@@ -1,6 +1,7 @@
 // The ops for weights as they are kept: quantized weights (u8) have ops of their own.
 import type { Tensor } from "../engine/index.ts"
 import {
+  dequantize,
   embed,
   embedQuantized,
   matmul,
@@ -13,6 +14,7 @@ import {
   normMatmulQuantized,
   normMatmulSwiglu,
   normMatmulSwigluQuantized,
+  unpack,
 } from "../ops/index.ts"
 
 const isQuantized = ({ dtype }: Tensor): boolean => dtype === "u8"
@@ -42,3 +44,9 @@ export function embedding(ids: Tensor, w: Tensor, D: number, Padding?: number): 
   if (isQuantized(w)) return embedQuantized(ids, w, { D })
   return embed(ids, w, Padding === undefined ? {} : { Padding })
 }
+
+/** Rows of a matrix, or of whole panels of it, in f32.  w (P, …) → (N, K) */
+export const widenedRows = (
+  w: Tensor,
+  sizes: { readonly N: number; readonly K: number; readonly Halves: number },
+): Tensor => (isQuantized(w) ? dequantize(w, sizes) : unpack(w, { ...sizes, dtype: "f32" }))

@@ -14,7 +14,7 @@ import { checkpointsIn } from "../../train/run/checkpoint.ts"
 import { reporter } from "../terminal/progress.ts"
 import { sayWhich } from "../terminal/which.ts"
 import { path } from "./arguments.ts"
-import { under, type ValuesOf, valued } from "./flags.ts"
+import { toggle, under, type ValuesOf, valued } from "./flags.ts"
 import { openFor } from "./open.ts"
 import { cache, folderDtype, headings, type machine } from "./options.ts"
 
@@ -28,6 +28,7 @@ export const modelFlags = {
     ),
     tokenizer: valued("<path>", 'another tokenizer than the folder\'s, or "byte"', path),
     adapter: valued("<folder>", "an adapter beside its weights, as PEFT writes them", path),
+    anyBase: toggle("take an adapter that was made beside other weights than the model's"),
     assistantModel: valued("<folder>", "a smaller model, which guesses what comes", path),
     dtype: folderDtype,
     cache,
@@ -62,7 +63,8 @@ export async function withModel<T>(
     await using backend = await openFor(flags)
     const loading = { ...hubOptions(flags, report), backend, cache }
     await using model = await OpenELM.load(folder, { ...loading, dtype, tokenizer })
-    if (flags.adapter !== undefined) await loadAdapter(model, flags.adapter)
+    const { adapter, anyBase } = flags
+    if (adapter !== undefined) await loadAdapter(model, adapter, { anyBase })
     report.done()
     if (!model.tokenizer) throw withoutTokenizer(folder)
     await sayWhich(tokenizer ?? folder, model.tokenizer)

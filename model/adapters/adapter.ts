@@ -18,6 +18,7 @@ import { Holder } from "../weights/holder.ts"
 import { lostDevices, PreparedResidence } from "../weights/restore.ts"
 import { endsOf } from "./ends.ts"
 import { adapterFiles, saveAdapter } from "./files.ts"
+import { fingerprintOf } from "./fingerprint.ts"
 import { type AdapterConfig, type Module, modulesOf } from "./options.ts"
 import type { AdapterParts } from "./parts.ts"
 import { adapted, kept, ratioNow } from "./recorder.ts"
@@ -198,14 +199,14 @@ export class Adapter {
   }
 
   /** Writes adapter_config.json and adapter_model.safetensors as PEFT has them into a folder given by its path
-   *  or a file URL; numbers in f32. Throws RangeError for other URLs and for numbers that are not finite. */
+   *  or a file URL; numbers in f32, and, in the file's metadata, what tells the weights that it stands beside. Throws RangeError for other URLs and for numbers that are not finite. */
   save(folder: string | URL): Promise<void> {
-    return ownOf(this).reading(() => saveAdapter(folder, this.#saved))
+    return ownOf(this).reading(async () => saveAdapter(folder, await this.#saved()))
   }
 
   /** The files that `save` writes, by their names: for pages, which have no folders. */
   files(): Promise<Map<string, Uint8Array<ArrayBuffer>>> {
-    return ownOf(this).reading(() => adapterFiles(this.#saved))
+    return ownOf(this).reading(async () => adapterFiles(await this.#saved()))
   }
 
   /** Frees it when what is under way has ended; the model goes on without it. */
@@ -225,10 +226,11 @@ export class Adapter {
     return this.close()
   }
 
-  get #saved() {
+  async #saved() {
     const { listed, decoder } = ownOf(this)
     const read = (tensor: AdapterTensor) => readNumbers(tensor, this.#held)
-    return { model: decoder.config, config: this.config, listed, read }
+    const base = await fingerprintOf(this.#host.source)
+    return { model: decoder.config, config: this.config, listed, base, read }
   }
 
   #writeScales(): void {

@@ -20,6 +20,7 @@ import { writeFileWhole } from "../files/atomic.ts"
 import { type FileSource, pathToWrite, treeOf } from "../files/source.ts"
 import { type FileTree, readIfThere } from "../files/tree.ts"
 import { checkNumber, isObject, type Json, parseJson, show } from "../json.ts"
+import { type Fingerprint, fingerprintKey, readFingerprint } from "./fingerprint.ts"
 import { type AdapterConfig, type AdapterOptions, endsFor, targetsFor } from "./options.ts"
 import type { AdapterTensor } from "./tensors.ts"
 
@@ -36,6 +37,8 @@ export interface StoredAdapter {
   readonly name: string
   /** What its config says; undefined of a state dict, which has none. */
   readonly config: AdapterOptions | undefined
+  /** The weights that it was made beside, where its file says it: PEFT's do not. */
+  readonly base: Fingerprint | undefined
   /** By module, and by "a", "b" and "magnitude". */
   readonly modules: ReadonlyMap<string, ReadonlyMap<string, StoredTensor>>
   close(): Promise<void>
@@ -49,11 +52,13 @@ export async function openAdapter(source: FileSource): Promise<StoredAdapter> {
   const from = tree.nameOf(configName)
   const config = bytes && peftConfig(parseJson(bytes, from), from)
   const file = tree.file ?? (await weightsIn(tree))
-  const { tensors, close } = await openTensors(tree, file)
+  const { tensors, metadata, close } = await openTensors(tree, file)
+  const name = tree.nameOf(file)
   try {
     return {
-      name: tree.nameOf(file),
+      name,
       config,
+      base: readFingerprint(metadata, name),
       modules: modulesIn(tensors, config !== undefined),
       close,
     }
@@ -80,13 +85,13 @@ async function openTensors(tree: FileTree, name: string) {
       const tensors = [...found.tensors].map(
         ([name, entry]) => [name, storedIn(found, name, entry, undefined)] as const,
       )
-      return { tensors: new Map(tensors), close: found.close }
+      return { ...found, tensors: new Map(tensors) }
     }
     const tensors = await openTorchTensors(file)
     if (!tensors)
       throw new SyntaxError(`${file.name} is neither safetensors nor a file of torch.save`)
     isOpen = false
-    return { tensors, close: file.close }
+    return { tensors, metadata: new Map<string, string>(), close: file.close }
   } finally {
     if (isOpen) await file.close()
   }
@@ -236,24 +241,29 @@ interface Saved {
   readonly model: DecoderConfig
   readonly config: AdapterConfig
   readonly listed: readonly AdapterTensor[]
+  /** Of the weights that it stands beside. */
+  readonly base: Fingerprint
   read(tensor: AdapterTensor): Promise<Float32Array>
 }
 
-const metadata = { format: "pt" }
+const metadataOf = ({ base }: Saved) => ({
+  format: "pt",
+  [fingerprintKey]: JSON.stringify(base),
+})
 
 /** Writes PEFT's folder, its config last. */
 export async function saveAdapter(folder: string | URL, saved: Saved): Promise<void> {
   const path = pathToWrite(folder, "save: the folder")
   const { join } = fromNode("node:path")
   await fromNode("node:fs/promises").mkdir(path, { recursive: true })
-  await writeSafetensors(join(path, weightsNames[0]), tensorsToWrite(saved), metadata)
+  await writeSafetensors(join(path, weightsNames[0]), tensorsToWrite(saved), metadataOf(saved))
   await writeFileWhole(join(path, configName), configToWrite(saved))
 }
 
 /** The files of the folder by their names. */
 export async function adapterFiles(saved: Saved): Promise<Map<string, Uint8Array<ArrayBuffer>>> {
   const [name] = weightsNames
-  const weights = await safetensorsBytes(name, tensorsToWrite(saved), metadata)
+  const weights = await safetensorsBytes(name, tensorsToWrite(saved), metadataOf(saved))
   return new Map([
     [configName, configToWrite(saved)],
     [name, weights],

@@ -5,6 +5,7 @@ import { show } from "../json.ts"
 import { internals, LanguageModel } from "../language_model.ts"
 import { type Adapter, createAdapter } from "./adapter.ts"
 import { numbersOf, openAdapter, type StoredAdapter } from "./files.ts"
+import { checkFingerprint } from "./fingerprint.ts"
 import { type MergeOptions, merge } from "./merge.ts"
 import { type AdapterOptions, checkAdapterOptions, targetsFor } from "./options.ts"
 import { originalOf } from "./shares.ts"
@@ -17,6 +18,8 @@ export interface LoadAdapterOptions {
   /** For further training: instead of the files' dropout, and of what follows, whose seed no file has. */
   readonly dropout?: number
   readonly seed?: number
+  /** Beside whatever weights of the same shapes, where its file tells that it was made beside others. */
+  readonly anyBase?: boolean
 }
 
 /**
@@ -38,7 +41,8 @@ export async function addAdapter(
 /**
  * Puts an adapter beside the weights of a model: PEFT's folder, or a file with a state dict such as
  * CoreNet's. Throws Error for what is not there, SyntaxError, TypeError and RangeError for what is not an
- * adapter of this model, naming the file and what is wrong.
+ * adapter of this model, naming the file and what is wrong. What `save` wrote knows the weights that it was made
+ * beside, in whatever dtype: others are refused.
  */
 export async function loadAdapter(
   model: LanguageModel,
@@ -49,7 +53,17 @@ export async function loadAdapter(
   checkObject("loadAdapter: options", options)
   const stored = await openAdapter(source)
   try {
-    const { dropout, seed } = options
+    const { dropout, seed, anyBase = false } = options
+    if (typeof anyBase !== "boolean") {
+      throw new TypeError(`loadAdapter: anyBase must be true or false, got ${show(anyBase)}`)
+    }
+    const { base } = stored
+    if (base && !anyBase) {
+      const { usage, residence } = host.source
+      await usage.reading(() =>
+        residence.during(() => checkFingerprint(stored.name, base, host.source)),
+      )
+    }
     const further = {
       ...(dropout !== undefined && { dropout }),
       ...(seed !== undefined && { seed }),

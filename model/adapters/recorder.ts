@@ -4,7 +4,6 @@ import type { Tensor } from "../../engine/index.ts"
 import {
   add,
   affine,
-  dequantize,
   matmul,
   mul,
   pack,
@@ -19,6 +18,7 @@ import {
   swigluPanels,
   unpack,
 } from "../../ops/index.ts"
+import { widenedRows } from "../products.ts"
 import { biased, type Linear, normed, type Recorder, type Stream } from "../recorder.ts"
 import type { AdapterParts, Dora, LinearPart } from "./parts.ts"
 import { joined, restOf } from "./shares.ts"
@@ -154,10 +154,8 @@ export function wholeRows(part: LinearPart): Tensor {
 function sumRowsOf({ a, b, scale, base, halves: Halves }: LinearPart): Tensor {
   const { inputs: K, outputs: N } = base
   const r = a.outputs
-  const rows = (w: Tensor, shape: { N: number; K: number; Halves: number }): Tensor =>
-    w.dtype === "u8" ? dequantize(w, shape) : unpack(w, { ...shape, dtype: "f32" })
-  const columns = permute(rows(a.weight, { N: r, K, Halves: 1 }), [1, 0]) // (K, r)
+  const columns = permute(widenedRows(a.weight, { N: r, K, Halves: 1 }), [1, 0]) // (K, r)
   const panels = pack(columns, { P: panelsOf(K), Halves: 1, dtype: "f32" }).w
-  const low = matmul(mul(rows(b.weight, { N, K: r, Halves }), scale), panels, { N: K }) // (N, K)
-  return add(rows(base.weight, { N, K, Halves }), low)
+  const low = matmul(mul(widenedRows(b.weight, { N, K: r, Halves }), scale), panels, { N: K }) // (N, K)
+  return add(widenedRows(base.weight, { N, K, Halves }), low)
 }
