@@ -11,7 +11,7 @@ import {
 } from "node:fs"
 import { join } from "node:path"
 import t from "tap"
-import { OpenELM, open, train, tune } from "../index.ts"
+import { loadAdapter, mergeAdapter, OpenELM, open, train, tune } from "../index.ts"
 import { PythonRandom } from "../model/python/random.ts"
 import { checkpointsIn } from "../train/run/checkpoint.ts"
 import type { RunOptions } from "../train/run/run.ts"
@@ -94,8 +94,6 @@ t.test(
   async (t) => {
     await using backend = await open("wasm", { threads: 1 })
     await using model = await OpenELM.load(at(), { backend })
-    const before = await model.complete([1, 2, 3], { maxNewTokens: 2 })
-    t.ok(before)
     const { checkpoint } = await tuned("loaded", { lossOn: "all", lr: 0.05 })
     const shown = await run(["generate", "Say", "--model", at(), "--adapter", checkpoint as string])
     t.equal(shown.code, 0, shown.stderr)
@@ -105,9 +103,17 @@ t.test(
       stranger.save(at("stranger")).finally(() => stranger.close()),
     )
     const going = { from: checkpoint, steps: 1 }
+    const strange = { ...going, model: at("stranger") }
+    const others = { message: /made beside "small", .* agree to .*anyBase \(--any-base\)/ }
+    await t.rejects(tuned("strange", strange), others)
+    t.equal((await tuned("strange", { ...strange, anyBase: true })).step, 1, "where any will do")
+    const little = await loadAdapter(model, checkpoint as string)
+    little.scale = 0.1
+    await mergeAdapter(model, little, { tied: "drop" })
+    await model.save(at("near"))
     const message =
-      /step-\d+: the adapter is of a base "f32 .*, the model is "f32 .* Give the model/
-    await t.rejects(tuned("strange", { ...going, model: at("stranger") }), { message })
+      /step-\d+: the adapter is of a base "f32 .*, the model is "f32 .* Give the model .*anyBase/
+    await t.rejects(tuned("near", { ...going, model: at("near") }), { message })
     t.equal((await tuned("wider", { ...going, dtype: "q8" })).step, 1, "another dtype may be meant")
     const changed = { data: chats, steps: 8 }
     await t.rejects(tuned("loaded", changed, other), /the run had examples .* Go on with the same/)

@@ -59,6 +59,10 @@ const models = {
       ...ofAdapter,
     },
   ),
+  anyBase: model(optional(flag, false), "of an adapter to go on from: beside another base, too", {
+    isFree,
+    ...ofAdapter,
+  }),
   rank: model(optional(whole(1, 65536), 32), "rank of the adapter's matrices", ofAdapter),
   alpha: model(
     optional(positive, 32),

@@ -72,7 +72,9 @@ async function adapterOf(
     return addAdapter(model, { kind, ...sizes, targets: names })
   }
   // What is left out, and when, is the run's matter; PEFT's files have no seed.
-  const adapter = await loadAdapter(model, folder, { dropout, seed })
+  // A checkpoint is held against the whole hash of its base, which the run has recorded.
+  const anyBase = settings.anyBase || checkpoint !== undefined
+  const adapter = await loadAdapter(model, folder, { dropout, seed, anyBase })
   if (adapter.config.kind === kind) return adapter
   throw new RangeError(
     `${folder} holds an adapter of kind ${adapter.config.kind}, adapter is ${show(kind)}`,
@@ -85,15 +87,18 @@ export const identityOfStart = ({ model }: TuningModel, { dtype }: TuneSettings)
     .identity()
     .then((hash) => `${dtype} ${hash.slice(0, 32)}`)
 
-/** Throws RangeError where the run that made the adapter to go on from had other weights in this dtype; of other
- *  folders nobody says. */
-export async function checkBase({ from, dtype }: TuneSettings, base: string): Promise<void> {
-  const place = from === undefined ? undefined : await readPlace(from)
+/** Throws RangeError where the run that made the adapter to go on from had other weights in this dtype, unless any
+ *  will do; of other folders nobody says. */
+export async function checkBase(
+  { from, dtype, anyBase }: TuneSettings,
+  base: string,
+): Promise<void> {
+  const place = from === undefined || anyBase ? undefined : await readPlace(from)
   const other = isObject(place) ? place.base : undefined
   if (typeof other !== "string" || other === base || !other.startsWith(`${dtype} `)) return
   throw new RangeError(
     `${from}: the adapter is of a base ${show(other)}, the model is ${show(base)}. Give the model that it ` +
-      "was tuned beside",
+      "was tuned beside; anyBase (--any-base) takes it nonetheless",
   )
 }
 
