@@ -56,7 +56,7 @@ export function lossTerms(
   const count = sum(affine(ignored, -1, 1)) // (1)
   const objective = objectives.crossEntropy({ zLoss })
   const { ce, z } = objective.loss(
-    { ...losses, ignored, count, given: constant([0], [1]) },
+    { ...losses, meanLogit: () => losses.lse, ignored, count, given: constant([0], [1]) },
     { B: 1, T, V },
   ) as Terms
   return { loss: reshape(add(ce, z), [1]), ce, z }

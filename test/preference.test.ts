@@ -55,6 +55,12 @@ for (const { label, open } of allBackends) {
         const micro = want.micro_batches.map((rows: number[]) =>
           rows.map((n) => pairs[n] as PreferencePair),
         )
+        const answers = (of: (pair: PreferencePair) => PreferencePair["chosen"]) =>
+          i === 0 ? meanLogit(model, micro.flat().map(of)) : undefined
+        const [chosen, rejected] = [
+          await answers((x) => x.chosen),
+          await answers((x) => x.rejected),
+        ]
         const got = await step(micro, { lr: want.lr })
         const near = (what: string, x: number, y: number) =>
           t.ok(Math.abs(x - y) < 6e-6, `${name} ${i}: ${what} ${x}, ${y}`)
@@ -62,6 +68,8 @@ for (const { label, open } of allBackends) {
         near("chosen", got.chosenRewards, want["rewards/chosen"])
         near("rejected", got.rejectedRewards, want["rewards/rejected"])
         near("margin", got.margin, want["rewards/margins"])
+        if (chosen !== undefined) near("logits of chosen", got.chosenLogits, chosen)
+        if (rejected !== undefined) near("logits of rejected", got.rejectedLogits, rejected)
         near("accuracy", got.accuracy, want["rewards/accuracies"])
         const close = (x: number, y: number) => Math.abs(x - y) <= 2e-5 * Math.abs(y) + 1e-12
         t.ok(close(got.chosenLogProb, want["logps/chosen"]), `${name} ${i}: ${got.chosenLogProb}`)
@@ -89,4 +97,22 @@ for (const { label, open } of allBackends) {
     t.equal((backend as { liveCount?: number }).liveCount ?? 0, 0, "everything is freed")
     backend.close()
   })
+}
+
+/** The mean of all logits where labels count. */
+async function meanLogit(
+  model: LanguageModel,
+  texts: readonly PreferencePair["chosen"][],
+): Promise<number> {
+  const { vocabSize: V } = model.config
+  let [sum, count] = [0, 0]
+  for (const { ids, labels } of texts) {
+    const logits = await model.logits([ids])
+    for (let t = 0; t + 1 < ids.length; t++) {
+      if (labels[t + 1] === -100) continue
+      sum += logits.subarray(t * V, (t + 1) * V).reduce((x, y) => x + y, 0) / V
+      count++
+    }
+  }
+  return sum / count
 }

@@ -131,6 +131,7 @@ t.test("losses of pairs and their gradients are the paper's", async (t) => {
       ignored: constant(new Float64Array(B), [B]),
       count: constant([B], [1]),
       given: constant([...ref_w, ...ref_l], [B]),
+      meanLogit: () => constant(new Float64Array(B), [B]),
     }
     const { preference } = objective.loss(rows, { B, T: 1, V: 2 }) as { preference: Tensor }
     const name = `${loss}, γ ${gamma}`

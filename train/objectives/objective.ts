@@ -8,6 +8,8 @@ export interface RowLosses {
   readonly nll: Tensor
   /** log Σ exp(logits).  (N) */
   readonly lse: Tensor
+  /** The mean of the logits.  (N) */
+  meanLogit(): Tensor
   /** 1 where the target carries no loss, else 0.  (N) */
   readonly ignored: Tensor
   /** Targets that count, here and in the other parts of one mean.  (1) */
@@ -28,8 +30,8 @@ export interface Objective {
   readonly labelSmoothing: number
   /** The terms by name, (1) each, as a graph that can be differentiated by nll and lse. */
   loss(rows: RowLosses, sizes: BatchSizes): Readonly<Record<string, Tensor>>
-  /** What a step reports of each sequence beside the loss; where the terms are not rowwise.  (B) */
-  sequences?(rows: RowLosses, sizes: BatchSizes): Tensor
+  /** What a step reports of each sequence beside the loss; where the terms are not rowwise.  (B) each */
+  readonly sequences?: readonly ((rows: RowLosses, sizes: BatchSizes) => Tensor)[]
 }
 
 /** Sizes of a micro-batch. */

@@ -35,21 +35,29 @@ export interface PreferenceOptions {
   readonly labelSmoothing?: number
   /** Whether the reference counts: without it, log-probabilities of the model alone; default true. */
   readonly reference?: boolean
+  /** Whether steps report, after the log-probability of each answer, its sum of mean logits; default false. */
+  readonly logits?: boolean
   /** Parts of a batch whose losses are averaged; default 1. */
   readonly parts?: number
 }
 
-/** Sum of the log-probabilities of each sequence's targets that count.  → (B) */
-function sequenceLogProbs({ nll, ignored }: RowLosses, { B, T }: BatchSizes): Tensor {
-  const counted = mul(affine(nll, -1, 0), affine(ignored, -1, 1)) // (B·T)
+/** Sums over the targets of each sequence that count.  x (B·T) → (B) */
+function countedSums(x: Tensor, { ignored }: RowLosses, { B, T }: BatchSizes): Tensor {
+  const counted = mul(x, affine(ignored, -1, 1)) // (B·T)
   return reshape(sum(reshape(counted, [B, T])), [B])
 }
+
+const logProbSums = (rows: RowLosses, sizes: BatchSizes): Tensor =>
+  countedSums(affine(rows.nll, -1, 0), rows, sizes)
+
+const logitSums = (rows: RowLosses, sizes: BatchSizes): Tensor =>
+  countedSums(rows.meanLogit(), rows, sizes)
 
 /** The mean over pairs, whose reference log-probabilities a step is given for each sequence. Throws
  *  RangeError naming the option. */
 export function preference(options: PreferenceOptions = {}): Objective {
   const { loss: kind = "sigmoid", beta = 0.1, labelSmoothing: flipped = 0 } = options
-  const { reference = true, parts = 1 } = options
+  const { reference = true, logits = false, parts = 1 } = options
   if (!preferenceLosses.includes(kind)) {
     const names = preferenceLosses.join(", ")
     throw new RangeError(`loss must be one of ${names}, got ${JSON.stringify(kind)}`)
@@ -79,9 +87,9 @@ export function preference(options: PreferenceOptions = {}): Objective {
     terms: ["preference"],
     rowwise: false,
     labelSmoothing: 0,
-    sequences: sequenceLogProbs,
+    sequences: [logProbSums, ...(logits ? [logitSums] : [])],
     loss(rows, sizes) {
-      const sums = sequenceLogProbs(rows, sizes) // (B)
+      const sums = logProbSums(rows, sizes) // (B)
       const gain = reference ? sub(sums, rows.given) : sums // (B)
       const pairs = sizes.B / 2
       const h = sub(slice(gain, 0, 0, pairs), slice(gain, 0, pairs, pairs)) // (B/2)

@@ -63,9 +63,11 @@ export class ReferenceScorer {
       }
       const objective = objectives.preference()
       const settings = { ignoreIndex: ignoredLabel, objective, checkpointActivations: false }
-      const { sequences } = recordStep(this.#decoder, [], batch, settings)
+      const {
+        sequences: [found],
+      } = recordStep(this.#decoder, [], batch, settings)
       const sums = held.allocate([B])
-      const prepared = this.#backend.prepare(plan([[sums, sequences as Tensor]], this.#backend))
+      const prepared = this.#backend.prepare(plan([[sums, found as Tensor]], this.#backend))
       this.#scoring = { B, T, batch, sums, prepared, held }
       return this.#scoring
     } catch (error) {

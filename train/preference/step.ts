@@ -52,6 +52,9 @@ export interface PreferenceResult {
   /** Log-probabilities of whole answers. */
   readonly chosenLogProb: number
   readonly rejectedLogProb: number
+  /** Mean logits over the vocabulary and the positions whose labels count. */
+  readonly chosenLogits: number
+  readonly rejectedLogits: number
   /** Global L2 norm of the gradients before the clip. */
   readonly gradNorm: number
 }
@@ -93,6 +96,7 @@ export async function createPreferenceStep(
   const objective = objectives.preference({
     beta,
     parts: accumulation,
+    logits: true,
     ...(loss !== undefined && { loss }),
     ...(labelSmoothing !== undefined && { labelSmoothing }),
   })
@@ -131,7 +135,10 @@ export async function createPreferenceStep(
     const given = reference === "given" ? givenOf("preference step", microBatches) : await scored()
     const found = await state.run(inputs, targets, { lr: each.lr, given })
     const { loss, gradNorm, sequences } = found
-    return { loss, gradNorm, ...metricsOf(sequences as Float32Array, given, rows, beta) }
+    const [sums, logits] = sequences as [Float32Array, Float32Array]
+    const counts = countsOf(targets)
+    const metrics = metricsOf(sums, given, rows, beta)
+    return { loss, gradNorm, ...metrics, ...meanLogits(logits, counts, rows) }
   }
   const close = async (): Promise<void> => {
     await state.close()
@@ -151,6 +158,20 @@ async function frozen(
   return internals(model).reading(() =>
     copyWeights(config, backend, { tensors, tables: internals(model).tables }),
   )
+}
+
+/** Targets that count, of each row. */
+const countsOf = (targets: readonly ArrayLike<number>[]): number[] =>
+  targets.map((row) => Array.from(row).filter((label) => label !== ignoredLabel).length)
+
+/** Means over the targets that count of all chosen answers, and of the others. */
+function meanLogits(sums: Float32Array, counts: readonly number[], rows: number) {
+  const mean = (isOf: (n: number) => boolean): number => {
+    const total = (x: ArrayLike<number>): number =>
+      Array.from(x).reduce((sum, value, i) => (isOf(i % rows) ? sum + value : sum), 0)
+    return total(sums) / total(counts)
+  }
+  return { chosenLogits: mean((n) => n < rows / 2), rejectedLogits: mean((n) => n >= rows / 2) }
 }
 
 /** Means over all pairs; rows of each micro-batch are its chosen answers, then the others. */

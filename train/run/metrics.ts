@@ -34,7 +34,11 @@ export interface PairMetrics {
 }
 
 /** One line of metrics of preference tuning, of which the loss is a mean too. */
-export interface PreferenceMetrics extends LossMetrics, PairMetrics {}
+export interface PreferenceMetrics extends LossMetrics, PairMetrics {
+  /** Mean logits, over the vocabulary and the positions whose labels count. */
+  readonly "logits/chosen": number
+  readonly "logits/rejected": number
+}
 
 /** A validation: mean cross-entropy in nats, and its perplexity. */
 export interface EvaluationMetrics {

@@ -37,7 +37,7 @@ interface Recorded {
   /** Terms of the loss by the objective's names, (1) each. */
   readonly terms: Readonly<Record<string, Tensor>>
   /** What the objective reports of each sequence. */
-  readonly sequences: Tensor | undefined // (B)
+  readonly sequences: readonly Tensor[] // (B) each
   /** By parameter: the gradient in the parameter's own layout, in f32. */
   readonly gradients: ReadonlyMap<Tensor, Tensor>
 }

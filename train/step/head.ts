@@ -11,6 +11,7 @@ import {
   matmulDequantizedGradX,
   matmulGradWAdd,
   matmulGradX,
+  mean,
   panelWidth,
   reshape,
   slice,
@@ -34,7 +35,7 @@ interface HeadLoss {
   readonly da: Tensor // (N, D)
   readonly dw: Tensor // (P, D, 16)
   /** What the objective reports of each sequence. */
-  readonly sequences: Tensor | undefined // (B)
+  readonly sequences: readonly Tensor[] // (B) each
 }
 
 /** Logits that are held at a time: 64 MiB. */
@@ -68,7 +69,10 @@ export function headLoss(
       x,
       t,
       logits: again,
-      losses: { nll, lse, ignored: part(ignored), count, given },
+      losses: {
+        ...{ nll, lse, ignored: part(ignored), count, given },
+        meanLogit: () => reshape(mean(first), [rows]),
+      },
     }
   })
   const weighed = rowwise
@@ -94,7 +98,7 @@ export function headLoss(
     ]),
   )
   const loss = Object.values(terms).reduce(add)
-  return { loss, terms, da: reshape(da, [N, D]), dw, sequences: weighed[0]?.sequences }
+  return { loss, terms, da: reshape(da, [N, D]), dw, sequences: weighed[0]?.sequences ?? [] }
 }
 
 const isQuantized = ({ dtype }: Tensor): boolean => dtype === "u8"
@@ -111,7 +115,7 @@ interface Weighed {
   readonly terms: Readonly<Record<string, Tensor>>
   readonly dnll: Tensor
   readonly dlse: Tensor
-  readonly sequences: Tensor | undefined // (B)
+  readonly sequences: readonly Tensor[] // (B) each
 }
 
 /** The terms of rows, and the cotangents of their losses. */
@@ -129,7 +133,8 @@ function weigh(rows: RowLosses, objective: Objective, sizes: BatchSizes): Weighe
     outputs.map(() => one),
   )
   const none = broadcast(constant([0], [1]), nll.shape)
-  const sequences = objective.rowwise ? undefined : objective.sequences?.(rows, sizes)
+  const all = objective.rowwise ? [] : (objective.sequences ?? [])
+  const sequences = all.map((of) => of(rows, sizes))
   return { terms, dnll: dnll ?? none, dlse: dlse ?? none, sequences }
 }
 
@@ -137,16 +142,21 @@ function weigh(rows: RowLosses, objective: Objective, sizes: BatchSizes): Weighe
 function joined(
   blocks: readonly { at: number; rows: number; losses: RowLosses }[],
   N: number,
-  rest: Omit<RowLosses, "nll" | "lse">,
+  rest: Omit<RowLosses, "nll" | "lse" | "meanLogit">,
 ): RowLosses {
-  const all = (name: "nll" | "lse"): Tensor => {
-    if (blocks.length === 1) return (blocks[0] as (typeof blocks)[0]).losses[name]
+  const all = (of: (losses: RowLosses) => Tensor): Tensor => {
+    if (blocks.length === 1) return of((blocks[0] as (typeof blocks)[0]).losses)
     const rows = blocks.reduce(
       (sum, { at, rows, losses }) =>
-        writeRows(sum, reshape(losses[name], [1, 1, rows, 1]), constant([at], [1], "i32")),
+        writeRows(sum, reshape(of(losses), [1, 1, rows, 1]), constant([at], [1], "i32")),
       broadcast(constant([0], [1]), [1, 1, N, 1]),
     )
     return reshape(rows, [N])
   }
-  return { nll: all("nll"), lse: all("lse"), ...rest }
+  return {
+    nll: all(({ nll }) => nll),
+    lse: all(({ lse }) => lse),
+    meanLogit: () => all((losses) => losses.meanLogit()),
+    ...rest,
+  }
 }

@@ -77,7 +77,7 @@ export function recordPlans(
     ...(settings.adapter?.config.dropout && { dropout: allocateDropout(held, B * T) }),
   }
   const { objective } = settings
-  const ofSequences = objective.sequences ? B : 0
+  const ofSequences = B * (objective.sequences?.length ?? 0)
   const report = allocateReport(held, parameters, objective.terms.length + ofSequences)
   const { loss, terms, sequences, gradients } = recordStep(
     decoder,
@@ -91,9 +91,9 @@ export function recordPlans(
       return [reportNumber(report, termPlace(parameters, i)), terms[name] as Tensor]
     }),
   ]
-  if (sequences) {
-    const at = termPlace(parameters, objective.terms.length)
-    losses.push([reportNumber(report, at, B), sequences])
+  for (const [i, each] of sequences.entries()) {
+    const at = termPlace(parameters, objective.terms.length) + i * B
+    losses.push([reportNumber(report, at, B), each])
   }
   const place = { report, rates, tried }
   const all = { form, batch, report, losses, held }

@@ -54,8 +54,12 @@ export async function resultOf(
   const result = { loss, ce, z, terms, gradNorm, counted }
   if (!sequences) return result
   const from = termPlace(parameters, names.length)
-  const each = reports.flatMap((report) => Array.from(report).slice(from, from + rows))
-  return { ...result, sequences: Float32Array.from(each) }
+  const each = sequences.map((_, i) => {
+    const at = from + i * rows
+    const parts = reports.flatMap((report) => Array.from(report).slice(at, at + rows))
+    return Float32Array.from(parts)
+  })
+  return { ...result, sequences: each }
 }
 
 /** Losses of a whole batch from those of its micro-batches: parts of one mean add up to it; of several

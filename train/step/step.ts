@@ -44,7 +44,7 @@ export interface StepResult {
   /** Targets of the batch that are not ignored. */
   readonly counted: number
   /** What the objective reports of each sequence that was given to this rank, if it does. */
-  readonly sequences?: Float32Array
+  readonly sequences?: readonly Float32Array[]
 }
 
 /** Mean loss in nats, and over how many targets. */

@@ -145,12 +145,17 @@ async function preferenceLearner(learnt: Learnt<DpoSettings, PreferencePair>): P
 function meanOf(results: readonly PreferenceResult[]) {
   const mean = (of: (result: PreferenceResult) => number): number =>
     results.reduce((sum, each) => sum + of(each), 0) / results.length
-  return { loss: mean(({ loss }) => loss), ...named(mean) }
+  return {
+    loss: mean(({ loss }) => loss),
+    ...named(mean),
+    "logits/chosen": mean(({ chosenLogits }) => chosenLogits),
+    "logits/rejected": mean(({ rejectedLogits }) => rejectedLogits),
+  }
 }
 
 /** The metrics of pairs, each found by `of`. */
 const named = (
-  of: (part: (result: Omit<PreferenceResult, "loss" | "gradNorm">) => number) => number,
+  of: (part: (result: ReturnType<typeof metricsOf>) => number) => number,
 ): PairMetrics => ({
   "rewards/chosen": of(({ chosenRewards }) => chosenRewards),
   "rewards/rejected": of(({ rejectedRewards }) => rejectedRewards),
