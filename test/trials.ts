@@ -122,10 +122,9 @@ async function valuesOf(model: OpenELM, trial: Trial): Promise<Values> {
 }
 
 /** Fractions of the largest value that are allowed: sums in f32 over a few layers; products with quantized
- *  weights round their rows to 8 bits, on a GPU a single one only, an f16 cache its numbers to 11. */
-function limitOf({ config, dtype, cache, inputs }: Trial, backend: string): number {
-  const isOneRow = inputs.length === 1 && inputs[0]?.length === 1
-  if ((dtype === "q8" || dtype === "q4") && (isOneRow || backend === "wasm")) {
+ *  weights round their rows to 8 bits, an f16 cache its numbers to 11. */
+function limitOf({ config, dtype, cache }: Trial): number {
+  if (dtype === "q8" || dtype === "q4") {
     // A norm of two or three numbers, most of them near 0, makes what was rounding as large as the rest.
     return config.modelDim < 4 ? 2 : 0.1
   }
@@ -134,8 +133,8 @@ function limitOf({ config, dtype, cache, inputs }: Trial, backend: string): numb
 
 /** Numbers are measured by the largest of their kind, and gradients that are nothing but rounding by
  *  those of the other weights. */
-function differences(trial: Trial, backend: string, got: Values, want: Values): string[] {
-  const limit = limitOf(trial, backend)
+function differences(trial: Trial, got: Values, want: Values): string[] {
+  const limit = limitOf(trial)
   const isGradient = (name: string) => name.endsWith(".weight")
   // RMSNorm of one number has almost nothing but rounding as its gradient, of two a part of it.
   const more = trial.config.modelDim < 4 ? 50 : 1
@@ -158,7 +157,7 @@ async function tokenError(model: OpenELM, right: OpenELM, trial: Trial): Promise
   const tokens = await collect(recorded(model, trial), prompt, { maxNewTokens: 5 })
   const { vocabSize: V } = trial.config
   const logits = await right.logits([[...prompt, ...tokens.slice(0, -1)]])
-  const limit = trial.dtype.startsWith("q") ? 0.1 : limitOf(trial, "")
+  const limit = trial.dtype.startsWith("q") ? 0.1 : limitOf(trial)
   return tokens.flatMap((token, i) => {
     const row = logits.subarray((prompt.length - 1 + i) * V, (prompt.length + i) * V)
     const scale = row.reduce((a, b) => Math.max(a, Math.abs(b)), 0)
@@ -178,7 +177,7 @@ export async function errorsIn(trial: Trial, backends: readonly Backend[]): Prom
     const model = await modelOn(backend, trial, right)
     const tokens = await tokenError(model, right, trial)
     const values = await valuesOf(model, trial)
-    errors.push([...tokens, ...differences(trial, backend.name, values, want)])
+    errors.push([...tokens, ...differences(trial, values, want)])
     await model.close()
   }
   js.close()

@@ -24,7 +24,7 @@ interface Rows {
   readonly P: number
 }
 type Float = Rows & { readonly K: number; readonly wType: number }
-type Blocks = Rows & { readonly Z: number }
+type Blocks = Rows & { readonly K: number; readonly Z: number }
 type Variant<P> = KernelVariant<"w" | "x", P>
 
 const { ceil } = Math
@@ -164,11 +164,29 @@ export function quantizedKernels(form: Form): readonly Variant<Blocks>[] {
   const row = ["product/quantized_row.wgsl", ...norm(form), ...rowFiles]
   return [
     {
+      entry: `${form.op}DotTile`,
+      from: [
+        ...["product/quantized.wgsl", ...norm(form), "product/quantized_dot_tile.wgsl", tileFile],
+        // For scales.
+        "product/quantized_tile.wgsl",
+      ],
+      when: manyRows,
+      needs: ["packed-dot"],
+      constants: (sizes) => ({ ...productTile(form, sizes), ...blockVectors(sizes) }),
+      groups: productGroups(form),
+      wide: ["w"],
+      fours: ["x"],
+      foursWhen: ({ K }) => K % 4 === 0,
+    },
+    {
       entry: `${form.op}Dot`,
       from: ["product/quantized.wgsl", "product/quantized_dot.wgsl", ...row],
-      when: { text: "M = 1", holds: ({ M }) => M === 1 },
       needs: ["packed-dot"],
-      constants: ofRows,
+      constants: (sizes) => {
+        const own = ofRows(sizes)
+        // Of several sums workgroup memory holds those of few lanes.
+        return { ...own, width: own.rows * own.panels > 4 ? 64 : own.width }
+      },
       groups: rowGroups(form),
       wide: ["w"],
     },

@@ -1,8 +1,9 @@
 // Products with quantized weights (quantized_pack.ts says what blocks hold): twins of those in
 // matmul.ts over dequantize(w). Rows are rounded to whole numbers first, 127 steps for the largest of
-// 32 neighbours, so that integers are multiplied: about 0.5 % off the meaning. On the CPU all rows are,
-// and a row's products are the same to the bit whatever rows it comes with; on a GPU one alone is, more
-// are multiplied in f32 with weights widened block by block. Kernels: quantized.as.ts, quantized.wgsl.
+// 32 neighbours, so that integers are multiplied: about 0.5 % off the meaning, and the same numbers on the
+// CPU and on a GPU that multiplies bytes four at a time; others multiply in f32, with weights widened block
+// by block. On the CPU a row's products are the same to the bit whatever rows it comes with.
+// Kernels: quantized.as.ts, quantized.wgsl.
 import { op, type Tensor } from "../../engine/index.ts"
 import { normalize } from "../norm/rmsnorm.ts"
 import { add } from "../plain/elementwise.ts"

@@ -1,6 +1,6 @@
 // Products with quantized weights: those of matmul.wgsl and matmul_tile.wgsl over widened weights, and,
-// but for training (dequantized.ts), over a rounded row where the GPU multiplies bytes four at a time. How: quantized_row.wgsl,
-// quantized_dot.wgsl and quantized_tile.wgsl.
+// but for training (dequantized.ts), over rounded rows where the GPU multiplies bytes four at a time. How:
+// quantized_row.wgsl and quantized_tile.wgsl, quantized_dot.wgsl and quantized_dot_tile.wgsl.
 
 @compute @workgroup_size(width)
 fn matmulQuantized(
@@ -20,6 +20,14 @@ fn matmulQuantizedDot(
 
 @compute @workgroup_size(256)
 fn matmulQuantizedTile(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  tileRowsProduct(group, lane);
+}
+
+@compute @workgroup_size(256)
+fn matmulQuantizedDotTile(
   @builtin(workgroup_id) group: vec3u,
   @builtin(local_invocation_index) lane: u32,
 ) {
@@ -50,6 +58,14 @@ fn normMatmulQuantizedTile(
   tileRowsProduct(group, lane);
 }
 
+@compute @workgroup_size(256)
+fn normMatmulQuantizedDotTile(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  tileRowsProduct(group, lane);
+}
+
 @compute @workgroup_size(width)
 fn matmulAddQuantized(
   @builtin(workgroup_id) group: vec3u,
@@ -68,6 +84,14 @@ fn matmulAddQuantizedDot(
 
 @compute @workgroup_size(256)
 fn matmulAddQuantizedTile(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  tileRowsProductAdd(group, lane);
+}
+
+@compute @workgroup_size(256)
+fn matmulAddQuantizedDotTile(
   @builtin(workgroup_id) group: vec3u,
   @builtin(local_invocation_index) lane: u32,
 ) {
@@ -98,6 +122,14 @@ fn matmulSwigluQuantizedTile(
   tileRowsProductGated(group, lane);
 }
 
+@compute @workgroup_size(256)
+fn matmulSwigluQuantizedDotTile(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  tileRowsProductGated(group, lane);
+}
+
 @compute @workgroup_size(width)
 fn normMatmulSwigluQuantized(
   @builtin(workgroup_id) group: vec3u,
@@ -116,6 +148,14 @@ fn normMatmulSwigluQuantizedDot(
 
 @compute @workgroup_size(256)
 fn normMatmulSwigluQuantizedTile(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  tileRowsProductGated(group, lane);
+}
+
+@compute @workgroup_size(256)
+fn normMatmulSwigluQuantizedDotTile(
   @builtin(workgroup_id) group: vec3u,
   @builtin(local_invocation_index) lane: u32,
 ) {

@@ -1,10 +1,12 @@
-// One row times panels of quantized weights in whole numbers: the row is rounded to 127 steps for the
-// largest of 32 neighbours, as quantized_row.as.ts does, and multiplied by dot products of four bytes.
-// Parallel plan: that of quantized_row.wgsl; each workgroup rounds 2,048 numbers at a time for itself.
+// Up to eight rows times panels of quantized weights in whole numbers: rows are rounded to 127 steps for
+// the largest of 32 neighbours, as quantized_round.as.ts does, and multiplied by dot products of four
+// bytes. Parallel plan: that of quantized_row.wgsl; each workgroup rounds 2,048 numbers at a time for itself.
 
+// Fours of neighbours that each row has of these, of one, two or four rows, and a lane of all.
+const rowFours = 512u / select(rows, 4u, rows == 3u);
 const rounds = 512u / width;
 
-// Of four neighbours of the row: bits of the largest magnitude, and all of them rounded.
+// Of four neighbours of a row: bits of the largest magnitude, and all of them rounded; row by row.
 var<workgroup> largest: array<u32, 512>;
 var<workgroup> rounded: array<u32, 512>;
 
@@ -13,15 +15,17 @@ var<workgroup> steps: array<f32, 64>;
 
 const visits = 1.0;
 
-fn fourAt(k: u32) -> vec4f {
-  return vec4f(numberAt(0u, k), numberAt(0u, k + 1u), numberAt(0u, k + 2u), numberAt(0u, k + 3u));
+fn fourAt(m: u32, k: u32) -> vec4f {
+  return vec4f(numberAt(m, k), numberAt(m, k + 1u), numberAt(m, k + 2u), numberAt(m, k + 3u));
 }
 
-// Rounds the row's numbers from `start` on.
-fn roundRow(start: u32, lane: u32) {
+// Rounds the rows' numbers from `start` on.
+fn roundRows(start: u32, lane: u32) {
   var fours: array<vec4f, rounds>;
   for (var i = 0u; i < rounds; i++) {
-    fours[i] = fourAt(start + 4u * (lane + i * width));
+    // The same row for all lanes, which are no more than it has fours.
+    let m = i * width / rowFours;
+    if (m < rows) { fours[i] = fourAt(m, start + 4u * ((lane + i * width) % rowFours)); }
     // Among bits NaN is above all.
     let bits = bitcast<vec4u>(fours[i]) & vec4u(0x7fffffffu);
     largest[lane + i * width] = max(max(bits.x, bits.y), max(bits.z, bits.w));
@@ -49,50 +53,61 @@ fn dots(words: vec4u, x: u32) -> vec4i {
   );
 }
 
-// Quarter q of a block of q8 times block c of the rounded numbers, eight outputs.
-fn quarter8(block: u32, c: u32, q: u32, half: u32) -> mat2x4f {
-  var even = vec4i();
-  var odd = vec4i();
+// The products of quarter q of a block of q8, eight outputs, and block c of the rounded rows.
+fn products8(block: u32, c: u32, q: u32, half: u32) -> array<mat2x4f, rows> {
+  var even: array<vec4i, rows>;
+  var odd: array<vec4i, rows>;
   for (var j = 0u; j < 4u; j++) {
     let words = w_at(block + 8u * j + q * 2u + half);
-    // A word has two numbers of an even output in its lower half, of an odd one in its upper half.
-    let x = (rounded[c * 8u + 2u * j + q / 2u] >> (q % 2u * 16u)) & 0xffffu;
-    even += dots(words, x);
-    odd += dots(words, x << 16u);
+    for (var m = 0u; m < rows; m++) {
+      // A word has two numbers of an even output in its lower half, of an odd one in its upper half.
+      let two = rounded[m * rowFours + c * 8u + 2u * j + q / 2u] >> (q % 2u * 16u);
+      even[m] += dots(words, two & 0xffffu);
+      odd[m] += dots(words, two << 16u);
+    }
   }
-  return inOrder(vec4f(even), vec4f(odd));
+  var all: array<mat2x4f, rows>;
+  for (var m = 0u; m < rows; m++) { all[m] = inOrder(vec4f(even[m]), vec4f(odd[m])); }
+  return all;
 }
 
 // The same of q4, whose numbers are stored with 8 added to them.
-fn quarter4(block: u32, c: u32, q: u32, half: u32) -> mat2x4f {
-  let x = rounded[c * 8u + 2u * q];
-  let z = rounded[c * 8u + 2u * q + 1u];
-  let least = vec4i(-8 * (dot4I8Packed(x, 0x01010101u) + dot4I8Packed(z, 0x01010101u)));
+fn products4(block: u32, c: u32, q: u32, half: u32) -> array<mat2x4f, rows> {
   let mask = vec4u(0x0f0f0f0fu);
   let a = w_at(block + q * 4u + half * 2u);
   let b = w_at(block + q * 4u + half * 2u + 1u);
-  return mat2x4f(
-    vec4f(least + dots(a & mask, x) + dots((a >> vec4u(4u)) & mask, z)),
-    vec4f(least + dots(b & mask, x) + dots((b >> vec4u(4u)) & mask, z)),
-  );
+  var all: array<mat2x4f, rows>;
+  for (var m = 0u; m < rows; m++) {
+    let x = rounded[m * rowFours + c * 8u + 2u * q];
+    let z = rounded[m * rowFours + c * 8u + 2u * q + 1u];
+    let least = vec4i(-8 * (dot4I8Packed(x, 0x01010101u) + dot4I8Packed(z, 0x01010101u)));
+    all[m] = mat2x4f(
+      vec4f(least + dots(a & mask, x) + dots((a >> vec4u(4u)) & mask, z)),
+      vec4f(least + dots(b & mask, x) + dots((b >> vec4u(4u)) & mask, z)),
+    );
+  }
+  return all;
 }
 
 fn addWeights(p: u32, last: u32, lane: u32) {
-  for (var start = 0u; start < param.K; start += 2048u) {
-    roundRow(start, lane);
-    let count = 4u * min(param.C - start / 32u, 64u);
+  for (var start = 0u; start < param.K; start += 4u * rowFours) {
+    roundRows(start, lane);
+    let count = 4u * min(param.C - start / 32u, rowFours / 8u);
     for (var u = lane / 2u; u < count; u += width / 2u) {
       for (var i = 0u; i < panels; i++) {
         let block = (min(p + i, last) * param.C + (start + u * 8u) / 32u) * vectors;
         let half = lane & 1u;
-        var all: mat2x4f;
+        var all: array<mat2x4f, rows>;
         if (isBytes == 1u) {
-          all = quarter8(block, u / 4u, u % 4u, half);
+          all = products8(block, u / 4u, u % 4u, half);
         } else {
-          all = quarter4(block, u / 4u, u % 4u, half);
+          all = products4(block, u / 4u, u % 4u, half);
         }
-        let scales = steps[u / 4u] * scalesOf(block, half);
-        sums[i] += mat2x4f(all[0] * scales[0], all[1] * scales[1]);
+        let scales = scalesOf(block, half);
+        for (var m = 0u; m < rows; m++) {
+          let both = steps[(m * rowFours + u / 4u * 8u) / 8u] * scales;
+          sums[i * rows + m] += mat2x4f(all[m][0] * both[0], all[m][1] * both[1]);
+        }
       }
     }
     workgroupBarrier();
