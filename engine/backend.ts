@@ -15,8 +15,8 @@ export interface Buffer {
 
 /** A plan made ready to run. `run` does no shape work and no allocation. */
 export interface Prepared {
-  /** Runs all steps: at once, or, where it returns a promise, until that resolves. */
-  run(): void | Promise<void>
+  /** Runs all steps, or those of one stage: at once, or, where it returns a promise, until that resolves. */
+  run(stage?: number): void | Promise<void>
   /** Frees its memory. */
   close(): void
 }

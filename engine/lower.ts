@@ -6,15 +6,21 @@ import type { Tensor } from "./tensor.ts"
 
 type Kernels = Pick<Backend, "name" | "has">
 
-/** The calls that compute `values`, in recording order, and the values among their outputs. */
+/** Of each stage the calls that compute its values and that none before it makes, in recording order, and
+ *  the values among their outputs. */
 export function lower(
-  values: readonly Tensor[],
+  stages: readonly (readonly Tensor[])[],
   backend: Kernels,
-): { calls: readonly Call[]; values: readonly Tensor[] } {
+): { calls: readonly Call[]; values: readonly Tensor[] }[] {
   const lowered = new Map<Tensor, Tensor>()
-  lowerInto(lowered, values, backend)
-  const results = values.map((x) => lowered.get(x) ?? x)
-  return { calls: callsFor(results), values: results }
+  const made = new Set<Call>()
+  return stages.map((given) => {
+    lowerInto(lowered, given, backend)
+    const values = given.map((x) => lowered.get(x) ?? x)
+    const calls = callsFor(values).filter((call) => !made.has(call))
+    for (const call of calls) made.add(call)
+    return { calls, values }
+  })
 }
 
 /** Lowers what `values` need and is not yet in the map. New calls come in recording order. */

@@ -28,36 +28,56 @@ export interface Place {
   readonly offset: number
 }
 
+/** A stage of a plan: what it computes, and what its targets hold in the end. */
+interface PlacedStage {
+  readonly calls: readonly Call[]
+  readonly updates: readonly Update[]
+}
+
 export class Placer {
-  readonly #updates: readonly Update[]
-  readonly #calls: readonly Call[]
+  readonly #stages: readonly PlacedStage[]
+  /** Of each stage the number of calls up to its end. */
+  readonly #ends: readonly number[]
   readonly #places = new Map<Tensor, Place>()
   readonly #bound = new Map<Buffer, Storage>()
   readonly #steps: Step[] = []
-  /** Index of the last call that reads a tensor; the updates read after the last call. */
+  /** Index of the last call that reads a tensor; updates read after the last call of their stage. */
   readonly #lastRead = new Map<Tensor, number>()
   /** The tensor that a view or an in-place op makes of a tensor. */
   readonly #successor = new Map<Tensor, Tensor>()
 
-  constructor(updates: readonly Update[], calls: readonly Call[]) {
-    this.#updates = updates
-    this.#calls = calls
-    calls.forEach((call, i) => {
+  constructor(stages: readonly PlacedStage[]) {
+    this.#stages = stages
+    let end = 0
+    this.#ends = stages.map(({ calls }) => {
+      end += calls.length
+      return end
+    })
+    const all = stages.flatMap(({ calls }) => calls)
+    all.forEach((call, i) => {
       for (const x of call.inputs) this.#lastRead.set(x, i)
       call.outputs.forEach((y, o) => {
         const x = call.inputs[call.op.view ? 0 : takenBy(call, o)]
         if (x) this.#successor.set(x, y)
       })
     })
-    for (const [, value] of updates) this.#lastRead.set(value, calls.length)
+    stages.forEach(({ updates }, s) => {
+      const after = this.#ends[s] as number
+      for (const [, value] of updates) {
+        this.#lastRead.set(value, Math.max(after, this.#lastRead.get(value) ?? 0))
+      }
+    })
   }
 
-  place(): readonly Step[] {
-    this.#calls.forEach((call, i) => {
-      this.#addCall(call, i)
+  /** The steps, and of each stage the number of them up to its end. */
+  place(): { readonly steps: readonly Step[]; readonly ends: readonly number[] } {
+    let index = 0
+    const ends = this.#stages.map(({ calls, updates }) => {
+      for (const call of calls) this.#addCall(call, index++)
+      this.#addCopies(updates)
+      return this.#steps.length
     })
-    this.#addCopies()
-    return this.#steps
+    return { steps: this.#steps, ends }
   }
 
   #addCall(call: Call, index: number): void {
@@ -85,7 +105,7 @@ export class Placer {
   #takeOver(y: Tensor, x: Tensor, call: Call, index: number): Place {
     const { storage, offset } = this.#placeOf(x)
     const sharers = call.inputs.filter((other) => this.#placeOf(other).storage === storage)
-    const target = this.#targetOf(y)
+    const target = this.#targetOf(y, index)
     const atHome =
       storage.kind === "arena" ||
       (target?.storage === storage && target.offset === offset && storage.kind === "bound")
@@ -97,22 +117,44 @@ export class Placer {
 
   /** The memory of the update that y ends in, if it is free from here on; else new memory. */
   #freshOrTarget(y: Tensor, call: Call, index: number): Place {
-    const target = this.#targetOf(y)
+    const target = this.#targetOf(y, index)
     if (!target) return fresh(y)
     const read = call.inputs.some((x) => this.#placeOf(x).storage === target.storage)
     if (read || this.#readAfter(target.storage, index)) return fresh(y)
     return { tensor: y, storage: target.storage, offset: target.offset }
   }
 
-  /** Where a value ends: followed through views and in-place ops to an update's target. */
-  #targetOf(tensor: Tensor): Place | undefined {
+  /** Where a value of call number `index` ends: followed through views and in-place ops to an update's target.
+   *  Not where other stages write that memory too, and this one is not done with it in its stage. */
+  #targetOf(tensor: Tensor, index: number): Place | undefined {
     let value: Tensor | undefined = tensor
     while (value) {
-      const wanted = this.#updates.filter(([, v]) => v === value)
-      if (wanted[0]) return wanted.length === 1 ? this.#placeOf(wanted[0][0]) : undefined
+      const found = value
+      const wanted = this.#stages.flatMap(({ updates }, s) =>
+        updates.flatMap(([target, v]) => (v === found ? [{ target, s }] : [])),
+      )
+      if (wanted[0]) {
+        const [{ target, s }] = wanted as [(typeof wanted)[0]]
+        if (wanted.length > 1) return undefined
+        const isWithin = index >= (this.#ends[s - 1] ?? 0) && this.#endsWithin(found, s)
+        return isWithin || !this.#isShared(target) ? this.#placeOf(target) : undefined
+      }
       value = this.#successor.get(value)
     }
     return undefined
+  }
+
+  /** Whether nothing reads a tensor after a stage. */
+  #endsWithin(tensor: Tensor, stage: number): boolean {
+    return (this.#lastRead.get(tensor) ?? 0) <= (this.#ends[stage] as number)
+  }
+
+  /** Whether several stages write the memory of a target. */
+  #isShared(target: Tensor): boolean {
+    const { storage } = this.#placeOf(target)
+    const writes = ({ updates }: PlacedStage): boolean =>
+      updates.some(([other]) => this.#placeOf(other).storage === storage)
+    return this.#stages.filter(writes).length > 1
   }
 
   /** Whether a call after `index`, or an update, still wants what lies in `storage` now. */
@@ -126,8 +168,8 @@ export class Placer {
   }
 
   /** Copies for updates whose value lies elsewhere: bound values first aside, then all home. */
-  #addCopies(): void {
-    const late = this.#updates
+  #addCopies(updates: readonly Update[]): void {
+    const late = updates
       .map(([target, value]) => ({ target: this.#placeOf(target), value: this.#placeOf(value) }))
       .filter(
         ({ target, value }) => target.storage !== value.storage || target.offset !== value.offset,

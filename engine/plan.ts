@@ -20,9 +20,19 @@ export interface Step {
   readonly outputs: readonly Place[]
 }
 
+/** A part of a plan that runs by itself, after those before it: between two of them bound tensors that
+ *  later ones read may be given other values. */
+export interface Stage {
+  readonly updates: readonly Update[]
+  /** What else is computed in it, for those after it. */
+  readonly values?: readonly Tensor[]
+}
+
 /** What a list of updates takes, in the order in which it runs. */
 export interface Plan {
   readonly steps: readonly Step[]
+  /** Of each stage the number of steps up to its end; one of a plan that is not cut. */
+  readonly ends: readonly number[]
   /** Bytes of the one arena that holds every intermediate value. */
   readonly arenaBytes: number
   /** One line per step: kernel, inputs, outputs, where they lie. */
@@ -35,30 +45,43 @@ export interface Plan {
  * Throws TypeError for a target that is not bound, RangeError for one of another shape or two that
  * overlap.
  */
-export function plan(
-  updates: readonly Update[],
-  backend: Pick<Backend, "name" | "has" | "alignment">,
-): Plan {
-  checkBackend("plan: the backend", backend)
+export function plan(updates: readonly Update[], backend: PlanBackend): Plan {
   checkArray("plan: the updates", updates, "pairs of target and value")
+  return planStages([{ updates }], backend)
+}
+
+type PlanBackend = Pick<Backend, "name" | "has" | "alignment">
+
+/** The same cut into stages over one arena. Those of different stages may write the same memory: a value that
+ *  is recorded from a target is what the last stage before has left there. Throws as `plan` does. */
+export function planStages(stages: readonly Stage[], backend: PlanBackend): Plan {
+  checkBackend("plan: the backend", backend)
+  for (const { updates } of stages) checkUpdates(updates)
+  const lowered = lower(
+    stages.map(({ updates, values = [] }) => [...updates.map(([, value]) => value), ...values]),
+    backend,
+  )
+  const placed = lowered.map(({ calls, values }, s) => {
+    const { updates } = stages[s] as Stage
+    return { calls, updates: updates.map(([target], i): Update => [target, values[i] as Tensor]) }
+  })
+  const { steps, ends } = new Placer(placed).place()
+  const result = {
+    steps,
+    ends,
+    arenaBytes: layOut(steps, backend.alignment),
+    toString: () => printPlan(result),
+  }
+  return result
+}
+
+function checkUpdates(updates: readonly Update[]): void {
   updates.forEach(checkUpdate)
   updates.forEach(([target], i) => {
     if (updates.slice(0, i).some(([other]) => overlap(target, other))) {
       throw new RangeError(`plan: ${target} is written by two updates. Give each its own memory`)
     }
   })
-  const { calls, values } = lower(
-    updates.map(([, value]) => value),
-    backend,
-  )
-  const pairs = updates.map(([target], i): Update => [target, values[i] as Tensor])
-  const steps = new Placer(pairs, calls).place()
-  const result = {
-    steps,
-    arenaBytes: layOut(steps, backend.alignment),
-    toString: () => printPlan(result),
-  }
-  return result
 }
 
 function checkUpdate(update: Update, i: number): void {

@@ -92,12 +92,14 @@ export class JsBackend implements Backend, AsyncDisposable {
     this.#checkOpen()
     const arena = new Map<Storage, Float64Array>()
     const binding = new Binding(this.name, plan, (buffer) => this.#own(buffer))
-    const steps = plan.steps.map((step) => prepareStep(step, arena))
+    const all = plan.steps.map((step) => prepareStep(step, arena))
+    const stages = plan.ends.map((end, s) => all.slice(plan.ends[s - 1] ?? 0, end))
     binding.hold()
     return {
-      run: () => {
+      run: (stage) => {
         this.#checkOpen()
         binding.check()
+        const steps = stage === undefined ? all : (stages[stage] as typeof all)
         for (const step of steps) step()
       },
       close() {

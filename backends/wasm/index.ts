@@ -186,17 +186,17 @@ export class WasmBackend implements Backend, AsyncDisposable {
     const replay = new Replay(plan, (name) => this.#kernel(name), first, this.#reclaim)
     binding.hold()
     const { instances } = replay
-    const run = () => {
+    const run = (stage: number | undefined) => {
       this.#checkOpen()
       // Also where it ended while threads started: its memory may be others' by now.
       binding.check()
-      const running = replay.run()
+      const running = replay.run(stage)
       return running && this.#reclaim.watch(running)
     }
     return {
-      run: () => {
-        if (instances.every((instance) => instance.serving)) return run()
-        return Promise.all(instances.map((instance) => instance.ready)).then(run)
+      run: (stage) => {
+        if (instances.every((instance) => instance.serving)) return run(stage)
+        return Promise.all(instances.map((instance) => instance.ready)).then(() => run(stage))
       },
       close() {
         binding.close()

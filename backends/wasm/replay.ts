@@ -39,6 +39,8 @@ export class Replay {
   readonly #reclaim: Reclaim
   readonly #regions: Region[] = []
   readonly #segments: Segment[] = []
+  /** The same by stages of the plan. */
+  readonly #stages: (readonly Segment[])[] = []
   readonly #arenas = new Map<Instance, number>()
   readonly #seen: Instance[] = []
   /** Constants, and mirrors of parts of bound buffers of other instances, by instance and part. */
@@ -65,9 +67,10 @@ export class Replay {
   }
 
   /** A promise where the caller is none of the threads. */
-  run(): void | Promise<void> {
-    if (this.#segments.some(({ instance }) => !instance.takesPart)) return this.#runElsewhere()
-    for (const { instance, before, after, words, steps } of this.#segments) {
+  run(stage?: number): void | Promise<void> {
+    const segments = stage === undefined ? this.#segments : (this.#stages[stage] as Segment[])
+    if (segments.some(({ instance }) => !instance.takesPart)) return this.#runElsewhere(segments)
+    for (const { instance, before, after, words, steps } of segments) {
       for (const copy of before) move(copy)
       // No promise where the caller takes part.
       void instance.run(steps, words.length)
@@ -75,8 +78,8 @@ export class Replay {
     }
   }
 
-  async #runElsewhere(): Promise<void> {
-    for (const { instance, before, after, words, steps } of this.#segments) {
+  async #runElsewhere(segments: readonly Segment[]): Promise<void> {
+    for (const { instance, before, after, words, steps } of segments) {
       for (const copy of before) move(copy)
       await instance.run(steps, words.length)
       for (const copy of after) move(copy)
@@ -88,15 +91,24 @@ export class Replay {
   }
 
   #build(first: Instance): void {
-    let segment: Segment | undefined
-    for (const step of this.#plan.steps) {
-      const instance = homeOf(step) ?? segment?.instance ?? first
-      if (!segment || segment.instance !== instance || segment.after.length > 0) {
-        segment = { instance, before: [], after: [], words: [], steps: 0 }
-        this.#segments.push(segment)
+    const { steps, ends } = this.#plan
+    let last = first
+    ends.forEach((end, s) => {
+      const before = this.#segments.length
+      // What lies in bound memory may have been written since the stage before.
+      this.#fresh.clear()
+      let segment: Segment | undefined
+      for (const step of steps.slice(ends[s - 1] ?? 0, end)) {
+        const instance = homeOf(step) ?? last
+        last = instance
+        if (!segment || segment.instance !== instance || segment.after.length > 0) {
+          segment = { instance, before: [], after: [], words: [], steps: 0 }
+          this.#segments.push(segment)
+        }
+        segment.words.push(this.#describe(step, segment))
       }
-      segment.words.push(this.#describe(step, segment))
-    }
+      this.#stages.push(this.#segments.slice(before))
+    })
     for (const each of this.#segments) {
       each.steps = this.#take(each.instance, each.words.length * stepBytes)
       each.words.forEach((data, i) => {

@@ -153,12 +153,13 @@ export class WebgpuBackend implements Backend, AsyncDisposable {
     const prepared: PreparedPlan = { plan, binding, replay: this.#replayOf(plan) }
     binding.hold()
     this.#prepared.add(prepared)
-    const run = (): void | Promise<void> => {
+    const run = (stage?: number): void | Promise<void> => {
       this.#check()
       binding.check()
       const { replay } = prepared
-      if (!replay.compiled) return replay.ready.then(run, refused)
-      this.#queue.pass((pass) => replay.encode(pass), replay.dispatches.length)
+      if (!replay.compiled) return replay.ready.then(() => run(stage), refused)
+      const dispatches = stage === undefined ? replay.dispatches : replay.stages[stage]
+      this.#queue.pass((pass) => replay.encode(pass, dispatches), dispatches?.length ?? 0)
     }
     const refused = (cause: unknown): never => {
       this.#check()

@@ -44,6 +44,8 @@ export class Replay {
   readonly #counts: Counts
   /** In the order of a run. */
   readonly dispatches: Dispatch[] = []
+  /** The same by stages of the plan. */
+  readonly stages: readonly (readonly Dispatch[])[]
   readonly #constants = new Map<Storage, BufferRange>()
   readonly #arena: GPUBuffer
   /** Most bytes of one binding. */
@@ -72,6 +74,8 @@ export class Replay {
         this.#addStep(step, i)
       })
       this.#bind()
+      const stageOf = ({ step }: Dispatch): number => plan.ends.findIndex((end) => step < end)
+      this.stages = plan.ends.map((_, s) => this.dispatches.filter((d) => stageOf(d) === s))
     } catch (error) {
       this.close()
       throw error
@@ -82,9 +86,9 @@ export class Replay {
     this.ready.catch(() => undefined)
   }
 
-  encode(pass: GPUComputePassEncoder): void {
+  encode(pass: GPUComputePassEncoder, dispatches: readonly Dispatch[] = this.dispatches): void {
     let last: Pipeline | undefined
-    for (const dispatch of this.dispatches) {
+    for (const dispatch of dispatches) {
       if (dispatch.pipeline !== last) {
         last = dispatch.pipeline
         pass.setPipeline(last.pipeline as GPUComputePipeline)
