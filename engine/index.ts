@@ -68,6 +68,7 @@ export {
   bufferOf,
   constant,
   type Origin,
+  offsetOf,
   type Shape,
   sizeOf,
   Tensor,

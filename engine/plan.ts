@@ -45,16 +45,20 @@ export interface Plan {
  * Throws TypeError for a target that is not bound, RangeError for one of another shape or two that
  * overlap.
  */
-export function plan(updates: readonly Update[], backend: PlanBackend): Plan {
+export function plan(
+  updates: readonly Update[],
+  backend: Pick<Backend, "name" | "has" | "alignment">,
+): Plan {
   checkArray("plan: the updates", updates, "pairs of target and value")
   return planStages([{ updates }], backend)
 }
 
-type PlanBackend = Pick<Backend, "name" | "has" | "alignment">
-
 /** The same cut into stages over one arena. Those of different stages may write the same memory: a value that
  *  is recorded from a target is what the last stage before has left there. Throws as `plan` does. */
-export function planStages(stages: readonly Stage[], backend: PlanBackend): Plan {
+export function planStages(
+  stages: readonly Stage[],
+  backend: Pick<Backend, "name" | "has" | "alignment">,
+): Plan {
   checkBackend("plan: the backend", backend)
   for (const { updates } of stages) checkUpdates(updates)
   const lowered = lower(

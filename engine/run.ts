@@ -4,7 +4,7 @@ import { checkBackend, checkTensor } from "./check.ts"
 import { type TypedArray, viewOf } from "./dtype.ts"
 import { checkFreed } from "./lifetime.ts"
 import { plan, type Update } from "./plan.ts"
-import { allocate, bufferOf, type Tensor } from "./tensor.ts"
+import { allocate, bufferOf, offsetOf, type Tensor } from "./tensor.ts"
 
 /** Plans and runs whatever a tensor needs, and returns its values in row-major order. */
 export async function read(tensor: Tensor, backend: Backend): Promise<TypedArray> {
@@ -48,6 +48,5 @@ export async function readBound(tensor: Tensor, backend: Backend): Promise<Typed
   checkBackend("read: the backend", backend)
   const buffer = bufferOf(tensor)
   checkFreed("read", buffer)
-  const offset = tensor.origin.kind === "bound" ? tensor.origin.offset : 0
-  return viewOf(tensor.dtype, await backend.read(buffer, tensor.bytes, offset))
+  return viewOf(tensor.dtype, await backend.read(buffer, tensor.bytes, offsetOf(tensor)))
 }

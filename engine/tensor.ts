@@ -91,6 +91,10 @@ export function allocate(
   return bound(backend.alloc(bytes, dtype, near && bufferOf(near)), shape, dtype)
 }
 
+/** Bytes of its memory before a bound tensor. */
+export const offsetOf = ({ origin }: Tensor): number =>
+  origin.kind === "bound" ? origin.offset : 0
+
 /** The memory of a bound tensor; TypeError for any other. */
 export function bufferOf(tensor: Tensor): Buffer {
   checkTensor("bufferOf: the tensor", tensor)

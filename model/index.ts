@@ -170,6 +170,7 @@ export {
   weightBytes,
   weightDTypes,
 } from "./weights/layout.ts"
+export type { Lent } from "./weights/lent.ts"
 export { loadMatrix, loadVector } from "./weights/reading.ts"
 export type { TensorSource } from "./weights/rows.ts"
 export { publishedTensors, rowTensors } from "./weights/unpacking.ts"

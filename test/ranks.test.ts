@@ -2,12 +2,14 @@
 // process with as many micro-batches.
 import t from "tap"
 import { open } from "../backends/index.ts"
-import { type Backend, bufferOf, readBound, type Tensor } from "../engine/index.ts"
+import { type Backend, bufferOf, readBound, Tensor } from "../engine/index.ts"
 import { OpenELM, scaledConfig } from "../model/index.ts"
 import { ranksInMemory, type StepResult, TrainStep } from "../train/index.ts"
 import { type Communicator, gatherTexts, patient } from "../train/parallel/communicator.ts"
-import { checkSameParameters, withWholeState } from "../train/run/ranks.ts"
+import { checkSameParameters } from "../train/run/ranks.ts"
+import { wholeOf } from "../train/run/whole.ts"
 import type { TrainOptions } from "../train/step/options.ts"
+import { hasMaster } from "../train/step/update.ts"
 import { noWholeWebgpu } from "./backends.ts"
 
 const wasm = await open("wasm", { threads: 1 })
@@ -74,17 +76,19 @@ async function trained(
     said.push(await step.run(x as number[][], y as number[][], { lr: 1e-2 }))
   }
   const bytes: Buffer[] = []
-  await withWholeState(step, async (parameters) => {
-    for (const { weight, master, state } of parameters) {
-      for (const tensor of [weight, master, ...state] as Tensor[]) {
-        const { buffer, byteOffset, byteLength } = await readBound(tensor, backend)
-        bytes.push(Buffer.from(buffer.slice(byteOffset, byteOffset + byteLength)))
-      }
+  for (const p of step.parameters) {
+    const { weight, master, state, owned } = p
+    for (const tensor of [owned?.weight ?? weight, master, ...state]) {
+      const whole = wholeOf(step, p, tensor)
+      const read = await readBound(whole instanceof Tensor ? whole : await whole.lend(), backend)
+      const { buffer, byteOffset, byteLength } = read
+      bytes.push(Buffer.from(buffer.slice(byteOffset, byteOffset + byteLength)))
+      if (!(whole instanceof Tensor)) whole.giveBack()
     }
-  })
+  }
   const { flops } = step
   const stateBytes = step.parameters
-    .flatMap(({ weight, master, state }) => (master === weight ? state : [...state, master]))
+    .flatMap(({ weight, master, state }) => (hasMaster(weight) ? [...state, master] : state))
     .reduce((sum, { bytes }) => sum + bytes, 0)
   await step.close()
   await model.close()
@@ -110,7 +114,7 @@ for (const dtype of ["f32", "bf16"] as const) {
         t.same(each.said, whole.said, name)
       }
       t.equal((shared[0]?.flops ?? 0) * size, whole.flops)
-      const options = { accumulation, accumulate, shardState: true } as const
+      const options = { accumulation, accumulate, shard: "state" } as const
       const sharded = await Promise.all(
         ranksInMemory(size).map((ranks) => trained(dtype, { ...options, ranks })),
       )

@@ -5,6 +5,7 @@ import {
   bound,
   bufferOf,
   itemBytes,
+  offsetOf,
   type Tensor,
   type Update,
 } from "../../engine/index.ts"
@@ -175,8 +176,6 @@ export function headsOf(x: Tensor, count: number): Tensor[] {
     return bound(bufferOf(x), [count, E], x.dtype, at)
   })
 }
-
-const offsetOf = ({ origin }: Tensor): number => (origin.kind === "bound" ? origin.offset : 0)
 
 /** Writes the values of a bound tensor, wherever in its buffer it lies. */
 export const put = (backend: Backend, x: Tensor, values: ArrayBufferView): void =>

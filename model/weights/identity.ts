@@ -1,5 +1,5 @@
 // What tells the weights of a model from others: a hash of all of them, with what its config says.
-import { type Backend, bufferOf, type Tensor } from "../../engine/index.ts"
+import { type Backend, bufferOf, offsetOf, type Tensor } from "../../engine/index.ts"
 import type { AdapterParts } from "../adapters/parts.ts"
 import type { DecoderConfig } from "../architecture.ts"
 import { configJson } from "../config.ts"
@@ -54,7 +54,7 @@ async function hashOf(
 ): Promise<string> {
   const parts = [...before]
   for (const [name, tensor] of tensors) {
-    const offset = tensor.origin.kind === "bound" ? tensor.origin.offset : 0
+    const offset = offsetOf(tensor)
     parts.push(`${name} ${tensor.dtype} ${tensor.shape}`)
     for (let at = 0; at < tensor.bytes; at += pieceBytes) {
       const length = Math.min(pieceBytes, tensor.bytes - at)

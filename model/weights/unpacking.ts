@@ -14,6 +14,7 @@ import type { DecoderConfig } from "../architecture.ts"
 import { fileDTypes, type PlainDType } from "../checkpoints/header.ts"
 import type { TensorData } from "../checkpoints/safetensors.ts"
 import { type Spec, specsOf } from "./layout.ts"
+import { type Lent, lending } from "./lent.ts"
 
 /** Bytes that leave a backend at a time. */
 const pieceBytes = 16 << 20
@@ -22,7 +23,7 @@ const pieceBytes = 16 << 20
  *  made when they are asked for. */
 export function rowTensors(
   config: DecoderConfig,
-  tensors: ReadonlyMap<string, Tensor>,
+  tensors: ReadonlyMap<string, Tensor | Lent>,
   backend: Backend,
   dtype: PlainDType,
   prefix = "",
@@ -31,7 +32,7 @@ export function rowTensors(
     specsOf(config).flatMap((spec) => {
       const tensor = tensors.get(spec.name)
       if (!tensor) return []
-      const data = rowsOf(spec, tensor, backend, dtype)
+      const data = lending(tensor, (whole) => rowsOf(spec, whole, backend, dtype))
       return [[prefix + spec.name, { dtype: fileDTypes[dtype], shape: spec.shape, data }]]
     }),
   )
@@ -41,7 +42,7 @@ export function rowTensors(
  *  which may throw, has seen that they are what was in memory. */
 export function publishedTensors(
   config: DecoderConfig,
-  tensors: ReadonlyMap<string, Tensor>,
+  tensors: ReadonlyMap<string, Tensor | Lent>,
   backend: Backend,
   dtype: PlainDType,
   check?: () => Promise<void>,
@@ -49,8 +50,9 @@ export function publishedTensors(
   const found = new Map<string, TensorData>()
   for (const spec of specsOf(config)) {
     for (const [name, ranges] of publishedRows(spec)) {
-      const tensor = tensors.get(spec.name) as Tensor
-      const data = rowsOf(spec, tensor, backend, dtype, ranges, check)
+      const tensor = tensors.get(spec.name) as Tensor | Lent
+      const rowsIn = (whole: Tensor) => rowsOf(spec, whole, backend, dtype, ranges, check)
+      const data = lending(tensor, rowsIn)
       const rows = ranges.reduce((sum, { count }) => sum + count, 0)
       found.set(name, { dtype: fileDTypes[dtype], shape: [rows, ...spec.shape.slice(1)], data })
     }

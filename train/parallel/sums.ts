@@ -1,75 +1,137 @@
 // Sums of gradients over ranks, to the bit those that one process makes of the same micro-batches: each
 // rank owns a part of every gradient, gets that part from the others, and adds them in the order of
-// micro-batches, whatever order a library's own sums have.
-import { type Backend, bufferOf, readBound, type Tensor } from "../../engine/index.ts"
-import { squaresPerPart } from "../../ops/index.ts"
+// micro-batches, whatever order a library's own sums have. What is under way is so while the next layer's
+// gradients are computed.
+import { type Backend, bufferOf, offsetOf, readBound, type Tensor } from "../../engine/index.ts"
+import { bucketsOf, eachRange, type Portion, packedParts } from "./buckets.ts"
 import { type ByteRange, type Communicator, cut } from "./communicator.ts"
+import { gatherParts } from "./gather.ts"
 
-const numberBytes = Float32Array.BYTES_PER_ELEMENT
-
-/** What each rank owns of tensor number `index` of so many numbers: whole parts of those whose squares
- *  are summed together, about as many each, in an order that differs from tensor to tensor. */
-function ownedParts(numbers: number, index: number, size: number): ByteRange[] {
-  const all = Math.ceil(numbers / squaresPerPart)
-  const boundary = (place: number): number =>
-    Math.min(numbers, Math.floor((all * place) / size) * squaresPerPart) * numberBytes
-  return Array.from({ length: size }, (_, rank) => {
-    const place = (rank + index) % size
-    const [at, end] = [boundary(place), boundary(place + 1)]
-    return { at, bytes: end - at }
-  })
-}
-
-/** Of a gradient: what each rank owns, and the sum of what this one does. */
-interface Owned {
+/** A gradient that ranks sum. */
+interface Summed {
+  /** Where each rank has its own, in f32. */
+  readonly gradient: Tensor
+  /** What each rank owns of it. */
   readonly parts: readonly ByteRange[]
-  readonly sum: Float32Array
+  /** Where the sum of this rank's part is kept; absent where all ranks get the whole sums in the end. */
+  readonly sum?: Tensor | undefined
 }
+
+/** Bytes that are exchanged at a time: where memory is short, and where it is not. */
+const bucketBytes = { short: 16 << 20, ample: 256 << 20 } as const
 
 /** Sums of the gradients of an update's micro-batches, of which each rank has every size-th. */
 export class GradientSums {
   readonly #ranks: Communicator
   readonly #backend: Backend
-  readonly #owned: readonly Owned[]
-  readonly #gradients: readonly Tensor[]
+  readonly #all: readonly Summed[]
+  /** Of gradients whose sums are shared in the end. */
+  readonly #sums: ReadonlyMap<Summed, Float32Array>
+  #pending: Promise<void> = Promise.resolve()
 
-  /** gradients: where each rank has its own, in f32, and in the end the sums. */
-  constructor(gradients: readonly Tensor[], backend: Backend, ranks: Communicator) {
-    this.#gradients = gradients
+  constructor(all: readonly Summed[], backend: Backend, ranks: Communicator) {
+    this.#all = all
     this.#backend = backend
     this.#ranks = ranks
-    this.#owned = gradients.map(({ size }, i) => {
-      const parts = ownedParts(size, i, ranks.size)
-      return { parts, sum: new Float32Array((parts[ranks.rank] as ByteRange).bytes / numberBytes) }
-    })
+    const whole = all.filter(({ sum }) => !sum)
+    const ownBytes = ({ parts }: Summed) => (parts[ranks.rank] as ByteRange).bytes
+    this.#sums = new Map(whole.map((each) => [each, new Float32Array(ownBytes(each) / 4)]))
   }
 
-  /** Bytes of this rank's part of the sums. */
+  /** Bytes of this rank's part of sums that are shared in the end. */
   get bytes(): number {
-    return this.#owned.reduce((all, { sum }) => all + sum.byteLength, 0)
+    return [...this.#sums.values()].reduce((all, { byteLength }) => all + byteLength, 0)
   }
 
-  /** Adds what every rank's gradients are now, those of round number `round` of an update. */
-  async add(round: number): Promise<void> {
-    for (const [i, gradient] of this.#gradients.entries()) {
-      const { parts, sum } = this.#owned[i] as Owned
-      const own = await readBound(gradient, this.#backend)
-      const received = new Float32Array(this.#ranks.size * sum.length)
-      await this.#ranks.exchange(bytesOf(own), parts, bytesOf(received))
-      for (let rank = 0; rank < this.#ranks.size; rank++) {
-        const terms = received.subarray(rank * sum.length, (rank + 1) * sum.length)
-        if (round === 0 && rank === 0) sum.set(terms)
-        else addTo(sum, terms)
-      }
+  /** Begins to add what every rank's gradients number `numbers` are now, those of round number `round` of an
+   *  update; their memory may be written again when this returns. */
+  async add(numbers: readonly number[], round: number): Promise<void> {
+    const all = numbers.map((n) => this.#all[n] as Summed)
+    const most = this.#sums.size > 0 ? bucketBytes.ample : bucketBytes.short
+    const parts = all.map((each) => each.parts)
+    for (const bucket of bucketsOf(parts, most)) {
+      await this.#pending
+      const packed = await this.#packed(bucket, all)
+      this.#pending = this.#exchange(bucket, all, packed, round)
+      // Whoever waits for it next hears of it.
+      this.#pending.catch(() => undefined)
     }
+  }
+
+  /** Returns when what was begun is done: the ranks may exchange something else then. */
+  settled(): Promise<void> {
+    return this.#pending
   }
 
   /** Every rank's gradients become the sums. */
   async share(): Promise<void> {
-    for (const [i, gradient] of this.#gradients.entries()) {
-      const { parts, sum } = this.#owned[i] as Owned
-      await gatherInto(gradient, parts, bytesOf(sum), this.#backend, this.#ranks)
+    for (const [{ gradient, parts }, sum] of this.#sums) {
+      const { at } = parts[this.#ranks.rank] as ByteRange
+      if (sum.length > 0) this.#backend.write(bufferOf(gradient), sum, offsetOf(gradient) + at)
     }
+    const all = [...this.#sums.keys()].map(({ gradient, parts }) => ({ whole: gradient, parts }))
+    await gatherParts(all, this.#backend, this.#ranks)
+  }
+
+  async #packed(bucket: readonly Portion[], all: readonly Summed[]): Promise<Uint8Array> {
+    const { size } = this.#ranks
+    const bytes = packedParts(bucket, size).reduce((sum, part) => sum + part.bytes, 0)
+    const packed = new Uint8Array(bytes)
+    const wholes = new Map<number, Uint8Array>()
+    for (const { item, ranges } of bucket) {
+      const { gradient } = all[item] as Summed
+      const has = ranges.reduce((sum, range) => sum + range.bytes, 0)
+      if (has === gradient.bytes)
+        wholes.set(item, bytesOf(await readBound(gradient, this.#backend)))
+    }
+    await eachRange(bucket, size, async ({ item }, _, range, at) => {
+      const whole = wholes.get(item)
+      if (whole) return packed.set(cut(whole, range), at)
+      const { gradient } = all[item] as Summed
+      const place = offsetOf(gradient) + range.at
+      packed.set(
+        new Uint8Array(await this.#backend.read(bufferOf(gradient), range.bytes, place)),
+        at,
+      )
+    })
+    return packed
+  }
+
+  async #exchange(
+    bucket: readonly Portion[],
+    all: readonly Summed[],
+    packed: Uint8Array,
+    round: number,
+  ): Promise<void> {
+    const { rank, size } = this.#ranks
+    const parts = packedParts(bucket, size)
+    const { at: first, bytes: own } = parts[rank] as ByteRange
+    const received = new Float32Array((size * own) / 4)
+    await this.#ranks.exchange(packed, parts, bytesOf(received))
+    await eachRange(bucket, size, async ({ item }, to, range, at) => {
+      if (to !== rank) return
+      const each = all[item] as Summed
+      const sum = await this.#sumOf(each, range)
+      for (let from = 0; from < size; from++) {
+        const begin = (from * own + at - first) / 4
+        const terms = received.subarray(begin, begin + sum.length)
+        if (round === 0 && from === 0) sum.set(terms)
+        else addTo(sum, terms)
+      }
+      if (each.sum) this.#backend.write(bufferOf(each.sum), sum, this.#placeIn(each, range))
+    })
+  }
+
+  /** The numbers of a sum in a range of its gradient. */
+  async #sumOf(each: Summed, range: ByteRange): Promise<Float32Array> {
+    const at = this.#placeIn(each, range)
+    const sum = this.#sums.get(each)
+    if (sum) return sum.subarray(at / 4, (at + range.bytes) / 4)
+    return new Float32Array(await this.#backend.read(bufferOf(each.sum as Tensor), range.bytes, at))
+  }
+
+  #placeIn({ parts }: Summed, { at }: ByteRange): number {
+    return at - (parts[this.#ranks.rank] as ByteRange).at
   }
 }
 
@@ -79,42 +141,4 @@ const bytesOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Arra
 /** Rounded to f32 after each number, as the op `accumulate` does it. */
 function addTo(sum: Float32Array, terms: Float32Array): void {
   for (let i = 0; i < sum.length; i++) sum[i] = (sum[i] as number) + (terms[i] as number)
-}
-
-/** Every rank's own numbers of some tensors become those of all; parts as `ownedParts` has them. */
-export async function gatherOwned(
-  tensors: readonly Tensor[],
-  backend: Backend,
-  ranks: Communicator,
-): Promise<void> {
-  for (const [i, tensor] of tensors.entries()) {
-    const item = tensor.bytes / tensor.size
-    const scale = (x: number): number => (x / numberBytes) * item
-    const parts = ownedParts(tensor.size, i, ranks.size).map(({ at, bytes }) => {
-      return { at: scale(at), bytes: scale(bytes) }
-    })
-    const { at, bytes } = parts[ranks.rank] as ByteRange
-    const own = bytes > 0 ? await backend.read(bufferOf(tensor), bytes, at) : new ArrayBuffer(0)
-    await gatherInto(tensor, parts, new Uint8Array(own), backend, ranks)
-  }
-}
-
-/** A tensor becomes what each rank has of it, this one `own`. */
-async function gatherInto(
-  tensor: Tensor,
-  parts: readonly ByteRange[],
-  own: Uint8Array,
-  backend: Backend,
-  ranks: Communicator,
-): Promise<void> {
-  const whole = new Uint8Array(tensor.bytes)
-  cut(whole, parts[ranks.rank] as ByteRange).set(own)
-  await ranks.allGather(whole, parts)
-  backend.write(bufferOf(tensor), whole)
-}
-
-/** The numbers of tensor number `index` that a rank owns. */
-export function ownedSlice(numbers: number, index: number, { rank, size }: Communicator) {
-  const { at, bytes } = ownedParts(numbers, index, size)[rank] as ByteRange
-  return { at: at / numberBytes, size: bytes / numberBytes }
 }

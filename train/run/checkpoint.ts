@@ -2,7 +2,7 @@
 // all that training needs to go on to the bit. A folder of that name is always whole: it is written
 // under another name, synced, then renamed; it is removed the same way, if a run of this program wrote
 // it and nobody has put anything into it.
-import { DeviceLostError, runOnce, type Tensor } from "../../engine/index.ts"
+import { bufferOf, DeviceLostError, runOnce, type Tensor } from "../../engine/index.ts"
 import { fromNode } from "../../engine/node.ts"
 import {
   faultText,
@@ -21,13 +21,14 @@ import {
   saveModel,
   specsOf,
   syncFolder,
+  type TensorData,
   type Tokenizer,
   writeFileWhole,
   writeSafetensors,
 } from "../../model/index.ts"
 import { type Fields, toFile } from "../spelling.ts"
 import type { TrainStep } from "../step/step.ts"
-import { type Parameter, sliced } from "../step/update.ts"
+import { hasMaster, type Parameter, sliced } from "../step/update.ts"
 import {
   adapterMoments,
   optimizerFile,
@@ -37,6 +38,7 @@ import {
 import type { RunFolder } from "./folder.ts"
 import { folderName, stepNamed } from "./names.ts"
 import { type RunState, readKind, readRunState } from "./state.ts"
+import { accompany, wholeOf } from "./whole.ts"
 import type { LoopSettings } from "./work.ts"
 
 export { readRunState } from "./state.ts"
@@ -79,8 +81,6 @@ export async function checkpointOf(path: string): Promise<string> {
 type Written = Omit<RunState<LoopSettings>, "version" | "step">
 
 interface WriteOptions {
-  /** Of a step whose ranks keep their state apart: all of it. */
-  readonly parameters?: readonly Parameter[] | undefined
   readonly tokenizer?: Tokenizer | undefined
   readonly keep: number
 }
@@ -103,7 +103,7 @@ async function writeStill(
   run: RunFolder,
   step: TrainStep,
   state: Written,
-  { tokenizer, keep, parameters }: WriteOptions,
+  { tokenizer, keep }: WriteOptions,
 ): Promise<string> {
   const { mkdir, rename, rm } = fromNode("node:fs/promises")
   const { join } = fromNode("node:path")
@@ -114,7 +114,7 @@ async function writeStill(
     await rm(temporary, { recursive: true, force: true })
     await mkdir(temporary)
     const all = { version: 1, step: step.steps, ...state } as const
-    await writeParts(temporary, step, all, { tokenizer, parameters: parameters ?? step.parameters })
+    await writeParts(temporary, step, all, tokenizer)
     // Memory that was lost and given again would have been written as zeros.
     await check()
     await replace(run, path)
@@ -143,12 +143,11 @@ async function writeParts(
   folder: string,
   step: TrainStep,
   state: RunState<LoopSettings>,
-  { tokenizer, parameters }: Pick<WriteOptions, "tokenizer"> & Pick<TrainStep, "parameters">,
+  tokenizer: Tokenizer | undefined,
 ): Promise<void> {
   const { join } = fromNode("node:path")
   const { adapter } = step.settings
-  const moments = adapter ? adapterMoments(adapter, step) : optimizerTensors(step, parameters)
-  await writeSafetensors(join(folder, optimizerFile), onlyFinite(moments))
+  await writeSafetensors(join(folder, optimizerFile), onlyFinite(momentsOf(step)))
   const settings = toFile(state.settings as unknown as Fields)
   const text = `${JSON.stringify({ ...state, settings }, null, 1)}\n`
   await writeFileWhole(join(folder, "state.json"), new TextEncoder().encode(text))
@@ -156,20 +155,38 @@ async function writeParts(
     await adapter.save(folder)
     return syncFolder(folder)
   }
-  const { config, tensors, backend, dtype } = step.model
-  const weights = publishedTensors(config, tensors, backend, dtype === "bf16" ? "bf16" : "f32")
-  const templates = await internals(step.model).templates()
-  await saveModel(folder, config, weights, tokenizer, templates)
+  const { model } = step
+  const templates = await internals(model).templates()
+  await saveModel(folder, model.config, weightsOf(step), tokenizer, templates)
   await syncFolder(folder)
 }
 
+/** Takes part in what the first rank writes, where each has a part of it. */
+export function accompanyCheckpoint(step: TrainStep): Promise<void> {
+  return step.still(async () => {
+    if (step.settings.shard !== "none") await accompany(momentsOf(step))
+  })
+}
+
+const momentsOf = (step: TrainStep): ReadonlyMap<string, TensorData> => {
+  const { adapter } = step.settings
+  return adapter ? adapterMoments(adapter, step) : optimizerTensors(step)
+}
+
+/** The weights as they are published. */
+function weightsOf({ model }: TrainStep): ReadonlyMap<string, TensorData> {
+  const { config, tensors, backend, dtype } = model
+  return publishedTensors(config, tensors, backend, dtype === "bf16" ? "bf16" : "f32")
+}
+
 /** The optimizer's state, and masters where the weights are of fewer bits, as rows. */
-function optimizerTensors({ model, settings }: TrainStep, parameters: readonly Parameter[]) {
-  const { config, backend } = model
+function optimizerTensors(step: TrainStep): ReadonlyMap<string, TensorData> {
+  const { parameters, settings } = step
+  const { config, backend } = step.model
   const rows = (prefix: string, of: (i: number) => Tensor) =>
     rowTensors(
       config,
-      new Map(parameters.map(({ name }, i) => [name, of(i)])),
+      new Map(parameters.map((p, i) => [p.name, wholeOf(step, p, of(i))])),
       backend,
       "f32",
       prefix,
@@ -183,8 +200,8 @@ function optimizerTensors({ model, settings }: TrainStep, parameters: readonly P
   ])
 }
 
-const hasMasters = (parameters: TrainStep["parameters"]): boolean =>
-  parameters.some(({ weight, master }) => weight !== master)
+const hasMasters = (parameters: readonly Parameter[]): boolean =>
+  parameters.some(({ weight }) => hasMaster(weight))
 
 /** Fills states and masters, and the count of updates. The weights are the model's, or the adapter's,
  *  already. */
@@ -208,11 +225,11 @@ async function restoreMoments(file: SafetensorsFile, step: TrainStep): Promise<v
   const specs = new Map(specsOf(step.model.config).map((spec) => [spec.name, spec]))
   const masters = hasMasters(step.parameters)
   const { backend } = step.model
-  for (const { name, weight, master, state, slice } of step.parameters) {
+  for (const { name, weight, master, state, owned } of step.parameters) {
     const spec = specs.get(name) as Spec
     // What is read of a file is a whole tensor.
     const held = new Holder(backend)
-    const whole = slice && held.allocate(weight.shape, "f32", weight)
+    const whole = owned && held.allocate(weight.shape, "f32", weight)
     const parts: [string, Tensor][] = [
       ...step.settings.optimizer.state.map((part, n): [string, Tensor] => [
         `${part}.${name}`,
@@ -223,12 +240,14 @@ async function restoreMoments(file: SafetensorsFile, step: TrainStep): Promise<v
     ]
     try {
       for (const [name, own] of parts) {
-        const isOwn = slice && own !== weight
-        const target = isOwn ? (whole as Tensor) : own
+        const target = whole ?? own
         const source = sourceOf(file, name, spec.shape)
         if (spec.matrix) await loadMatrix(source, { ...spec, name }, target, backend, "f32")
         else await loadVector(source, { ...spec, name }, target, backend)
-        if (isOwn && slice.size > 0) await runOnce(backend, [[own, sliced(target, slice)]])
+        // Of what all have whole, the others' numbers too.
+        const isWhole = owned && own === owned.weight && bufferOf(own) === bufferOf(weight)
+        if (isWhole) await runOnce(backend, [[weight, target]])
+        else if (owned && owned.size > 0) await runOnce(backend, [[own, sliced(target, owned)]])
       }
     } finally {
       held.free()

@@ -159,11 +159,12 @@ const list = {
   }),
   keep: output(optional(whole(1), 2), "checkpoints that are kept", { isFree }),
 
-  shardState: field("machine")(
-    optional(flag),
-    "of several processes each keeps the optimizer's state for its part of the weights alone (ZeRO-1)",
+  shard: field("machine")(
+    optional(choice("none", "state")),
+    "what each of several processes keeps of its part of the weights alone: none, or state",
     { isFree },
   ),
+  shardState: field("machine")(optional(flag), "the same as --shard state", { isFree }),
   threads: field("machine")(
     optional(whole(1, 256)),
     "threads, default the cores available to the process",

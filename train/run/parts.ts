@@ -146,7 +146,7 @@ export const stepOptions = (
   accumulation: settings.accumulation,
   accumulate: settings.accumulate,
   ...(settings.shards !== undefined && { shards: settings.shards }),
-  ...(settings.shardState !== undefined && { shardState: settings.shardState }),
+  shard: settings.shard ?? (settings.shardState ? "state" : "none"),
   ...(settings.meanOver !== undefined && { meanOver: settings.meanOver }),
   checkpointActivations: settings.checkpointActivations,
 })

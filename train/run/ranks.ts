@@ -1,11 +1,8 @@
 // What a run does on several processes beside its steps: shares out what it was asked for, ends together,
 // compares what the ranks have, and says where to go on from when one of them fails.
-import { readBound, runOnce, type Tensor, type Update } from "../../engine/index.ts"
-import { Holder } from "../../model/index.ts"
+import { readBound } from "../../engine/index.ts"
 import { alone, type Communicator, gatherNumbers, gatherTexts } from "../parallel/communicator.ts"
-import { gatherOwned } from "../parallel/sums.ts"
 import type { TrainStep } from "../step/step.ts"
-import { type Parameter, sliced } from "../step/update.ts"
 import { checkpointsIn } from "./checkpoint.ts"
 import type { Settings } from "./fields.ts"
 import { isYaml } from "./parts.ts"
@@ -62,9 +59,9 @@ export async function checkSameSettings(ranks: Communicator, settings: object): 
 export async function checkSameParameters(ranks: Communicator, step: TrainStep): Promise<void> {
   if (ranks.size === 1) return
   const own: string[] = []
-  for (const { weight, master, slice } of step.parameters) {
+  for (const { weight, master, owned } of step.parameters) {
     // Masters that the ranks keep apart are not the same.
-    const numbers = await readBound(slice ? weight : master, step.model.backend)
+    const numbers = await readBound(owned ? weight : master, step.model.backend)
     const hash = await crypto.subtle.digest("SHA-256", numbers as BufferSource)
     own.push(new Uint32Array(hash, 0, 2).join("-"))
   }
@@ -95,43 +92,4 @@ export async function lastWhole(out: string): Promise<string> {
   return last
     ? `${last} is the last whole checkpoint; go on from it with --resume`
     : "There is no checkpoint to go on from"
-}
-
-/** Has `work` done with the parameters of a step, on the first rank with the state of all; others take part in
- *  gathering it. */
-export async function withWholeState<T>(
-  { parameters, settings, model }: TrainStep,
-  work: (parameters: readonly Parameter[]) => Promise<T>,
-): Promise<T> {
-  if (!settings.shardState) return work(parameters)
-  const { backend } = model
-  const held = new Holder(backend)
-  try {
-    const gathered = async (of: (p: Parameter) => Tensor): Promise<Tensor[]> => {
-      const whole = parameters.map(({ weight }) => held.allocate(weight.shape, "f32", weight))
-      const filled = parameters.flatMap((p, i): Update[] => {
-        const { slice, weight } = p
-        if (!slice || slice.size === 0 || of(p) === weight) return []
-        return [[sliced(whole[i] as Tensor, slice), of(p)]]
-      })
-      if (filled.length > 0) await runOnce(backend, filled)
-      await gatherOwned(whole, backend, settings.ranks)
-      return whole
-    }
-    const states: Tensor[][] = []
-    for (const [n] of settings.optimizer.state.entries()) {
-      states.push(await gathered(({ state }) => state[n] as Tensor))
-    }
-    const hasMasters = parameters.some(({ weight, master }) => weight !== master)
-    const masters = hasMasters ? await gathered(({ master }) => master) : undefined
-    return await work(
-      parameters.map((p, i) => ({
-        ...p,
-        state: states.map((each) => each[i] as Tensor),
-        master: p.master === p.weight ? p.weight : (masters?.[i] as Tensor),
-      })),
-    )
-  } finally {
-    held.free()
-  }
 }

@@ -2,10 +2,10 @@
 // checkpoints, the lines of its log. What a person sees of it is the command's matter; it calls back.
 import { nextTurn } from "../../model/index.ts"
 import { alone, type Communicator, gatherNumbers } from "../parallel/communicator.ts"
-import { checkpointOf, readRunState, writeCheckpoint } from "./checkpoint.ts"
+import { accompanyCheckpoint, checkpointOf, readRunState, writeCheckpoint } from "./checkpoint.ts"
 import type { RunFolder } from "./folder.ts"
 import type { StepMetrics, Validation } from "./metrics.ts"
-import { anyOf, checkSameParameters, withWholeState } from "./ranks.ts"
+import { anyOf, checkSameParameters } from "./ranks.ts"
 import type { RunOptions, RunResult } from "./run.ts"
 import type { BestValidation } from "./state.ts"
 import type { LoopSettings, RunKind, Work } from "./work.ts"
@@ -205,11 +205,8 @@ export class Run<S extends LoopSettings> {
       ...(this.#best && { best: this.#best }),
     }
     const folder = this.#folder
-    const written = await withWholeState(step, async (parameters) => {
-      if (folder) return writeCheckpoint(folder, step, state, { tokenizer, keep, parameters })
-    })
-    if (written === undefined) return
-    this.checkpoint = written
+    if (!folder) return accompanyCheckpoint(step)
+    this.checkpoint = await writeCheckpoint(folder, step, state, { tokenizer, keep })
     this.#options.onCheckpoint?.(this.checkpoint)
   }
 }

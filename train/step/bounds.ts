@@ -10,7 +10,7 @@ import { largestNorm, type Parameter, squaredNorm, type UpdateSettings } from ".
 
 export class Bounds {
   readonly #parameters: readonly Parameter[]
-  readonly #settings: UpdateSettings & Pick<TrainSettings, "ranks" | "shardState">
+  readonly #settings: UpdateSettings & Pick<TrainSettings, "ranks" | "shard">
   readonly #backend: Backend
   #known: Magnitudes | undefined
 
@@ -36,9 +36,10 @@ export class Bounds {
   /** Upper bounds of the magnitudes: the norms. Infinite where f32 does not hold their squares. Of several
    *  ranks that each have a part it is those of all of them. */
   async #measured(): Promise<Magnitudes> {
-    const { ranks, shardState } = this.#settings
-    const own = await squaresOf(this.#parameters, this.#backend)
-    const all = shardState ? await gatherNumbers(ranks, own) : [own]
+    const { ranks, shard } = this.#settings
+    const owning = this.#parameters.filter(({ owned }) => owned?.size !== 0)
+    const own = await squaresOf(owning, this.#backend)
+    const all = shard === "none" ? [own] : await gatherNumbers(ranks, own)
     const [parameter, moment] = [0, 1].map((i) =>
       Math.sqrt(all.reduce((sum, squares) => sum + (squares[i] as number), 0)),
     )

@@ -1,14 +1,20 @@
 // The plans of a training step, made ready to run, and what they take.
-import { type Backend, type Plan, type Prepared, plan, type Update } from "../../engine/index.ts"
+import {
+  type Backend,
+  type Plan,
+  type Prepared,
+  planStages,
+  type Stage,
+} from "../../engine/index.ts"
 
-/** Prepares the plan of each list of updates, of which some run several times in a step. */
+/** Prepares the plan of each list of stages, of which some run several times in a step. */
 export function compile<K extends string>(
   backend: Backend,
-  updates: Record<K, readonly Update[]>,
+  stages: Record<K, readonly Stage[]>,
   times: { readonly [N in K]?: number } = {},
 ) {
-  const plans = Object.entries<readonly Update[]>(updates).map(
-    ([name, list]) => [name as K, plan(list, backend)] as const,
+  const plans = Object.entries<readonly Stage[]>(stages).map(
+    ([name, list]) => [name as K, planStages(list, backend)] as const,
   )
   const arenaBytes = Math.max(...plans.map(([, each]) => each.arenaBytes))
   const total = (of: (each: Plan) => number) =>

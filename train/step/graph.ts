@@ -6,6 +6,7 @@ import {
   adapted,
   architectureOf,
   type Decoder,
+  type DecoderWeights,
   moving,
   normed,
   type Stream,
@@ -40,6 +41,19 @@ interface Recorded {
   readonly sequences: readonly Tensor[] // (B) each
   /** By parameter: the gradient in the parameter's own layout, in f32. */
   readonly gradients: ReadonlyMap<Tensor, Tensor>
+  readonly phases: readonly Phase[]
+}
+
+/** What of a step is computed at a time where ranks share it, in this order: forward, the head with the losses,
+ *  backward. */
+export interface Phase {
+  /** The layer whose weights it uses; absent where it is those outside of all layers. */
+  readonly layer?: number
+  readonly isHead?: true
+  /** What those after it need of it. */
+  readonly values: readonly Tensor[]
+  /** The weights whose gradients it completes. */
+  readonly completed: readonly Tensor[]
 }
 
 /** Records loss and gradients of a batch with respect to the weights that are trained. */
@@ -54,8 +68,10 @@ export function recordStep(
   const thinned = batch.dropout && thinnedBy(batch.dropout)
   const r = adapter ? adapted(plain, adapter, moving(), thinned) : plain
   const streams: Stream[] = [family.embed(config, weights, batch.tokens, r)]
+  const phases: Phase[] = [{ values: valuesOf(streams[0]), completed: [] }]
   for (let i = 0; i < config.layers; i++) {
     streams.push(family.block(config, weights, i, streams[i] as Stream, r))
+    phases.push({ layer: i, values: valuesOf(streams[i + 1]), completed: [] })
   }
   const { x, norm, linear } = family.head(config, weights, streams.at(-1) as Stream, r)
   const { a } = normed(x, norm) // (B·T, D)
@@ -65,31 +81,55 @@ export function recordStep(
 
   // By layer, and those outside of all layers, of which tables and the head have gradients of their own.
   const all = new Set(trained)
-  const layers = weights.layers.map((layer) =>
-    Object.values(layer)
-      .flatMap(({ weight, bias }) => [
-        weight,
-        bias,
-        ...(weight ? trainedBeside(adapter, weight) : []),
-      ])
-      .filter((tensor): tensor is Tensor => tensor !== undefined && all.has(tensor)),
-  )
+  const layers = layersOf({ weights, adapter }).map((layer) => layer.filter((x) => all.has(x)))
   const known = new Set([...layers.flat(), linear.weight, ...r.lookups.map((l) => l.table.weight)])
   const outer = [...all].filter((tensor) => !known.has(tensor))
   const gradients: GradientMap = new Map([[linear.weight, dw]])
   let cotangent = backward({ x: a }, { x: da }, streams.at(-1) as Stream, outer, gradients)
+  const isTable = r.lookups.some(({ table }) => table.weight === linear.weight)
+  const ofHead = [...(isTable ? [] : [linear.weight])].filter((x) => all.has(x))
+  const values = [linear.weight, ...outer].flatMap((x) => (all.has(x) && gradients.get(x)) || [])
+  phases.push({ isHead: true, values: [...values, ...valuesOf(cotangent)], completed: ofHead })
   for (let i = config.layers - 1; i >= 0; i--) {
     const before = streams[i] as Stream
     const after = settings.checkpointActivations
       ? family.block(config, weights, i, before, r)
       : (streams[i + 1] as Stream)
     cotangent = backward(after, cotangent, before, layers[i] as Tensor[], gradients)
+    phases.push({ layer: i, values: valuesOf(cotangent), completed: layers[i] as Tensor[] })
   }
   embedBackward(streams[0] as Stream, cotangent, r.lookups, outer, gradients)
+  const done = new Set([...layers.flat(), ...ofHead])
+  phases.push({ values: [], completed: [...all].filter((x) => !done.has(x)) })
   for (const tensor of [...layers.flat(), ...outer]) {
     if (!gradients.has(tensor)) gradients.set(tensor, zeros(tensor))
   }
-  return { ...found, gradients }
+  return { ...found, gradients, phases: needed(phases) }
+}
+
+/** Without what nothing after it needs: the backward pass below the last weight that moves. */
+function needed(phases: readonly Phase[]): Phase[] {
+  const last = phases.findLastIndex(({ completed, isHead }) => completed.length > 0 || isHead)
+  return phases.slice(0, last + 1).map((phase, i) => (i < last ? phase : { ...phase, values: [] }))
+}
+
+const valuesOf = (stream: Stream | undefined): Tensor[] =>
+  [stream?.x, stream?.d].filter((x) => x !== undefined)
+
+/** Weights of each layer, and what is trained beside them. */
+export const layersOf = ({ weights, adapter }: LayeredWeights): Tensor[][] =>
+  weights.layers.map((layer) =>
+    Object.values(layer)
+      .flatMap(({ weight, bias }) => [
+        weight,
+        bias,
+        ...(weight ? trainedBeside(adapter, weight) : []),
+      ])
+      .filter((tensor) => tensor !== undefined),
+  )
+
+interface LayeredWeights extends Pick<Decoder, "adapter"> {
+  readonly weights: Pick<DecoderWeights, "layers">
 }
 
 type GradientMap = Map<Tensor, Tensor>

@@ -47,9 +47,10 @@ export interface TrainOptions {
   /** Processes that share the parts of a batch, and sum their gradients: rank r is given those whose number
    *  leaves r. Default this process alone. */
   readonly ranks?: Communicator
-  /** Whether each rank keeps the optimizer's state, and the masters, of its part of the weights alone (ZeRO-1,
-   *  arXiv 1910.02054): the same numbers in less memory. Default false. */
-  readonly shardState?: boolean
+  /** What each rank keeps of its part of the weights alone: the same numbers in less memory, as in ZeRO (arXiv
+   *  1910.02054). "state": the optimizer's state, masters and sums of gradients (its stage 2, FSDP's
+   *  SHARD_GRAD_OP). Default "none". */
+  readonly shard?: Sharding
   /** Groups of the parts, of which every one counts the same with `meanOver` "shards": part i is in that whose
    *  number is i modulo `shards`. Default 1. */
   readonly shards?: number
@@ -60,12 +61,15 @@ export interface TrainOptions {
   readonly checkpointActivations?: boolean
 }
 
+/** What ranks do not all keep. */
+export type Sharding = "none" | "state"
+
 /** The same with defaults. */
 export interface TrainSettings extends UpdateSettings, GraphSettings {
   readonly accumulation: number
   readonly accumulate: "sum" | "mean"
   readonly ranks: Communicator
-  readonly shardState: boolean
+  readonly shard: Sharding
   readonly shards: number
   readonly meanOver: "targets" | "shards"
   readonly adapter: Adapter | undefined
@@ -110,17 +114,18 @@ export function checkTrainOptions(
 /** How a batch is cut, and what its parts count. */
 function checkParts(options: TrainOptions) {
   const { accumulation = 1, accumulate = "mean", ranks = alone } = options
-  const { shards = 1, meanOver = "targets", shardState: isAsked = false } = options
-  const shardState = isAsked && ranks.size > 1
+  const { shards = 1, meanOver = "targets", shard: asked = "none" } = options
   checkWhole("accumulation", accumulation, 1)
   checkWhole("shards", shards, 1)
   oneOf("accumulate", accumulate, ["sum", "mean"])
   oneOf("meanOver", meanOver, ["targets", "shards"])
+  oneOf("shard", asked, ["none", "state"])
+  const shard = ranks.size > 1 ? asked : "none"
   for (const [name, count] of [["ranks", ranks.size] as const, ["shards", shards] as const]) {
     if (accumulation % count === 0) continue
     throw new RangeError(`accumulation: ${accumulation} parts are no multiple of ${count} ${name}`)
   }
-  return { accumulation, accumulate, ranks, shardState, shards, meanOver }
+  return { accumulation, accumulate, ranks, shard, shards, meanOver }
 }
 
 function oneOf(name: string, value: unknown, [one, other]: readonly [string, string]): void {

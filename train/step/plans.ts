@@ -5,6 +5,7 @@ import {
   bufferOf,
   type Prepared,
   plan,
+  type Stage,
   type Tensor,
   type Update,
 } from "../../engine/index.ts"
@@ -13,8 +14,9 @@ import { accumulate, reshape } from "../../ops/index.ts"
 import type { MicroBatch } from "./batch.ts"
 import { compile } from "./compile.ts"
 import { allocateDropout } from "./dropout.ts"
-import { type BatchTensors, recordStep } from "./graph.ts"
+import { type BatchTensors, type Phase, recordStep } from "./graph.ts"
 import { roundsOf, type TrainSettings } from "./options.ts"
+import { Squares } from "./squares.ts"
 import {
   allocateReport,
   optimizerUpdates,
@@ -45,6 +47,11 @@ export interface StepPlans {
   /** Adds a further micro-batch to the gradients, where they are not summed over ranks. */
   readonly more?: Prepared
   readonly update?: Prepared
+  /** Where each rank makes a part of the update: the squares of its part of the gradients, before it. */
+  readonly ownSquares?: Prepared
+  readonly squares?: Squares
+  /** The stages of `first` where ranks share a step. */
+  readonly phases: readonly Phase[]
   readonly report: Tensor
   /** Updates that put the losses into the report, and the plan of them alone, made when asked for. */
   readonly losses: readonly Update[]
@@ -79,12 +86,13 @@ export function recordPlans(
   const { objective } = settings
   const ofSequences = B * (objective.sequences?.length ?? 0)
   const report = allocateReport(held, parameters, objective.terms.length + ofSequences)
-  const { loss, terms, sequences, gradients } = recordStep(
+  const recorded = recordStep(
     decoder,
     parameters.map(({ weight }) => weight),
     batch,
     settings,
   )
+  const { loss, terms, sequences, gradients, phases } = recorded
   const losses: Update[] = [
     [reportNumber(report, reportHead.loss), loss],
     ...objective.terms.map((name, i): Update => {
@@ -96,27 +104,69 @@ export function recordPlans(
     losses.push([reportNumber(report, at, B), each])
   }
   const place = { report, rates, tried }
-  const all = { form, batch, report, losses, held }
+  const all = { form, batch, report, losses, phases, held }
   const sums = new Map(parameters.map(({ weight, gradient }) => [weight, gradient]))
-  const set = [...sums].map(([w, sum]): Update => [sum, gradients.get(w) as Tensor])
+  const first = gradientStages(recorded, parameters, losses, settings.ranks)
   const rounds = roundsOf(settings)
   if (settings.accumulation === 1) {
     const updates = optimizerUpdates(parameters, gradients, place, settings)
-    return { ...all, ...compile(backend, { first: [...losses, ...set, ...updates] }) }
+    const whole = first.flatMap((stage) => stage.updates)
+    return { ...all, ...compile(backend, { first: [{ updates: [...whole, ...updates] }] }) }
   }
-  const first = [...losses, ...set]
-  const update = optimizerUpdates(parameters, sums, place, settings)
   // Among several ranks, every round's gradients are summed outside of the plans.
   if (settings.ranks.size > 1) {
-    return { ...all, ...compile(backend, { first, update }, { first: rounds }) }
+    return { ...all, ...compileShared(first, { backend, parameters, settings, sums, place, held }) }
   }
+  const update = optimizerUpdates(parameters, sums, place, settings)
   const added = [...sums].map(([weight, sum]): Update => {
     const gradient = gradients.get(weight) as Tensor
     const flat = [sum, gradient].map((x) => reshape(x, [x.size])) as [Tensor, Tensor]
     return [sum, reshape(accumulate(...flat), sum.shape)]
   })
-  const more = [...losses, ...added]
-  return { ...all, ...compile(backend, { first, more, update }, { more: rounds - 1 }) }
+  const more = [{ updates: [...losses, ...added] }]
+  const stages = { first, more, update: [{ updates: update }] }
+  return { ...all, ...compile(backend, stages, { more: rounds - 1 }) }
+}
+
+/** The plan of a micro-batch's losses and gradients: cut where ranks share it. */
+export function gradientStages(
+  { gradients, phases }: Pick<ReturnType<typeof recordStep>, "gradients" | "phases">,
+  parameters: readonly Parameter[],
+  losses: readonly Update[],
+  { size }: TrainSettings["ranks"],
+): Stage[] {
+  const places = new Map(parameters.map(({ weight, gradient }) => [weight, gradient]))
+  const setOf = (weight: Tensor): Update => {
+    return [places.get(weight) as Tensor, gradients.get(weight) as Tensor]
+  }
+  if (size === 1) return [{ updates: [...losses, ...[...places.keys()].map(setOf)] }]
+  return phases.map(({ values, completed, isHead }) => {
+    return { values, updates: [...(isHead ? losses : []), ...completed.map(setOf)] }
+  })
+}
+
+interface Shared extends Pick<Planned, "backend" | "parameters" | "settings"> {
+  /** Where the gradient of each weight is, whole. */
+  readonly sums: ReadonlyMap<Tensor, Tensor>
+  readonly place: Parameters<typeof optimizerUpdates>[2]
+  readonly held: Holder
+}
+
+/** The plans of a rank: all of the update, or its part of it. */
+function compileShared(
+  first: readonly Stage[],
+  { backend, parameters, settings, sums, place, held }: Shared,
+) {
+  const times = { first: roundsOf(settings) }
+  if (settings.shard === "none") {
+    const updates = optimizerUpdates(parameters, sums, place, settings)
+    return compile(backend, { first, update: [{ updates }] }, times)
+  }
+  const squares = new Squares(parameters, held, settings.ranks)
+  const own = new Map(parameters.map(({ weight, owned }) => [weight, owned?.sum as Tensor]))
+  const updates = optimizerUpdates(parameters, own, { ...place, norms: squares.norms }, settings)
+  const stages = { first, ownSquares: [squares], update: [{ updates }] }
+  return { squares, ...compile(backend, stages, times) }
 }
 
 /** Puts a micro-batch on the backend; its losses and gradients are those of `count` targets, and each
@@ -142,6 +192,7 @@ export function evaluationOf(backend: Backend, plans: StepPlans): Prepared {
 }
 
 export function freePlans(plans: StepPlans): void {
-  for (const each of [plans.first, plans.more, plans.update, plans.evaluation]) each?.close()
+  const { first, more, update, ownSquares, evaluation } = plans
+  for (const each of [first, more, update, ownSquares, evaluation]) each?.close()
   plans.held.free()
 }

@@ -3,7 +3,7 @@
 import {
   type Backend,
   bufferOf,
-  plan,
+  planStages,
   readBound,
   runOnce,
   type Tensor,
@@ -12,23 +12,25 @@ import {
 import { Holder, internals, type LanguageModel, nextTurn, Usage } from "../../model/index.ts"
 import { cast } from "../../ops/index.ts"
 import { isNotNegative } from "../checks.ts"
-import { GradientSums, gatherOwned, ownedSlice } from "../parallel/sums.ts"
 import { type Batch, checkBatch, divisorsOf, type MicroBatch } from "./batch.ts"
 import { Bounds } from "./bounds.ts"
 import { leaveOut } from "./dropout.ts"
 import { recordStep } from "./graph.ts"
 import { checkTrainOptions, roundsOf, type TrainOptions, type TrainSettings } from "./options.ts"
+import { ownedBy } from "./owned.ts"
 import {
   evaluationOf,
   freePlans,
+  gradientStages,
   recordPlans,
   type StepForm,
   type StepPlans,
   upload,
 } from "./plans.ts"
+import { Rounds } from "./rounds.ts"
 import { countsOfAll, resultOf } from "./shared.ts"
 import { type Trained, trainedOf } from "./trained.ts"
-import { failureOf, type Parameter, parametersOf, sliced, termPlace } from "./update.ts"
+import { failureOf, hasMaster, type Parameter, parametersOf, termPlace } from "./update.ts"
 
 /** What a step reports, all of it from before the update. */
 export interface StepResult {
@@ -75,7 +77,7 @@ export class TrainStep {
   readonly #bounds: Bounds
   readonly #trained: Trained
   /** Of several ranks. */
-  readonly #sums: GradientSums | undefined
+  readonly #rounds: Rounds | undefined
   #plans: StepPlans | undefined
   readonly #usage = new Usage("this training step is closed. Create another one")
 
@@ -86,13 +88,12 @@ export class TrainStep {
     this.#trained = trainedOf(model, settings.adapter)
     this.#held = new Holder(model.backend)
     try {
-      const { ranks, shardState } = settings
-      this.parameters = parametersOf(this.#trained, settings, this.#held, (weight, i) =>
-        shardState ? ownedSlice(weight.size, i, ranks) : undefined,
-      )
+      const { ranks, shard, trainable } = settings
+      const owned =
+        shard === "none" ? undefined : ownedBy(ranks, this.#trained, trainable, this.#held)
+      this.parameters = parametersOf(this.#trained, settings, this.#held, owned)
       this.#rates = this.#held.allocate([settings.optimizer.rates(0, 1).length])
-      const gradients = this.parameters.map(({ gradient }) => gradient)
-      if (ranks.size > 1) this.#sums = new GradientSums(gradients, model.backend, ranks)
+      if (ranks.size > 1) this.#rounds = new Rounds(this.parameters, model.backend, settings)
       this.#bounds = new Bounds(this.parameters, settings, model.backend)
     } catch (error) {
       this.#held.free()
@@ -105,11 +106,10 @@ export class TrainStep {
     const settings = checkTrainOptions(model, options)
     return trainedOf(model, settings.adapter).training(async () => {
       const step = new TrainStep(model, settings)
-      const masters = step.parameters.filter(({ weight, master }) => weight !== master)
-      const filled = masters.flatMap(({ weight, master, slice }): Update[] => {
-        if (slice?.size === 0) return []
-        return [[master, cast(slice ? sliced(weight, slice) : weight, "f32")]]
-      })
+      const moved = step.parameters.filter(({ owned }) => owned?.size !== 0)
+      const filled = moved.flatMap(({ weight, master, owned }): Update[] =>
+        hasMaster(weight) ? [[master, cast(owned?.weight ?? weight, "f32")]] : [],
+      )
       const failed = (error: unknown) => step.close().then(() => Promise.reject(error))
       await runOnce(model.backend, filled).catch(failed)
       return step
@@ -128,11 +128,9 @@ export class TrainStep {
     const checkpointActivations = !this.settings.checkpointActivations
     const settings = { ...this.settings, checkpointActivations }
     const trained = this.parameters.map(({ weight }) => weight)
-    const { gradients } = recordStep(this.#trained.decoder, trained, plans.batch, settings)
-    const sums = this.parameters.map(
-      ({ weight, gradient }): Update => [gradient, gradients.get(weight) as Tensor],
-    )
-    return plan(sums, this.#backend).arenaBytes
+    const recorded = recordStep(this.#trained.decoder, trained, plans.batch, settings)
+    const stages = gradientStages(recorded, this.parameters, [], settings.ranks)
+    return planStages(stages, this.#backend).arenaBytes
   }
 
   /** Steps of the plan, once a batch has run. */
@@ -147,10 +145,7 @@ export class TrainStep {
 
   /** Bytes of the optimizer's state, gradients and masters. */
   get optimizerBytes(): number {
-    return this.parameters.reduce((sum, { weight, master, state, gradient }) => {
-      const own = master === weight ? [] : [master]
-      return [...state, gradient, ...own].reduce((all, { bytes }) => all + bytes, sum)
-    }, this.#sums?.bytes ?? 0)
+    return this.#held.bytes - this.#rates.bytes + (this.#rounds?.bytes ?? 0)
   }
 
   /**
@@ -197,10 +192,10 @@ export class TrainStep {
     const divisors = divisorsOf(counts, settings)
     const rates = optimizer.rates(lr, this.steps + 1)
     const tried = !(await this.#bounds.hold(rates))
-    if (tried && settings.shardState) {
+    if (tried && settings.shard !== "none") {
       throw new Error(
         `update ${this.steps + 1}: the parameters might not be finite in f32 after it (lr ${lr}), and an update is ` +
-          "not tried with shardState. Nothing was changed; lower the learning rate or the weight decay, or raise eps",
+          "not tried where ranks keep parts of the state. Nothing was changed; lower the learning rate or the weight decay, or raise eps",
       )
     }
     const rows = B / parts.length
@@ -223,7 +218,7 @@ export class TrainStep {
     divisors: readonly number[],
     given: Float32Array,
   ): Promise<readonly ArrayLike<number>[]> {
-    const { accumulation, adapter, ranks, shardState } = this.settings
+    const { accumulation, adapter, ranks } = this.settings
     const rows = plans.form.B
     const reports: ArrayLike<number>[] = []
     for (const [i, part] of parts.entries()) {
@@ -232,15 +227,11 @@ export class TrainStep {
       const divisor = divisors[number] as number
       upload(this.#backend, plans, part, divisor, given.slice(i * rows, (i + 1) * rows))
       leaveOut(this.#backend, plans.batch.dropout, adapter, this.steps * accumulation + number)
-      await (i === 0 ? plans.first : (plans.more ?? plans.first)).run()
-      await this.#sums?.add(i)
+      if (this.#rounds) await this.#rounds.pass(plans.first, plans.phases, i)
+      else await (i === 0 ? plans.first : (plans.more ?? plans.first)).run()
       if (i < parts.length - 1) reports.push(await readBound(plans.report, this.#backend))
     }
-    await this.#sums?.share()
-    await plans.update?.run()
-    const weights = this.parameters.map(({ weight }) => weight)
-    // Each rank has moved its part of them.
-    if (shardState) await gatherOwned(weights, this.#backend, ranks)
+    await (this.#rounds ? this.#rounds.update(plans) : plans.update?.run())
     return [...reports, await readBound(plans.report, this.#backend)]
   }
 

@@ -6,6 +6,7 @@ import {
   bufferOf,
   constant,
   itemBytes,
+  offsetOf,
   type Tensor,
   type Update,
 } from "../../engine/index.ts"
@@ -51,12 +52,26 @@ export interface Parameter {
   /** Where the gradient is kept, summed over micro-batches. */
   readonly gradient: Tensor
   readonly decayed: boolean
-  /** Where the ranks keep their state apart: the numbers that are this one's, of which alone it has state and
-   *  master, one after another. */
-  readonly slice?: { readonly at: number; readonly size: number }
+  /** Its place among all weights, whether they move or not. */
+  readonly index: number
+  /** Where ranks keep their state apart: what this one has of it, and then state and master are of that alone. */
+  readonly owned?: OwnedPart
 }
 
-type Slice = NonNullable<Parameter["slice"]>
+/** The numbers of a parameter that are a rank's, of which it makes the update. */
+export interface OwnedPart {
+  readonly at: number
+  readonly size: number
+  /** Those of the weight, in its dtype. */
+  readonly weight: Tensor
+  /** Where a micro-batch's whole gradient is, until its memory is another's. */
+  readonly gradient: Tensor
+  /** Where the sum of their gradients over micro-batches is. */
+  readonly sum: Tensor
+}
+
+/** Whether what moves is an f32 master beside the weight. */
+export const hasMaster = ({ dtype }: Tensor): boolean => dtype !== "f32"
 
 /** The trainable parameters with states of zeros and gradients beside them, so that a model in several
  *  memories is moved where it lies; an f32 master where the weight is of fewer bits. Throws RangeError
@@ -65,23 +80,25 @@ export function parametersOf(
   { tensors, isVector }: Pick<Trained, "tensors" | "isVector">,
   { optimizer, trainable }: UpdateSettings,
   held: Holder,
-  sliceOf: (weight: Tensor, index: number) => Slice | undefined,
+  ownedOf?: (weight: Tensor, index: number) => OwnedPart,
 ): Parameter[] {
-  const trained = [...tensors].filter(([name]) => trainable(name))
+  const trained = [...tensors]
+    .map(([name, weight], index) => ({ name, weight, index }))
+    .filter(({ name }) => trainable(name))
   if (trained.length === 0) {
     const some = [...tensors.keys()].slice(0, 3).join(", ")
     throw new RangeError(`trainable leaves none of the ${tensors.size} weights, such as ${some}`)
   }
-  return trained.map(([name, weight], i) => {
-    const slice = sliceOf(weight, i)
+  return trained.map(({ name, weight, index }) => {
+    const owned = ownedOf?.(weight, index)
     // There is no memory of no numbers.
-    const shape = slice ? [Math.max(1, slice.size)] : weight.shape
+    const shape = owned ? [Math.max(1, owned.size)] : weight.shape
     const own = () => held.allocate(shape, "f32", weight)
-    const master = weight.dtype === "f32" ? weight : own()
+    const master = hasMaster(weight) ? own() : (owned?.weight ?? weight)
     const decayed = !isVector(weight)
     const state = optimizer.state.map(own)
-    const gradient = held.allocate(weight.shape, "f32", weight)
-    return { name, weight, master, state, gradient, decayed, ...(slice && { slice }) }
+    const gradient = owned?.gradient ?? held.allocate(weight.shape, "f32", weight)
+    return { name, weight, master, state, gradient, decayed, index, ...(owned && { owned }) }
   })
 }
 
@@ -112,6 +129,14 @@ export const allocateReport = (
 export const reportNumber = (report: Tensor, i: number, count = 1): Tensor =>
   bound(bufferOf(report), [count], "f32", 4 * i)
 
+interface UpdatePlace {
+  readonly report: Tensor
+  readonly rates: Tensor
+  readonly tried: boolean
+  /** Squared norms of the gradients, (1) each, of which there may be a part here; default what they are. */
+  readonly norms?: readonly Tensor[] | undefined
+}
+
 /**
  * Updates of one step: moments and parameters move by the gradients; the report gets the norm and
  * the squares it is the root of. A norm that is not finite leaves everything as it is, and so does,
@@ -120,11 +145,11 @@ export const reportNumber = (report: Tensor, i: number, count = 1): Tensor =>
 export function optimizerUpdates(
   parameters: readonly Parameter[],
   gradients: ReadonlyMap<Tensor, Tensor>,
-  { report, rates, tried }: { report: Tensor; rates: Tensor; tried: boolean },
+  { report, rates, tried, norms }: UpdatePlace,
   settings: UpdateSettings,
 ): Update[] {
   const flat = parameters.map(({ weight }) => flatten(gradients.get(weight) as Tensor))
-  const squares = flat.map(squaredNorm) // (1) each
+  const squares = norms ?? flat.map(squaredNorm) // (1) each
   const total = squares.reduce((a, b) => add(a, b)) // (1)
   const norm = mul(total, rsqrt(affine(total, 1, 1e-30))) // (1)
   const numbers = [norm, ...squares].map(
@@ -140,9 +165,9 @@ export function optimizerUpdates(
   return [...moved(scale).flat(), ...numbers, [reportNumber(report, reportHead.outside), outside]]
 }
 
-/** The numbers of a tensor that a slice has. */
-export const sliced = (x: Tensor, { at, size }: Slice): Tensor =>
-  bound(bufferOf(x), [size], x.dtype, at * itemBytes(x.dtype))
+/** Numbers of a tensor in device memory, one after another. */
+export const sliced = (x: Tensor, { at, size }: Pick<OwnedPart, "at" | "size">): Tensor =>
+  bound(bufferOf(x), [size], x.dtype, offsetOf(x) + at * itemBytes(x.dtype))
 
 /** The update of one parameter: it, its state, and the weight of fewer bits that follows it. */
 function move(
@@ -152,15 +177,10 @@ function move(
   scale: Tensor,
   settings: UpdateSettings,
 ): Update[] {
-  const { weight, master, state, decayed, slice } = parameter
+  const { master, state, decayed, owned } = parameter
+  const { weight } = owned ?? parameter
   const { optimizer, weightDecay } = settings
-  if (slice) {
-    if (slice.size === 0) return []
-    const own = sliced(weight, slice)
-    const p = master === weight ? own : master
-    const { slice: _, ...rest } = { ...parameter, weight: own, master: p }
-    return move(rest, sliced(parameter.gradient, slice), rates, scale, settings)
-  }
+  if (owned?.size === 0) return []
   const given = { p: flatten(master), g: gradient, state: state.map(flatten), rates, scale }
   const after = optimizer.update(given, decayed ? weightDecay : 0)
   const shaped = (x: Tensor): Tensor => reshape(x, master.shape)
