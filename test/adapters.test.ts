@@ -187,12 +187,31 @@ t.test("what is no adapter of a model is one error", async (t) => {
     ["rank", (json) => Object.assign(json, { r: 5 }), /is \[4, 48\], this model's takes \[5, 48\]/],
     ["bias", (json) => Object.assign(json, { bias: "all" }), /bias is "all", expected "none"/],
     ["saved", (json) => Object.assign(json, { modules_to_save: ["norm"] }), /modules_to_save/],
+    [
+      "start",
+      (json) => Object.assign(json, { init_lora_weights: "pissa_niter_4" }),
+      /init_lora_weights is "pissa_niter_4", expected a start that leaves the base/,
+    ],
+    [
+      "layers",
+      (json) => Object.assign(json, { layer_replication: [[0, 2]] }),
+      /layer_replication is .*, expected none/,
+    ],
     ["alpha", (json) => Object.assign(json, { lora_alpha: "8" }), /lora_alpha is "8"/],
     ["dora", (json) => Object.assign(json, { use_dora: true }), /has no .*lora_magnitude_vector/],
   ]
   for (const [name, change, message] of cases) {
     await t.rejects(loadAdapter(model, broken(name, change)), { message }, name)
   }
+  const dora = fixture("tune/peft_library_dora")
+  const plain = broken("magnitudes", (json) => Object.assign(json, { use_dora: false }))
+  const weights = "adapter_model.safetensors"
+  copyFileSync(join(dora, weights), join(plain, weights))
+  await t.rejects(loadAdapter(model, plain), { message: /lora_magnitude_vector".* kind lora does/ })
+  t.equal(model.adapter, undefined)
+  // What PEFT passes over, too: these layers have no columns as rows.
+  const turned = broken("turned", (json) => Object.assign(json, { fan_in_fan_out: true }))
+  await (await loadAdapter(model, turned)).close()
   await t.rejects(loadAdapter(model, base), { message: /holds no adapter_model.safetensors/ })
   await t.rejects(loadAdapter(model, fixture("peft/lora_adapter.safetensors")), {
     message: /its alpha/,
@@ -224,6 +243,34 @@ t.test("what is no adapter of a model is one error", async (t) => {
   })
   for (const each of [model, other, quantized]) await each.close()
 })
+
+t.test(
+  "patterns mean modules as PEFT has them: by whole names, their ends, expressions",
+  async (t) => {
+    const model = await LanguageModel.load(base, { backend: new JsBackend() })
+    const sizeWith = async (rankPattern: Readonly<Record<string, number>>) => {
+      const adapter = await addAdapter(model, { rank: 2, targets: ["qkv_proj"], rankPattern })
+      await adapter.close()
+      return adapter.parameters
+    }
+    // Of the first of two layers, 16 inputs and 32 outputs: three more ranks.
+    const usual = await sizeWith({})
+    const first = [
+      "transformer.layers.0.attn.qkv_proj",
+      "^transformer.layers.0.attn.qkv_proj",
+      "layers.0.attn.qkv_proj",
+      "layers\\.0\\..*qkv\\_proj",
+    ]
+    for (const key of first) t.equal(await sizeWith({ [key]: 5 }), usual + 3 * 48, key)
+    t.equal(
+      await sizeWith({ "1.attn.qkv_proj": 2, qkv_proj: 5 }),
+      usual + 3 * 48,
+      "the first counts",
+    )
+    t.equal(await sizeWith({ v_proj: 5, "0.attn": 5 }), usual, "parts of names are none")
+    await model.close()
+  },
+)
 
 const at = (all: Awaited<ReturnType<typeof filed>>, name: string) =>
   all.get(name) ?? { values: new Float32Array() }

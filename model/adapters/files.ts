@@ -19,9 +19,10 @@ import { openTorchTensors } from "../checkpoints/torch_file.ts"
 import { writeFileWhole } from "../files/atomic.ts"
 import { type FileSource, pathToWrite, treeOf } from "../files/source.ts"
 import { type FileTree, readIfThere } from "../files/tree.ts"
-import { checkNumber, isObject, type Json, parseJson, show } from "../json.ts"
+import { parseJson, show } from "../json.ts"
 import { type Fingerprint, fingerprintKey, readFingerprint } from "./fingerprint.ts"
 import { type AdapterConfig, type AdapterOptions, endsFor, targetsFor } from "./options.ts"
+import { peftConfig, peftJson } from "./peft_config.ts"
 import type { AdapterTensor } from "./tensors.ts"
 
 const configName = "adapter_config.json"
@@ -98,7 +99,7 @@ async function openTensors(tree: FileTree, name: string) {
 }
 
 const role =
-  /\.(lora_A|lora_B|lora_magnitude_vector|lora_embedding_A|lora_embedding_B)(?:\.\w+)?(\.weight)?$/
+  /\.(lora_A|lora_B|lora_magnitude_vector|lora_embedding_A|lora_embedding_B)(?:\.(?!bias$)\w+)?(\.weight)?$/
 const roles: Readonly<Record<string, string>> = {
   lora_A: "a",
   lora_B: "b",
@@ -158,82 +159,6 @@ export async function numbersOf(
   const bad = values.findIndex((x) => !Number.isFinite(x))
   if (bad < 0) return values
   throw new RangeError(`${file}: ${show(name)} holds ${values[bad]} at ${bad}`)
-}
-
-/** PEFT's config as options. Throws TypeError and RangeError naming the field. */
-function peftConfig(json: unknown, source: string): AdapterOptions {
-  if (!isObject(json)) throw new TypeError(`${source} is ${show(json)}, expected an object`)
-  const refuse = (name: string, expected: string): never => {
-    throw new RangeError(`${source}: ${name} is ${show(json[name])}, expected ${expected}`)
-  }
-  if (json.peft_type !== "LORA") refuse("peft_type", '"LORA"')
-  if ((json.bias ?? "none") !== "none") refuse("bias", '"none": biases are not trained here')
-  if (json.fan_in_fan_out === true) refuse("fan_in_fan_out", "false")
-  const others = json.modules_to_save
-  if (Array.isArray(others) ? others.length > 0 : (others ?? null) !== null) {
-    refuse("modules_to_save", "none: whole modules are no adapter")
-  }
-  const number = (
-    name: string,
-    usual: number,
-    from: number,
-    to: number,
-    whole: boolean,
-  ): number => {
-    const value = json[name] ?? usual
-    checkNumber(`${source}: ${name}`, value, from, to, whole)
-    return value
-  }
-  const flag = (name: string): boolean => {
-    const value = json[name] ?? false
-    if (typeof value === "boolean") return value
-    throw new TypeError(`${source}: ${name} is ${show(value)}, expected true or false`)
-  }
-  const pattern = (name: string): Record<string, number> => {
-    const value = json[name] ?? {}
-    if (!isObject(value)) refuse(name, "an object")
-    for (const [key, each] of Object.entries(value as Json)) {
-      checkNumber(`${source}: ${name}: ${show(key)}`, each, 1e-9, 1e9, false)
-    }
-    return value as Record<string, number>
-  }
-  const targets = json.target_modules
-  return {
-    kind: flag("use_dora") ? "dora" : "lora",
-    rank: number("r", 8, 1, 65536, true),
-    alpha: number("lora_alpha", 8, 1e-9, 1e9, false),
-    rankStabilised: flag("use_rslora"),
-    dropout: number("lora_dropout", 0, 0, 0.999, false),
-    rankPattern: pattern("rank_pattern"),
-    alphaPattern: pattern("alpha_pattern"),
-    targets: Array.isArray(targets) ? targets.map(String) : [],
-  }
-}
-
-/** adapter_config.json as PEFT writes it. */
-function peftJson(config: AdapterConfig, base: string, targets: readonly string[]): Json {
-  return {
-    alpha_pattern: config.alphaPattern,
-    auto_mapping: null,
-    base_model_name_or_path: base,
-    bias: "none",
-    fan_in_fan_out: false,
-    inference_mode: true,
-    init_lora_weights: true,
-    layers_pattern: null,
-    layers_to_transform: null,
-    lora_alpha: config.alpha,
-    lora_dropout: config.dropout,
-    modules_to_save: null,
-    peft_type: "LORA",
-    r: config.rank,
-    rank_pattern: config.rankPattern,
-    revision: null,
-    target_modules: [...targets].sort(),
-    task_type: "CAUSAL_LM",
-    use_dora: config.kind === "dora",
-    use_rslora: config.rankStabilised,
-  }
 }
 
 /** An adapter to be written. */

@@ -74,12 +74,22 @@ export async function loadAdapter(
     const modules = new Map([...stored.modules].map(([name, parts]) => [original(name), parts]))
     const names = [...modules.keys()]
     const exact = { ...config, targets: targetsFor(model.config, names, config.targets) }
+    const left = new Set([...modules.values()].flatMap((parts) => [...parts.values()]))
     const adapter = await createAdapter(host, stored.name, exact, async (tensor) => {
       const { module, role, shape } = tensor
       const found = modules.get(module.name)?.get(role)
-      if (found) return numbersOf(found, shape)
-      throw new RangeError(`${stored.name} has no ${tensor.name}. Save the whole adapter`)
+      if (!found)
+        throw new RangeError(`${stored.name} has no ${tensor.name}. Save the whole adapter`)
+      left.delete(found)
+      return numbersOf(found, shape)
     })
+    for (const { file, name } of left) {
+      await adapter.close()
+      throw new RangeError(
+        `${file} holds ${show(name)}, which an adapter of kind ${config.kind} does not take there: ` +
+          "magnitudes are of DoRA, and of linear layers alone",
+      )
+    }
     model.adapter = adapter
     return adapter
   } finally {

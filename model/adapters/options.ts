@@ -88,19 +88,24 @@ function checkPattern(
 
 function regexpOf(name: string, text: string): RegExp {
   try {
-    return new RegExp(`^(?:.*\\.)?(?:${text})$`, "u")
+    // Without "u", as Python: what needs no backslash may have one.
+    return new RegExp(`^(?:.*\\.)?(?:${text})$`)
   } catch {
     throw new RangeError(`${name}: ${show(text)} is no regular expression`)
   }
 }
 
-/** The value of the first expression that a module's name ends with, else `usual`. */
+/** The value of the first expression that a module's name ends with, the whole published one or ours, else
+ *  `usual`. */
 function byPattern(
-  module: string,
+  { name, published }: AdapterShare,
   pattern: Readonly<Record<string, number>>,
   usual: number,
 ): number {
-  const found = Object.entries(pattern).find(([text]) => regexpOf("pattern", text).test(module))
+  const found = Object.entries(pattern).find(([text]) => {
+    const expression = regexpOf("pattern", text)
+    return expression.test(published) || expression.test(name)
+  })
   return found?.[1] ?? usual
 }
 
@@ -173,8 +178,8 @@ export function modulesOf(
         `${where}: ${name} gives the logits, and takes no adapter here. Leave it out of the targets`,
       )
     }
-    const rank = byPattern(name, adapter.rankPattern, adapter.rank)
-    const alpha = byPattern(name, adapter.alphaPattern, adapter.alpha)
+    const rank = byPattern(module, adapter.rankPattern, adapter.rank)
+    const alpha = byPattern(module, adapter.alphaPattern, adapter.alpha)
     const scaling = alpha / (adapter.rankStabilised ? Math.sqrt(rank) : rank)
     return [{ ...module, isTable, rank, scaling }]
   })
