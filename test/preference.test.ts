@@ -1,5 +1,6 @@
 // Preference training against the golden numbers of TRL's (test/fixtures/tune/dpo_train).
 import t from "tap"
+import { JsBackend } from "../backends/js/index.ts"
 import { readTensors } from "../engine/index.ts"
 import {
   createPreferenceStep,
@@ -8,8 +9,10 @@ import {
   type PreferencePair,
   type Tensor,
 } from "../index.ts"
-import { specsOf } from "../model/index.ts"
-import { allBackends } from "./backends.ts"
+import { internals, specsOf } from "../model/index.ts"
+import { ReferenceScorer } from "../train/preference/reference.ts"
+import { logProbsOf } from "../train/tune/rows.ts"
+import { allBackends, relativeError } from "./backends.ts"
 import { fixtureJson, golden, goldenFolder } from "./fixtures.ts"
 
 const record = fixtureJson("tune/dpo_train.json")
@@ -98,6 +101,20 @@ for (const { label, open } of allBackends) {
     backend.close()
   })
 }
+
+t.test("a model that does not move scores any number of texts at a time", async (t) => {
+  const model = await LanguageModel.load(path, { backend: new JsBackend() })
+  const scorer = new ReferenceScorer(internals(model).decoder, model.backend)
+  const texts = pairs.slice(0, 2).flatMap(({ chosen, rejected }) => [chosen, rejected])
+  const alone = await logProbsOf(scorer, model, texts.slice(0, 3), 1)
+  const together = await logProbsOf(scorer, model, texts.slice(0, 3), 3)
+  const [first, , third] = alone as [number, number, number]
+  const mean = record.runs.sigmoid.steps[0].micro[0]["logps/chosen"]
+  t.ok(Math.abs((first + third) / 2 - mean) < 2e-5 * Math.abs(mean), "the original's")
+  t.ok(relativeError(together, alone) < 1e-6, "three as one by one")
+  scorer.close()
+  await model.close()
+})
 
 /** The mean of all logits where labels count. */
 async function meanLogit(

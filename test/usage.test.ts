@@ -129,6 +129,7 @@ t.test("wrong usage exits with 2 also where it is found after parsing", async (t
     ["train --model 7B", /7B/],
     ["train --resume folder --config austen", /leave --config out/],
     ["train --steps 5 --warmup-steps 6", /warmup_steps 6 exceed the 5 steps/],
+    ["tune sft --model m --data d.json --from a --rank 3", /--rank has no effect: what --from has/],
     ["train --eval-every 0 --eval-batches 3", /--eval-batches has no effect: --eval-every is 0/],
     ["train --batch-size 3 --accumulation 2", /does not make 2 equal micro-batches/],
     ["quantize folder --dtype q4", /missing required argument 'out'/],

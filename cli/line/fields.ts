@@ -65,8 +65,12 @@ export const givenOf = ({ names }: FieldList, flags: Given): Given =>
 /** Throws for a flag that would change nothing. */
 export function refuseIdle<S>(list: FieldList, settings: S, given: Given): S {
   for (const field of list.names) {
-    const [other, value] = list.about(field).idle ?? []
-    if (given[field] === undefined || other === undefined) continue
+    const { idle: [other, value] = [], broughtBy } = list.about(field)
+    if (given[field] === undefined) continue
+    if (broughtBy !== undefined && (settings as Given)[broughtBy] !== undefined) {
+      throw usageError(`${typed(field)} has no effect: what ${typed(broughtBy)} has counts`)
+    }
+    if (other === undefined) continue
     if ((settings as Given)[other] !== value) continue
     const why = `${typed(other)} is ${value}`
     throw usageError(`${typed(field)} has no effect: ${why}. Leave it out`)

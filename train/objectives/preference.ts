@@ -53,6 +53,16 @@ const logProbSums = (rows: RowLosses, sizes: BatchSizes): Tensor =>
 const logitSums = (rows: RowLosses, sizes: BatchSizes): Tensor =>
   countedSums(rows.meanLogit(), rows, sizes)
 
+/** Log-probabilities of any number of sequences, for a model that does not move. */
+export const sequenceLogProbs: Objective = {
+  name: "sequenceLogProbs",
+  terms: ["logProb"],
+  rowwise: false,
+  labelSmoothing: 0,
+  sequences: [logProbSums],
+  loss: (rows, sizes) => ({ logProb: mean(logProbSums(rows, sizes)) }),
+}
+
 /** The mean over pairs, whose reference log-probabilities a step is given for each sequence. Throws
  *  RangeError naming the option. */
 export function preference(options: PreferenceOptions = {}): Objective {

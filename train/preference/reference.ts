@@ -8,7 +8,7 @@ import {
   type Tensor,
 } from "../../engine/index.ts"
 import { type Decoder, Holder } from "../../model/index.ts"
-import { objectives } from "../objectives/index.ts"
+import { sequenceLogProbs } from "../objectives/preference.ts"
 import type { MicroBatch } from "../step/batch.ts"
 import { recordStep } from "../step/graph.ts"
 import { ignoredLabel } from "./batch.ts"
@@ -61,7 +61,7 @@ export class ReferenceScorer {
         count: held.allocate([1]),
         given: held.allocate([B]),
       }
-      const objective = objectives.preference()
+      const objective = sequenceLogProbs
       const settings = { ignoreIndex: ignoredLabel, objective, checkpointActivations: false }
       const {
         sequences: [found],

@@ -35,6 +35,8 @@ export interface About {
   /** It may differ when a run is resumed: what it changes is not what is computed; that the data is
    *  the same is seen from what it holds; with other `steps` the schedule is theirs. */
   readonly isFree?: true
+  /** The field that brings a value for this one, where it is given. */
+  readonly broughtBy?: string
   /** It changes nothing where another field has this value. */
   readonly idle?: readonly [field: string, value: number | string | boolean]
 }

@@ -27,6 +27,7 @@ export const [model, data, optimization, evaluation, output] = [
 export const [isPath, isSource, isText, isFree] = [true, true, true, true] as const
 
 const ofAdapter: Pick<About, "idle"> = { idle: ["adapter", "none"] }
+const ofNew = { ...ofAdapter, broughtBy: "from" } as const
 const ofSamples = { isFree, idle: ["sampleEvery", 0] } as const
 const ofRelease = { idle: ["schedule", "cosine"] } as const
 
@@ -63,18 +64,14 @@ const models = {
     isFree,
     ...ofAdapter,
   }),
-  rank: model(optional(whole(1, 65536), 32), "rank of the adapter's matrices", ofAdapter),
-  alpha: model(
-    optional(positive, 32),
-    "what the adapter adds counts alpha / rank times",
-    ofAdapter,
-  ),
-  rankStabilised: model(optional(flag, false), "count it alpha / √rank times (rsLoRA)", ofAdapter),
+  rank: model(optional(whole(1, 65536), 32), "rank of the adapter's matrices", ofNew),
+  alpha: model(optional(positive, 32), "what the adapter adds counts alpha / rank times", ofNew),
+  rankStabilised: model(optional(flag, false), "count it alpha / √rank times (rsLoRA)", ofNew),
   dropout: model(optional(below1, 0), "part of an adapter's inputs that is left out", ofAdapter),
   targets: model(
     optional(text, ""),
     "modules with an adapter, such as qkv_proj,out_proj; default as in the release, or all linear ones",
-    { isText, ...ofAdapter },
+    { isText, ...ofNew },
   ),
   seed: model(
     optional(whole(0, 2 ** 32 - 1), 0),
