@@ -1,21 +1,12 @@
 // `elm train`: what a person sees and types of a training run.
-import type { Communicator } from "../train/parallel/communicator.ts"
 import type { Settings } from "../train/run/fields.ts"
-import { lastWhole, sharedOut } from "../train/run/ranks.ts"
+import { sharedOut } from "../train/run/ranks.ts"
 import type { RunResult } from "../train/run/run.ts"
 import { train as trainRun } from "../train/run/train.ts"
 import { command } from "./line/command.ts"
-import { type BackendFlags, openFor } from "./line/open.ts"
 import { machine } from "./line/options.ts"
-import {
-  asRank,
-  beginRanks,
-  isLaunched,
-  rankFlags,
-  restartOf,
-  sayAtEnd,
-  threadsOfRank,
-} from "./line/ranks.ts"
+import { overRanks } from "./line/over_ranks.ts"
+import { rankFlags } from "./line/ranks.ts"
 import { performRun } from "./line/run.ts"
 import { settingFlags, settingsOf } from "./line/settings.ts"
 import { programName } from "./terminal/invocation.ts"
@@ -34,35 +25,18 @@ export const train = command({
     "  elm train --resume my-run --steps 600\n" +
     "  elm train --processes 4, or mpirun -n 4 elm train",
   async run(flags, { given }) {
+    const { compareEvery } = flags
     const settings = () => settingsOf(flags, given("config") !== "")
-    const { processes } = flags
-    if (processes && !isLaunched()) {
-      const { out } = await settings()
-      return beginRanks(processes, flags, () => lastWhole(out))
-    }
-    return asRank(flags, async (ranks) => trainAs(ranks, await settings(), flags))
+    await overRanks(flags, { settings, sharedOut }, async (run) => {
+      await performRun({
+        ...run,
+        viewOf: (from) => trainingView(run.settings, from),
+        perform: (settings, options) => trainRun(settings, { ...options, compareEvery }),
+        ending: (result) => ending(result, run.settings),
+      })
+    })
   },
 })
-
-interface TrainFlags extends BackendFlags {
-  readonly resume?: string | undefined
-  readonly compareEvery: number
-}
-
-/** The run, or this process's part of it. */
-async function trainAs(ranks: Communicator, asked: Settings, flags: TrainFlags): Promise<void> {
-  const { resume = await restartOf(asked.out), compareEvery } = flags
-  const settings = flags.resume === undefined ? sharedOut(asked, ranks) : asked
-  sayAtEnd(ranks, () => lastWhole(settings.out))
-  const threads = { ...threadsOfRank(ranks), ...threadsOf(settings) }
-  await using backend = await openFor({ ...flags, ...threads })
-  await performRun({
-    ...{ settings, backend, ranks, resume },
-    viewOf: (from) => trainingView(settings, from),
-    perform: (settings, options) => trainRun(settings, { ...options, compareEvery }),
-    ending: (result) => ending(result, settings),
-  })
-}
 
 /** Where the model is, and what to do with it. */
 function ending({ checkpoint, stopped, step }: RunResult, { prompt, out }: Settings): string[] {
@@ -75,5 +49,3 @@ function ending({ checkpoint, stopped, step }: RunResult, { prompt, out }: Setti
     ...(stopped ? [`Go on with: ${programName} train --resume ${out}`] : []),
   ]
 }
-
-const threadsOf = ({ threads }: Settings) => (threads === undefined ? {} : { threads })

@@ -51,7 +51,7 @@ export const rankFlags = {
   }),
 }
 
-interface RankFlags {
+export interface RankFlags {
   readonly processes?: number | undefined
   readonly restarts: number
   readonly rankTimeout: number

@@ -1,9 +1,9 @@
 // A command of `elm tune`: an objective's settings as flags and configurations, and its run.
 import { dirname } from "node:path"
-import type { OpenBackend } from "../../backends/index.ts"
 import { readRunState } from "../../train/run/checkpoint.ts"
 import { usualOf } from "../../train/run/field_list.ts"
-import type { RunResult } from "../../train/run/run.ts"
+import { sharedUpdates } from "../../train/run/ranks.ts"
+import type { RunOptions, RunResult } from "../../train/run/run.ts"
 import { runOf } from "../../train/run/train.ts"
 import { inFile } from "../../train/spelling.ts"
 import type { TuneSettings } from "../../train/tune/fields.ts"
@@ -31,8 +31,9 @@ import {
 } from "./fields.ts"
 import { under, valued } from "./flags.ts"
 import { gridFlags, gridOf, gridText } from "./grid.ts"
-import { openFor } from "./open.ts"
 import { headings, machine } from "./options.ts"
+import { overRanks, type RunOfRank } from "./over_ranks.ts"
+import { isLaunched, rankFlags } from "./ranks.ts"
 import { performRun } from "./run.ts"
 
 export const tuneConfigs: Configs = configsIn("tune")
@@ -61,7 +62,7 @@ export function tuneCommand<S extends TuneSettings, E>(
   return command({
     name,
     description,
-    flags: { ...sources, ...gridFlags(list, flagsOf(list, usual)), ...where },
+    flags: { ...sources, ...gridFlags(list, flagsOf(list, usual)), ...where, ...rankFlags },
     after: `Examples:\n${examples.map((each) => `  elm tune ${name} ${each}`).join("\n")}`,
     async run(flags, { given: typed }) {
       const { config, resume } = flags as typeof flags & { config?: string; resume?: string }
@@ -70,37 +71,35 @@ export function tuneCommand<S extends TuneSettings, E>(
         throw configBesideResume()
       }
       const found = gridOf(given, (field) => usualOf(list, field))
-      if (resume !== undefined) {
-        if (found)
-          throw usageError("a grid goes on where its command is given again, without --resume")
-        const settings = await resumed(objective, resume, given)
-        await using backend = await openFor(placed(flags, settings))
-        await performTuning(objective, settings, backend, resume)
-        return
+      if (found && resume !== undefined) {
+        throw usageError("a grid goes on where its command is given again, without --resume")
       }
-      const settings = await started(objective, config, found?.first ?? given)
-      await using backend = await openFor(placed(flags, settings))
-      if (!found) {
-        await performTuning(objective, settings, backend, undefined)
-        return
+      if (found && (flags.processes || isLaunched())) {
+        throw usageError("a grid is made by one process. Give one lr and one epochs, or begin one")
       }
-      const results = await tuneGrid(settings, found.grid, (own, begun) =>
-        performTuning(objective, own, backend, begun),
-      )
-      const again = `The same command goes on with the grid in ${settings.out}`
-      console.log(results ? gridText(results, settings.out) : again)
+      const settings = () =>
+        resume === undefined
+          ? started(objective, config, found?.first ?? given)
+          : resumed(objective, resume, given)
+      await overRanks(flags, { settings, sharedOut: sharedUpdates }, async (run) => {
+        if (found) await performGrid(objective, run, found.grid)
+        else await performTuning(objective, run, flags)
+      })
     },
   })
 }
 
-/** Where to run, with the threads of the settings. */
-export const placed = <F extends object>(
-  flags: F,
-  { threads }: Pick<TuneSettings, "threads">,
-): F => ({
-  ...flags,
-  ...(threads !== undefined && { threads }),
-})
+async function performGrid<S extends TuneSettings, E>(
+  objective: TuneObjective<S, E>,
+  run: RunOfRank<S>,
+  grid: Parameters<typeof tuneGrid<S>>[1],
+): Promise<void> {
+  const { out } = run.settings
+  const results = await tuneGrid(run.settings, grid, (settings, resume) =>
+    performTuning(objective, { ...run, settings, resume }),
+  )
+  console.log(results ? gridText(results, out) : `The same command goes on with the grid in ${out}`)
+}
 
 async function started<S extends TuneSettings, E>(
   objective: TuneObjective<S, E>,
@@ -133,17 +132,15 @@ async function resumed<S extends TuneSettings, E>(
 /** A run with what a person sees of it. */
 export function performTuning<S extends TuneSettings, E>(
   objective: TuneObjective<S, E>,
-  settings: S,
-  backend: OpenBackend,
-  resume: string | undefined,
+  run: RunOfRank<S>,
+  { compareEvery }: Pick<RunOptions, "compareEvery"> = {},
 ): Promise<RunResult> {
+  const compared = compareEvery === undefined ? {} : { compareEvery }
   return performRun({
-    settings,
-    backend,
-    resume,
-    viewOf: () => tuningView(settings),
-    perform: (settings, options) => runOf(kindOf(objective), settings, options),
-    ending: (result) => ending(objective.name, result, settings),
+    ...run,
+    viewOf: () => tuningView(run.settings),
+    perform: (settings, options) => runOf(kindOf(objective), settings, { ...options, ...compared }),
+    ending: (result) => ending(objective.name, result, run.settings),
   })
 }
 

@@ -10,6 +10,8 @@ import {
 } from "../../model/index.ts"
 import { checkNumberOf, isPositive } from "../checks.ts"
 import { objectives, type PreferenceLoss } from "../objectives/index.ts"
+import type { Communicator } from "../parallel/communicator.ts"
+import { ownOf, sharedNumbers } from "../parallel/share.ts"
 import { checkModel } from "../step/api.ts"
 import { checkBatch } from "../step/batch.ts"
 import type { TrainOptions } from "../step/options.ts"
@@ -21,7 +23,7 @@ import { ReferenceScorer } from "./reference.ts"
 export interface PreferenceStepOptions
   extends Pick<
     TrainOptions,
-    "adapter" | "optimizer" | "eps" | "clip" | "trainable" | "checkpointActivations"
+    "adapter" | "optimizer" | "eps" | "clip" | "trainable" | "checkpointActivations" | "ranks"
   > {
   /** Default "sigmoid". */
   readonly loss?: PreferenceLoss
@@ -59,7 +61,8 @@ export interface PreferenceResult {
   readonly gradNorm: number
 }
 
-/** A function that makes one update of preferences; `lr` is that of this step. */
+/** A function that makes one update of preferences; `lr` is that of this step. Every rank is given the micro-batches
+ *  of all, and computes its own. */
 export interface PreferenceStepFunction {
   (
     microBatches: readonly (readonly PreferencePair[])[],
@@ -121,10 +124,16 @@ export async function createPreferenceStep(
       const got = Array.isArray(microBatches) ? microBatches.length : "none"
       throw new RangeError(`preference step: expected ${accumulation} micro-batches, got ${got}`)
     }
+    const { ranks } = state.settings
     const { maxContext } = model.config
-    const { inputs, targets } = pairRows("preference step", microBatches, maxContext)
-    const { B, T, parts } = checkBatch(model.config, state.settings, inputs, targets)
-    const rows = B / accumulation
+    // All of them decide how long a row is.
+    const all = pairRows("preference step", microBatches, maxContext)
+    const rows = all.inputs.length / accumulation
+    const isOwn = (_: unknown, row: number): boolean =>
+      Math.floor(row / rows) % ranks.size === ranks.rank
+    const [inputs, targets] = [all.inputs.filter(isOwn), all.targets.filter(isOwn)]
+    const local = { ...state.settings, accumulation: accumulation / ranks.size }
+    const { B, T, parts } = checkBatch(model.config, local, inputs, targets)
     const scored = (): Promise<Float32Array> =>
       state.still(async () => {
         const sums = new Float32Array(B)
@@ -132,13 +141,14 @@ export async function createPreferenceStep(
           sums.set(await scorer.score(part, rows, T), i * rows)
         return sums
       })
-    const given = reference === "given" ? givenOf("preference step", microBatches) : await scored()
+    const own = ownOf(microBatches, ranks)
+    const given = reference === "given" ? givenOf("preference step", own) : await scored()
     const found = await state.run(inputs, targets, { lr: each.lr, given })
     const { loss, gradNorm, sequences } = found
-    const [sums, logits] = sequences as [Float32Array, Float32Array]
-    const counts = countsOf(targets)
-    const metrics = metricsOf(sums, given, rows, beta)
-    return { loss, gradNorm, ...metrics, ...meanLogits(logits, counts, rows) }
+    const numbers = [...(sequences as readonly Float32Array[]), given]
+    const [sums, logits, references] = (await ofAllRows(ranks, numbers, rows)) as Rows
+    const metrics = metricsOf(sums, references, rows, beta)
+    return { loss, gradNorm, ...metrics, ...meanLogits(logits, countsOf(all.targets), rows) }
   }
   const close = async (): Promise<void> => {
     await state.close()
@@ -158,6 +168,23 @@ async function frozen(
   return internals(model).reading(() =>
     copyWeights(config, backend, { tensors, tables: internals(model).tables }),
   )
+}
+
+type Rows = readonly [sums: Float32Array, logits: Float32Array, references: Float32Array]
+
+/** Numbers of the rows of all micro-batches, from those of this rank's own. */
+async function ofAllRows(
+  ranks: Communicator,
+  own: readonly Float32Array[],
+  rows: number,
+): Promise<readonly Float32Array[]> {
+  const count = ((own[0]?.length ?? 0) / rows) * ranks.size
+  const all = await sharedNumbers(ranks, { count, width: own.length * rows }, async (part) => {
+    const at = Math.floor(part / ranks.size) * rows
+    return own.flatMap((numbers) => [...numbers.subarray(at, at + rows)])
+  })
+  const ofPart = (i: number) => all.flatMap((found) => found.slice(i * rows, (i + 1) * rows))
+  return own.map((_, i) => Float32Array.from(ofPart(i)))
 }
 
 /** Targets that count, of each row. */

@@ -1,8 +1,10 @@
 // Statistical rejection sampling as it is called: four stages, then preference tuning on the pairs that they give.
 import { checkBackend, checkObject } from "../../engine/index.ts"
 import { fromNode } from "../../engine/node.ts"
-import { checkpointsIn } from "../run/checkpoint.ts"
+import { alone, type Communicator } from "../parallel/communicator.ts"
+import { checkpointsIn, readRunState } from "../run/checkpoint.ts"
 import { RunFolder } from "../run/folder.ts"
+import { checkSameSettings, errorOfRank, sharedUpdates } from "../run/ranks.ts"
 import type { RunOptions, RunResult } from "../run/run.ts"
 import { runOf } from "../run/train.ts"
 import { inCode, type Spelling } from "../spelling.ts"
@@ -80,28 +82,37 @@ export async function rejectionTune(
   checkObject("rejectionTune: options", options)
   checkBackend("rejectionTune: the backend", options.backend)
   const settings = checkRsoSettings(given, "settings", inCode, options.score !== undefined)
-  const folder = await RunFolder.open(settings.out)
+  const { ranks = alone } = options
+  await checkSameSettings(ranks, settings)
+  const folder = ranks.rank === 0 ? await RunFolder.open(settings.out) : undefined
   let pairs: string | undefined
   try {
-    await claim(settings.out, settings)
-    pairs = await pairsOf(settings, options)
+    if (folder) await claim(settings.out, settings)
+    pairs = await pairsOf(settings, { ...options, ranks })
+  } catch (error) {
+    throw await errorOfRank(error, async () => `What was made is in ${settings.out}`, ranks)
   } finally {
-    await folder.close()
+    await folder?.close()
   }
   if (pairs === undefined) return undefined
-  const own = dpoSettings(settings, pairs)
-  const isBegun = (await checkpointsIn(own.out)).length > 0
-  const resume = isBegun ? own.out : undefined
+  const asked = dpoSettings(settings, pairs)
+  const last = (await checkpointsIn(asked.out)).at(-1)
+  const resume = last === undefined ? undefined : asked.out
+  const own =
+    last === undefined ? sharedUpdates(asked, ranks) : { ...asked, ...(await updatesOf(last)) }
   if (options.perform) return options.perform(own, resume)
   return runOf(kindOf(dpo), own, { ...options, ...(resume !== undefined && { resume }) })
 }
 
 /** The stages up to the file of pairs; undefined where the signal ended them. */
-async function pairsOf(settings: RsoSettings, options: RsoOptions): Promise<string | undefined> {
-  const { backend, signal, onProgress = () => {}, onSkip = () => {}, onStage } = options
-  const stage: StageOptions = { settings, signal, onProgress, onSkip }
+async function pairsOf(
+  settings: RsoSettings,
+  options: RsoOptions & { readonly ranks: Communicator },
+): Promise<string | undefined> {
+  const { backend, ranks, signal, onProgress = () => {}, onSkip = () => {}, onStage } = options
+  const stage: StageOptions = { settings, ranks, signal, onProgress, onSkip }
   const asking = await promptsIn(stage)
-  const candidates = await openCandidates(settings)
+  const candidates = await openCandidates(settings, ranks)
   if (candidates.lines.length < asking.length) {
     const policy = await openTuned(settings, { backend })
     // An adapter that begins with nothing alters no answer.
@@ -115,7 +126,7 @@ async function pairsOf(settings: RsoSettings, options: RsoOptions): Promise<stri
   onStage?.(
     `${candidates.path}: ${settings.candidates} answers to each of ${asking.length} prompts`,
   )
-  const rewards = await openRewards(settings)
+  const rewards = await openRewards(settings, ranks)
   if (rewards.lines.length < asking.length) {
     const scorer = await openScore(settings, options)
     try {
@@ -137,6 +148,12 @@ async function openScore(
   if (score) return { score, close: async () => {} }
   if (scorer !== undefined) return openCommand(scorer)
   return openRanker(ranker as string, backend, batchSize)
+}
+
+/** How many micro-batches the updates of a run have, whoever goes on with it. */
+async function updatesOf(checkpoint: string): Promise<Pick<DpoSettings, "accumulation">> {
+  const { accumulation } = (await readRunState(checkpoint, kindOf(dpo))).settings
+  return { accumulation }
 }
 
 /** Preference tuning on the pairs, in a folder of its own. */

@@ -12,6 +12,7 @@ import {
   writeFileWhole,
 } from "../../model/index.ts"
 import { show } from "../../model/json.ts"
+import { type Communicator, gatherNumbers } from "../parallel/communicator.ts"
 import { rankPairs, rejectionSample } from "../preference/rejection.ts"
 import { inEither } from "../spelling.ts"
 import type { RsoSettings } from "./fields.ts"
@@ -40,6 +41,7 @@ interface AcceptedLine {
 /** What a stage works with. */
 export interface StageOptions {
   readonly settings: RsoSettings
+  readonly ranks: Communicator
   readonly signal: AbortSignal | undefined
   onProgress(what: string, part?: number): void
   onSkip(message: string): void
@@ -48,17 +50,19 @@ export interface StageOptions {
 const isNumber = (x: unknown): x is number => typeof x === "number"
 const fileOf = ({ out }: RsoSettings, name: string): string => fromNode("node:path").join(out, name)
 
-export const openCandidates = (settings: RsoSettings) =>
+export const openCandidates = (settings: RsoSettings, ranks: Communicator) =>
   StageFile.open<CandidatesLine>(
     fileOf(settings, "candidates.jsonl"),
     ({ record, prompt, candidates }) =>
       isNumber(record) && Array.isArray(prompt) && Array.isArray(candidates),
+    ranks,
   )
 
-export const openRewards = (settings: RsoSettings) =>
+export const openRewards = (settings: RsoSettings, ranks: Communicator) =>
   StageFile.open<RewardsLine>(
     fileOf(settings, "rewards.jsonl"),
     ({ record, rewards }) => isNumber(record) && Array.isArray(rewards) && rewards.every(isNumber),
+    ranks,
   )
 
 /** A record's conversation up to the answer, with its number. */
@@ -100,25 +104,23 @@ function promptOf(row: Readonly<Record<string, unknown>>): readonly ChatMessage[
 }
 
 /** Samples answers for every prompt that has none yet. Whether all have. */
-export async function sampleStage(
+export function sampleStage(
   asking: readonly Asking[],
   file: StageFile<CandidatesLine>,
   { model, tokenizer }: { readonly model: LanguageModel; readonly tokenizer: Tokenizer },
   { settings, signal, onProgress, onSkip }: StageOptions,
 ): Promise<boolean> {
   const { candidates: count, temperature, topK, maxNewTokens, together, seed } = settings
-  for (const { record, prompt } of asking.slice(file.lines.length)) {
-    if (signal?.aborted) return false
-    onProgress("sampling", file.lines.length / asking.length)
+  const onPart = (part: number): void => onProgress("sampling", part)
+  return file.fill(asking, { signal, onPart, onSkip }, async ({ record, prompt }, skip) => {
     const text = instructed(prompt, { addGenerationPrompt: true })
     const ids = tokenizer.encode(text, { special: true, bos: tokenizer.bosId >= 0 })
     const room = model.capacity - ids.length
     if (room < 1) {
       const message = `record ${record}: its prompt has ${ids.length} tokens, beyond the context of ${model.capacity}`
       if (!settings.skipBad) throw new RangeError(message)
-      onSkip(message)
-      await file.add({ record, prompt, candidates: [], baseline: "" })
-      continue
+      skip(message)
+      return { record, prompt, candidates: [], baseline: "" }
     }
     const texts: string[] = []
     // One more, which the others are compared with.
@@ -132,23 +134,20 @@ export async function sampleStage(
       texts.push(...found.map((completion) => completion.text.trim()))
     }
     const baseline = texts.pop() as string
-    await file.add({ record, prompt, candidates: texts, baseline })
-  }
-  return true
+    return { record, prompt, candidates: texts, baseline }
+  })
 }
 
 /** Scores the candidates of every record that has no rewards yet. Whether all have. */
-export async function scoreStage(
+export function scoreStage(
   candidates: readonly CandidatesLine[],
   file: StageFile<RewardsLine>,
   score: AnswerScorer,
-  { signal, onProgress }: StageOptions,
+  { signal, onProgress, onSkip }: StageOptions,
 ): Promise<boolean> {
-  for (const { record, prompt, candidates: texts, baseline } of candidates.slice(
-    file.lines.length,
-  )) {
-    if (signal?.aborted) return false
-    onProgress("scoring", file.lines.length / candidates.length)
+  const onPart = (part: number): void => onProgress("scoring", part)
+  return file.fill(candidates, { signal, onPart, onSkip }, async (line) => {
+    const { record, prompt, candidates: texts, baseline } = line
     const rewards = texts.length > 0 ? await score({ prompt, candidates: texts, baseline }) : []
     const isWhole = rewards.length === texts.length && rewards.every((x) => Number.isFinite(x))
     if (!isWhole) {
@@ -156,9 +155,8 @@ export async function scoreStage(
         `record ${record}: its rewards are ${show(rewards)}, expected ${texts.length} finite numbers`,
       )
     }
-    await file.add({ record, rewards: [...rewards] })
-  }
-  return true
+    return { record, rewards: [...rewards] }
+  })
 }
 
 /** Accepted answers of every record, and pairs of them, each file written whole. Throws RangeError for too few
@@ -166,7 +164,7 @@ export async function scoreStage(
 export async function acceptStage(
   candidates: readonly CandidatesLine[],
   rewards: readonly RewardsLine[],
-  { settings, onSkip }: StageOptions,
+  { settings, ranks, onSkip }: StageOptions,
 ): Promise<{ readonly pairs: string; readonly count: number }> {
   const { accept: k, samplingBeta: beta, seed, pairs: how, skipBad } = settings
   const [accepted, pairs]: [AcceptedLine[], object[]] = [[], []]
@@ -204,8 +202,12 @@ export async function acceptStage(
     }
   }
   const path = fileOf(settings, "pairs.jsonl")
-  await writeLines(fileOf(settings, "accepted.jsonl"), accepted)
-  await writeLines(path, pairs)
+  if (ranks.rank === 0) {
+    await writeLines(fileOf(settings, "accepted.jsonl"), accepted)
+    await writeLines(path, pairs)
+  }
+  // All are about to read them.
+  await gatherNumbers(ranks, [pairs.length])
   return { pairs: path, count: pairs.length }
 }
 

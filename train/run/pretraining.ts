@@ -3,7 +3,8 @@
 import { fromNode } from "../../engine/node.ts"
 import type { LanguageModel, Tokenizer } from "../../model/index.ts"
 import type { Sample } from "../data/index.ts"
-import { alone, type Communicator, gatherNumbers } from "../parallel/communicator.ts"
+import { alone, type Communicator } from "../parallel/communicator.ts"
+import { sharedNumbers } from "../parallel/share.ts"
 import { type StepResult, TrainStep } from "../step/step.ts"
 import { restoreStep } from "./checkpoint.ts"
 import type { Settings } from "./fields.ts"
@@ -16,6 +17,7 @@ import {
   tokenizerOf,
   validationSamples,
 } from "./parts.ts"
+import { aboutRanks, sharedOut } from "./ranks.ts"
 import type { RunOptions } from "./run.ts"
 import { learningRate, scheduleOf } from "./schedule.ts"
 import { ShardedSamples } from "./shards.ts"
@@ -25,7 +27,7 @@ import type { Resumed, RunKind, Updated, Work } from "./work.ts"
 /** Training of a model from text. */
 export const pretraining: RunKind<Settings> = {
   ...pretrainingState,
-  isShared: true,
+  sharedOut,
   // Absolute, so that a run which is moved with its data finds it.
   toWrite: (settings) => ({ ...settings, out: fromNode("node:path").resolve(settings.out) }),
   open: (settings, options, from) => Pretraining.open(settings, options, from),
@@ -106,22 +108,16 @@ class Pretraining implements Work {
 
   async evaluate(): Promise<EvaluationMetrics | undefined> {
     const { batchSize } = this.#settings
-    const { rank, size } = this.#ranks
-    // Batch number n is of rank n mod size, and all add them up in order.
-    const rounds = Math.ceil(this.#samples.length / batchSize / size)
-    const own: number[] = []
-    for (let round = 0; round < rounds; round++) {
-      const at = (round * size + rank) * batchSize
-      const samples = this.#samples.slice(at, at + batchSize)
-      const { inputs, targets, starts } = batchOf(samples)
-      const found = samples.length > 0 && (await this.step.evaluate(inputs, targets, starts))
-      own.push(...(found && found.count > 0 ? [found.ce, found.count] : [0, 0]))
-    }
-    const all = await gatherNumbers(this.#ranks, own)
+    const batches = Math.ceil(this.#samples.length / batchSize)
+    const all = await sharedNumbers(this.#ranks, { count: batches, width: 2 }, async (n) => {
+      const { inputs, targets, starts } = batchOf(
+        this.#samples.slice(n * batchSize, (n + 1) * batchSize),
+      )
+      const { ce, count } = await this.step.evaluate(inputs, targets, starts)
+      return count > 0 ? [ce, count] : []
+    })
     let [sum, count] = [0, 0]
-    for (let n = 0; n < rounds * size; n++) {
-      const at = 2 * Math.floor(n / size)
-      const [ce, targets] = (all[n % size] as number[]).slice(at, at + 2) as [number, number]
+    for (const [ce = 0, targets = 0] of all) {
       sum += ce * targets
       count += targets
     }
@@ -169,13 +165,6 @@ function placeOf(checkpoint: string, { data }: RunState) {
 const sharesOf = ({ shards = 1, accumulation, batchSize }: Settings) => ({
   ...{ shards, accumulation, rows: batchSize / accumulation },
 })
-
-/** What is said of processes that make a run together. */
-function aboutRanks({ accumulation, batchSize }: Settings, { name, size }: Communicator) {
-  if (size === 1) return []
-  const each = `${accumulation / size} × ${batchSize / accumulation} samples of an update each`
-  return [`${size} processes, joined by ${name}, with ${each}`]
-}
 
 /** A run may be given more updates than it was begun with, or fewer, but not less than it has made. */
 function checkSteps({ steps }: Settings, made: number): void {

@@ -6,15 +6,27 @@ import type { TrainStep } from "../step/step.ts"
 import { checkpointsIn } from "./checkpoint.ts"
 import type { Settings } from "./fields.ts"
 import { isYaml } from "./parts.ts"
+import type { LoopSettings } from "./work.ts"
 
 /** Settings of a run that begins on several ranks, with a micro-batch for each, and of data with sources a shard,
  *  where they say nothing of it. Throws RangeError where they do not share out. */
-export function sharedOut(settings: Settings, { size }: Communicator): Settings {
-  if (size === 1) return settings
-  const { accumulation: asked, batchSize, data } = settings
+export function sharedOut(settings: Settings, ranks: Communicator): Settings {
+  if (ranks.size === 1) return settings
+  const { data } = settings
   // A text by itself may be too short for shards: all read it, and each takes its own samples.
   const isText = typeof data === "string" && !isYaml(data)
-  const shards = settings.shards === undefined && !isText ? { shards: size } : {}
+  const shards = settings.shards === undefined && !isText ? { shards: ranks.size } : {}
+  return { ...sharedUpdates(settings, ranks), ...shards }
+}
+
+/** Settings with a micro-batch for each rank, where they say nothing of it. Throws RangeError where they do not
+ *  share out. */
+export function sharedUpdates<S extends Pick<LoopSettings, "accumulation" | "batchSize">>(
+  settings: S,
+  { size }: Communicator,
+): S {
+  if (size === 1) return settings
+  const { accumulation: asked, batchSize } = settings
   const accumulation = asked === 1 ? size : asked
   if (batchSize % accumulation !== 0) {
     throw new RangeError(
@@ -22,11 +34,24 @@ export function sharedOut(settings: Settings, { size }: Communicator): Settings 
         `${size} processes. Give another batch size`,
     )
   }
-  return { ...settings, accumulation, ...shards }
+  return { ...settings, accumulation }
+}
+
+/** What is said of processes that make a run together. */
+export function aboutRanks(
+  { accumulation, batchSize }: Pick<LoopSettings, "accumulation" | "batchSize">,
+  { name, size }: Communicator,
+): string[] {
+  if (size === 1) return []
+  const each = `${accumulation / size} × ${batchSize / accumulation} samples of an update each`
+  return [`${size} processes, joined by ${name}, with ${each}`]
 }
 
 /** Throws RangeError where the micro-batches of an update are not as many for each rank. */
-export function checkShares({ accumulation }: Settings, { size }: Communicator): void {
+export function checkShares(
+  { accumulation }: Pick<LoopSettings, "accumulation">,
+  { size }: Communicator,
+): void {
   if (accumulation % size === 0) return
   const few = Array.from({ length: accumulation }, (_, i) => i + 1)
   const fit = few.filter((n) => accumulation % n === 0)
@@ -40,6 +65,18 @@ export function checkShares({ accumulation }: Settings, { size }: Communicator):
 export async function anyOf(ranks: Communicator, own: boolean): Promise<boolean> {
   if (ranks.size === 1) return own
   return (await gatherNumbers(ranks, [Number(own)])).some(([flag]) => flag === 1)
+}
+
+/** What ends the ranks together before their first update, where one of them was asked to end. */
+export const stopped: unknown = new Error("one of the processes was asked to end")
+
+/** Throws it where one of several ranks was, and of one the signal's reason. */
+export async function throwIfStopped(
+  ranks: Communicator,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  if (ranks.size === 1) signal?.throwIfAborted()
+  else if (await anyOf(ranks, signal?.aborted ?? false)) throw stopped
 }
 
 /** Throws Error naming a rank that has been asked for something else than the first. */

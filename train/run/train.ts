@@ -5,7 +5,7 @@ import { checkpointOf, readRunState } from "./checkpoint.ts"
 import type { Settings } from "./fields.ts"
 import { RunFolder } from "./folder.ts"
 import { pretraining } from "./pretraining.ts"
-import { checkSameSettings, checkShares, errorOfRank, lastWhole, sharedOut } from "./ranks.ts"
+import { checkSameSettings, checkShares, errorOfRank, lastWhole, stopped } from "./ranks.ts"
 import type { RunOptions, RunResult } from "./run.ts"
 import { Run } from "./trainer.ts"
 import type { LoopSettings, RunKind } from "./work.ts"
@@ -21,24 +21,18 @@ export async function train(given: Partial<Settings>, options: RunOptions): Prom
   checkBackend("train: the backend", options.backend)
   const { checkSettings } = await import("./settings.ts")
   const settings = checkSettings(given, "settings")
-  const { ranks = alone, resume } = options
-  const shared = resume === undefined ? sharedOut(settings, ranks) : settings
-  checkShares(shared, ranks)
-  return runOf(pretraining, shared, options)
+  return runOf(pretraining, settings, options)
 }
 
 /** A run of any kind in a folder of its own. */
 export async function runOf<S extends LoopSettings>(
   kind: RunKind<S>,
-  settings: S,
+  asked: S,
   options: RunOptions,
 ): Promise<RunResult> {
-  const { ranks = alone } = options
-  if (ranks.size > 1 && !kind.isShared) {
-    throw new Error(
-      `${kind.command} is made by one process, and there are ${ranks.size}. Begin one`,
-    )
-  }
+  const { ranks = alone, resume } = options
+  const settings = resume === undefined ? kind.sharedOut(asked, ranks) : asked
+  checkShares(settings, ranks)
   let folder: RunFolder | undefined
   try {
     if (ranks.rank === 0) folder = await RunFolder.open(settings.out)
@@ -67,7 +61,7 @@ async function runIn<S extends LoopSettings>(
       const { signal } = options
       // Other ranks would know of neither.
       const isAlone = (options.ranks ?? alone).size === 1
-      if (!run && isAlone && signal?.aborted && error === signal.reason) {
+      if (!run && (error === stopped || (isAlone && signal?.aborted && error === signal.reason))) {
         return notBegun(kind, resume)
       }
       const { step, checkpoint } = run ?? { step: -1 }

@@ -1,6 +1,7 @@
 // What differs from one kind of run to another: where examples come from, the step that they make, what is
 // validated and written as samples. The loop around it (trainer.ts), checkpoints, log and display are shared.
 import type { LanguageModel, Tokenizer } from "../../model/index.ts"
+import type { Communicator } from "../parallel/communicator.ts"
 import type { Fields } from "../spelling.ts"
 import type { TrainStep } from "../step/step.ts"
 import type { Losses, Validation } from "./metrics.ts"
@@ -10,6 +11,9 @@ import type { RunState } from "./state.ts"
 /** What the loop needs of a run's settings, whatever it trains. */
 export interface LoopSettings {
   readonly out: string
+  /** Samples of an update, and the micro-batches that these make. */
+  readonly batchSize: number
+  readonly accumulation: number
   /** Updates between these; 0 for none, of checkpoints and validations but the last. */
   readonly logEvery: number
   readonly evalEvery: number
@@ -67,8 +71,8 @@ export interface RunKind<S extends LoopSettings> {
   readonly name: string | undefined
   /** What makes such runs, for messages. */
   readonly command: string
-  /** Whether several processes can make one together. */
-  readonly isShared?: boolean
+  /** Settings of a run that begins on several ranks. Throws RangeError where they do not share out. */
+  sharedOut(settings: S, ranks: Communicator): S
   /** Settings as a run has written them. Throws naming `from` and the field. */
   check(written: Fields, from: string): Promise<S>
   /** The same as a checkpoint has them. */

@@ -96,7 +96,7 @@ function pairOf(
 }
 
 async function preferenceLearner(learnt: Learnt<DpoSettings, PreferencePair>): Promise<Learner> {
-  const { settings, model, adapter, training, validation } = learnt
+  const { settings, model, adapter, training, validation, ranks } = learnt
   const { loss, beta, labelSmoothing } = settings
   const rows = (2 * settings.batchSize) / settings.accumulation
   const { about, sums } = await referenceOf(learnt, rows)
@@ -131,7 +131,7 @@ async function preferenceLearner(learnt: Learnt<DpoSettings, PreferencePair>): P
     evaluate: () =>
       step.state.still(async () => {
         const texts = validation.flatMap((pair) => dpo.textsOf(pair))
-        const found = await logProbsOf(scorer, model, texts, rows)
+        const found = await logProbsOf(scorer, model, texts, rows, ranks)
         return evaluationOf(found, sums.slice(2 * training.length), settings)
       }),
     async close() {

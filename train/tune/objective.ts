@@ -1,6 +1,7 @@
 // What an objective of tuning is: what its records become, and the step that these make. Each is a file beside
 // this one and a line in the list (index.ts); opening, order, validation and checkpoints are tuning.ts's.
 import type { Adapter, ChatTemplates, LanguageModel, Tokenizer } from "../../model/index.ts"
+import type { Communicator } from "../parallel/communicator.ts"
 import type { Labelled } from "../preference/batch.ts"
 import type { FieldList } from "../run/field_list.ts"
 import type { Losses, Validation } from "../run/metrics.ts"
@@ -22,6 +23,8 @@ export interface TuningModel {
 
 /** What an objective is made of examples with. */
 export interface Learnt<S, E> extends TuningModel {
+  /** Processes that make the run together: each has its share of an update's micro-batches. */
+  readonly ranks: Communicator
   readonly settings: S
   /** What is trained on, then what is validated on. */
   readonly training: readonly E[]
@@ -50,7 +53,7 @@ export interface Learner {
   readonly step: TrainStep
   /** What a person wants to know of it, a line each. */
   readonly about: readonly string[]
-  /** One update by micro-batches of rows of examples, which are places in `training`. */
+  /** One update by micro-batches of rows of examples, which are places in `training`; those of all ranks. */
   update(microBatches: readonly (readonly (readonly number[])[])[], lr: number): Promise<Learned>
   /** Losses since it was last asked. */
   report(): Losses

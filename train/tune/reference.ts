@@ -4,8 +4,11 @@
 import { fromNode } from "../../engine/node.ts"
 import { internals, nextTurn, writeFileWhole } from "../../model/index.ts"
 import { isObject } from "../../model/json.ts"
+import { type Communicator, gatherTexts } from "../parallel/communicator.ts"
+import { sharedNumbers } from "../parallel/share.ts"
 import type { Labelled, PreferencePair } from "../preference/batch.ts"
 import { ReferenceScorer } from "../preference/reference.ts"
+import { throwIfStopped } from "../run/ranks.ts"
 import { trainedOf } from "../step/trained.ts"
 import type { TuneSettings } from "./fields.ts"
 import type { Learnt, TuningModel } from "./objective.ts"
@@ -35,7 +38,7 @@ export async function referenceOf(
   learnt: Learnt<TuneSettings, PreferencePair>,
   rows: number,
 ): Promise<Reference> {
-  const { settings, training, validation, identity, isResumed, signal, onProgress } = learnt
+  const { settings, training, validation, identity, isResumed, ranks } = learnt
   const { backend } = learnt.model
   const path = learnt.fileOf(fileName)
   const texts = [...training, ...validation].flatMap(({ chosen, rejected }) => [chosen, rejected])
@@ -43,24 +46,20 @@ export async function referenceOf(
   // Weights that have moved do not say what they were: the run's own file does.
   const isMoved = isResumed && settings.adapter === "none"
   const base = isMoved ? undefined : await baseOf(learnt)
-  const kept = await readKept(path, batches)
+  const kept = keptIn(await textOfFirst(ranks, path), batches)
   const isSame = base === undefined || kept?.head.base === base
   const lines = kept?.head.examples === identity.examples && isSame ? [...kept.lines] : []
   if (lines.length < batches.length) {
     const own = base ?? (await atStart(settings, backend, baseFor(settings)))
-    await writeFileWhole(path, bytesOf({ examples: identity.examples, base: own }, ...lines))
+    if (ranks.rank === 0) {
+      await writeFileWhole(path, bytesOf({ examples: identity.examples, base: own }, ...lines))
+    }
     const score = (opened: TuningModel) =>
-      scored(opened, settings, rows, async (sumsOf) => {
-        for (const places of batches.slice(lines.length)) {
-          signal?.throwIfAborted()
-          const line = await sumsOf(places.map((i) => texts[i] as Labelled))
-          await fromNode("node:fs/promises").appendFile(path, bytesOf(line))
-          lines.push(line)
-          onProgress("reference", lines.length / batches.length)
-          // Lets signals be heard.
-          await nextTurn()
-        }
-      })
+      scored(opened, settings, rows, (sumsOf) =>
+        addLines(learnt, path, { lines, batches }, (places) =>
+          sumsOf(places.map((i) => texts[i] as Labelled)),
+        ),
+      )
     const isAsItWas = !isResumed || (settings.adapter !== "none" && settings.from === undefined)
     await (isAsItWas ? score(learnt) : atStart(settings, backend, score))
   }
@@ -69,6 +68,35 @@ export async function referenceOf(
     for (const [n, i] of places.entries()) sums[i] = lines[b]?.[n] as number
   }
   return { sums, about: `log-probabilities of the reference are kept in ${path}` }
+}
+
+/** Computes the lines of the batches that have none, as many at a time as there are ranks. */
+async function addLines(
+  { ranks, signal, onProgress }: Learnt<TuneSettings, PreferencePair>,
+  path: string,
+  { lines, batches }: { readonly lines: (readonly number[])[]; readonly batches: number[][] },
+  lineOf: (places: readonly number[]) => Promise<readonly number[]>,
+): Promise<void> {
+  while (lines.length < batches.length) {
+    await throwIfStopped(ranks, signal)
+    const some = batches.slice(lines.length, lines.length + ranks.size)
+    const width = Math.max(...some.map(({ length }) => length))
+    const found = await sharedNumbers(ranks, { count: some.length, width }, (n) =>
+      lineOf(some[n] as number[]),
+    )
+    if (ranks.rank === 0) await fromNode("node:fs/promises").appendFile(path, bytesOf(...found))
+    lines.push(...found)
+    onProgress("reference", lines.length / batches.length)
+    // Lets signals be heard.
+    await nextTurn()
+  }
+}
+
+/** What the first rank finds in a file; "" where it is not there. */
+async function textOfFirst(ranks: Communicator, path: string): Promise<string> {
+  const own = ranks.rank === 0 ? fromNode("node:fs/promises").readFile(path, "utf8") : ""
+  const [text = ""] = await gatherTexts(ranks, await Promise.resolve(own).catch(() => ""))
+  return text
 }
 
 const bytesOf = (...lines: readonly unknown[]): Uint8Array =>
@@ -98,10 +126,7 @@ async function hashOfFolder(folder: string): Promise<string> {
 }
 
 /** What a file has in whole lines; one that is none of this kind is as if it were not there. */
-async function readKept(path: string, batches: readonly (readonly number[])[]) {
-  const text = await fromNode("node:fs/promises")
-    .readFile(path, "utf8")
-    .catch(() => "")
+function keptIn(text: string, batches: readonly (readonly number[])[]) {
   try {
     const [head, ...lines] = text
       .split("\n")

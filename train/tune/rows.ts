@@ -1,5 +1,7 @@
 // Labelled texts as the rows of a batch, and how likely a model finds what counts of them.
 import type { LanguageModel } from "../../model/index.ts"
+import { alone, type Communicator } from "../parallel/communicator.ts"
+import { sharedNumbers } from "../parallel/share.ts"
 import { ignoredLabel, type Labelled } from "../preference/batch.ts"
 import type { ReferenceScorer } from "../preference/reference.ts"
 import { checkBatch } from "../step/batch.ts"
@@ -70,18 +72,22 @@ export async function logProbsTogether(
   return [...sums.subarray(0, texts.length)]
 }
 
-/** The same of any number of texts, so many at a time. */
+/** The same of any number of texts, so many at a time, by ranks that share them. */
 export async function logProbsOf(
   scorer: ReferenceScorer,
   model: LanguageModel,
   texts: readonly Labelled[],
   size: number,
+  ranks: Communicator = alone,
 ): Promise<number[]> {
   const found = new Array<number>(texts.length).fill(0)
-  for (const places of byLength(texts, size)) {
-    const some = places.map((i) => texts[i] as Labelled)
-    const sums = await logProbsTogether(scorer, model, some, size)
-    for (const [n, i] of places.entries()) found[i] = sums[n] as number
+  const batches = byLength(texts, size)
+  const all = await sharedNumbers(ranks, { count: batches.length, width: size }, (b) => {
+    const some = (batches[b] as number[]).map((i) => texts[i] as Labelled)
+    return logProbsTogether(scorer, model, some, size)
+  })
+  for (const [b, places] of batches.entries()) {
+    for (const [n, i] of places.entries()) found[i] = all[b]?.[n] as number
   }
   return found
 }

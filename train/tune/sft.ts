@@ -1,6 +1,7 @@
 // Supervised fine-tuning: cross-entropy of answers, or of whole texts.
 import * as v from "valibot"
 import { choice, flag, whole } from "../../model/schema.ts"
+import { ownOf } from "../parallel/share.ts"
 import { ignoredLabel, type Labelled } from "../preference/batch.ts"
 import { ReferenceScorer } from "../preference/reference.ts"
 import { notNegative, text } from "../run/field_list.ts"
@@ -9,7 +10,7 @@ import type { TrainOptions } from "../step/options.ts"
 import { type StepResult, TrainStep } from "../step/step.ts"
 import { trainedOf } from "../step/trained.ts"
 import { data, isText, optimization, type TuneSettings, tuneFields } from "./fields.ts"
-import type { Learner, TuneObjective, TuningModel } from "./objective.ts"
+import type { Learner, Learnt, TuneObjective, TuningModel } from "./objective.ts"
 import { releaseOrder } from "./order.ts"
 import { batchRows, countedIn, logProbsOf, rowLength } from "./rows.ts"
 import { labelledOf } from "./texts.ts"
@@ -64,15 +65,21 @@ const lengthOf = (
 ): number => Math.min(sequenceLength, model.config.maxContext)
 
 /** What a step of any objective is made with. */
-export function stepOptionsOf(settings: TuneSettings, { adapter }: TuningModel): TrainOptions {
+export function stepOptionsOf(
+  settings: TuneSettings,
+  { adapter, ranks }: Pick<Learning, "adapter" | "ranks">,
+): TrainOptions {
   const { optimizer, betas, eps, weightDecay, clip } = settings
   const { accumulation, checkpointActivations } = settings
   return {
     ...{ optimizer, betas, eps, weightDecay, clip, accumulation, checkpointActivations },
-    ignoreIndex: ignoredLabel,
+    ...{ ignoreIndex: ignoredLabel, ranks },
     ...(adapter && { adapter }),
   }
 }
+
+/** A model that ranks train. */
+type Learning = TuningModel & Pick<Learnt<TuneSettings, never>, "ranks">
 
 interface LabelledData {
   readonly training: readonly Labelled[]
@@ -86,11 +93,11 @@ type LogProbs = (texts: readonly Labelled[]) => Promise<readonly number[]>
 
 /** Learns the labels of texts. */
 export async function labelledLearner(
-  opened: TuningModel,
+  opened: Learning,
   options: TrainOptions,
   { training, length, evaluate }: LabelledData,
 ): Promise<Learner> {
-  const { model, adapter } = opened
+  const { model, adapter, ranks } = opened
   const step = await TrainStep.create(model, options)
   const scorer = new ReferenceScorer(trainedOf(model, adapter).decoder, model.backend)
   let result: StepResult | undefined
@@ -103,7 +110,9 @@ export async function labelledLearner(
       size = microBatches[0]?.length ?? 1
       const longest = Math.max(...rows.flat().map(({ ids }) => ids.length - 1))
       const T = length ?? rowLength(longest, model.config.maxContext)
-      const { inputs, targets, starts } = batchRows(rows, T)
+      const own = ownOf(microBatches, ranks).flat()
+      const texts = own.map((row) => row.map((i) => training[i] as Labelled))
+      const { inputs, targets, starts } = batchRows(texts, T)
       const start = performance.now()
       result = await step.run(inputs, targets, { lr, starts })
       const ms = performance.now() - start
@@ -114,7 +123,8 @@ export async function labelledLearner(
       const { loss, ce, z } = result as StepResult
       return { loss, ce, z }
     },
-    evaluate: () => step.still(() => evaluate((texts) => logProbsOf(scorer, model, texts, size))),
+    evaluate: () =>
+      step.still(() => evaluate((texts) => logProbsOf(scorer, model, texts, size, ranks))),
     async close() {
       scorer.close()
       await step.close()

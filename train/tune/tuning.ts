@@ -3,8 +3,10 @@
 import { fromNode } from "../../engine/node.ts"
 import type { LanguageModel, Tokenizer } from "../../model/index.ts"
 import { show } from "../../model/json.ts"
+import { alone, type Communicator } from "../parallel/communicator.ts"
 import { restoreStep } from "../run/checkpoint.ts"
 import type { Validation } from "../run/metrics.ts"
+import { aboutRanks, sharedUpdates } from "../run/ranks.ts"
 import type { RunOptions } from "../run/run.ts"
 import type { Resumed, RunKind, Updated, Work } from "../run/work.ts"
 import { inFile } from "../spelling.ts"
@@ -22,6 +24,7 @@ import { promptOf } from "./texts.ts"
 export const kindOf = <S extends TuneSettings, E>(objective: TuneObjective<S, E>): RunKind<S> => ({
   name: objective.name,
   command: objective.list.command,
+  sharedOut: sharedUpdates,
   check: async (written, from) => checkTuneWritten(objective, written, from),
   toWrite: (settings) => ({ ...settings, out: fromNode("node:path").resolve(settings.out) }),
   open: (settings, options, from) => Tuning.open(objective, settings, options, from),
@@ -49,7 +52,7 @@ class Tuning<S extends TuneSettings, E> implements Work {
   /** Tokens that samples begin with. */
   readonly #prompt: readonly number[]
 
-  private constructor(settings: S, opened: TuningModel, found: Found<E>, learner: Learner) {
+  private constructor(settings: S, opened: Opened, found: Found<E>, learner: Learner) {
     this.#settings = settings
     this.model = opened.model
     this.tokenizer = opened.tokenizer
@@ -60,7 +63,8 @@ class Tuning<S extends TuneSettings, E> implements Work {
     this.#stream = found.stream
     this.#identity = found.identity
     this.#prompt = found.prompt
-    this.about = [...aboutOf(settings, opened, found), ...learner.about]
+    const about = [...aboutOf(settings, opened, found), ...learner.about]
+    this.about = [...about, ...aboutRanks(settings, opened.ranks)]
   }
 
   static async open<S extends TuneSettings, E>(
@@ -69,6 +73,7 @@ class Tuning<S extends TuneSettings, E> implements Work {
     options: RunOptions,
     from: Resumed<S> | undefined,
   ): Promise<Tuning<S, E>> {
+    const { ranks = alone } = options
     const opened = await openTuned(settings, options, from?.checkpoint)
     let learner: Learner | undefined
     try {
@@ -77,14 +82,14 @@ class Tuning<S extends TuneSettings, E> implements Work {
       else await checkBase(settings, found.identity.base)
       const { training, validation } = found
       learner = await objective.learnerOf({
-        ...{ ...opened, settings, training, validation, identity: found.identity },
+        ...{ ...opened, ranks, settings, training, validation, identity: found.identity },
         isResumed: from !== undefined,
         fileOf: (name) => fromNode("node:path").join(settings.out, name),
         signal: options.signal,
         onProgress: options.onProgress ?? (() => {}),
       })
       if (from) await restoreStep(from.checkpoint, learner.step, from.state)
-      return new Tuning(settings, opened, found, learner)
+      return new Tuning(settings, { ...opened, ranks }, found, learner)
     } catch (error) {
       await learner?.close()
       await opened.model.close()
@@ -132,6 +137,10 @@ class Tuning<S extends TuneSettings, E> implements Work {
   }
 }
 
+interface Opened extends TuningModel {
+  readonly ranks: Communicator
+}
+
 /** What the records of a run give. */
 interface Found<E> {
   readonly training: readonly E[]
@@ -147,12 +156,15 @@ async function findExamples<S extends TuneSettings, E>(
   objective: TuneObjective<S, E>,
   settings: S,
   opened: TuningModel,
-  { onSkip, onProgress, signal }: RunOptions,
+  { onSkip: say, onProgress, signal, ranks = alone }: RunOptions,
 ): Promise<Found<E>> {
   const { data, validation, skipBad, seed, evalExamples, prompt: begin } = settings
   if (data === undefined) throw new RangeError("give data: a file of records, .jsonl or .parquet")
+  // All ranks read all records: the first says what is wrong with them.
+  const onSkip = ranks.rank === 0 ? say : undefined
   const reports = { ...(onSkip && { onSkip }), ...(onProgress && { onProgress }) }
-  const reading = { skipBad, signal, ...reports }
+  // Several end together, where they meet.
+  const reading = { skipBad, signal: ranks.size === 1 ? signal : undefined, ...reports }
   const read = (path: string) =>
     readExamples(path, (row) => objective.examplesOf(row, settings, opened), reading)
   const own = await read(data)
