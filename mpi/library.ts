@@ -96,7 +96,7 @@ async function loadKoffi(): Promise<Koffi> {
     return ((await import(name)) as { readonly default: Koffi }).default
   } catch (error) {
     throw new Error(
-      "Training on several processes needs the package koffi, which calls the system's MPI. " +
+      "Several processes need the package koffi, which calls the system's MPI. " +
         "Add it by: npm install koffi",
       { cause: error },
     )

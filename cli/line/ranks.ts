@@ -2,7 +2,7 @@
 // itself; the first that fails says so for all.
 import { setTimeout } from "node:timers/promises"
 import { printable } from "../../model/index.ts"
-import { joinRanks } from "../../mpi/communicator.ts"
+import { joinRanks } from "../../mpi/index.ts"
 import { columnsVariable, launch, parentVariable } from "../../mpi/launch.ts"
 import { launchedSize, localSize, threadsBeside } from "../../mpi/library.ts"
 import { alone, type Communicator, patient } from "../../train/parallel/communicator.ts"
@@ -149,9 +149,9 @@ export function sayAtEnd({ rank, size }: Communicator, standing: Standing): void
 }
 
 /** Throws Error where a launcher began several processes of a command that knows nothing of the others. */
-export function checkAlone({ size }: Pick<Communicator, "size"> = alone): void {
+export function checkAlone(): void {
   const launched = launchedSize() ?? 1
-  if (size > 1 || launched === 1) return
+  if (launched === 1) return
   throw new Error(
     `this command is for one process, and MPI began ${launched}. Begin it without mpirun`,
   )

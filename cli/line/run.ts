@@ -3,7 +3,7 @@ import type { OpenBackend } from "../../backends/index.ts"
 import { CeilingMeter } from "../../bench/measure/ceiling.ts"
 import { downloading } from "../../bench/measure/report.ts"
 import { printable } from "../../model/index.ts"
-import { alone, type Communicator } from "../../train/parallel/communicator.ts"
+import type { Communicator } from "../../train/parallel/communicator.ts"
 import { checkpointOf } from "../../train/run/checkpoint.ts"
 import { openLog } from "../../train/run/log.ts"
 import type { RunOptions, RunResult } from "../../train/run/run.ts"
@@ -12,14 +12,13 @@ import { whileRunning } from "../terminal/ending.ts"
 import { plotText } from "../terminal/plot.ts"
 import { reporter } from "../terminal/progress.ts"
 import { display, type RunView } from "../terminal/run.ts"
-import { checkAlone } from "./ranks.ts"
 
 /** What a command says of its run, and what performs it. */
 interface Performed<S extends LoopSettings> {
   readonly settings: S
   readonly backend: OpenBackend
   /** Processes that make it together; the first says what is to be said. */
-  readonly ranks?: Communicator
+  readonly ranks: Communicator
   /** The folder of a run, or a checkpoint, to go on from. */
   readonly resume: string | undefined
   /** Of the checkpoint that the run goes on from. */
@@ -30,8 +29,7 @@ interface Performed<S extends LoopSettings> {
 
 /** Performs a run, with what a person wants to know of it on the way and at the end. */
 export async function performRun<S extends LoopSettings>(run: Performed<S>): Promise<RunResult> {
-  const { settings, backend, resume, ranks = alone } = run
-  checkAlone(ranks)
+  const { settings, backend, resume, ranks } = run
   if (ranks.rank > 0) return performSilently(run, ranks)
   const report = reporter()
   const ceiling = CeilingMeter.ofProducts(backend)
