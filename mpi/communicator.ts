@@ -1,15 +1,17 @@
 // Ranks joined by MPI: collectives on bytes, each awaited in a thread beside Node's own, which stays awake
 // for signals and for clocks.
-import { type ByteRange, type Communicator, cut } from "../train/parallel/communicator.ts"
+import { alone, type ByteRange, type Communicator, cut } from "../train/parallel/communicator.ts"
 import { parentVariable } from "./launch.ts"
 import { type CFunction, launchedSize, loadMpi, type MpiLibrary } from "./library.ts"
 
 /** Most bytes of a call: counts and places are ints of C. */
 const mostBytes = 2 ** 31 - 1
 
-/** Joins the processes that a launcher of MPI began with this one. Throws Error where MPI cannot be loaded,
- *  or is not that of the launcher. */
+/** Joins the processes that a launcher of MPI began with this one, such as mpirun or srun; where none did, it is one
+ *  process by itself. All close it in the end. Throws Error where MPI cannot be loaded, or is not that of the
+ *  launcher. */
 export async function joinRanks(): Promise<Communicator> {
+  if (launchedSize() === undefined) return alone
   const mpi = await loadMpi()
   const { func, koffi, world, handle, serialized } = mpi
   const call = (function_: CFunction, ...given: readonly unknown[]): void =>

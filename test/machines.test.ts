@@ -1,9 +1,13 @@
-// The files that docs/machines.md shows are well formed, and what they call `elm train` with are its flags.
-import { spawnSync } from "node:child_process"
-import { readFileSync } from "node:fs"
+// The files that docs/machines.md shows are well formed, what they call `elm train` with are its flags, and its
+// program runs.
+import { spawn, spawnSync } from "node:child_process"
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs"
+import { fileURLToPath } from "node:url"
 import t from "tap"
 import { parse } from "yaml"
 import { elmProgram } from "../cli/program.ts"
+import { environment, noOpenMpi, ofOpenMpi } from "./launchers.ts"
+import { at, ended, weights } from "./runs.ts"
 
 const page = readFileSync(new URL("../../docs/machines.md", import.meta.url), "utf8")
 const blocks = [...page.matchAll(/^```(\w+)\n([\s\S]*?)^```$/gm)]
@@ -77,3 +81,32 @@ t.test("the list of hosts has slots, as many as its command begins", (t) => {
   )
   t.end()
 })
+
+t.test(
+  "the program is one run, whether processes make it or one",
+  { skip: noOpenMpi },
+  async (t) => {
+    const [code = ""] = inLanguage("js")
+    mkdirSync(at("node_modules"))
+    symlinkSync(
+      fileURLToPath(new URL("../..", import.meta.url)),
+      at("node_modules", "openelm"),
+      "dir",
+    )
+    writeFileSync(at("package.json"), '{ "type": "module" }')
+    const programOf = (out: string): string => {
+      const own = code.replace("my.txt", "text.txt").replace("my-program-run", out)
+      writeFileSync(at(`${out}.js`), own)
+      return at(`${out}.js`)
+    }
+    const [program = "", ...options] = ofOpenMpi
+    const where = { cwd: at(), env: environment }
+    const [one, two] = await Promise.all([
+      ended(spawn(process.execPath, [programOf("one")], where)),
+      ended(spawn(program, [...options, "-n", "2", process.execPath, programOf("two")], where)),
+    ])
+    for (const { code, stderr } of [one, two]) t.equal(code, 0, stderr)
+    t.match(two.stdout, /^two\/step-00000004\r?\n$/, "the first rank alone prints")
+    t.same(weights(at("two", "step-00000004")), weights(at("one", "step-00000004")))
+  },
+)
