@@ -270,6 +270,7 @@ export {
   type SgdOptions,
   type Sharding,
   type Source,
+  type StateBytes,
   type StepMetrics,
   type StepOptions,
   type StepResult,

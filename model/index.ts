@@ -179,4 +179,7 @@ export {
   type LoadedWeights,
   outlineWeights,
   type Progress,
+  unitsOf,
+  type WeightHome,
+  type WeightLayout,
 } from "./weights/weights.ts"

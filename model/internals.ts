@@ -17,12 +17,18 @@ import type { RecorderOf } from "./recorder.ts"
 import { Serving, type ServingOptions } from "./serving.ts"
 import { identityOf } from "./weights/identity.ts"
 import type { Check } from "./weights/restore.ts"
+import type { WeightHome } from "./weights/weights.ts"
 
 /** What is asked of a model beside its public options. */
 export interface Placement {
   /** Tensors of f32 for which to leave room beside each weight, so that what belongs together lies in
    *  one memory: 3 before training (two moments and a gradient). Default 0. */
   readonly room?: number
+  /** Where weights lie that are not kept whole; then nothing but a training step that knows of it may use the
+   *  model. */
+  readonly home?: WeightHome
+  /** Puts a weight into its memory, in place of seeded numbers. */
+  readonly fill?: (name: string, target: Tensor) => Promise<void>
 }
 
 /** What the trainer and the benchmarks need of a model. */

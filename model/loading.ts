@@ -14,7 +14,7 @@ import type { LoadOptions, ModelOptions, RandomOptions } from "./options.ts"
 import type { Tokenizer } from "./tokenizer/index.ts"
 import { keepingFor } from "./weights/kept.ts"
 import { lostDevices, Residence } from "./weights/restore.ts"
-import { type LoadedWeights, loadWeights, randomWeights } from "./weights/weights.ts"
+import { type LoadedWeights, loadWeights, randomWeights, weightsFrom } from "./weights/weights.ts"
 
 /** All that a LanguageModel is made of. */
 export interface ModelParts {
@@ -49,7 +49,7 @@ async function build(
 export async function loadParts(
   folder: FileSource,
   options: LoadOptions,
-  { room }: Placement,
+  placement: Placement,
 ): Promise<ModelParts> {
   checkObject("load: options", options)
   const opened = await openModel(folder, options, "load: the folder")
@@ -57,7 +57,7 @@ export async function loadParts(
     const { dtype, of: kept } = keepingFor(opened, options.dtype)
     const { config, chatTemplates } = opened
     const tokenizer = await tokenizerFor(options.tokenizer, config, opened.tokenizer, options)
-    const filling = { room, progress: options.onProgress }
+    const filling = { ...placement, progress: options.onProgress }
     const parts = await build(config, { ...options, dtype }, tokenizer, ({ backend }) =>
       loadWeights(opened, backend, kept, filling),
     )
@@ -81,7 +81,7 @@ export async function loadParts(
 export async function randomParts(
   size: SizeName | DecoderConfig,
   options: RandomOptions,
-  { room }: Placement,
+  placement: Placement,
 ): Promise<ModelParts> {
   checkObject("random: options", options)
   if (typeof size !== "string") checkConfig("random: the size, where it is no name,", size)
@@ -89,9 +89,12 @@ export async function randomParts(
   const { seed = 0 } = options
   checkWhole("seed", seed, 0, 0xffffffff)
   const tokenizer = await tokenizerFor(options.tokenizer, config)
-  const filling = { room, progress: options.onProgress }
+  const filling = { ...placement, progress: options.onProgress }
+  const { fill } = placement
   const parts = await build(config, options, tokenizer, ({ backend, dtype }) =>
-    randomWeights(config, backend, dtype, seed, filling),
+    fill
+      ? weightsFrom(config, backend, dtype, fill, filling)
+      : randomWeights(config, backend, dtype, seed, filling),
   )
   return { ...parts, templates: async () => noTemplates }
 }

@@ -2,17 +2,15 @@
 // process with as many micro-batches.
 import t from "tap"
 import { open } from "../backends/index.ts"
-import { type Backend, bufferOf, readBound, Tensor } from "../engine/index.ts"
-import { OpenELM, scaledConfig } from "../model/index.ts"
+import { bufferOf, readBound } from "../engine/index.ts"
+import { OpenELM, randomModel } from "../model/index.ts"
 import { ranksInMemory, type StepResult, TrainStep } from "../train/index.ts"
 import { type Communicator, gatherTexts, patient } from "../train/parallel/communicator.ts"
+import { sharedModel } from "../train/parallel/weights.ts"
 import { checkSameParameters } from "../train/run/ranks.ts"
-import { wholeOf } from "../train/run/whole.ts"
-import type { TrainOptions } from "../train/step/options.ts"
-import { hasMaster } from "../train/step/update.ts"
 import { noWholeWebgpu } from "./backends.ts"
+import { config, inputs, targets, trained, wasm } from "./ranked.ts"
 
-const wasm = await open("wasm", { threads: 1 })
 t.teardown(() => wasm.close())
 
 t.test("bytes of unequal parts come to whom they are for", async (t) => {
@@ -45,56 +43,6 @@ t.test("a rank that waits in vain says so", async (t) => {
   await t.rejects(gatherTexts(patient(first, 50), ""), { message: text })
 })
 
-// The embedding is more than what one rank sums of it.
-const config = scaledConfig({
-  ...{ layers: 2, modelDim: 32, headDim: 8, vocabSize: 4200, ffnDivisor: 19, maxContext: 8 },
-  ...{ queryHeadsPerKeyHead: 1, paddingIndex: 0 },
-})
-const updates = 2
-
-/** Row b of update u: of its 7 targets some count, another number in each. */
-const row = (u: number, b: number, by: number, counted = 7): number[] =>
-  Array.from({ length: 7 }, (_, i) => (i < counted ? 1 + ((u * 997 + b * 355 + i * by) % 4199) : 0))
-const inputs = (u: number, b: number) => row(u, b, 31)
-const targets = (u: number, b: number) => row(u, b, 57, [7, 2, 5, 1, 6][b % 5])
-
-/** Updates of a model by one rank; what they leave, and said. */
-async function trained(
-  dtype: "f32" | "bf16",
-  options: TrainOptions & { accumulation: number },
-  backend: Backend = wasm,
-) {
-  const model = await OpenELM.random(config, { backend, dtype, seed: 5 })
-  const step = await TrainStep.create(model, { ignoreIndex: 0, clip: 0.5, ...options })
-  const { rank, size } = options.ranks ?? { rank: 0, size: 1 }
-  const own = Array.from({ length: options.accumulation }, (_, i) => i).filter(
-    (i) => i % size === rank,
-  )
-  const said: unknown[] = []
-  for (let u = 0; u < updates; u++) {
-    const [x, y] = [inputs, targets].map((rows) => own.map((b) => rows(u, b)))
-    said.push(await step.run(x as number[][], y as number[][], { lr: 1e-2 }))
-  }
-  const bytes: Buffer[] = []
-  for (const p of step.parameters) {
-    const { weight, master, state, owned } = p
-    for (const tensor of [owned?.weight ?? weight, master, ...state]) {
-      const whole = wholeOf(step, p, tensor)
-      const read = await readBound(whole instanceof Tensor ? whole : await whole.lend(), backend)
-      const { buffer, byteOffset, byteLength } = read
-      bytes.push(Buffer.from(buffer.slice(byteOffset, byteOffset + byteLength)))
-      if (!(whole instanceof Tensor)) whole.giveBack()
-    }
-  }
-  const { flops } = step
-  const stateBytes = step.parameters
-    .flatMap(({ weight, master, state }) => (hasMaster(weight) ? [...state, master] : state))
-    .reduce((sum, { bytes }) => sum + bytes, 0)
-  await step.close()
-  await model.close()
-  return { said, bytes: Buffer.concat(bytes), flops, stateBytes }
-}
-
 for (const dtype of ["f32", "bf16"] as const) {
   t.test(`ranks in ${dtype} are as many micro-batches of one process`, async (t) => {
     for (const [size, accumulation] of [
@@ -114,18 +62,21 @@ for (const dtype of ["f32", "bf16"] as const) {
         t.same(each.said, whole.said, name)
       }
       t.equal((shared[0]?.flops ?? 0) * size, whole.flops)
-      const options = { accumulation, accumulate, shard: "state" } as const
-      const sharded = await Promise.all(
-        ranksInMemory(size).map((ranks) => trained(dtype, { ...options, ranks })),
-      )
-      for (const [rank, each] of sharded.entries()) {
-        const name = `rank ${rank} of ${size} with its part of the state`
-        t.ok(each.bytes.equals(whole.bytes), name)
-        t.same(each.said, whole.said, name)
+      for (const shard of ["state", "full"] as const) {
+        const options = { accumulation, accumulate, shard } as const
+        const sharded = await Promise.all(
+          ranksInMemory(size).map((ranks) => trained(dtype, { ...options, ranks })),
+        )
+        for (const [rank, each] of sharded.entries()) {
+          const name = `rank ${rank} of ${size} with shard ${shard}`
+          t.ok(each.bytes.equals(whole.bytes), name)
+          t.same(each.said, whole.said, name)
+          t.same(each.evaluation, whole.evaluation, name)
+        }
+        // Of all together it is that of one, but for the place of what a rank has nothing of.
+        const all = sharded.reduce((sum, { stateBytes }) => sum + stateBytes, 0)
+        t.ok(all < 1.01 * whole.stateBytes, `${sharded.map((x) => x.stateBytes)} bytes`)
       }
-      // Of all together it is that of one, but for the place of what a rank has nothing of.
-      const all = sharded.reduce((sum, { stateBytes }) => sum + stateBytes, 0)
-      t.ok(all < 1.01 * whole.stateBytes, `${sharded.map((x) => x.stateBytes)} bytes`)
       t.equal(shared[0]?.stateBytes, whole.stateBytes)
     }
   })
@@ -186,4 +137,42 @@ t.test("a rank whose parameters differ is named", async (t) => {
     }),
   )
   for (const [error, want] of errors) t.match(error, want as string)
+})
+
+t.test("a rank that is given other weights, or finds another norm, is named", async (t) => {
+  const errors = await Promise.all(
+    ranksInMemory(2).map(async (given) => {
+      let isBroken = false
+      const ranks: Communicator = {
+        ...given,
+        async allGather(buffer, parts) {
+          await given.allGather(buffer, parts)
+          // One bit of what comes from the other.
+          const { at = 0 } = parts[1 - given.rank] ?? {}
+          if (isBroken && given.rank === 1) buffer[at] = (buffer[at] ?? 0) ^ 1
+        },
+      }
+      const how = { backend: wasm, seed: 5 }
+      const model = await sharedModel(ranks, (home) => randomModel(config, how, { home }))
+      const step = await TrainStep.create(model, { ranks, accumulation: 2, shard: "full" })
+      const said: unknown[] = []
+      const check = async () =>
+        said.push(await checkSameParameters(given, step).catch((error: Error) => error.message))
+      await check()
+      await step.run([inputs(0, ranks.rank)], [targets(0, ranks.rank)], { lr: 1e-2 })
+      isBroken = true
+      await check()
+      isBroken = false
+      if (ranks.rank === 1) step.gradNorm *= 2
+      await check()
+      await step.close()
+      await model.close()
+      return said
+    }),
+  )
+  for (const [none, weights, norm] of errors) {
+    t.equal(none, undefined)
+    t.match(weights, /^after update 1 rank 1 has another \S+ than rank 0: one of their machines/)
+    t.match(norm, /^after update 1 rank 1 has found a gradient norm of \S+, and rank 0 of \S+: one/)
+  }
 })

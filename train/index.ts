@@ -84,6 +84,7 @@ export type { RunInfo, RunMemory, RunOptions, RunResult } from "./run/run.ts"
 export { learningRate, type Schedule } from "./run/schedule.ts"
 export type { BestValidation } from "./run/state.ts"
 export { train } from "./run/train.ts"
+export type { StateBytes } from "./step/amounts.ts"
 export {
   createTrainStep,
   type LossAndGradients,
@@ -92,10 +93,12 @@ export {
   type TrainStepFunction,
 } from "./step/api.ts"
 export type { Batch } from "./step/batch.ts"
+export type { Evaluation } from "./step/evaluation.ts"
 export type { GraphSettings } from "./step/graph.ts"
 export type { LossSettings } from "./step/head.ts"
 export type { Sharding, TrainOptions, TrainSettings } from "./step/options.ts"
-export { type Evaluation, type StepOptions, type StepResult, TrainStep } from "./step/step.ts"
+export type { StepResult } from "./step/shared.ts"
+export { type StepOptions, TrainStep } from "./step/step.ts"
 export type { OwnedPart, Parameter, UpdateSettings } from "./step/update.ts"
 export type { DpoSettings } from "./tune/dpo.ts"
 export type { RewardSettings } from "./tune/reward.ts"

@@ -71,9 +71,16 @@ function ignoredLine({ config, ignoreIndex }: RunInfo): string {
 
 /** What a run takes. */
 export function memoryLine(memory: RunMemory, on: boolean): string {
-  const { stateBytes, activationBytes, otherActivationBytes } = memory
+  const { stateBytes, activationBytes, otherActivationBytes, parts } = memory
   return dim(
     `weights, moments and gradients ${bytesText(stateBytes)}, activations ${bytesText(activationBytes)} ` +
-      `(${bytesText(otherActivationBytes)} with${on ? "out" : ""} --checkpoint-activations)`,
+      `(${bytesText(otherActivationBytes)} with${on ? "out" : ""} --checkpoint-activations)` +
+      (parts ? `\n${partsLine(parts)}` : ""),
   )
+}
+
+/** What of it a process keeps, where each has a part. */
+function partsLine({ inTurns, underWay, ...kept }: NonNullable<RunMemory["parts"]>): string {
+  const all = Object.entries(kept).map(([name, bytes]) => `${name} ${bytesText(bytes)}`)
+  return `of these a process keeps ${all.join(", ")}, and ${bytesText(inTurns)} that layers have in turns; at most ${bytesText(underWay)} are on their way`
 }

@@ -7,6 +7,7 @@ import {
   bufferOf,
   decode,
   itemBytes,
+  offsetOf,
   readBound,
   runOnce,
   sizeOf,
@@ -36,7 +37,7 @@ export async function loadVector(
   const values = decode(dtype, viewOf(dtype, raw.buffer))
   const bad = values.filter((x) => !Number.isFinite(x)).length
   if (bad > 0) throw notFinite(nameIn(source, spec), bad, D, dtype)
-  backend.write(bufferOf(target), Float32Array.from(values))
+  backend.write(bufferOf(target), Float32Array.from(values), offsetOf(target))
 }
 
 /** Rows on their way into panels: those of the source's blocks, if these are kept, else numbers.
@@ -96,7 +97,8 @@ async function packInto(
 ): Promise<Tensor> {
   const { w, bad } = packed(x, spec.halves, kept, 1)
   const panelBytes = w.bytes / (w.shape[0] as number)
-  const part = bound(bufferOf(target), w.shape, w.dtype, firstPanel * panelBytes)
+  const at = offsetOf(target) + firstPanel * panelBytes
+  const part = bound(bufferOf(target), w.shape, w.dtype, at)
   const counts = allocate(backend, bad.shape)
   try {
     await runOnce(backend, [
@@ -132,7 +134,7 @@ export async function loadPanels(
           "infinite. The file is damaged: quantize the model again",
       )
     }
-    backend.write(bufferOf(target), panels, start * C * Z)
+    backend.write(bufferOf(target), panels, offsetOf(target) + start * C * Z)
   }
 }
 

@@ -4,7 +4,10 @@ import {
   allocate,
   type Backend,
   bufferOf,
+  constant,
   DeviceLostError,
+  type DType,
+  offsetOf,
   runOnce,
   type Tensor,
   type Update,
@@ -45,13 +48,14 @@ export function randomWeights(
   backend: Backend,
   dtype: WeightDType,
   seed: number,
-  { room, progress }: Filling = {},
+  filling: Filling = {},
 ): Promise<LoadedWeights> {
-  const outline = outlineWeights(config, backend, dtype, room)
+  const outline = outlineWeights(config, backend, dtype, filling)
   const fill: Fill = async (spec, target) => {
     if (!spec.matrix) {
       const value = spec.kind === "bias" ? 0 : 1
-      return backend.write(bufferOf(target), new Float32Array(target.size).fill(value))
+      const values = new Float32Array(target.size).fill(value)
+      return backend.write(bufferOf(target), values, offsetOf(target))
     }
     const [N, K] = spec.shape as [number, number]
     const draw = { N, K, Seed: seed, Stream: spec.index, std: spec.std }
@@ -61,9 +65,27 @@ export function randomWeights(
       : randomPanels({ ...draw, ...sizes, dtype })
     await runOnce(backend, [[target, w]])
   }
-  const fillAll = (progress?: Progress) => fillWeights(config, backend, outline, progress, fill)
-  return filled(outline, fillAll(progress), fillAll)
+  const fillAll = (how?: Filling) => fillWeights(config, backend, outline, how, fill)
+  return filled(outline, fillAll(filling), fillAll)
 }
+
+/** Weights that `fill` puts into memory one by one, which do not come back where that is lost. */
+export function weightsFrom(
+  config: DecoderConfig,
+  backend: Backend,
+  dtype: WeightDType,
+  fill: (name: string, target: Tensor) => Promise<void>,
+  filling: Filling = {},
+): Promise<LoadedWeights> {
+  const outline = outlineWeights(config, backend, dtype, filling)
+  const all = fillWeights(config, backend, outline, filling, ({ name }, target) =>
+    fill(name, target),
+  )
+  return filled(outline, all, refuseRefill)
+}
+
+const refuseRefill = (): Promise<never> =>
+  Promise.reject(new DeviceLostError("the device was lost, and a copy with it"))
 
 /** The weights of an open model, each matrix in the form in which it is to be kept.
  *  Throws RangeError naming the tensor that holds NaN or infinity. */
@@ -71,12 +93,12 @@ export function loadWeights(
   folder: OpenedModel,
   backend: Backend,
   kept: Kept | Keeping["of"],
-  { room, progress }: Filling = {},
+  filling: Filling = {},
 ): Promise<LoadedWeights> {
   const keptOf = typeof kept === "function" ? kept : () => kept
-  const outline = outlineWeights(folder.config, backend, keptOf, room)
-  const fillFrom = (open: OpenedModel, progress?: Progress): Promise<void> =>
-    fillWeights(open.config, backend, outline, progress, async (spec, target) => {
+  const outline = outlineWeights(folder.config, backend, keptOf, filling)
+  const fillFrom = (open: OpenedModel, how?: Filling): Promise<void> =>
+    fillWeights(open.config, backend, outline, how, async (spec, target) => {
       const source = open.source(spec.name)
       if (!spec.matrix) return loadVector(source, spec, target, backend)
       if (open.format) return loadPanels(source, spec, target, backend)
@@ -86,7 +108,7 @@ export function loadWeights(
     const open = await folder.reopen()
     await fillFrom(open).finally(() => open.close())
   }
-  return filled(outline, fillFrom(folder, progress), refill)
+  return filled(outline, fillFrom(folder, filling), refill)
 }
 
 type Fill = (spec: Spec, target: Tensor) => Promise<void>
@@ -95,7 +117,27 @@ type Fill = (spec: Spec, target: Tensor) => Promise<void>
 interface Filling {
   /** Tensors of f32 for which to leave room beside each weight; default none. */
   readonly room?: number | undefined
+  readonly home?: WeightHome | undefined
   readonly progress?: Progress | undefined
+}
+
+/** A weight as it lies on a backend. */
+export interface WeightLayout {
+  readonly name: string
+  readonly shape: readonly number[]
+  readonly dtype: DType
+}
+
+/** Where weights are kept by somebody who does not keep them whole. */
+export interface WeightHome {
+  /** A place for each weight, which others have in turns with it. */
+  place(
+    config: DecoderConfig,
+    weights: readonly WeightLayout[],
+    held: Holder,
+  ): ReadonlyMap<string, Tensor>
+  /** Takes what has been put into a weight's place, before another comes there. */
+  take(name: string, backend: Backend): Promise<void>
 }
 
 /** The memory of a model's weights, without values: all of it first, so that a model that does not
@@ -104,7 +146,7 @@ export function outlineWeights(
   config: DecoderConfig,
   backend: Backend,
   kept: Kept | Keeping["of"],
-  room = 0,
+  { room = 0, home }: Pick<Filling, "room" | "home"> = {},
 ): Outline {
   const held = new Holder(backend)
   const spare = new Holder(backend)
@@ -116,14 +158,16 @@ export function outlineWeights(
         held.allocate(shape),
       ]),
     )
-    const tensors = new Map<string, Tensor>()
-    for (const spec of specsOf(config)) {
-      const { shape, dtype } = stored(spec, typeof kept === "function" ? kept(spec) : kept)
+    const layouts = specsOf(config).map((spec): WeightLayout => {
+      return { name: spec.name, ...stored(spec, typeof kept === "function" ? kept(spec) : kept) }
+    })
+    const allocated = ({ name, shape, dtype }: WeightLayout): [string, Tensor] => {
       const near = room > 0 ? placeFor(shape, 1 + room, backend) : undefined
       const weight = held.allocate(shape, dtype, near)
-      tensors.set(spec.name, weight)
       for (let i = 0; i < room; i++) spare.allocate(shape, "f32", weight)
+      return [name, weight]
     }
+    const tensors = home?.place(config, layouts, held) ?? new Map(layouts.map(allocated))
     const weights = family.assemble(config, partsOf(config, tensors, tables))
     return { weights, tensors, tables, bytes: held.bytes, free: () => held.free() }
   } catch (error) {
@@ -154,14 +198,12 @@ export async function copyWeights(
     const [own, others] = [copied(tensors), copied(tables)]
     await runOnce(backend, updates)
     const weights = architectureOf(config).assemble(config, partsOf(config, own, others))
-    const refill = () =>
-      Promise.reject(new DeviceLostError("the device was lost, and a copy with it"))
     return {
       weights,
       tensors: own,
       tables: others,
       bytes: held.bytes,
-      refill,
+      refill: refuseRefill,
       free: () => held.free(),
     }
   } catch (error) {
@@ -195,7 +237,7 @@ async function fillWeights(
   config: DecoderConfig,
   backend: Backend,
   { tensors, tables, bytes }: Outline,
-  progress: Progress | undefined,
+  { home, progress }: Filling | undefined = {},
   fill: Fill,
 ): Promise<void> {
   for (const [name, { values }] of Object.entries(architectureOf(config).tables(config))) {
@@ -205,9 +247,28 @@ async function fillWeights(
   for (const spec of specsOf(config)) {
     const target = tensors.get(spec.name) as Tensor
     await fill(spec, target)
+    await home?.take(spec.name, backend)
     done += target.bytes
     progress?.(done, bytes)
   }
+}
+
+/** Names of the weights outside of all layers, and then of each layer's. */
+export function unitsOf(config: DecoderConfig): string[][] {
+  const named = (names: readonly string[]) =>
+    new Map(names.map((name) => [name, constant([], [0])] as const))
+  const weights = named(specsOf(config).map(({ name }) => name))
+  const family = architectureOf(config)
+  const tables = named(Object.keys(family.tables(config)))
+  const names = new Map([...weights].map(([name, tensor]) => [tensor, name]))
+  const { layers } = family.assemble(config, partsOf(config, weights, tables))
+  const ofLayers = layers.map((layer) =>
+    Object.values(layer).flatMap(({ weight, bias }) =>
+      [weight, bias].flatMap((x) => (x && names.get(x)) ?? []),
+    ),
+  )
+  const inLayers = new Set(ofLayers.flat())
+  return [[...weights.keys()].filter((name) => !inLayers.has(name)), ...ofLayers]
 }
 
 /** Matrices with their sizes, vectors and tables by name. Throws RangeError for names there are not. */

@@ -15,12 +15,16 @@ export function ownedParts(
   const all = Math.ceil(numbers / squaresPerPart)
   const boundary = (place: number): number =>
     Math.min(numbers, Math.floor((all * place) / ranks) * squaresPerPart) * item
+  // Spread evenly over tensors that are as far from each other in the list as those of one kind are.
+  const first = Math.floor(((index * goldenRatio) % 1) * ranks)
   return Array.from({ length: ranks }, (_, rank) => {
-    const place = (rank + index) % ranks
+    const place = (rank + first) % ranks
     const [at, end] = [boundary(place), boundary(place + 1)]
     return { at, bytes: end - at }
   })
 }
+
+const goldenRatio = (Math.sqrt(5) - 1) / 2
 
 /** The numbers of a tensor that a rank owns. */
 export function ownedSlice(

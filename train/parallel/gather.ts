@@ -13,24 +13,40 @@ export interface Gathered {
 }
 
 /** Bytes that are gathered at a time. */
-const bucketBytes = 64 << 20
+export const gatheredBytes = 32 << 20
 
 /** Every rank's parts of some tensors become those of all. */
-export async function gatherParts(
+export const gatherParts = async (
   all: readonly Gathered[],
   backend: Backend,
   ranks: Communicator,
-): Promise<void> {
+): Promise<void> => (await beginGather(all, backend, ranks)).done
+
+/** The same under way: what is first to be exchanged is so when this returns. */
+export async function beginGather(
+  all: readonly Gathered[],
+  backend: Backend,
+  ranks: Communicator,
+): Promise<{ readonly done: Promise<void> }> {
   const parts = all.map((each) => each.parts)
-  for (const bucket of bucketsOf(parts, bucketBytes)) await gather(bucket, all, backend, ranks)
+  const [first, ...rest] = bucketsOf(parts, gatheredBytes)
+  if (!first) return { done: Promise.resolve() }
+  const begun = await beginOne(first, all, backend, ranks)
+  const done = (async () => {
+    await begun.done
+    for (const bucket of rest) await (await beginOne(bucket, all, backend, ranks)).done
+  })()
+  // Whoever waits for it hears of it.
+  done.catch(() => undefined)
+  return { done }
 }
 
-async function gather(
+async function beginOne(
   bucket: readonly Portion[],
   all: readonly Gathered[],
   backend: Backend,
   ranks: Communicator,
-): Promise<void> {
+): Promise<{ readonly done: Promise<void> }> {
   const { rank, size } = ranks
   const parts = packedParts(bucket, size)
   const packed = new Uint8Array(parts.reduce((sum, { bytes }) => sum + bytes, 0))
@@ -42,11 +58,12 @@ async function gather(
     const read = await backend.read(bufferOf(tensor), bytes, offsetOf(tensor) + from)
     packed.set(new Uint8Array(read), packedAt)
   })
-  await ranks.allGather(packed, parts)
-  await eachRange(bucket, size, ({ item }, of, range, packedAt) => {
-    const { whole, own } = all[item] as Gathered
-    if (of === rank && !own) return
-    const bytes = cut(packed, { at: packedAt, bytes: range.bytes })
-    backend.write(bufferOf(whole), bytes, offsetOf(whole) + range.at)
-  })
+  const unpack = () =>
+    eachRange(bucket, size, ({ item }, of, range, packedAt) => {
+      const { whole, own } = all[item] as Gathered
+      if (of === rank && !own) return
+      const bytes = cut(packed, { at: packedAt, bytes: range.bytes })
+      backend.write(bufferOf(whole), bytes, offsetOf(whole) + range.at)
+    })
+  return { done: ranks.allGather(packed, parts).then(unpack) }
 }

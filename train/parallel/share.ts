@@ -5,10 +5,18 @@ import { type Communicator, gatherNumbers } from "./communicator.ts"
 export const ownOf = <T>(all: readonly T[], { rank, size }: Communicator): T[] =>
   all.filter((_, i) => i % size === rank)
 
-/** The numbers of each of so many pieces of work, up to `width` of each. */
+interface SharedWork {
+  readonly count: number
+  /** Most numbers that a piece gives. */
+  readonly width: number
+  /** What a rank does that has no piece while others have their last. */
+  readonly idle?: () => Promise<void>
+}
+
+/** The numbers of each of so many pieces of work. */
 export async function sharedNumbers(
   ranks: Communicator,
-  { count, width }: { readonly count: number; readonly width: number },
+  { count, width, idle }: SharedWork,
   work: (piece: number) => Promise<readonly number[]>,
 ): Promise<readonly (readonly number[])[]> {
   const { rank, size } = ranks
@@ -17,6 +25,7 @@ export async function sharedNumbers(
   const own = new Array<number>(rounds * (width + 1)).fill(0)
   for (let round = 0; round < rounds; round++) {
     const piece = round * size + rank
+    if (piece >= count) await idle?.()
     const found = piece < count ? await work(piece) : []
     for (const [i, number] of [found.length, ...found].entries()) {
       own[round * (width + 1) + i] = number

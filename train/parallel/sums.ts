@@ -17,20 +17,24 @@ interface Summed {
   readonly sum?: Tensor | undefined
 }
 
-/** Bytes that are exchanged at a time: where memory is short, and where it is not. */
-const bucketBytes = { short: 16 << 20, ample: 256 << 20 } as const
+/** Most bytes that are exchanged at a time: few where memory is short. */
+export const exchangedBytes = (shard: "none" | "state" | "full"): number =>
+  shard === "none" ? 256 << 20 : 16 << 20
 
 /** Sums of the gradients of an update's micro-batches, of which each rank has every size-th. */
 export class GradientSums {
   readonly #ranks: Communicator
   readonly #backend: Backend
   readonly #all: readonly Summed[]
+  readonly #most: number
   /** Of gradients whose sums are shared in the end. */
   readonly #sums: ReadonlyMap<Summed, Float32Array>
   #pending: Promise<void> = Promise.resolve()
 
-  constructor(all: readonly Summed[], backend: Backend, ranks: Communicator) {
+  /** most: bytes to be exchanged at a time. */
+  constructor(all: readonly Summed[], backend: Backend, ranks: Communicator, most: number) {
     this.#all = all
+    this.#most = most
     this.#backend = backend
     this.#ranks = ranks
     const whole = all.filter(({ sum }) => !sum)
@@ -47,9 +51,8 @@ export class GradientSums {
    *  update; their memory may be written again when this returns. */
   async add(numbers: readonly number[], round: number): Promise<void> {
     const all = numbers.map((n) => this.#all[n] as Summed)
-    const most = this.#sums.size > 0 ? bucketBytes.ample : bucketBytes.short
     const parts = all.map((each) => each.parts)
-    for (const bucket of bucketsOf(parts, most)) {
+    for (const bucket of bucketsOf(parts, this.#most)) {
       await this.#pending
       const packed = await this.#packed(bucket, all)
       this.#pending = this.#exchange(bucket, all, packed, round)

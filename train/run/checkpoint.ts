@@ -38,7 +38,7 @@ import {
 import type { RunFolder } from "./folder.ts"
 import { folderName, stepNamed } from "./names.ts"
 import { type RunState, readKind, readRunState } from "./state.ts"
-import { accompany, wholeOf } from "./whole.ts"
+import { accompany, lentWeights, wholeOf } from "./whole.ts"
 import type { LoopSettings } from "./work.ts"
 
 export { readRunState } from "./state.ts"
@@ -164,7 +164,9 @@ async function writeParts(
 /** Takes part in what the first rank writes, where each has a part of it. */
 export function accompanyCheckpoint(step: TrainStep): Promise<void> {
   return step.still(async () => {
-    if (step.settings.shard !== "none") await accompany(momentsOf(step))
+    const { shard } = step.settings
+    if (shard !== "none") await accompany(momentsOf(step))
+    if (shard === "full") await accompany(weightsOf(step))
   })
 }
 
@@ -174,9 +176,9 @@ const momentsOf = (step: TrainStep): ReadonlyMap<string, TensorData> => {
 }
 
 /** The weights as they are published. */
-function weightsOf({ model }: TrainStep): ReadonlyMap<string, TensorData> {
-  const { config, tensors, backend, dtype } = model
-  return publishedTensors(config, tensors, backend, dtype === "bf16" ? "bf16" : "f32")
+function weightsOf(step: TrainStep): ReadonlyMap<string, TensorData> {
+  const { config, backend, dtype } = step.model
+  return publishedTensors(config, lentWeights(step), backend, dtype === "bf16" ? "bf16" : "f32")
 }
 
 /** The optimizer's state, and masters where the weights are of fewer bits, as rows. */

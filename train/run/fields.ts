@@ -160,8 +160,8 @@ const list = {
   keep: output(optional(whole(1), 2), "checkpoints that are kept", { isFree }),
 
   shard: field("machine")(
-    optional(choice("none", "state")),
-    "what each of several processes keeps of its part of the weights alone: none, or state",
+    optional(choice("none", "state", "full")),
+    "what each of several processes keeps of its part of the weights alone: none (default), state, or full, the weights too",
     { isFree },
   ),
   shardState: field("machine")(optional(flag), "the same as --shard state", { isFree }),

@@ -6,6 +6,7 @@ import {
   loadModel,
   loadTokenizer,
   type ModelConfig,
+  type Placement,
   randomModel,
   scaledConfig,
   type Tokenizer,
@@ -15,6 +16,7 @@ import {
 import { type DataOptions, loadDataConfig, type Sample, textPipeline } from "../data/index.ts"
 import { optimizers } from "../optimizers/index.ts"
 import type { Communicator } from "../parallel/communicator.ts"
+import { sharedModel } from "../parallel/weights.ts"
 import type { TrainOptions } from "../step/options.ts"
 import type { Settings } from "./fields.ts"
 
@@ -109,12 +111,28 @@ export async function modelOf(
   tokenizer: Tokenizer,
   backend: Backend,
   checkpoint: string | undefined,
-  waiting: Waiting = {},
+  { ranks, ...waiting }: Waiting & { readonly ranks: Communicator },
+): Promise<LanguageModel> {
+  if (settings.shard !== "full" || ranks.size === 1) {
+    return modelIn(settings, tokenizer, backend, checkpoint, waiting)
+  }
+  return sharedModel(ranks, (home) =>
+    modelIn(settings, tokenizer, backend, checkpoint, waiting, { home }),
+  )
+}
+
+async function modelIn(
+  settings: Settings,
+  tokenizer: Tokenizer,
+  backend: Backend,
+  checkpoint: string | undefined,
+  waiting: Waiting,
+  given?: Placement,
 ): Promise<LanguageModel> {
   const { dtype, init, seed, sequenceLength } = settings
   // The optimizer's state and a gradient lie beside each weight, and a master where it is of fewer bits.
   const { state } = optimizers[settings.optimizer]()
-  const placement = { room: state.length + (dtype === "f32" ? 1 : 2) }
+  const placement = given ?? { room: state.length + (dtype === "f32" ? 1 : 2) }
   const options = { backend, dtype, tokenizer }
   const folder = checkpoint ?? init
   if (folder === undefined) {

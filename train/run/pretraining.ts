@@ -5,7 +5,8 @@ import type { LanguageModel, Tokenizer } from "../../model/index.ts"
 import type { Sample } from "../data/index.ts"
 import { alone, type Communicator } from "../parallel/communicator.ts"
 import { sharedNumbers } from "../parallel/share.ts"
-import { type StepResult, TrainStep } from "../step/step.ts"
+import type { StepResult } from "../step/shared.ts"
+import { TrainStep } from "../step/step.ts"
 import { restoreStep } from "./checkpoint.ts"
 import type { Settings } from "./fields.ts"
 import type { EvaluationMetrics } from "./metrics.ts"
@@ -22,6 +23,7 @@ import type { RunOptions } from "./run.ts"
 import { learningRate, scheduleOf } from "./schedule.ts"
 import { ShardedSamples } from "./shards.ts"
 import { pretrainingState, type RunState } from "./state.ts"
+import { withWholeModel } from "./whole.ts"
 import type { Resumed, RunKind, Updated, Work } from "./work.ts"
 
 /** Training of a model from text. */
@@ -66,7 +68,7 @@ class Pretraining implements Work {
     const { checkpoint, state } = from ?? {}
     const tokenizer = await tokenizerOf(settings, dataOptions, checkpoint, { onDownload })
     checkSteps(settings, state?.step ?? 0)
-    const model = await modelOf(settings, tokenizer, backend, checkpoint, { onDownload })
+    const model = await modelOf(settings, tokenizer, backend, checkpoint, { onDownload, ranks })
     let step: TrainStep | undefined
     try {
       step = await TrainStep.create(model, stepOptions(settings, tokenizer, ranks))
@@ -109,7 +111,8 @@ class Pretraining implements Work {
   async evaluate(): Promise<EvaluationMetrics | undefined> {
     const { batchSize } = this.#settings
     const batches = Math.ceil(this.#samples.length / batchSize)
-    const all = await sharedNumbers(this.#ranks, { count: batches, width: 2 }, async (n) => {
+    const idle = () => this.step.accompany()
+    const all = await sharedNumbers(this.#ranks, { count: batches, width: 2, idle }, async (n) => {
       const { inputs, targets, starts } = batchOf(
         this.#samples.slice(n * batchSize, (n + 1) * batchSize),
       )
@@ -131,7 +134,9 @@ class Pretraining implements Work {
   }
 
   sample(): Promise<string | undefined> {
-    return sampleOf(this.#settings, this.model, this.tokenizer, this.step.steps)
+    return withWholeModel(this.step, this.tokenizer, (model) =>
+      sampleOf(this.#settings, model, this.tokenizer, this.step.steps),
+    )
   }
 
   place() {

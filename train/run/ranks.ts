@@ -2,6 +2,7 @@
 // compares what the ranks have, and says where to go on from when one of them fails.
 import { readBound } from "../../engine/index.ts"
 import { alone, type Communicator, gatherNumbers, gatherTexts } from "../parallel/communicator.ts"
+import { sharedWeights } from "../parallel/weights.ts"
 import type { TrainStep } from "../step/step.ts"
 import { checkpointsIn } from "./checkpoint.ts"
 import type { Settings } from "./fields.ts"
@@ -95,10 +96,13 @@ export async function checkSameSettings(ranks: Communicator, settings: object): 
  *  computed something else. */
 export async function checkSameParameters(ranks: Communicator, step: TrainStep): Promise<void> {
   if (ranks.size === 1) return
+  await checkSameNorms(ranks, step)
   const own: string[] = []
-  for (const { weight, master, owned } of step.parameters) {
-    // Masters that the ranks keep apart are not the same.
-    const numbers = await readBound(owned ? weight : master, step.model.backend)
+  const weights = step.settings.shard === "full" ? sharedWeights(step.model) : undefined
+  for (const { name, weight, master, owned } of step.parameters) {
+    // Masters that the ranks keep apart are not the same; of weights it is what each gets of the others'.
+    const seen = (await weights?.whole(name)) ?? (owned ? weight : master)
+    const numbers = await readBound(seen, step.model.backend)
     const hash = await crypto.subtle.digest("SHA-256", numbers as BufferSource)
     own.push(new Uint32Array(hash, 0, 2).join("-"))
   }
@@ -108,6 +112,18 @@ export async function checkSameParameters(ranks: Communicator, step: TrainStep):
   const at = all[other]?.findIndex((hash, i) => hash !== all[0]?.[i]) ?? 0
   throw new Error(
     `after update ${step.steps} rank ${other} has another ${step.parameters[at]?.name} than rank 0: ` +
+      "one of their machines has computed something else",
+  )
+}
+
+/** Throws Error naming a rank that has found another norm of the last update's gradients than the first: it has
+ *  moved its part by something else. */
+async function checkSameNorms(ranks: Communicator, { gradNorm, steps }: TrainStep): Promise<void> {
+  const all = (await gatherNumbers(ranks, [gradNorm])).map(([norm]) => norm)
+  const other = all.findIndex((norm) => norm !== all[0])
+  if (other < 0) return
+  throw new Error(
+    `after update ${steps} rank ${other} has found a gradient norm of ${all[other]}, and rank 0 of ${all[0]}: ` +
       "one of their machines has computed something else",
   )
 }

@@ -2,6 +2,7 @@
 import type { Backend } from "../../engine/index.ts"
 import type { DecoderConfig, Tokenizer, Waiting } from "../../model/index.ts"
 import type { Communicator } from "../parallel/communicator.ts"
+import type { StateBytes } from "../step/amounts.ts"
 import type { Metrics, Validation } from "./metrics.ts"
 import type { BestValidation } from "./state.ts"
 
@@ -62,6 +63,8 @@ export interface RunMemory {
   readonly activationBytes: number
   /** The same with activation checkpointing the other way round. */
   readonly otherActivationBytes: number
+  /** What the state is made of, where each process keeps a part of it. */
+  readonly parts?: StateBytes
 }
 
 /** What a run ends with. */

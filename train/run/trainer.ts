@@ -131,16 +131,18 @@ export class Run<S extends LoopSettings> {
     if (!onMemory && this.#ranks.size === 1) return
     const { model, step } = this.#work
     const { optimizerBytes, activationBytes, otherActivationBytes } = step
-    const own = [model.weightBytes + optimizerBytes, activationBytes, otherActivationBytes]
-    const all = await gatherNumbers(this.#ranks, own)
-    const [stateBytes, ...activations] = own.map((_, i) =>
+    const stateBytes = model.weightBytes + optimizerBytes
+    const own = { stateBytes, activationBytes, otherActivationBytes, ...step.stateBytes }
+    const all = await gatherNumbers(this.#ranks, Object.values(own))
+    const most = Object.keys(own).map((name, i) => [
+      name,
       Math.max(...all.map((x) => Number(x[i]))),
-    )
-    onMemory?.({
-      stateBytes: stateBytes as number,
-      activationBytes: activations[0] as number,
-      otherActivationBytes: activations[1] as number,
-    })
+    ])
+    const { stateBytes: sum, activationBytes: kept, ...rest } = Object.fromEntries(most)
+    const { otherActivationBytes: other, ...parts } = rest
+    const isParted = step.settings.shard !== "none"
+    const sizes = { stateBytes: sum, activationBytes: kept, otherActivationBytes: other }
+    onMemory?.({ ...sizes, ...(isParted && { parts }) })
   }
 
   async #update(): Promise<void> {
@@ -186,7 +188,7 @@ export class Run<S extends LoopSettings> {
   async #sample(): Promise<void> {
     const { step } = this
     // The others wait for the first where they next meet.
-    if (this.#ranks.rank > 0) return
+    if (this.#ranks.rank > 0 && this.#work.step.settings.shard !== "full") return
     const sample = await this.#work.sample()
     if (sample !== undefined) await this.#options.onMetrics?.({ step, sample })
   }

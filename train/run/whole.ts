@@ -1,9 +1,18 @@
 // What ranks keep parts of, made whole tensor by tensor while a checkpoint is written: all gather, and the first
 // one reads.
-import type { Tensor } from "../../engine/index.ts"
-import { Holder, type Lent, type TensorData } from "../../model/index.ts"
+import { runOnce, type Tensor } from "../../engine/index.ts"
+import {
+  Holder,
+  type LanguageModel,
+  type Lent,
+  randomModel,
+  type TensorData,
+  type Tokenizer,
+} from "../../model/index.ts"
+import { copy } from "../../ops/index.ts"
 import { ownedParts } from "../parallel/buckets.ts"
 import { gatherParts } from "../parallel/gather.ts"
+import { sharedWeights } from "../parallel/weights.ts"
 import type { TrainStep } from "../step/step.ts"
 import type { Parameter } from "../step/update.ts"
 
@@ -24,6 +33,37 @@ export function wholeOf(
     },
     giveBack: () => held.free(),
   }
+}
+
+/** The weights of a model by name: those that are there, or lent whole. */
+export function lentWeights({ model, settings }: TrainStep): ReadonlyMap<string, Tensor | Lent> {
+  if (settings.shard !== "full") return model.tensors
+  const weights = sharedWeights(model)
+  const lent = (name: string): Lent => ({ lend: () => weights.whole(name), giveBack() {} })
+  return new Map([...model.tensors.keys()].map((name) => [name, lent(name)]))
+}
+
+/** What `work` gives with a model of whole weights: the step's own, or, where no rank keeps them whole, one that the
+ *  first rank has meanwhile; others help to fill it, and give undefined. */
+export function withWholeModel<T>(
+  step: TrainStep,
+  tokenizer: Tokenizer,
+  work: (model: LanguageModel) => Promise<T>,
+): Promise<T | undefined> {
+  const { model, settings } = step
+  if (settings.shard !== "full") return work(model)
+  const weights = sharedWeights(model)
+  const { config, backend, dtype, capacity } = model
+  return step.still(async () => {
+    if (settings.ranks.rank > 0) {
+      for (const name of model.tensors.keys()) await weights.whole(name)
+      return undefined
+    }
+    const fill = async (name: string, target: Tensor): Promise<void> =>
+      runOnce(backend, [[target, copy(await weights.whole(name))]])
+    const whole = await randomModel(config, { backend, dtype, capacity, tokenizer }, { fill })
+    return work(whole).finally(() => whole.close())
+  })
 }
 
 /** Takes part in making whole what the first rank writes, in its order. */

@@ -15,7 +15,8 @@ import { reshape } from "../../ops/index.ts"
 import { type Batch, checkBatch, divisorsOf } from "./batch.ts"
 import { recordStep } from "./graph.ts"
 import { checkTrainOptions, type TrainOptions, type TrainSettings } from "./options.ts"
-import { type StepOptions, type StepResult, TrainStep } from "./step.ts"
+import type { StepResult } from "./shared.ts"
+import { type StepOptions, TrainStep } from "./step.ts"
 import { type Trained, trainedOf } from "./trained.ts"
 
 /** Which loss, and of what. */

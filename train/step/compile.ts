@@ -1,21 +1,13 @@
 // The plans of a training step, made ready to run, and what they take.
-import {
-  type Backend,
-  type Plan,
-  type Prepared,
-  planStages,
-  type Stage,
-} from "../../engine/index.ts"
+import type { Backend, Plan, Prepared } from "../../engine/index.ts"
 
-/** Prepares the plan of each list of stages, of which some run several times in a step. */
+/** Prepares plans, of which some run several times in a step. */
 export function compile<K extends string>(
   backend: Backend,
-  stages: Record<K, readonly Stage[]>,
+  named: Record<K, Plan>,
   times: { readonly [N in K]?: number } = {},
 ) {
-  const plans = Object.entries<readonly Stage[]>(stages).map(
-    ([name, list]) => [name as K, planStages(list, backend)] as const,
-  )
+  const plans = Object.entries<Plan>(named) as [K, Plan][]
   const arenaBytes = Math.max(...plans.map(([, each]) => each.arenaBytes))
   const total = (of: (each: Plan) => number) =>
     plans.reduce((sum, [name, each]) => sum + of(each) * (times[name] ?? 1), 0)

@@ -49,7 +49,8 @@ export interface TrainOptions {
   readonly ranks?: Communicator
   /** What each rank keeps of its part of the weights alone: the same numbers in less memory, as in ZeRO (arXiv
    *  1910.02054). "state": the optimizer's state, masters and sums of gradients (its stage 2, FSDP's
-   *  SHARD_GRAD_OP). Default "none". */
+   *  SHARD_GRAD_OP); "full": the weights too (stage 3, FULL_SHARD), of a model that `train` makes. Default
+   *  "none". */
   readonly shard?: Sharding
   /** Groups of the parts, of which every one counts the same with `meanOver` "shards": part i is in that whose
    *  number is i modulo `shards`. Default 1. */
@@ -62,7 +63,7 @@ export interface TrainOptions {
 }
 
 /** What ranks do not all keep. */
-export type Sharding = "none" | "state"
+export type Sharding = "none" | "state" | "full"
 
 /** The same with defaults. */
 export interface TrainSettings extends UpdateSettings, GraphSettings {
@@ -83,6 +84,11 @@ export function checkTrainOptions(
   const { weightDecay = 0.1, clip = 1, trainable = () => true, zLoss, labelSmoothing } = options
   const { ignoreIndex = config.paddingIndex ?? config.vocabSize } = options
   const { checkpointActivations = false, adapter } = options
+  if (adapter && options.shard === "full") {
+    throw new RangeError(
+      'shard "full" is of weights that move, and those beside an adapter stay. Use "state"',
+    )
+  }
   if (adapter) adapterInternals(adapter, tensors)
   else if (dtype !== "f32" && dtype !== "bf16") {
     throw new RangeError(
@@ -119,7 +125,7 @@ function checkParts(options: TrainOptions) {
   checkWhole("shards", shards, 1)
   oneOf("accumulate", accumulate, ["sum", "mean"])
   oneOf("meanOver", meanOver, ["targets", "shards"])
-  oneOf("shard", asked, ["none", "state"])
+  oneOf("shard", asked, ["none", "state", "full"])
   const shard = ranks.size > 1 ? asked : "none"
   for (const [name, count] of [["ranks", ranks.size] as const, ["shards", shards] as const]) {
     if (accumulation % count === 0) continue
@@ -128,9 +134,10 @@ function checkParts(options: TrainOptions) {
   return { accumulation, accumulate, ranks, shard, shards, meanOver }
 }
 
-function oneOf(name: string, value: unknown, [one, other]: readonly [string, string]): void {
-  if (value === one || value === other) return
-  throw new RangeError(`${name} must be "${one}" or "${other}", got ${JSON.stringify(value)}`)
+function oneOf(name: string, value: unknown, known: readonly string[]): void {
+  if (typeof value === "string" && known.includes(value)) return
+  const list = known.map((each) => `"${each}"`).join(" or ")
+  throw new RangeError(`${name} must be ${list}, got ${JSON.stringify(value)}`)
 }
 
 /** Parts of a batch that each rank has. */

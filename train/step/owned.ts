@@ -3,19 +3,19 @@
 import type { Tensor } from "../../engine/index.ts"
 import type { Holder } from "../../model/index.ts"
 import { ownedSlice } from "../parallel/buckets.ts"
-import type { Communicator } from "../parallel/communicator.ts"
 import { overlay } from "../parallel/overlay.ts"
+import type { ShardedWeights } from "../parallel/weights.ts"
 import { layersOf } from "./graph.ts"
+import type { TrainSettings } from "./options.ts"
 import type { Trained } from "./trained.ts"
 import { type OwnedPart, sliced } from "./update.ts"
 
-/** Makes it, for those weights that move. `partOf` gives memory of a rank's part of a weight that is not kept
- *  whole. */
+/** Makes it, for those weights that move; `weights` has them where they are not kept whole. */
 export function ownedBy(
-  ranks: Communicator,
+  { ranks, trainable }: Pick<TrainSettings, "ranks" | "trainable">,
   { decoder, tensors }: Pick<Trained, "decoder" | "tensors">,
-  trainable: (name: string) => boolean,
   held: Holder,
+  weights: ShardedWeights | undefined,
 ): (weight: Tensor, index: number) => OwnedPart {
   const moving = new Set([...tensors].flatMap(([name, x]) => (trainable(name) ? [x] : [])))
   const layers = layersOf(decoder).map((layer) => layer.filter((x) => moving.has(x)))
@@ -29,7 +29,7 @@ export function ownedBy(
     return {
       at,
       size,
-      weight: sliced(weight, { at, size }),
+      weight: weights?.partOf(weight) ?? sliced(weight, { at, size }),
       gradient: gradients.get(weight) ?? held.allocate(weight.shape, "f32", weight),
       sum: held.allocate([Math.max(1, size)], "f32", weight),
     }

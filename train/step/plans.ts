@@ -5,16 +5,19 @@ import {
   bufferOf,
   type Prepared,
   plan,
+  planStages,
   type Stage,
   type Tensor,
   type Update,
 } from "../../engine/index.ts"
 import type { Decoder, Holder } from "../../model/index.ts"
 import { accumulate, reshape } from "../../ops/index.ts"
+import type { ShardedWeights } from "../parallel/weights.ts"
 import type { MicroBatch } from "./batch.ts"
 import { compile } from "./compile.ts"
 import { allocateDropout } from "./dropout.ts"
 import { type BatchTensors, type Phase, recordStep } from "./graph.ts"
+import { type Needs, needsOf } from "./needs.ts"
 import { roundsOf, type TrainSettings } from "./options.ts"
 import { Squares } from "./squares.ts"
 import {
@@ -50,12 +53,14 @@ export interface StepPlans {
   /** Where each rank makes a part of the update: the squares of its part of the gradients, before it. */
   readonly ownSquares?: Prepared
   readonly squares?: Squares
-  /** The stages of `first` where ranks share a step. */
+  /** The stages of `first` where ranks share a step, and the units of weights that each reads where no rank keeps
+   *  them whole. */
   readonly phases: readonly Phase[]
+  readonly needs?: Needs
   readonly report: Tensor
   /** Updates that put the losses into the report, and the plan of them alone, made when asked for. */
   readonly losses: readonly Update[]
-  evaluation?: Prepared
+  evaluation?: Evaluating
   readonly held: Holder
 }
 
@@ -66,14 +71,13 @@ interface Planned {
   readonly parameters: readonly Parameter[]
   /** As the optimizer takes them. */
   readonly rates: Tensor
+  /** Where no rank keeps them whole. */
+  readonly weights?: ShardedWeights | undefined
 }
 
 /** Records and prepares the plans; what they hold beside the parameters is the holder's. */
-export function recordPlans(
-  { backend, decoder, settings, parameters, rates }: Planned,
-  form: StepForm,
-  held: Holder,
-): StepPlans {
+export function recordPlans(planned: Planned, form: StepForm, held: Holder): StepPlans {
+  const { backend, decoder, settings, parameters, rates } = planned
   const { B, T, tried } = form
   const batch = {
     tokens: held.allocate([B * T], "i32"),
@@ -111,11 +115,11 @@ export function recordPlans(
   if (settings.accumulation === 1) {
     const updates = optimizerUpdates(parameters, gradients, place, settings)
     const whole = first.flatMap((stage) => stage.updates)
-    return { ...all, ...compile(backend, { first: [{ updates: [...whole, ...updates] }] }) }
+    return { ...all, ...compile(backend, { first: plan([...whole, ...updates], backend) }) }
   }
   // Among several ranks, every round's gradients are summed outside of the plans.
   if (settings.ranks.size > 1) {
-    return { ...all, ...compileShared(first, { backend, parameters, settings, sums, place, held }) }
+    return { ...all, ...compileShared(first, { ...planned, sums, place, held }) }
   }
   const update = optimizerUpdates(parameters, sums, place, settings)
   const added = [...sums].map(([weight, sum]): Update => {
@@ -123,9 +127,9 @@ export function recordPlans(
     const flat = [sum, gradient].map((x) => reshape(x, [x.size])) as [Tensor, Tensor]
     return [sum, reshape(accumulate(...flat), sum.shape)]
   })
-  const more = [{ updates: [...losses, ...added] }]
-  const stages = { first, more, update: [{ updates: update }] }
-  return { ...all, ...compile(backend, stages, { more: rounds - 1 }) }
+  const lists = { more: plan([...losses, ...added], backend), update: plan(update, backend) }
+  const plans = { first: planStages(first, backend), ...lists }
+  return { ...all, ...compile(backend, plans, { more: rounds - 1 }) }
 }
 
 /** The plan of a micro-batch's losses and gradients: cut where ranks share it. */
@@ -145,7 +149,7 @@ export function gradientStages(
   })
 }
 
-interface Shared extends Pick<Planned, "backend" | "parameters" | "settings"> {
+interface Shared extends Pick<Planned, "backend" | "parameters" | "settings" | "weights"> {
   /** Where the gradient of each weight is, whole. */
   readonly sums: ReadonlyMap<Tensor, Tensor>
   readonly place: Parameters<typeof optimizerUpdates>[2]
@@ -154,19 +158,21 @@ interface Shared extends Pick<Planned, "backend" | "parameters" | "settings"> {
 
 /** The plans of a rank: all of the update, or its part of it. */
 function compileShared(
-  first: readonly Stage[],
-  { backend, parameters, settings, sums, place, held }: Shared,
+  stages: readonly Stage[],
+  { backend, parameters, settings, weights, sums, place, held }: Shared,
 ) {
   const times = { first: roundsOf(settings) }
+  const first = planStages(stages, backend)
   if (settings.shard === "none") {
     const updates = optimizerUpdates(parameters, sums, place, settings)
-    return compile(backend, { first, update: [{ updates }] }, times)
+    return compile(backend, { first, update: plan(updates, backend) }, times)
   }
   const squares = new Squares(parameters, held, settings.ranks)
   const own = new Map(parameters.map(({ weight, owned }) => [weight, owned?.sum as Tensor]))
   const updates = optimizerUpdates(parameters, own, { ...place, norms: squares.norms }, settings)
-  const stages = { first, ownSquares: [squares], update: [{ updates }] }
-  return { squares, ...compile(backend, stages, times) }
+  const lists = { ownSquares: plan(squares.updates, backend), update: plan(updates, backend) }
+  const needs = weights && needsOf(first, weights)
+  return { squares, ...(needs && { needs }), ...compile(backend, { first, ...lists }, times) }
 }
 
 /** Puts a micro-batch on the backend; its losses and gradients are those of `count` targets, and each
@@ -186,13 +192,37 @@ export function upload(
 }
 
 /** The plan of the losses alone. */
-export function evaluationOf(backend: Backend, plans: StepPlans): Prepared {
-  plans.evaluation ??= backend.prepare(plan(plans.losses, backend))
+interface Evaluating {
+  readonly prepared: Prepared
+  /** By its stages, where no rank keeps weights whole. */
+  readonly needs?: Needs
+}
+
+/** Made when it is asked for. */
+export function evaluationOf(
+  backend: Backend,
+  plans: StepPlans,
+  weights?: ShardedWeights,
+): Evaluating {
+  plans.evaluation ??= weights
+    ? evaluationInStages(backend, plans, weights)
+    : { prepared: backend.prepare(plan(plans.losses, backend)) }
   return plans.evaluation
+}
+
+function evaluationInStages(
+  backend: Backend,
+  { phases, losses }: StepPlans,
+  weights: ShardedWeights,
+): Evaluating {
+  const head = phases.findIndex(({ isHead }) => isHead)
+  const forward = phases.slice(0, head).map(({ values }) => ({ values, updates: [] }))
+  const all = planStages([...forward, { updates: losses }], backend)
+  return { prepared: backend.prepare(all), needs: needsOf(all, weights) }
 }
 
 export function freePlans(plans: StepPlans): void {
   const { first, more, update, ownSquares, evaluation } = plans
-  for (const each of [first, more, update, ownSquares, evaluation]) each?.close()
+  for (const each of [first, more, update, ownSquares, evaluation?.prepared]) each?.close()
   plans.held.free()
 }

@@ -3,8 +3,24 @@
 import { type Communicator, gatherNumbers } from "../parallel/communicator.ts"
 import type { MicroBatch } from "./batch.ts"
 import type { TrainSettings } from "./options.ts"
-import type { StepResult } from "./step.ts"
 import { type Parameter, reportHead, termPlace } from "./update.ts"
+
+/** What a step reports, all of it from before the update. */
+export interface StepResult {
+  /** The sum of its terms: of the whole batch, with `accumulate` "sum" the mean of those of its parts. */
+  readonly loss: number
+  /** Terms of the loss by the objective's names: for cross-entropy ce and z. */
+  readonly terms: Readonly<Record<string, number>>
+  /** Cross-entropy and z-loss; of another objective the loss and 0. */
+  readonly ce: number
+  readonly z: number
+  /** Global L2 norm of the gradients before the clip. */
+  readonly gradNorm: number
+  /** Targets of the batch that are not ignored. */
+  readonly counted: number
+  /** What the objective reports of each sequence that was given to this rank, if it does. */
+  readonly sequences?: readonly Float32Array[]
+}
 
 /** How many targets count in each micro-batch of an update, from those of this rank. */
 export const countsOfAll = async (

@@ -12,14 +12,16 @@ import {
 import { Holder, internals, type LanguageModel, nextTurn, Usage } from "../../model/index.ts"
 import { cast } from "../../ops/index.ts"
 import { isNotNegative } from "../checks.ts"
+import { type ShardedWeights, sharedWeights } from "../parallel/weights.ts"
+import { type StateBytes, stateBytesOf } from "./amounts.ts"
 import { type Batch, checkBatch, divisorsOf, type MicroBatch } from "./batch.ts"
 import { Bounds } from "./bounds.ts"
 import { leaveOut } from "./dropout.ts"
+import { accompanyLoss, type Evaluation, lossOf } from "./evaluation.ts"
 import { recordStep } from "./graph.ts"
 import { checkTrainOptions, roundsOf, type TrainOptions, type TrainSettings } from "./options.ts"
 import { ownedBy } from "./owned.ts"
 import {
-  evaluationOf,
   freePlans,
   gradientStages,
   recordPlans,
@@ -28,32 +30,9 @@ import {
   upload,
 } from "./plans.ts"
 import { Rounds } from "./rounds.ts"
-import { countsOfAll, resultOf } from "./shared.ts"
+import { countsOfAll, resultOf, type StepResult } from "./shared.ts"
 import { type Trained, trainedOf } from "./trained.ts"
-import { failureOf, hasMaster, type Parameter, parametersOf, termPlace } from "./update.ts"
-
-/** What a step reports, all of it from before the update. */
-export interface StepResult {
-  /** The sum of its terms: of the whole batch, with `accumulate` "sum" the mean of those of its parts. */
-  readonly loss: number
-  /** Terms of the loss by the objective's names: for cross-entropy ce and z. */
-  readonly terms: Readonly<Record<string, number>>
-  /** Cross-entropy and z-loss; of another objective the loss and 0. */
-  readonly ce: number
-  readonly z: number
-  /** Global L2 norm of the gradients before the clip. */
-  readonly gradNorm: number
-  /** Targets of the batch that are not ignored. */
-  readonly counted: number
-  /** What the objective reports of each sequence that was given to this rank, if it does. */
-  readonly sequences?: readonly Float32Array[]
-}
-
-/** Mean loss in nats, and over how many targets. */
-export interface Evaluation {
-  readonly ce: number
-  readonly count: number
-}
+import { failureOf, hasMaster, type Parameter, parametersOf } from "./update.ts"
 
 /** What may differ from step to step. */
 export interface StepOptions {
@@ -71,6 +50,8 @@ export class TrainStep {
   readonly parameters: readonly Parameter[]
   /** Updates made. */
   steps = 0
+  /** Of the last one that was made here. */
+  gradNorm = 0
   readonly #backend: Backend
   readonly #held: Holder
   readonly #rates: Tensor
@@ -78,6 +59,8 @@ export class TrainStep {
   readonly #trained: Trained
   /** Of several ranks. */
   readonly #rounds: Rounds | undefined
+  /** Where no rank keeps them whole. */
+  readonly #weights: ShardedWeights | undefined
   #plans: StepPlans | undefined
   readonly #usage = new Usage("this training step is closed. Create another one")
 
@@ -88,12 +71,15 @@ export class TrainStep {
     this.#trained = trainedOf(model, settings.adapter)
     this.#held = new Holder(model.backend)
     try {
-      const { ranks, shard, trainable } = settings
+      const { ranks, shard } = settings
+      this.#weights = shard === "full" ? sharedWeights(model) : undefined
       const owned =
-        shard === "none" ? undefined : ownedBy(ranks, this.#trained, trainable, this.#held)
+        shard === "none" ? undefined : ownedBy(settings, this.#trained, this.#held, this.#weights)
       this.parameters = parametersOf(this.#trained, settings, this.#held, owned)
       this.#rates = this.#held.allocate([settings.optimizer.rates(0, 1).length])
-      if (ranks.size > 1) this.#rounds = new Rounds(this.parameters, model.backend, settings)
+      if (ranks.size > 1) {
+        this.#rounds = new Rounds(this.parameters, model.backend, settings, this.#weights)
+      }
       this.#bounds = new Bounds(this.parameters, settings, model.backend)
     } catch (error) {
       this.#held.free()
@@ -148,6 +134,14 @@ export class TrainStep {
     return this.#held.bytes - this.#rates.bytes + (this.#rounds?.bytes ?? 0)
   }
 
+  /** Bytes of the weights and of all that is kept beside them, by what it is for. */
+  get stateBytes(): StateBytes {
+    const { parameters, settings, optimizerBytes, model } = this
+    const [trained, weights] = [this.#trained, this.#weights]
+    const { weightBytes } = model
+    return stateBytesOf({ parameters, settings, trained, weights, weightBytes, optimizerBytes })
+  }
+
   /**
    * One update from inputs and targets (B, T). Throws RangeError for ids outside the vocabulary and
    * rows of unequal length; Error naming the parameter when a gradient, or the update itself, is
@@ -164,6 +158,22 @@ export class TrainStep {
    */
   evaluate(inputs: Batch, targets: Batch, starts?: Batch): Promise<Evaluation> {
     return this.#alone(() => this.#trained.reading(() => this.#evaluate(inputs, targets, starts)))
+  }
+
+  /** Takes part in an evaluation of the others, for which this rank has nothing, where ranks have parts of the
+   *  weights. After an update. */
+  accompany(): Promise<void> {
+    return this.#alone(async () => {
+      const [plans, rounds, weights] = [this.#plans, this.#rounds, this.#weights]
+      if (plans)
+        await accompanyLoss({
+          backend: this.#backend,
+          settings: this.settings,
+          plans,
+          rounds,
+          weights,
+        })
+    })
   }
 
   /** What `work` gives while nothing moves the model or closes this; it may ask what was lost. */
@@ -207,6 +217,7 @@ export class TrainStep {
     const last = reports.at(-1) as ArrayLike<number>
     const failure = failureOf(this.steps + 1, lr, result, parameters, last)
     if (failure) throw failure
+    this.gradNorm = result.gradNorm
     this.steps++
     return result
   }
@@ -227,7 +238,7 @@ export class TrainStep {
       const divisor = divisors[number] as number
       upload(this.#backend, plans, part, divisor, given.slice(i * rows, (i + 1) * rows))
       leaveOut(this.#backend, plans.batch.dropout, adapter, this.steps * accumulation + number)
-      if (this.#rounds) await this.#rounds.pass(plans.first, plans.phases, i)
+      if (this.#rounds) await this.#rounds.pass(plans, i)
       else await (i === 0 ? plans.first : (plans.more ?? plans.first)).run()
       if (i < parts.length - 1) reports.push(await readBound(plans.report, this.#backend))
     }
@@ -239,18 +250,9 @@ export class TrainStep {
     const { B, T, parts } = checkBatch(this.model.config, this.settings, inputs, targets, starts)
     const tried = this.#plans?.form.tried ?? false
     const plans = this.#prepare({ B: B / this.settings.accumulation, T, tried })
-    const evaluation = evaluationOf(this.#backend, plans)
-    let [sum, count] = [0, 0]
-    for (const part of parts.filter(({ counted }) => counted > 0)) {
-      await nextTurn()
-      upload(this.#backend, plans, part, part.counted)
-      leaveOut(this.#backend, plans.batch.dropout, this.settings.adapter)
-      await evaluation.run()
-      const numbers = await readBound(plans.report, this.#backend)
-      sum += (numbers[termPlace(this.parameters, 0)] as number) * part.counted
-      count += part.counted
-    }
-    return { ce: sum / count, count }
+    const { settings, parameters } = this
+    const [backend, rounds, weights] = [this.#backend, this.#rounds, this.#weights]
+    return lossOf(parts, { backend, settings, parameters, plans, rounds, weights })
   }
 
   /** Frees all but the model, when what is under way has ended. */
@@ -273,7 +275,8 @@ export class TrainStep {
     const held = new Holder(this.#backend)
     const { settings, parameters } = this
     const { decoder } = this.#trained
-    const planned = { backend: this.#backend, decoder, settings, parameters, rates: this.#rates }
+    const [backend, rates, weights] = [this.#backend, this.#rates, this.#weights]
+    const planned = { backend, decoder, settings, parameters, rates, weights }
     try {
       this.#plans = recordPlans(planned, form, held)
       return this.#plans
