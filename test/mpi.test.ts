@@ -74,7 +74,7 @@ t.test("ranks leave the files of one process", { skip: noOpenMpi }, async (t) =>
   t.match(four.stdout, /4 processes, joined by Open MPI v[\d.]+, with 1 × 1 samples of an update/)
   t.match(four.stdout, /step 6 {2}validation loss/)
   t.same(left("four"), left("one"))
-  t.match(four.stdout, /of these a process keeps weights [\d.]+ \w+, masters 0 bytes, moments/)
+  t.match(four.stdout, /of these a process keeps weights [\d.]+ \w+, masters 0 B, moments/)
 })
 
 t.test("fewer ranks go on with a run, to the bit", { skip: noOpenMpi ?? noMpich }, async (t) => {
