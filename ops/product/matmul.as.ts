@@ -116,12 +116,10 @@ export function blockProduct(
   }
 }
 
-/** c (rows, 16) += kept x (rows, depth) · w (depth, 16), block by block of the depth; `until`: of
- *  the weights that the caller goes through (stream.as.ts). */
+/** c (rows, 16) += kept x (rows, depth) · w (depth, 16), block by block of the depth. */
 function panelProduct(
-  w: usize, until: usize, c: usize, stride: usize, rows: u32, depth: u32, wType: u32,
+  w: usize, c: usize, stride: usize, rows: u32, depth: u32, wType: u32,
 ): void {
-  if (rows === 1) return rowProduct(kept(), w, c, depth, wType, until, sums() + 128)
   for (let k: u32 = 0; k < depth; k += blockDepth) {
     const b = w + <usize>k * 16 * itemBytes(wType)
     blockProduct(b, c, stride, rows, depth, k, min(blockDepth, depth - k), wType)
@@ -158,6 +156,32 @@ export function deliver(
   }
 }
 
+/** y (columns) ← sums · factor, or +=, of one row and up to two panels. */
+export function deliverRow(y: usize, columns: u32, factor: f32, more: bool): void {
+  deliver(y, 64, columns >> 4, 16, factor, more)
+  for (let j = columns & ~15; j < columns; j++) {
+    const at = y + <usize>j * 4
+    const before: f32 = more ? load<f32>(at) : 0
+    store<f32>(at, before + load<f32>(sums() + <usize>j * 4) * factor)
+  }
+}
+
+/** y (N) ← kept x (depth) · panels begin … end at w, or +=; `until`: of the weights that the caller goes
+ *  through (stream.as.ts). */
+function rowOfPanels(
+  w: usize, panelBytes: usize, until: usize, y: usize,
+  depth: u32, N: u32, wType: u32, more: bool, begin: u32, end: u32,
+): void {
+  for (let p = begin; p < end; p += 2) {
+    const panel = w + p * panelBytes
+    const panels = min<u32>(end - p, 2)
+    clear(sums(), 128)
+    const next = panels === 2 ? panel + panelBytes : panel
+    rowProduct(kept(), panel, next, sums(), depth, wType, until, sums() + 128)
+    deliverRow(y + <usize>p * 64, min(N - p * 16, panels * 16), scaleOf(wType), more)
+  }
+}
+
 /** y ← x·Wᵀ, or += where `more`; x normalized with `norm` (K), if it is not 0. */
 function product(
   x: usize, norm: usize, w: usize, y: usize,
@@ -173,11 +197,16 @@ function product(
     for (let k: u32 = 0; k < K; k += most) {
       const depth = min(most, K - k)
       keep(x + <usize>m * K * 4, norm, K, k, rows, depth, eps, wType)
+      const first = w + <usize>k * 16 * itemBytes(wType)
+      if (rows === 1) {
+        const to = y + <usize>m * N * 4
+        rowOfPanels(first, rowBytes, until, to, depth, N, wType, more || k > 0, begin, end)
+        continue
+      }
       for (let p = begin; p < end; p++) {
-        const from = w + p * rowBytes + <usize>k * 16 * itemBytes(wType)
         const to = y + (<usize>m * N + p * 16) * 4
         clear(sums(), <usize>rows * 64)
-        panelProduct(from, until, sums(), 64, rows, depth, wType)
+        panelProduct(first + p * rowBytes, sums(), 64, rows, depth, wType)
         deliver(to, stride, rows, min(N - p * 16, 16), scaleOf(wType), more || k > 0)
       }
     }
@@ -249,9 +278,13 @@ function gatedProduct(
         const depth = min(most, K - k)
         if (K > most) keep(from, norm, K, k, rows, depth, eps, wType)
         const panel = w + (<usize>(2 * p) * K + k) * kBytes
-        panelProduct(panel, until, sums(), 128, rows, depth, wType)
         const next = panel + <usize>K * kBytes
-        panelProduct(next, until, sums() + 64, 128, rows, depth, wType)
+        if (rows === 1) {
+          rowProduct(kept(), panel, next, sums(), depth, wType, until, sums() + 128)
+          continue
+        }
+        panelProduct(panel, sums(), 128, rows, depth, wType)
+        panelProduct(next, sums() + 64, 128, rows, depth, wType)
       }
       const to = y + (<usize>m * F + p * 16) * 4
       gate(to, <usize>F * 4, rows, min(F - p * 16, 16), scaleOf(wType))
