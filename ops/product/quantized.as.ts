@@ -2,7 +2,7 @@
 // activation and the residual add that come after. Parallel over panels, or pairs of them; each
 // thread streams its own range front to back, once per block of rows. Rows are rounded to whole numbers
 // (quantized_round.as.ts), by every thread for itself, and multiplied as such: one row by the
-// weights as they lie, more by parts of a panel laid out once for all of them, 18 KiB, for the
+// weights as they lie, more by parts of a panel laid out once for all of them, up to 18 KiB, for the
 // first-level cache.
 // Bytes: the weights per block of rows, M·K of x per thread, M·N of y.
 import { scratch } from "../../backends/wasm/thread.as"
@@ -26,8 +26,12 @@ function laidOut(): usize { return scratch() + 786432 + 4096 }
 const keptBytes: u32 = 655360
 /** Most rows of a block: two tiles of sums of each are kept. */
 const mostRows: u32 = 1023
-/** Blocks laid out at a time. */
+/** Blocks laid out at a time for many rows. */
 const blockRun: u32 = 32
+/** Rows that are few, and bytes of blocks that are laid out at a time for them: no more than a processor
+ *  fetches ahead of whoever reads, so that the next ones come while these are multiplied. */
+const fewRows: u32 = 32
+const fewBytes: u32 = 1280
 /** Rows of a tile, but of the last of a block of rows. */
 const tileRows: u32 = 3
 
@@ -63,8 +67,9 @@ function panelProduct(
   w: usize, until: usize, c: usize, stride: usize, rows: u32, C: u32, Z: u32,
 ): void {
   if (rows === 1) return roundedProduct(kept(), w, until, c, C, Z)
-  for (let first: u32 = 0; first < C; first += blockRun) {
-    const blocks = min(blockRun, C - first)
+  const run = rows <= fewRows ? fewBytes / Z : blockRun
+  for (let first: u32 = 0; first < C; first += run) {
+    const blocks = min(run, C - first)
     layOut(w + <usize>first * Z, Z, blocks, laidOut(), until, room())
     let a = kept(), to = c
     for (let m: u32 = 0; m < rows; m += tileRows) {
