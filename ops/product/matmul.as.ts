@@ -18,6 +18,10 @@ import { lookUntil } from "../shared/stream.as"
 const blockNumbers: u32 = 163840
 /** Depth of a panel that all tiles go through in turn: 32 KiB as f32, for the first-level cache. */
 const blockDepth: u32 = 512
+/** Rows that are few, and bytes of a panel that all tiles of these go through in turn: no more than a
+ *  processor fetches ahead of whoever reads, so that the next ones come while these are multiplied. */
+export const fewRows: u32 = 32
+export const fewBytes: u32 = 1280
 /** Depth of x that is kept at a time when there are many rows. */
 const keptDepth: u32 = 2048
 
@@ -120,9 +124,10 @@ export function blockProduct(
 function panelProduct(
   w: usize, c: usize, stride: usize, rows: u32, depth: u32, wType: u32,
 ): void {
-  for (let k: u32 = 0; k < depth; k += blockDepth) {
+  const most = rows <= fewRows ? fewBytes / (16 * <u32>itemBytes(wType)) : blockDepth
+  for (let k: u32 = 0; k < depth; k += most) {
     const b = w + <usize>k * 16 * itemBytes(wType)
-    blockProduct(b, c, stride, rows, depth, k, min(blockDepth, depth - k), wType)
+    blockProduct(b, c, stride, rows, depth, k, min(most, depth - k), wType)
   }
 }
 

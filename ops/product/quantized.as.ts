@@ -6,7 +6,7 @@
 // first-level cache.
 // Bytes: the weights per block of rows, M·K of x per thread, M·N of y.
 import { scratch } from "../../backends/wasm/thread.as"
-import { clear, deliver, gate, kept, sums } from "./matmul.as"
+import { clear, deliver, fewBytes, fewRows, gate, kept, sums } from "./matmul.as"
 import { isBytes, isWide, numberBytes } from "./quantized_block.as"
 import { roundRow, roundTileRow, tileRecordBytes } from "./quantized_round.as"
 import { roundedProduct } from "./quantized_row.as"
@@ -26,12 +26,8 @@ function laidOut(): usize { return scratch() + 786432 + 4096 }
 const keptBytes: u32 = 655360
 /** Most rows of a block: two tiles of sums of each are kept. */
 const mostRows: u32 = 1023
-/** Blocks laid out at a time for many rows. */
+/** Blocks laid out at a time for many rows; for few of `fewBytes`. */
 const blockRun: u32 = 32
-/** Rows that are few, and bytes of blocks that are laid out at a time for them: no more than a processor
- *  fetches ahead of whoever reads, so that the next ones come while these are multiplied. */
-const fewRows: u32 = 32
-const fewBytes: u32 = 1280
 /** Rows of a tile, but of the last of a block of rows. */
 const tileRows: u32 = 3
 
