@@ -132,6 +132,7 @@ export {
   type GenerationStep,
   HubError,
   type HubFault,
+  type JsonOption,
   LanguageModel,
   type LayerSizes,
   type Likely,

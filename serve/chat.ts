@@ -1,6 +1,6 @@
 // POST /v1/chat/completions: the answer to a conversation.
 import * as v from "valibot"
-import type { Request, Token } from "../model/index.ts"
+import type { JsonOption, Request, Token } from "../model/index.ts"
 import { whole } from "../model/schema.ts"
 import { type Call, secondsNow } from "./call.ts"
 import { partsOf, usageOf, wholesOf } from "./choices.ts"
@@ -24,7 +24,19 @@ const schema = v.strictObject({
   max_completion_tokens: v.optional(whole(1)),
   logprobs: v.optional(v.boolean("true or false")),
   top_logprobs: v.optional(whole(0, 20)),
-  response_format: v.optional(v.object({ type: v.string("a text") })),
+  response_format: v.optional(
+    v.object({
+      type: v.string("a text"),
+      json_schema: v.optional(
+        v.object({
+          name: v.optional(v.string("a text")),
+          description: v.optional(v.string("a text")),
+          schema: v.optional(v.record(v.string(), v.any(), "a JSON schema")),
+          strict: v.optional(v.nullable(v.boolean("true or false"))),
+        }),
+      ),
+    }),
+  ),
   tools: v.optional(v.array(v.any())),
   tool_choice: v.optional(v.any()),
   parallel_tool_calls: v.optional(v.any()),
@@ -46,10 +58,10 @@ export async function chatCompletions(call: Call): Promise<Response> {
   }
   const most = given.max_completion_tokens ?? given.max_tokens
   checkTokens(given.max_tokens === most ? "max_tokens" : "max_completion_tokens", most, call)
-  const options = generateOptions(given, most, logprobs ? top_logprobs : undefined, call.signal)
-  const bounded = (await call.serving.askChat(given.messages.map(plain), options, n)).map(
-    (request) => atMost(request, call.maxNewTokens),
-  )
+  const told = logprobs ? top_logprobs : undefined
+  const options = generateOptions(given, most, told, call.signal, jsonOf(given))
+  const asked = await call.serving.askChat(given.messages.map(plain), options, n).catch(ofFormat)
+  const bounded = asked.map((request) => atMost(request, call.maxNewTokens))
   const read = [bounded[0]?.prompt ?? []]
   const head = { id: `chatcmpl-${crypto.randomUUID()}`, created: secondsNow(), model: call.model }
   if (given.stream) {
@@ -74,12 +86,29 @@ export async function chatCompletions(call: Call): Promise<Response> {
 }
 
 /** Throws ApiError for what this server has not. */
-function checkKinds({ tools, functions, response_format }: Given): void {
+function checkKinds({ tools, functions }: Given): void {
   if (tools?.length) throw unsupported("tools", "the model calls none")
   if (functions?.length) throw unsupported("functions", "the model calls none")
-  const { type = "text" } = response_format ?? {}
-  if (type === "text") return
-  throw unsupported("response_format", `"${type}" is not enforced here, expected "text"`)
+}
+
+/** What the answer keeps to; undefined for any text. */
+function jsonOf({ response_format }: Given): JsonOption | undefined {
+  const { type = "text", json_schema } = response_format ?? {}
+  if (type === "text") return undefined
+  if (type === "json_object") return "object"
+  if (type !== "json_schema") {
+    const known = '"text", "json_object" or "json_schema"'
+    throw invalid("response_format", `type is "${type}", expected ${known}`, "invalid_value")
+  }
+  if (json_schema?.schema) return json_schema.schema
+  throw invalid("response_format", "json_schema has no schema", "missing_required_parameter")
+}
+
+/** What is wrong with a schema is of that field. */
+function ofFormat(error: unknown): never {
+  const [, said] = /^generate: json:? (.*)$/s.exec((error as Error).message) ?? []
+  if (said === undefined) throw error
+  throw invalid("response_format", said, "invalid_value")
 }
 
 /** A message with one text. */

@@ -1,6 +1,6 @@
 // The fields that requests for text share, and what they ask of a generation.
 import * as v from "valibot"
-import type { GenerateOptions, Prompt } from "../model/index.ts"
+import type { GenerateOptions, JsonOption, Prompt } from "../model/index.ts"
 import { issuePath, whole } from "../model/schema.ts"
 import { ApiError, invalid, unsupported } from "./errors.ts"
 
@@ -90,6 +90,7 @@ export function generateOptions(
   maxNewTokens: number | undefined,
   logprobs: number | undefined,
   signal: AbortSignal,
+  json?: JsonOption,
 ): GenerateOptions {
   const { temperature = 1, top_p = 1, stop, seed } = given
   if (top_p === 0) throw invalid("top_p", "is 0, expected a number above 0 to 1", "invalid_value")
@@ -103,6 +104,7 @@ export function generateOptions(
     stop: typeof stop === "string" ? [stop] : stop,
     maxNewTokens,
     logprobs,
+    json,
   }
   const present = Object.entries(asked).filter(([, value]) => value !== undefined)
   const random = () => Math.floor(Math.random() * 2 ** 32)

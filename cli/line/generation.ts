@@ -1,5 +1,6 @@
 // Flags that say how tokens are chosen: a line for every processor of logits whose option is a number, and
 // the keyword arguments of transformers' `generate`, as the original's command takes them.
+import { readFile } from "node:fs/promises"
 import { InvalidArgumentError } from "commander"
 import {
   type CompleteOptions,
@@ -9,9 +10,13 @@ import {
   type ProcessorOptions,
   processorList,
 } from "../../model/index.ts"
-import { asUsage, finite, several, texts, whole } from "./arguments.ts"
+import { isObject, parseJson, show } from "../../model/json.ts"
+import { asUsage, finite, path, several, texts, usageError, whole } from "./arguments.ts"
 import { choice, type Flag, toggle, under, type ValuesOf, valued } from "./flags.ts"
 import { headings } from "./options.ts"
+
+/** Schemas within schemas. */
+const mostDepth = 64
 
 type All = Required<ProcessorOptions>
 
@@ -79,6 +84,8 @@ export const choosing = under(headings.text, {
   logitBias: valued("<id=x>", "adds x to a token's logit; repeatable", several(bias)),
   promptLookupNumTokens: valued("<n>", "guess so many tokens from the text before", whole(1)),
   assistantEarlyExit: valued("<n>", "guess by so many of the model's first layers", whole(1)),
+  schema: valued("<file>", "the text is JSON that keeps to this JSON schema", path),
+  jsonObject: toggle("the text is a JSON object"),
   generateKwargs: valued(
     "<name=value...>",
     "keyword arguments of transformers' generate, with its defaults",
@@ -98,6 +105,15 @@ export const completing = under(headings.text, {
 
 type Values = ValuesOf<typeof choosing> & Partial<ValuesOf<typeof completing>>
 
+/** What the text keeps to. Throws CommanderError for two of them, SyntaxError for what is no JSON. */
+async function jsonOf({ schema, jsonObject }: Values): Promise<CompleteOptions["json"]> {
+  if (schema === undefined) return jsonObject ? "object" : undefined
+  if (jsonObject) throw usageError("--json-object is what --schema says already. Leave it out")
+  const found = parseJson(await readFile(schema), schema, mostDepth)
+  if (isObject(found)) return found
+  throw new TypeError(`${schema} holds ${show(found)}, expected a JSON schema`)
+}
+
 /** The options that are given, without those that are not. Throws, as wrong usage, for keyword
  *  arguments that there are not. */
 export async function chosenBy(
@@ -106,6 +122,7 @@ export async function chosenBy(
   promptLength: number,
 ): Promise<CompleteOptions> {
   const { badWord, logitBias, earlyStopping, generateKwargs, json: _, ...plain } = flags
+  const json = await jsonOf(flags)
   const byName = [
     ...(["lengthPenalty", "numBeams", "numReturnSequences", "logprobs"] as const),
     ...(["promptLookupNumTokens", "assistantEarlyExit"] as const),
@@ -119,6 +136,7 @@ export async function chosenBy(
       ? await asUsage(() => optionsOfKwargs(kwargs, promptLength, generation))
       : {}),
     ...Object.fromEntries(given.map((name) => [name, plain[name]])),
+    ...(json === undefined ? {} : { json }),
     ...(badWord ? { badWords: badWord } : {}),
     ...(logitBias ? { logitBias: Object.fromEntries(logitBias) } : {}),
     ...(earlyStopping

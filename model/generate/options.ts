@@ -8,6 +8,7 @@ import { checkDraft, type DraftChoice, type DraftOptions } from "./drafters.ts"
 import { newTokensOf, samplingOf } from "./generation.ts"
 import type { HostChoice, Sampler } from "./host.ts"
 import { ContextLengthError, checkPrompt, checkToken, isList, orMore } from "./ids.ts"
+import { type JsonOption, jsonChange } from "./json/index.ts"
 import { chainOf, type ProcessorOptions } from "./processors/chain.ts"
 import type { Change } from "./processors/processor.ts"
 import type { PromptCache } from "./prompt_cache.ts"
@@ -34,6 +35,9 @@ export interface GenerateOptions extends ProcessorOptions, DraftOptions, Overflo
   /** Tells with each token how likely it was by the model's logits, and this many of the likeliest in
    *  its place. Tokens are then chosen on the host, as for the next two. */
   readonly logprobs?: number
+  /** "object": the text is a JSON object; a JSON Schema: it keeps to that (json/schema.ts), its properties in their
+   *  order. It ends where the value is whole; too few tokens leave a part of it. */
+  readonly json?: JsonOption
   /** Alters the logits of the next token in place, after the processors that count always and before
    *  those that draw from fewer. Called for every token. */
   readonly logitsProcessor?: Change
@@ -125,13 +129,16 @@ function hostChoice(
   tokenizer: Tokenizer | undefined,
   isOnHost: boolean,
 ): HostChoice | undefined {
-  const { logitsProcessor, sampler, logprobs } = options
+  const { json, logitsProcessor, sampler, logprobs } = options
   for (const [name, hook] of Object.entries({ logitsProcessor, sampler })) {
     if (hook === undefined || typeof hook === "function") continue
     throw new TypeError(`generate: ${name} is ${show(hook)}, expected a function of the logits`)
   }
   if (logprobs !== undefined) checkWhole("generate: logprobs", logprobs, 0, size)
-  const own = logitsProcessor ? [logitsProcessor] : []
+  const own = [
+    ...(json === undefined ? [] : [jsonChange(json, tokenizer, "generate: json")]),
+    ...(logitsProcessor ? [logitsProcessor] : []),
+  ]
   const { changes, isOnDevice } = chainOf(options, { size, tokenizer }, own)
   if (!isOnHost && isOnDevice && !sampler && logprobs === undefined) return undefined
   return { changes, sampler, logprobs }

@@ -71,6 +71,7 @@ function parseByteLevel(json: Json, source: string): TokenizerRules {
     bosId: bosOf(json.post_processor ?? null, pieces.length, source),
     eosId: specialOf(eosTexts),
     padId: padId < 0 ? pieces.length : padId,
+    meanings,
     stream: bytePieceStreamOf(meanings, source),
     encoder: () => encoderOf(added, normalize, cut, wordEncoder(model, vocab, source)),
   }

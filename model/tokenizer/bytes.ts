@@ -2,7 +2,7 @@
 // it serves the smallest experiments.
 import { checkObject, kindOf } from "../../engine/index.ts"
 import { aroundControls } from "./controls.ts"
-import { type Meaning, streamOf } from "./decode.ts"
+import { bytesOfMeaning, streamOf } from "./decode.ts"
 import type { Tokenizer } from "./index.ts"
 
 const bosId = 256
@@ -20,9 +20,10 @@ export const byteModelType = "openelm-bytes"
 
 export function byteTokenizer(): Tokenizer {
   const utf8 = new TextEncoder()
-  const meanings: Meaning[] = Array.from({ length: 256 }, (_, byte) => byte)
+  const meanings: (string | number)[] = Array.from({ length: 256 }, (_, byte) => byte)
   meanings.push(...specials.map(() => ""))
-  const stream = streamOf(meanings, "the byte tokenizer")
+  const source = "the byte tokenizer"
+  const stream = streamOf(meanings, source)
   const plain = (text: string, out: number[]): void => {
     for (const byte of utf8.encode(text)) out.push(byte)
   }
@@ -45,6 +46,7 @@ export function byteTokenizer(): Tokenizer {
       return eos ? [...ids, eosId] : ids
     },
     decode: (ids) => decodeWith(stream(), ids),
+    bytesOf: (id) => bytesOfMeaning(meanings, id, source),
     stream,
   }
 }

@@ -10,11 +10,25 @@ export interface TextStream {
   end(): string
 }
 
-/** What an id stands for: text, or one byte of a character. */
-export type Meaning = string | number
+/** What an id stands for: text, one byte of a character, or several bytes. */
+export type Meaning = string | number | Uint8Array
+
+const encoder = new TextEncoder()
+
+/** The bytes that an id adds to a text. Throws RangeError for ids that there are not. */
+export function bytesOfMeaning(
+  meanings: readonly Meaning[],
+  id: number,
+  source: string,
+): Uint8Array {
+  const meaning = meanings[id]
+  if (meaning === undefined) throw unknownId(id, meanings.length, source)
+  if (typeof meaning === "string") return encoder.encode(meaning)
+  return typeof meaning === "number" ? Uint8Array.of(meaning) : meaning
+}
 
 /** Makes streams for a vocabulary: `meanings` by id, where nothing is the empty text. */
-export function streamOf(meanings: readonly Meaning[], source: string): () => TextStream {
+export function streamOf(meanings: readonly (string | number)[], source: string): () => TextStream {
   return () => {
     const utf8 = utf8Stream()
     return {
@@ -28,10 +42,10 @@ export function streamOf(meanings: readonly Meaning[], source: string): () => Te
   }
 }
 
-/** Streams of a vocabulary of pieces. */
-export function pieceStreamOf(vocabulary: Vocabulary): () => TextStream {
-  const { settings, source, padId } = vocabulary
-  const meanings = vocabulary.pieces.map(({ text, kind }): Meaning => {
+/** What the pieces of a vocabulary stand for. */
+export function pieceMeanings(vocabulary: Vocabulary): readonly (string | number)[] {
+  const { settings, padId } = vocabulary
+  const meanings = vocabulary.pieces.map(({ text, kind }): string | number => {
     if (kind === "control") return ""
     if (kind === "unknown") return settings.unknownText
     return kind === "byte" ? byteOf(text) : text.replaceAll(space, " ")
@@ -43,6 +57,15 @@ export function pieceStreamOf(vocabulary: Vocabulary): () => TextStream {
   }
   // Padding is no text, also where the vocabulary has no piece for it.
   if (padId === meanings.length) meanings.push("")
+  return meanings
+}
+
+/** Streams of a vocabulary of pieces. */
+export function pieceStreamOf(
+  vocabulary: Vocabulary,
+  meanings: readonly (string | number)[],
+): () => TextStream {
+  const { settings, source } = vocabulary
   const open = streamOf(meanings, source)
   if (settings.stripPrefix === "never") return open
   const strips = vocabulary.pieces.map(({ text, kind }) => {

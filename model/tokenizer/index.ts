@@ -11,7 +11,7 @@ import { encoderOf } from "./bpe.ts"
 import { byteLevel } from "./byte_level.ts"
 import { byteModelType, byteTokenizer, checkText, decodeWith } from "./bytes.ts"
 import { aroundControls } from "./controls.ts"
-import { pieceStreamOf, type TextStream } from "./decode.ts"
+import { bytesOfMeaning, pieceMeanings, pieceStreamOf, type TextStream } from "./decode.ts"
 import { parseTokenizerJson } from "./json.ts"
 import { parseSentencePiece } from "./sentencepiece.ts"
 import { mergesFile, tokenizerJsonOf, vocabExtras, vocabFile } from "./vocab_files.ts"
@@ -46,6 +46,8 @@ export interface Tokenizer {
   encode(text: string, options?: EncodeOptions): number[]
   /** Text of ids; control tokens and padding are none. Throws RangeError for other ids. */
   decode(ids: Iterable<number>): string
+  /** The bytes that a token adds to a text: none for control tokens. Throws RangeError for other ids. */
+  bytesOf(id: number): Uint8Array
   /** Decodes token by token: `push` returns the text that is complete so far, whole characters
    *  only; `end` returns the rest. */
   stream(): TextStream
@@ -149,7 +151,7 @@ export function parseTokenizer(bytes: Uint8Array, source: string): Tokenizer {
 }
 
 function tokenizerOf(rules: TokenizerRules, name: string, bytes: Uint8Array): Tokenizer {
-  const { vocabSize, bosId, eosId, padId, source, stream } = rules
+  const { vocabSize, bosId, eosId, padId, source, stream, meanings } = rules
   let encoder: Encode | undefined
   const special = (id: number, option: string): number => {
     if (id >= 0) return id
@@ -171,17 +173,22 @@ function tokenizerOf(rules: TokenizerRules, name: string, bytes: Uint8Array): To
       return ids
     },
     decode: (ids) => decodeWith(stream(), ids),
+    bytesOf: (id) => bytesOfMeaning(meanings, id, source),
     stream,
   }
 }
 
 /** A tokenizer.json lists its special tokens. */
-const pieceRules = (vocabulary: Vocabulary): TokenizerRules => ({
-  ...vocabulary,
-  vocabSize: vocabulary.pieces.length,
-  stream: pieceStreamOf(vocabulary),
-  encoder: () => encoderOf(vocabulary),
-})
+function pieceRules(vocabulary: Vocabulary): TokenizerRules {
+  const meanings = pieceMeanings(vocabulary)
+  return {
+    ...vocabulary,
+    vocabSize: vocabulary.pieces.length,
+    meanings,
+    stream: pieceStreamOf(vocabulary, meanings),
+    encoder: () => encoderOf(vocabulary),
+  }
+}
 
 const llama: JsonFamily = {
   reads: () => true,

@@ -1,7 +1,7 @@
 // What a tokenizer file says, whatever its format: the pieces, how they merge, and how text is
 // prepared for them. sentencepiece.ts and json.ts make one, bpe.ts applies it.
 import type { AddedToken, Encode } from "./added.ts"
-import type { TextStream } from "./decode.ts"
+import type { Meaning, TextStream } from "./decode.ts"
 import type { PairTable } from "./pairs.ts"
 
 /** The character that stands for a space in pieces. */
@@ -77,6 +77,8 @@ export interface Vocabulary {
 /** What a tokenizer does, whatever its family. */
 export interface TokenizerRules extends Pick<Vocabulary, "source" | "bosId" | "eosId" | "padId"> {
   readonly vocabSize: number
+  /** What ids stand for. */
+  readonly meanings: readonly Meaning[]
   stream(): TextStream
   /** Made with the first text: a model that is only given ids needs none of it. */
   encoder(): Encode
