@@ -4,7 +4,8 @@
 // of dx a block of each of 32 panels, which are transposed.
 // Parallel over panels, of dx over columns of blocks. Bytes: the weights once per block of rows, x and y
 // (dy and dx); every thread reads x (dy) for itself.
-import { blockProduct, blockRows, clear, deliver, keep, sums } from "./matmul.as"
+import { blockProduct, blockRows, keep } from "./matmul.as"
+import { clear, deliver, sums } from "./sums.as"
 import { depthAtATime, panel, transposeSquare } from "./matmul_grad.as"
 import { expandBlock } from "./quantized_block.as"
 

@@ -7,9 +7,9 @@
 // 16-bit weights are read as they are and widened in registers. They are finite: pack counts those
 // that are not. Bytes: the weights per block of rows, M·K of x per thread, M·N of y.
 import { scratch } from "../../backends/wasm/thread.as"
-import { expVector } from "../shared/math.as"
 import { rowProduct } from "./matmul_row.as"
 import { tileProduct } from "./matmul_tile.as"
+import { clear, deliver, deliverRow, gate, sums } from "./sums.as"
 import { itemBytes } from "../shared/half.as"
 import { rstdOf, sumSquares } from "../norm/rmsnorm.as"
 import { lookUntil } from "../shared/stream.as"
@@ -39,9 +39,6 @@ export function setWideTiles(on: u32): void {
 export function hasWideTiles(): bool { return wideTiles }
 
 // Scratch: two tiles of sums per kept row, then x; 256 KiB are left for others.
-// @ts-ignore: decorator
-@inline
-export function sums(): usize { return scratch() }
 // @ts-ignore: decorator
 @inline
 export function kept(): usize { return scratch() + 131072 }
@@ -131,46 +128,6 @@ function panelProduct(
   }
 }
 
-export function clear(c: usize, bytes: usize): void {
-  const zero = f32x4.splat(0)
-  for (const end = c + bytes; c < end; c += 64) {
-    v128.store(c, zero); v128.store(c, zero, 16)
-    v128.store(c, zero, 32); v128.store(c, zero, 48)
-  }
-}
-
-/** y (rows, columns) ← sums · factor, or += where a part of the depth has gone before. */
-export function deliver(
-  y: usize, stride: usize, rows: u32, columns: u32, factor: f32, more: bool,
-): void {
-  const scale = f32x4.splat(factor)
-  const end = sums() + <usize>rows * 64
-  for (let c = sums(); c < end; c += 64) {
-    if (columns === 16) {
-      for (let j: usize = 0; j < 64; j += 16) {
-        const before = more ? v128.load(y + j) : f32x4.splat(0)
-        v128.store(y + j, f32x4.add(before, f32x4.mul(v128.load(c + j), scale)))
-      }
-    } else {
-      for (let j: usize = 0; j < columns; j++) {
-        const before: f32 = more ? load<f32>(y + j * 4) : 0
-        store<f32>(y + j * 4, before + load<f32>(c + j * 4) * factor)
-      }
-    }
-    y += stride
-  }
-}
-
-/** y (columns) ← sums · factor, or +=, of one row and up to two panels. */
-export function deliverRow(y: usize, columns: u32, factor: f32, more: bool): void {
-  deliver(y, 64, columns >> 4, 16, factor, more)
-  for (let j = columns & ~15; j < columns; j++) {
-    const at = y + <usize>j * 4
-    const before: f32 = more ? load<f32>(at) : 0
-    store<f32>(at, before + load<f32>(sums() + <usize>j * 4) * factor)
-  }
-}
-
 /** y (N) ← kept x (depth) · panels begin … end at w, or +=; `until`: of the weights that the caller goes
  *  through (stream.as.ts). */
 function rowOfPanels(
@@ -240,28 +197,6 @@ export function matmulAdd(
   M: u32, K: u32, P: u32, N: u32, wType: u32, begin: u32, end: u32,
 ): void {
   product(x, 0, w, r, M, K, N, 0, wType, true, begin, end)
-}
-
-/** y (rows, columns) ← silu(g)·v for the sums g, v of each row, times `factor`. */
-export function gate(y: usize, stride: usize, rows: u32, columns: u32, factor: f32): void {
-  const one = f32x4.splat(1)
-  const scale = f32x4.splat(factor)
-  const end = sums() + <usize>rows * 128
-  for (let c = sums(); c < end; c += 128) {
-    for (let j: usize = 0; j < 64; j += 16) {
-      const g = f32x4.mul(v128.load(c + j), scale)
-      const v = f32x4.mul(v128.load(c + j, 64), scale)
-      const silu = f32x4.div(g, f32x4.add(one, expVector(f32x4.neg(g))))
-      v128.store(c + j, f32x4.mul(silu, v))
-    }
-    if (columns === 16) {
-      v128.store(y, v128.load(c)); v128.store(y, v128.load(c, 16), 16)
-      v128.store(y, v128.load(c, 32), 32); v128.store(y, v128.load(c, 48), 48)
-    } else {
-      for (let j: usize = 0; j < columns; j++) store<f32>(y + j * 4, load<f32>(c + j * 4))
-    }
-    y += stride
-  }
 }
 
 /** y ← silu(g)·v, [g, v] = x·Wᵀ; x normalized with `norm` (K), if it is not 0. */

@@ -5,7 +5,8 @@
 // takes no transposition, and the sums grow where the gradient lies. Bytes: the weights, dy and dx
 // (dw: dy, x, and dw once per 512 rows); every thread reads dy (dw: x) for itself.
 import { itemBytes, loadFour, loadOne } from "../shared/half.as"
-import { blockProduct, blockRows, clear, deliver, keep, kept, sums } from "./matmul.as"
+import { blockProduct, blockRows, keep, kept } from "./matmul.as"
+import { clear, deliver, sums } from "./sums.as"
 
 /** Depth of a sum that is worked on at a time. */
 export const depthAtATime: u32 = 512

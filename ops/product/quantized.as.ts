@@ -6,11 +6,12 @@
 // first-level cache.
 // Bytes: the weights per block of rows, M·K of x per thread, M·N of y.
 import { scratch } from "../../backends/wasm/thread.as"
-import { clear, deliver, fewBytes, fewRows, gate, kept, sums } from "./matmul.as"
+import { fewBytes, fewRows, kept } from "./matmul.as"
 import { isBytes, isWide, numberBytes } from "./quantized_block.as"
 import { roundRow, roundTileRow, tileRecordBytes } from "./quantized_round.as"
 import { roundedProduct } from "./quantized_row.as"
 import { layOut, tileBlockBytes, tileOfBlocks } from "./quantized_tile.as"
+import { clear, deliver, gate, sums } from "./sums.as"
 import { rstdOf, sumSquares } from "../norm/rmsnorm.as"
 import { lookUntil } from "../shared/stream.as"
 

@@ -1,7 +1,8 @@
 // y = Σ (w + b·a)² of each row of a matrix in panels, on the tiles of the product (matmul_tile.as.ts): rows of
 // a lie in scratch as tiles, and sums begin as the weights. Parallel over panels. Bytes: the weights once.
 import { itemBytes, loadFour } from "../shared/half.as"
-import { blockProduct, blockRows, keep, sums } from "./matmul.as"
+import { blockProduct, blockRows, keep } from "./matmul.as"
+import { sums } from "./sums.as"
 import { expandBlock } from "./quantized_block.as"
 
 /** Rows at a time: nine blocks of quantized weights. */
