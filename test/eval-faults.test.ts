@@ -2,6 +2,8 @@
 import { mkdirSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import t, { type Test } from "tap"
+import { planOf } from "../eval/plan.ts"
+import { allTasks } from "../eval/tasks/index.ts"
 import { evaluate, OpenELM, open, type Scorer, shippedModel } from "../index.ts"
 
 /** A folder with one file. */
@@ -45,4 +47,42 @@ t.test("labels and texts of ARC are as many", async (t) => {
   await t.rejects(evaluate(scorer, { tasks: ["arc_easy"], data }), {
     message: /test\.jsonl row 1: column choices is .*, expected as many labels as texts/,
   })
+})
+
+t.test(
+  "a subject without rows is left out of a suite, and named where it was asked for",
+  async (t) => {
+    const row = (subject: string) =>
+      JSON.stringify({ question: "q", subject, choices: ["a", "b", "c", "d"], answer: 1 })
+    const data = folder(t, "mmlu/test.jsonl", [row("anatomy"), row("virology")].join("\n"))
+    const scorer: Scorer = {
+      logLikelihood: async (pairs) => pairs.map(() => ({ logProb: -1, isGreedy: false })),
+    }
+    const left: string[] = []
+    const asked = { tasks: ["mmlu"], data, shots: 0 }
+    const { results, configs } = await evaluate(scorer, {
+      ...asked,
+      onMissing: (task) => void left.push(task),
+    })
+    t.equal(left.length, 55)
+    t.same(Object.keys(configs), ["mmlu_anatomy", "mmlu_virology"])
+    t.ok(Number.isFinite(results.mmlu?.["acc,none"]), "of those that are there")
+    t.match(
+      configs.mmlu_anatomy?.doc_to_text,
+      /^\{\{question\.strip\(\)\}\}\nA\. \{\{choices\[0\]\}\}/,
+    )
+    await t.rejects(evaluate(scorer, asked), {
+      message: /mmlu_\w+: .*test\.jsonl has no rows of it. Add them, or leave the task out/,
+    })
+  },
+)
+
+t.test("what tasks of the package say of themselves is no program of this one", (t) => {
+  for (const { name, config = {} } of planOf(allTasks).tasks) {
+    const { doc_to_text, doc_to_target, doc_to_choice } = config
+    for (const shown of [doc_to_text, doc_to_target, doc_to_choice].flat()) {
+      t.notMatch(String(shown), /=>|function|\$\{|undefined/, name)
+    }
+  }
+  t.end()
 })

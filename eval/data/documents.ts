@@ -49,8 +49,11 @@ export function openLibrary(data: string | undefined, notice: (text: string) => 
         ? inline(task, source.rows, split)
         : await fromFiles(task, split, await placesOf(task, split, data), rowsOnce)
       const items = placed.flatMap(({ row, place }) => itemOf(source, row, place))
-      if (items.length === 0)
-        throw new RangeError(`${placesText(placed)} has no rows of ${task.name}`)
+      if (items.length === 0) {
+        throw new MissingData(
+          `${task.name}: ${placesText(placed)} has no rows of it. Add them, or leave the task out`,
+        )
+      }
       const isPart = items.length < placed.length
       const count = source.isShared && !isPart ? undefined : source.counts?.[split]
       if (count !== undefined && count !== placed.length) {
@@ -118,7 +121,7 @@ async function fromFiles(
     }
   }
   if (placed.length > 0) return placed
-  throw new RangeError(`${task.name}: the split ${split} has no rows`)
+  throw new MissingData(`${task.name}: the split ${split} has no rows`)
 }
 
 function itemOf(source: Source, row: Document, place: string): Item[] {

@@ -32,4 +32,9 @@ export const arc = (name: string, config: string, counts: Readonly<Record<string
     columns: { choices: "choices.text", gold: "answerKey" },
     metrics: ["acc", "acc_norm"],
     decontaminate: "Question: {{question}}\nAnswer:",
+    config: {
+      doc_to_text: "Question: {{question}}\nAnswer:",
+      doc_to_target: "{{choices.label.index(answerKey)}}",
+      doc_to_choice: "{{choices.text}}",
+    },
   })

@@ -21,4 +21,9 @@ export const boolq = multipleChoice({
   columns: { choices: "label", gold: "label" },
   metrics: ["acc"],
   decontaminate: "passage",
+  config: {
+    doc_to_text: "{{passage}}\nQuestion: {{question}}?\nAnswer:",
+    doc_to_target: "label",
+    doc_to_choice: ["no", "yes"],
+  },
 })

@@ -71,6 +71,12 @@ const taskOf = (name: string, count: number): Task =>
     gold: ({ instruction, answer }) => answersOf(instruction).indexOf(answer),
     columns: { choices: "instruction", gold: "answer" },
     metrics: ["acc", "acc_norm"],
+    // Of the words that the instruction names.
+    config: {
+      doc_to_text: prompt("{{instruction}}"),
+      doc_to_target: "{{answers.index(answer)}}",
+      doc_to_choice: "{{answers}}",
+    },
   })
 
 export const commonsense: Group = {

@@ -23,6 +23,7 @@ export const crowsPairsEnglish = multipleChoice({
   columns: { choices: "sent_more", gold: "sent_more" },
   metrics: ["likelihood_diff", "pct_stereotype"],
   lowerIsBetter: true,
+  config: { doc_to_text: "", doc_to_target: 0, doc_to_choice: "{{[sent_more, sent_less]}}" },
   scored(_, [more = Number.NaN, less = Number.NaN]) {
     return { likelihood_diff: Math.abs(more - less), pct_stereotype: Number(more > less) }
   },

@@ -30,4 +30,5 @@ export const hellaswag = multipleChoice({
   gold: ({ label }) => (/^\d+$/.test(label) ? Number(label) : -1),
   columns: { choices: "endings", gold: "label" },
   metrics: ["acc", "acc_norm"],
+  config: { doc_to_text: "{{query}}", doc_to_target: "{{label}}", doc_to_choice: "choices" },
 })

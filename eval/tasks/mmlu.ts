@@ -42,7 +42,12 @@ function taskOf(subject: string, group: string): Task {
     alias: subject,
     group: `mmlu_${group}`,
     description: () => description,
-    config: { description },
+    config: {
+      description,
+      doc_to_text: `{{question.strip()}}\n${letters.map((each, i) => `${each}. {{choices[${i}]}}`).join("\n")}\nAnswer:`,
+      doc_to_target: "answer",
+      doc_to_choice: letters,
+    },
     source: {
       folders: ["mmlu", `mmlu_${subject}`],
       hub: ["hails/mmlu_no_train", "cais/mmlu"],

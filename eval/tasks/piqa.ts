@@ -19,4 +19,9 @@ export const piqa = multipleChoice({
   columns: { choices: "sol1", gold: "label" },
   metrics: ["acc", "acc_norm"],
   decontaminate: "goal",
+  config: {
+    doc_to_text: "Question: {{goal}}\nAnswer:",
+    doc_to_target: "label",
+    doc_to_choice: "{{[sol1, sol2]}}",
+  },
 })

@@ -47,4 +47,12 @@ export const race = multipleChoice({
   gold: (document) => "ABCD".indexOf(lastOf(document).answer),
   columns: { choices: "problems", gold: "problems" },
   metrics: ["acc"],
+  // Of problems as a list; the one whose blank ends it aside.
+  config: {
+    doc_to_text:
+      "Article: {{article}}\n\n{% for each in problems[:-1] %}Question: {{each.question}}\nAnswer: " +
+      "{{each.options['ABCD'.index(each.answer)]}}\n{% endfor %}{{problems[-1].question}}",
+    doc_to_target: "{{'ABCD'.index(problems[-1].answer)}}",
+    doc_to_choice: "{{problems[-1].options[:4]}}",
+  },
 })

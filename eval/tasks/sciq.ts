@@ -25,4 +25,9 @@ export const sciq = multipleChoice({
   columns: { choices: "correct_answer", gold: "correct_answer" },
   metrics: ["acc", "acc_norm"],
   decontaminate: "{{support}} {{question}}",
+  config: {
+    doc_to_text: "{{support.lstrip()}}\nQuestion: {{question}}\nAnswer:",
+    doc_to_target: 3,
+    doc_to_choice: "{{[distractor1, distractor2, distractor3, correct_answer]}}",
+  },
 })

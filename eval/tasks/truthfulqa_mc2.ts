@@ -47,4 +47,9 @@ export const truthfulqaMc2 = multipleChoice({
     return { acc: right.reduce((sum, p) => sum + p / all, 0) }
   },
   decontaminate: "question",
+  config: {
+    doc_to_text: `${preamble}\n\nQ: {{question}}\nA:`,
+    doc_to_target: 0,
+    doc_to_choice: "{{mc2_targets.choices}}",
+  },
 })

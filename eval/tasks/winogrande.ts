@@ -28,4 +28,10 @@ export const winogrande = multipleChoice({
   columns: { choices: "sentence", gold: "answer" },
   metrics: ["acc"],
   decontaminate: "sentence",
+  config: {
+    doc_to_text: "{{['1', '2'].index(answer)}}",
+    doc_to_target: "{{sentence[sentence.index('_') + 1:].strip()}}",
+    doc_to_choice:
+      "{% set before = sentence[:sentence.index('_')] %}{{[before + option1, before + option2]}}",
+  },
 })
