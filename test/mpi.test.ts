@@ -131,7 +131,7 @@ t.test("a killed rank: begun again from the last checkpoint", { skip: noOpenMpi 
 })
 
 t.test("a rank that hangs ends all with one message", { skip: noOpenMpi }, async (t) => {
-  const hung = await struck("hung", "SIGSTOP", ["--rank-timeout", "4"])
+  const hung = await struck("hung", "SIGSTOP", ["--rank-timeout", "4", "--shard", "full"])
   t.equal(hung.code, 1)
   // Open MPI itself may say, as [host:pid], that it could not read of a process that is no more.
   const lines = hung.stderr.split("\n").filter((line) => line !== "" && !/^\[\S+:\d+\]/.test(line))

@@ -85,10 +85,13 @@ for (const dtype of ["f32", "bf16"] as const) {
 t.test("two ranks on webgpu too", { skip: noWholeWebgpu }, async (t) => {
   await using backend = await open("webgpu")
   const whole = await trained("f32", { accumulation: 2 }, backend)
-  const shared = await Promise.all(
-    ranksInMemory(2).map((ranks) => trained("f32", { accumulation: 2, ranks }, backend)),
-  )
-  for (const each of shared) t.ok(each.bytes.equals(whole.bytes))
+  for (const shard of ["none", "full"] as const) {
+    const options = { accumulation: 2, shard }
+    const shared = await Promise.all(
+      ranksInMemory(2).map((ranks) => trained("f32", { ...options, ranks }, backend)),
+    )
+    for (const each of shared) t.ok(each.bytes.equals(whole.bytes), shard)
+  }
 })
 
 t.test("shards that count the same: the mean of their means", async (t) => {

@@ -1,10 +1,13 @@
 // Ranks that keep parts of the weights alone: what each takes, all that goes with it, and runs that begin so and go
 // on otherwise.
 import { readFileSync, writeFileSync } from "node:fs"
+import { setImmediate } from "node:timers/promises"
 import t from "tap"
+import { open } from "../backends/index.ts"
+import { openWasm } from "../backends/wasm/index.ts"
 import { webgpuKernels } from "../backends/webgpu/index.ts"
 import { PaperBackend } from "../bench/measure/outline.ts"
-import type { Backend } from "../engine/index.ts"
+import type { Backend, Prepared } from "../engine/index.ts"
 import { configOf, type DecoderConfig, randomModel, scaledConfig } from "../model/index.ts"
 import { ranksInMemory, type Settings, type StateBytes, TrainStep, train } from "../train/index.ts"
 import { alone, type Communicator } from "../train/parallel/communicator.ts"
@@ -82,6 +85,59 @@ t.test(
   },
 )
 
+/** How many stages of plans one of two ranks runs, and during how many something is on its way to or from it. */
+async function overlapped(shard: "none" | "full") {
+  let [underWay, stages, overlaps] = [0, 0, 0]
+  const watched = ({ run, close }: Prepared): Prepared => ({
+    close,
+    run(stage) {
+      stages += Number(stage !== undefined)
+      overlaps += Number(stage !== undefined && underWay > 0)
+      return run(stage)
+    },
+  })
+  await using backend = await open("wasm", { threads: 1 })
+  const prepare = backend.prepare.bind(backend)
+  backend.prepare = (plan) => watched(prepare(plan))
+  const runs = ranksInMemory(2).map((given) => {
+    const during = (call: Promise<void>): Promise<void> => {
+      if (given.rank > 0) return call
+      underWay++
+      // As that of a thread, the answer is heard in a turn of its own.
+      return call.then(() => setImmediate()).finally(() => underWay--)
+    }
+    const ranks: Communicator = {
+      ...given,
+      exchange: (...all) => during(given.exchange(...all)),
+      allGather: (...all) => during(given.allGather(...all)),
+    }
+    const options = { ranks, accumulation: 2, shard }
+    return trained("f32", options, given.rank === 0 ? backend : wasm)
+  })
+  await Promise.all(runs)
+  return { stages, overlaps }
+}
+
+t.test("layers are computed while others' gradients, or weights, are on their way", async (t) => {
+  // Two updates, of 7 stages with 2 layers. Gradients are on their way while what follows each layer's is computed.
+  t.match(await overlapped("none"), { stages: 14, overlaps: 2 * 2 })
+  // Weights are while the first layer, the second, and the second's backward are, and in the evaluation, of two times
+  // 4 stages, while three layers are: of the second layer there is no need to come again.
+  t.match(await overlapped("full"), { stages: 22, overlaps: 2 * 3 + 3 })
+})
+
+t.test("weights in several memories", async (t) => {
+  await using backend = await openWasm({ threads: 1, instanceBytes: 8 << 20 })
+  const shared = await Promise.all(
+    ranksInMemory(2).map((ranks) =>
+      trained("f32", { ranks, accumulation: 2, shard: "full" }, backend),
+    ),
+  )
+  const whole = await trained("f32", { accumulation: 2 })
+  for (const each of shared) t.ok(each.bytes.equals(whole.bytes))
+  t.ok(backend.instanceCount > 1, `${backend.instanceCount} memories`)
+})
+
 t.test("an evaluation that is one rank's alone", async (t) => {
   const found = await Promise.all(
     ranksInMemory(2).map(async (ranks) => {
@@ -119,8 +175,8 @@ writeFileSync(at("text.txt"), text.join("\n"))
 const asked: Partial<Settings> = {
   ...{ data: at("text.txt"), tokenizer: "byte", layers: 2, dim: 32, headDim: 16 },
   ...{ sequenceLength: 32, batchSize: 4, accumulation: 4, warmupSteps: 1, validation: 0.2 },
-  ...{ evalEvery: 2, evalBatches: 3, sampleEvery: 2, sampleTokens: 8, saveEvery: 2, keep: 9 },
-  ...{ logEvery: 1, steps: 6 },
+  ...{ evalEvery: 2, evalBatches: 3, sampleEvery: 2, sampleTokens: 8, saveEvery: 1, keep: 9 },
+  ...{ logEvery: 1, steps: 4 },
   dtype: "bf16",
 }
 
@@ -144,7 +200,7 @@ async function ran(size: number, more: Partial<Settings>, resume?: string): Prom
   return metrics
 }
 
-const files = (run: string, step = "step-00000006") =>
+const files = (run: string, step = "step-00000004") =>
   ["model.safetensors", "optimizer.safetensors"].map((name) => readFileSync(at(run, step, name)))
 
 t.test("runs begin with one way to share and go on with another, to the bit", async (t) => {
@@ -152,11 +208,11 @@ t.test("runs begin with one way to share and go on with another, to the bit", as
   t.same(await ran(4, { out: at("full"), shard: "full" }), whole)
   t.same(files("full"), files("whole"))
   const from = (run: string, step: number) => at(run, `step-0000000${step}`)
-  const two = await ran(2, { out: at("two"), shard: "state" }, from("full", 2))
+  const two = await ran(2, { out: at("two"), shard: "state" }, from("full", 1))
   t.same(two, whole.slice(-two.length))
-  const three = await ran(2, { out: at("three"), shard: "full" }, from("two", 4))
+  const three = await ran(2, { out: at("three"), shard: "full" }, from("two", 2))
   t.same(three, whole.slice(-three.length))
-  const one = await ran(1, { out: at("one"), shard: "full" }, from("full", 4))
+  const one = await ran(1, { out: at("one"), shard: "full" }, from("three", 3))
   t.same(one, whole.slice(-one.length))
   for (const run of ["two", "three", "one"]) t.same(files(run), files("whole"), run)
 })

@@ -113,26 +113,27 @@ export async function modelOf(
   checkpoint: string | undefined,
   { ranks, ...waiting }: Waiting & { readonly ranks: Communicator },
 ): Promise<LanguageModel> {
-  if (settings.shard !== "full" || ranks.size === 1) {
-    return modelIn(settings, tokenizer, backend, checkpoint, waiting)
-  }
-  return sharedModel(ranks, (home) =>
-    modelIn(settings, tokenizer, backend, checkpoint, waiting, { home }),
-  )
+  const make = (placement: Placement) =>
+    modelIn(settings, tokenizer, backend, checkpoint, { ...waiting, placement })
+  const shard = shardOf(settings)
+  if (shard === "full" && ranks.size > 1) return sharedModel(ranks, (home) => make({ home }))
+  // The optimizer's state and a gradient lie beside each weight, and a master where it is of fewer bits.
+  const { state } = optimizers[settings.optimizer]()
+  const beside = state.length + (settings.dtype === "f32" ? 1 : 2)
+  return make({ room: Math.ceil(beside / (shard === "state" ? ranks.size : 1)) })
 }
+
+/** What ranks keep parts of. */
+const shardOf = ({ shard, shardState }: Settings) => shard ?? (shardState ? "state" : "none")
 
 async function modelIn(
   settings: Settings,
   tokenizer: Tokenizer,
   backend: Backend,
   checkpoint: string | undefined,
-  waiting: Waiting,
-  given?: Placement,
+  { placement, ...waiting }: Waiting & { readonly placement: Placement },
 ): Promise<LanguageModel> {
   const { dtype, init, seed, sequenceLength } = settings
-  // The optimizer's state and a gradient lie beside each weight, and a master where it is of fewer bits.
-  const { state } = optimizers[settings.optimizer]()
-  const placement = given ?? { room: state.length + (dtype === "f32" ? 1 : 2) }
   const options = { backend, dtype, tokenizer }
   const folder = checkpoint ?? init
   if (folder === undefined) {
@@ -164,7 +165,7 @@ export const stepOptions = (
   accumulation: settings.accumulation,
   accumulate: settings.accumulate,
   ...(settings.shards !== undefined && { shards: settings.shards }),
-  shard: settings.shard ?? (settings.shardState ? "state" : "none"),
+  shard: shardOf(settings),
   ...(settings.meanOver !== undefined && { meanOver: settings.meanOver }),
   checkpointActivations: settings.checkpointActivations,
 })

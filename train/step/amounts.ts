@@ -47,7 +47,7 @@ export function stateBytesOf(kept: Kept): StateBytes {
   }
 }
 
-/** Gradients go and come; weights come, beside a copy of what is given. */
+/** Gradients are read, go and come; weights come, beside what is given, twice. */
 function underWayOf({ parameters, settings, trained, weights }: Kept): number {
   const { shard, ranks } = settings
   if (ranks.size === 1) return 0
@@ -64,7 +64,7 @@ function underWayOf({ parameters, settings, trained, weights }: Kept): number {
       most((x) => bytesOf.get(x) ?? 0),
     )
   const gathered =
-    (1 + 1 / ranks.size) *
+    (1 + 2 / ranks.size) *
     Math.min(
       gatheredBytes,
       most(({ bytes }) => bytes),
