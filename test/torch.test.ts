@@ -92,8 +92,13 @@ t.test("weights, a training state and half precisions load as their folder does"
     writeFileSync(join(folder, "config.json"), JSON.stringify(config))
     const wanted = await logitsOf(folder)
     t.same(await logitsOf(fixture(`pt/${stem}.pt`)), wanted, stem)
+    t.same(await logitsOf(weights), wanted, `${stem}: safetensors by itself`)
     t.match(wanted, { queryHeads, keyHeads, ffnDims })
   }
+  await t.rejects(openModel(fixture("ops/dpo.safetensors")), {
+    name: "RangeError",
+    message: /dpo.safetensors holds .*no weights of a model.*Put its config.json beside/,
+  })
   const state = await openModel(fixture("pt/training_checkpoint_epoch_0_iter_3.pt"))
   t.equal(state.config.vocabSize, 48)
   await state.close()

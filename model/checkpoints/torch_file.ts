@@ -1,13 +1,12 @@
 // Files that torch.save wrote, CoreNet's above all: weights, averages of them, or a whole training state,
 // of which the weights are read. Nothing in them is run (torch/pickle.ts). Their config is the config.json
 // beside them, or what the sizes of the tensors say.
-import { inferredConfig } from "../architectures/index.ts"
 import type { FileTree, OpenFile } from "../files/tree.ts"
 import { generationFile } from "../generate/generation.ts"
 import { show } from "../json.ts"
 import { folderTokenizer } from "../tokenizer/index.ts"
 import type { Candidate, CheckpointFormat, OpenCheckpoint, StoredTensor } from "./checkpoint.ts"
-import { isBuffer, plainName } from "./names.ts"
+import { configOfShapes } from "./shapes.ts"
 import { openArchive } from "./torch/archive.ts"
 import { beginsLikePickle, openLegacy } from "./torch/legacy.ts"
 import type { Value } from "./torch/pickle.ts"
@@ -62,7 +61,7 @@ async function openTorch(
   if (!tensors) return undefined
   return {
     name: file.name,
-    config: (await candidate.json("config.json")) ?? configOf(tensors, file.name),
+    config: (await candidate.json("config.json")) ?? configOfShapes(tensors, file.name),
     generation: await candidate.json(generationFile),
     tensors,
     tokenizer: () => folderTokenizer(candidate.tree),
@@ -100,17 +99,5 @@ function weightsIn(value: Value, source: string): Value {
   throw new RangeError(
     `${source} holds ${show(keys)}, expected tensors, or one of ${stateKeys.join(", ")}. ` +
       "Give a file with the weights of a model",
-  )
-}
-
-function configOf(tensors: ReadonlyMap<string, StoredTensor>, source: string) {
-  const shapes = new Map<string, readonly number[]>()
-  for (const [name, { shape }] of tensors) if (!isBuffer(name)) shapes.set(plainName(name), shape)
-  const value = inferredConfig(shapes, source)
-  const [stem] = (source.split(/[\\/]/).at(-1) as string).split(/\.\w+(?:\?.*)?$/)
-  if (value) return { value: { model_name: stem || "OpenELM", ...value }, source }
-  throw new RangeError(
-    `${source} holds ${show([...shapes.keys()])}, no weights of a model that is known here. ` +
-      "Put its config.json beside it, or use another file",
   )
 }
