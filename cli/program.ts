@@ -8,6 +8,7 @@ import { norms } from "./bench/norms.ts"
 import { ops } from "./bench/ops.ts"
 import { perplexity } from "./bench/perplexity.ts"
 import { roofline } from "./bench/roofline.ts"
+import { scale } from "./bench/scale.ts"
 import { scores } from "./bench/scores.ts"
 import { serve as serveClients } from "./bench/serve.ts"
 import { start } from "./bench/start.ts"
@@ -57,6 +58,7 @@ export const commands: readonly Command[] = [
       sweep,
       scores,
       serveClients,
+      scale,
     ],
   }),
   quantize,

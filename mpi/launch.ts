@@ -66,15 +66,17 @@ export async function launch(
       ...environment,
     },
   })
+  const kill = (signal: NodeJS.Signals): void => void child.kill(signal)
+  const last = (): void => kill("SIGTERM")
   const ended = new Promise<number>((resolve, reject) => {
     child.on("error", reject)
     child.on("exit", (code, signal) => {
+      process.off("exit", last)
       resolve(code ?? 128 + fromNode("node:os").constants.signals[signal ?? "SIGKILL"])
     })
   })
-  const kill = (signal: NodeJS.Signals): void => void child.kill(signal)
   // Whatever ends this process ends those.
-  process.once("exit", () => kill("SIGTERM"))
+  process.once("exit", last)
   // mpirun hands this one on.
   return { ended, interrupt: () => kill("SIGUSR2") }
 }

@@ -19,7 +19,7 @@ const slowest =
 const long = (
   "run-folder run-resume tails data-pipeline quantize drafts terminal chat-cli blocks tune-run " +
   "eval-cli eval-docs eval-download families-train threads soak fuzz usage preference convert-cli " +
-  "tokenizer-cli tune-rso tune-dpo tune-ranks http sweep mpi mpi-eval"
+  "tokenizer-cli tune-rso tune-dpo tune-ranks http sweep scaling mpi mpi-eval"
 ).split(" ")
 const { ELM_TEST_ALL, ELM_REQUIRE_WEBGPU } = process.env
 const isAll = ELM_TEST_ALL === "1" || ELM_REQUIRE_WEBGPU === "1"

@@ -91,6 +91,15 @@ const streamed = {
 }
 const waits = { what: "import to the first token", milliseconds: spread, ratio: 4.5 }
 
+const secondsOf = { total: 204.12, copying: 9.81, network: 0.459, bytes: 1.1e9 }
+const scaled = (["none", "state", "full"] as const).map((shard) => ({
+  ...{ model: "OpenELM-270M", shard, nodes: 128, tokensPerSecond: 1222.3, efficiency: 0.95 },
+  ...{ stateBytes: 4.1e9, activationBytes: 2.5e9, seconds: secondsOf },
+}))
+const sizeOfRank = {
+  ...{ error: -0.061, ofOne: 0.933, stateBytes: 3.1e7, predictedStateBytes: 3.1e7 },
+}
+
 const rates = { prompt: 1234.5, generation: 159.67, total: 165.85 }
 const ofPaper = {
   ...{ table: "8", label: "OpenELM-1_1B bf16, layerNorm", paper: rates, rates },
@@ -127,6 +136,16 @@ const contents: Readonly<
   "bench ops 1": [variantsOf(), ["op", "kernel"]],
   "bench start 0": [[waits], ["of node -e 0"]],
   "bench roofline 0": [predictions, ["GPU", "generation tok/s"]],
+  "bench scale 0": [scaled, ["model", "nodes", "tok/s"]],
+  "bench scale 1": [
+    [
+      {
+        ...{ size: 2, threads: 1, shard: "state", tokensPerSecond: 2567.8, predicted: 2412.3 },
+        ...sizeOfRank,
+      },
+    ],
+    ["ranks", "tok/s", "error"],
+  ],
   "bench drive 0": [[driven], ["processor ms"]],
   "bench sweep 0": [
     [{ ...row("α 0.5–1, β 0.5–4"), modelDim: 1280, layerParameters: [1e6, 2e7], loss: 3.21 }],

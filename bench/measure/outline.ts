@@ -32,16 +32,24 @@ export function outlineSession(
   return { session, close }
 }
 
+/** Which kernels there are. */
+interface Kernels {
+  has(kernel: string): boolean
+}
+
+type Aligned = Pick<Backend, "alignment">
+
 /** Records plans and runs nothing: memory is a size. */
 export class PaperBackend implements Backend {
   readonly name: string
-  readonly alignment = 256
+  readonly alignment?: number
   /** What was prepared, the newest last. */
   readonly plans: Plan[] = []
-  readonly #kernels: ReadonlySet<string>
+  readonly #kernels: Kernels
 
-  constructor(name: string, kernels: ReadonlySet<string>) {
+  constructor(name: string, kernels: Kernels, { alignment }: Aligned = { alignment: 256 }) {
     this.name = name
+    if (alignment !== undefined) this.alignment = alignment
     this.#kernels = kernels
   }
 

@@ -16,7 +16,7 @@ interface TrainBenchOptions {
   readonly checkpointActivations?: boolean
 }
 
-interface TrainCase {
+export interface TrainCase {
   readonly name: string
   readonly config: ModelConfig
   readonly B: number
