@@ -77,6 +77,8 @@ export async function installed(names: readonly string[]): Promise<InstalledPeer
 
 /** Tokens whose agreement shows that the same is computed. */
 const agreeing = 8
+/** Tokens that each generates at its turn before it is timed. */
+const warming = 2
 /** Until the threads of whoever ran before have gone to sleep. */
 const pauseMs = 150
 
@@ -219,6 +221,8 @@ async function measure(
       for (const { program, run, rates } of turn) {
         report(`${program} in ${dtype}`, i / options.repeat)
         await setTimeout(pauseMs)
+        // Its weights, not those of the one before, are in the caches then, and its threads awake.
+        await run(warming)
         rates.push(await run(options.generate))
       }
     }
