@@ -2,8 +2,8 @@
 // activation and the residual add that come after. Parallel over panels, or pairs of them; each
 // thread streams its own range front to back, once per block of rows. Rows are rounded to whole numbers
 // (quantized_round.as.ts), by every thread for itself, and multiplied as such: one row by the
-// weights as they lie, more by parts of a panel laid out once for all of them, up to 18 KiB, for the
-// first-level cache.
+// weights as they lie, two panels at a time, more by parts of a panel laid out once for all of them, up to
+// 18 KiB, for the first-level cache.
 // Bytes: the weights per block of rows, M·K of x per thread, M·N of y.
 import { scratch } from "../../backends/wasm/thread.as"
 import { fewBytes, fewRows, kept } from "./matmul.as"
@@ -11,7 +11,7 @@ import { isBytes, isWide, numberBytes } from "./quantized_block.as"
 import { roundRow, roundTileRow, tileRecordBytes } from "./quantized_round.as"
 import { roundedProduct } from "./quantized_row.as"
 import { layOut, tileBlockBytes, tileOfBlocks } from "./quantized_tile.as"
-import { clear, deliver, gate, sums } from "./sums.as"
+import { clear, deliver, deliverRow, gate, sums } from "./sums.as"
 import { rstdOf, sumSquares } from "../norm/rmsnorm.as"
 import { lookUntil } from "../shared/stream.as"
 
@@ -63,7 +63,6 @@ function keepRounded(x: usize, norm: usize, rows: u32, K: u32, C: u32, Z: u32, e
 function panelProduct(
   w: usize, until: usize, c: usize, stride: usize, rows: u32, C: u32, Z: u32,
 ): void {
-  if (rows === 1) return roundedProduct(kept(), w, until, c, C, Z)
   const run = rows <= fewRows ? fewBytes / Z : blockRun
   for (let first: u32 = 0; first < C; first += run) {
     const blocks = min(run, C - first)
@@ -79,6 +78,21 @@ function panelProduct(
   }
 }
 
+/** y (N) ← the kept row · panels begin … end at w, or +=. */
+function rowOfPanels(
+  w: usize, until: usize, y: usize, C: u32, Z: u32, N: u32, more: bool, begin: u32, end: u32,
+): void {
+  const panelBytes = <usize>C * Z
+  for (let p = begin; p < end; p += 2) {
+    const panel = w + p * panelBytes
+    const panels = min<u32>(end - p, 2)
+    clear(sums(), 128)
+    const next = panels === 2 ? panel + panelBytes : panel
+    roundedProduct(kept(), panel, next, until, sums(), C, Z)
+    deliverRow(y + <usize>p * 64, min(N - p * 16, panels * 16), 1, more)
+  }
+}
+
 /** y ← x·Wᵀ, or += where `more`; x normalized with `norm` (K), if it is not 0. */
 function product(
   x: usize, norm: usize, w: usize, y: usize,
@@ -91,6 +105,10 @@ function product(
     const rows = min(block, M - m)
     const from = x + <usize>m * K * 4
     keepRounded(from, norm, rows, K, C, Z, eps)
+    if (rows === 1) {
+      rowOfPanels(w, until, y + <usize>m * N * 4, C, Z, N, more, begin, end)
+      continue
+    }
     for (let p = begin; p < end; p++) {
       const panel = w + p * panelBytes
       clear(sums(), <usize>rows * 64)
@@ -140,8 +158,12 @@ function gatedProduct(
     for (let p = begin; p < end; p++) {
       const panel = w + 2 * p * panelBytes
       clear(sums(), <usize>rows * 128)
-      panelProduct(panel, until, sums(), 128, rows, C, Z)
-      panelProduct(panel + panelBytes, until, sums() + 64, 128, rows, C, Z)
+      const next = panel + panelBytes
+      if (rows === 1) roundedProduct(kept(), panel, next, until, sums(), C, Z)
+      else {
+        panelProduct(panel, until, sums(), 128, rows, C, Z)
+        panelProduct(next, until, sums() + 64, 128, rows, C, Z)
+      }
       const to = y + (<usize>m * F + p * 16) * 4
       gate(to, <usize>F * 4, rows, min(F - p * 16, 16), 1)
     }

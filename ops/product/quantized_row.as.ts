@@ -1,5 +1,5 @@
-// One row times one panel of quantized weights, reading the panel's bytes once, front to back: what
-// decode does all day. The row is rounded to whole numbers with one scale for 32 neighbours
+// One row times two panels of quantized weights, reading their bytes once, front to back, those of q8 in
+// turns of a block, so that more lines of memory are on their way: what decode does all day. The row is rounded to whole numbers with one scale for 32 neighbours
 // (quantized_round.as.ts), so that a block is integer multiply-adds and one multiplication of its 16
 // sums by both scales. The sums over the blocks come from memory and go back to it in adjacent pairs:
 // V8 can fuse those.
@@ -14,41 +14,77 @@ import { isFirstInPage, lookAhead } from "../shared/stream.as"
 /** In memory, not in the code: V8 makes constants anew in every round, and does not pair them. */
 const masks = memory.data<u32>([0x0f0f0f0f, 0x000f000f])
 
-/** c (16) += the row of records at a · w (blocks, Z). `until`: of all weights that are about to be
- *  read (stream.as.ts); four bytes 128 behind c are overwritten. */
+/** c (32) += the row of records at a · panels (blocks, Z) at w and z; of one panel alone z is w too.
+ *  `until`: of all weights that are about to be read (stream.as.ts); up to four bytes 128 and 192 behind c
+ *  are overwritten. */
 export function roundedProduct(
-  a: usize, w: usize, until: usize, c: usize, blocks: u32, Z: u32,
+  a: usize, w: usize, z: usize, until: usize, c: usize, blocks: u32, Z: u32,
 ): void {
   if (isBytes(Z)) {
-    if (isWide(Z)) row8Wide(a, w, until, c, blocks)
-    else row8(a, w, until, c, blocks)
+    if (isWide(Z)) row8Wide(a, w, z, until, c, blocks)
+    else row8(a, w, z, until, c, blocks)
   } else if (hasDot()) {
-    if (isWide(Z)) row4Wide(a, w, until, c, blocks)
-    else row4(a, w, until, c, blocks)
-  } else if (isWide(Z)) row4ExactWide(a, w, until, c, blocks)
-  else row4Exact(a, w, until, c, blocks)
+    if (isWide(Z)) row4Wide(a, w, z, until, c, blocks)
+    else row4(a, w, z, until, c, blocks)
+  } else if (isWide(Z)) row4ExactWide(a, w, z, until, c, blocks)
+  else row4Exact(a, w, z, until, c, blocks)
 }
 
-function row8(a: usize, w: usize, until: usize, c: usize, blocks: u32): void {
-  bytesRow(false, a, w, until, c, blocks)
+/** How a block is multiplied: bytes, or halves of them by bytes or by 16 bits. */
+const bytes: u32 = 0
+const halves: u32 = 1
+const exactHalves: u32 = 2
+
+function row8(a: usize, w: usize, z: usize, until: usize, c: usize, blocks: u32): void {
+  twoPanels(bytes, false, a, w, z, until, c, blocks)
 }
-function row8Wide(a: usize, w: usize, until: usize, c: usize, blocks: u32): void {
-  bytesRow(true, a, w, until, c, blocks)
+function row8Wide(a: usize, w: usize, z: usize, until: usize, c: usize, blocks: u32): void {
+  twoPanels(bytes, true, a, w, z, until, c, blocks)
 }
-function row4(a: usize, w: usize, until: usize, c: usize, blocks: u32): void {
-  halvesRow(false, a, w, until, c, blocks)
+function row4(a: usize, w: usize, z: usize, until: usize, c: usize, blocks: u32): void {
+  twoPanels(halves, false, a, w, z, until, c, blocks)
 }
-function row4Wide(a: usize, w: usize, until: usize, c: usize, blocks: u32): void {
-  halvesRow(true, a, w, until, c, blocks)
+function row4Wide(a: usize, w: usize, z: usize, until: usize, c: usize, blocks: u32): void {
+  twoPanels(halves, true, a, w, z, until, c, blocks)
 }
-function row4Exact(a: usize, w: usize, until: usize, c: usize, blocks: u32): void {
-  exactHalvesRow(false, a, w, until, c, blocks)
+function row4Exact(a: usize, w: usize, z: usize, until: usize, c: usize, blocks: u32): void {
+  twoPanels(exactHalves, false, a, w, z, until, c, blocks)
 }
-function row4ExactWide(a: usize, w: usize, until: usize, c: usize, blocks: u32): void {
-  exactHalvesRow(true, a, w, until, c, blocks)
+function row4ExactWide(a: usize, w: usize, z: usize, until: usize, c: usize, blocks: u32): void {
+  twoPanels(exactHalves, true, a, w, z, until, c, blocks)
 }
 
-// `wide`, scales in f32, is a constant where this is inlined: dead branches fall away.
+// `kind` and `wide` are constants where this is inlined: dead branches fall away. Each panel's turn is a
+// loop of its own: V8 pairs less in one body of both.
+// @ts-ignore: decorator
+@inline
+function twoPanels(
+  kind: u32, wide: bool, a: usize, w: usize, z: usize, until: usize, c: usize, blocks: u32,
+): void {
+  const turn: u32 = kind === bytes ? 1 : blocks
+  const record: usize = kind === halves ? 40 : 72
+  const Z: usize = kind === bytes ? (wide ? wideQ8Bytes : q8Bytes) : wide ? wideQ4Bytes : q4Bytes
+  for (let i: u32 = 0; i < blocks; i += turn) {
+    const count = min(turn, blocks - i)
+    onePanel(kind, wide, a, w, until, c, count)
+    onePanel(kind, wide, a, z, until, c + 64, count)
+    a += count * record
+    w += count * Z
+    z += count * Z
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function onePanel(
+  kind: u32, wide: bool, a: usize, w: usize, until: usize, c: usize, blocks: u32,
+): void {
+  if (kind === bytes) bytesRow(wide, a, w, until, c, blocks)
+  else if (kind === halves) halvesRow(wide, a, w, until, c, blocks)
+  else exactHalvesRow(wide, a, w, until, c, blocks)
+}
+
+// Of one panel; `wide`: scales in f32.
 // @ts-ignore: decorator
 @inline
 function bytesRow(wide: bool, a: usize, w: usize, until: usize, c: usize, blocks: u32): void {
