@@ -184,11 +184,13 @@ function move(
   const given = { p: flatten(master), g: gradient, state: state.map(flatten), rates, scale }
   const after = optimizer.update(given, decayed ? weightDecay : 0)
   const shaped = (x: Tensor): Tensor => reshape(x, master.shape)
+  // Once, so that it is seen to end where the master is, and is written there.
+  const p = shaped(after.p)
   const updates: Update[] = [
-    [master, shaped(after.p)],
+    [master, p],
     ...state.map((old, i): Update => [old, shaped(after.state[i] as Tensor)]),
   ]
-  if (master !== weight) updates.push([weight, cast(shaped(after.p), weight.dtype)])
+  if (master !== weight) updates.push([weight, cast(p, weight.dtype)])
   return updates
 }
 
