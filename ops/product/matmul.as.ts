@@ -18,10 +18,11 @@ import { lookUntil } from "../shared/stream.as"
 const blockNumbers: u32 = 163840
 /** Depth of a panel that all tiles go through in turn: 32 KiB as f32, for the first-level cache. */
 const blockDepth: u32 = 512
-/** Rows that are few, and bytes of a panel that all tiles of these go through in turn: no more than a
- *  processor fetches ahead of whoever reads, so that the next ones come while these are multiplied. */
+/** Rows that are few, and the depth of a panel that all tiles of these go through in turn: about what a
+ *  processor fetches ahead of whoever reads, so that the next piece comes while this one is multiplied. */
 export const fewRows: u32 = 32
-export const fewBytes: u32 = 1280
+const fewDepth: u32 = 64
+const fewHalves: u32 = 40
 /** Depth of x that is kept at a time when there are many rows. */
 const keptDepth: u32 = 2048
 
@@ -121,7 +122,8 @@ export function blockProduct(
 function panelProduct(
   w: usize, c: usize, stride: usize, rows: u32, depth: u32, wType: u32,
 ): void {
-  const most = rows <= fewRows ? fewBytes / (16 * <u32>itemBytes(wType)) : blockDepth
+  const few = wType === 0 ? fewDepth : fewHalves
+  const most = rows <= fewRows ? few : blockDepth
   for (let k: u32 = 0; k < depth; k += most) {
     const b = w + <usize>k * 16 * itemBytes(wType)
     blockProduct(b, c, stride, rows, depth, k, min(most, depth - k), wType)

@@ -6,7 +6,7 @@
 // 18 KiB, for the first-level cache.
 // Bytes: the weights per block of rows, M·K of x per thread, M·N of y.
 import { scratch } from "../../backends/wasm/thread.as"
-import { fewBytes, fewRows, kept } from "./matmul.as"
+import { fewRows, kept } from "./matmul.as"
 import { isBytes, isWide, numberBytes } from "./quantized_block.as"
 import { roundRow, roundTileRow, tileRecordBytes } from "./quantized_round.as"
 import { roundedProduct } from "./quantized_row.as"
@@ -27,8 +27,10 @@ function laidOut(): usize { return scratch() + 786432 + 4096 }
 const keptBytes: u32 = 655360
 /** Most rows of a block: two tiles of sums of each are kept. */
 const mostRows: u32 = 1023
-/** Blocks laid out at a time for many rows; for few of `fewBytes`. */
+/** Blocks laid out at a time for many rows. */
 const blockRun: u32 = 32
+/** Bytes of them for few rows, as in matmul.as.ts. */
+const fewBytes: u32 = 1280
 /** Rows of a tile, but of the last of a block of rows. */
 const tileRows: u32 = 3
 
