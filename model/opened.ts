@@ -6,6 +6,7 @@ import type { Checkpoint, Sourced } from "./checkpoints/checkpoint.ts"
 import { configFile, openCheckpoint } from "./checkpoints/formats.ts"
 import { plainName } from "./checkpoints/names.ts"
 import type { QuantizedFormat } from "./checkpoints/quantized_format.ts"
+import { configOfShapes } from "./checkpoints/shapes.ts"
 import { parameterCount, parseConfig } from "./config.ts"
 import type { Waiting } from "./files/http.ts"
 import type { FileSource } from "./files/source.ts"
@@ -86,8 +87,11 @@ export async function readConfig(from: FileSource, waiting?: Waiting): Promise<D
 
 /** What a checkpoint says of its model, and how it is meant to generate. */
 export async function configIn(checkpoint: Checkpoint): Promise<DecoderConfig> {
-  const { config, generation, tree, tensors } = checkpoint
-  const { value, source } = config ?? (await configFile(tree))
+  const { name, config, generation, tree, tensors } = checkpoint
+  // A folder of this layout has a config.json, and who lost it is told so.
+  const isFolder = tree.file === undefined
+  const { value, source } =
+    config ?? (isFolder ? await configFile(tree) : configOfShapes(tensors, name))
   const found = await corrected(parseConfig(value, source), tensors)
   if (!generation) return found
   const defaults = parseGeneration(generation.value, found.vocabSize, generation.source)

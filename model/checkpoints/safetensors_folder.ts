@@ -15,22 +15,13 @@ import {
 import { beginsLikeHeader, engineDType, type TensorEntry } from "./header.ts"
 import { isMark, markOf, type QuantizedFormat } from "./quantized_format.ts"
 import { type SafetensorsFile, safetensorsOf } from "./safetensors.ts"
-import { configOfShapes } from "./shapes.ts"
 import { openWeights, weightsFiles } from "./shards.ts"
 
 export const safetensorsFolder: CheckpointFormat = {
   name: "safetensors",
   files: weightsFiles,
   async open(candidate) {
-    const found = await openFolder(candidate, await candidate.json("config.json"), undefined)
-    // A folder of this layout has a config.json, and who lost it is told so.
-    if (!found || found.config || candidate.tree.file === undefined) return found
-    try {
-      return { ...found, config: configOfShapes(found.tensors, found.name) }
-    } catch (error) {
-      await found.close()
-      throw error
-    }
+    return openFolder(candidate, await candidate.json("config.json"), undefined)
   },
 }
 
