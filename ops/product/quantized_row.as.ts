@@ -23,65 +23,55 @@ export function roundedProduct(
   if (isBytes(Z)) {
     if (isWide(Z)) row8Wide(a, w, z, until, c, blocks)
     else row8(a, w, z, until, c, blocks)
-  } else if (hasDot()) {
-    if (isWide(Z)) row4Wide(a, w, z, until, c, blocks)
-    else row4(a, w, z, until, c, blocks)
-  } else if (isWide(Z)) row4ExactWide(a, w, z, until, c, blocks)
-  else row4Exact(a, w, z, until, c, blocks)
+    return
+  }
+  onePanel4(a, w, until, c, blocks, Z)
+  if (z !== w) onePanel4(a, z, until, c + 64, blocks, Z)
 }
-
-/** How a block is multiplied: bytes, or halves of them by bytes or by 16 bits. */
-const bytes: u32 = 0
-const halves: u32 = 1
-const exactHalves: u32 = 2
 
 function row8(a: usize, w: usize, z: usize, until: usize, c: usize, blocks: u32): void {
-  twoPanels(bytes, false, a, w, z, until, c, blocks)
+  inTurns8(false, a, w, z, until, c, blocks)
 }
 function row8Wide(a: usize, w: usize, z: usize, until: usize, c: usize, blocks: u32): void {
-  twoPanels(bytes, true, a, w, z, until, c, blocks)
-}
-function row4(a: usize, w: usize, z: usize, until: usize, c: usize, blocks: u32): void {
-  twoPanels(halves, false, a, w, z, until, c, blocks)
-}
-function row4Wide(a: usize, w: usize, z: usize, until: usize, c: usize, blocks: u32): void {
-  twoPanels(halves, true, a, w, z, until, c, blocks)
-}
-function row4Exact(a: usize, w: usize, z: usize, until: usize, c: usize, blocks: u32): void {
-  twoPanels(exactHalves, false, a, w, z, until, c, blocks)
-}
-function row4ExactWide(a: usize, w: usize, z: usize, until: usize, c: usize, blocks: u32): void {
-  twoPanels(exactHalves, true, a, w, z, until, c, blocks)
+  inTurns8(true, a, w, z, until, c, blocks)
 }
 
-// `kind` and `wide` are constants where this is inlined: dead branches fall away. Each panel's turn is a
+// `wide`, scales in f32, is a constant where this is inlined: dead branches fall away. Each panel's turn is a
 // loop of its own: V8 pairs less in one body of both.
 // @ts-ignore: decorator
 @inline
-function twoPanels(
-  kind: u32, wide: bool, a: usize, w: usize, z: usize, until: usize, c: usize, blocks: u32,
+function inTurns8(
+  wide: bool, a: usize, w: usize, z: usize, until: usize, c: usize, blocks: u32,
 ): void {
-  const turn: u32 = kind === bytes ? 1 : blocks
-  const record: usize = kind === halves ? 40 : 72
-  const Z: usize = kind === bytes ? (wide ? wideQ8Bytes : q8Bytes) : wide ? wideQ4Bytes : q4Bytes
-  for (let i: u32 = 0; i < blocks; i += turn) {
-    const count = min(turn, blocks - i)
-    onePanel(kind, wide, a, w, until, c, count)
-    onePanel(kind, wide, a, z, until, c + 64, count)
-    a += count * record
-    w += count * Z
-    z += count * Z
+  const Z = wide ? wideQ8Bytes : q8Bytes
+  for (let i: u32 = 0; i < blocks; i++) {
+    bytesRow(wide, a, w, until, c, 1)
+    bytesRow(wide, a, z, until, c + 64, 1)
+    a += 72
+    w += Z
+    z += Z
   }
 }
 
-// @ts-ignore: decorator
-@inline
-function onePanel(
-  kind: u32, wide: bool, a: usize, w: usize, until: usize, c: usize, blocks: u32,
-): void {
-  if (kind === bytes) bytesRow(wide, a, w, until, c, blocks)
-  else if (kind === halves) halvesRow(wide, a, w, until, c, blocks)
-  else exactHalvesRow(wide, a, w, until, c, blocks)
+function onePanel4(a: usize, w: usize, until: usize, c: usize, blocks: u32, Z: u32): void {
+  if (hasDot()) {
+    if (isWide(Z)) row4Wide(a, w, until, c, blocks)
+    else row4(a, w, until, c, blocks)
+  } else if (isWide(Z)) row4ExactWide(a, w, until, c, blocks)
+  else row4Exact(a, w, until, c, blocks)
+}
+
+function row4(a: usize, w: usize, until: usize, c: usize, blocks: u32): void {
+  halvesRow(false, a, w, until, c, blocks)
+}
+function row4Wide(a: usize, w: usize, until: usize, c: usize, blocks: u32): void {
+  halvesRow(true, a, w, until, c, blocks)
+}
+function row4Exact(a: usize, w: usize, until: usize, c: usize, blocks: u32): void {
+  exactHalvesRow(false, a, w, until, c, blocks)
+}
+function row4ExactWide(a: usize, w: usize, until: usize, c: usize, blocks: u32): void {
+  exactHalvesRow(true, a, w, until, c, blocks)
 }
 
 // Of one panel; `wide`: scales in f32.
