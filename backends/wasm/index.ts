@@ -148,7 +148,7 @@ export class WasmBackend implements Backend, AsyncDisposable {
     const instances = beside ? [beside, ...this.#instances] : this.#instances
     if (this.usedBytes + bytes > this.#limits.limit) throw this.#tooLarge(bytes)
     // Room is left for the arenas of plans, and for mirrors of what lies in other memories.
-    const room = this.#limits.instanceBytes / 8
+    const room = this.#limits.instanceBytes / 4
     const gap = near && instances[0]?.heap.hasGap(bytes) ? instances[0] : undefined
     const instance =
       gap ?? instances.find(({ heap }) => heap.fits(bytes + room)) ?? this.#addInstance(bytes)

@@ -122,13 +122,14 @@ export function recordPlans(planned: Planned, form: StepForm, held: Holder): Ste
     return { ...all, ...compileShared(first, { ...planned, sums, place, held }) }
   }
   const update = optimizerUpdates(parameters, sums, place, settings)
-  const added = [...sums].map(([weight, sum]): Update => {
-    const gradient = gradients.get(weight) as Tensor
+  const addTo = (weight: Tensor): Update => {
+    const [sum, gradient] = [sums.get(weight) as Tensor, gradients.get(weight) as Tensor]
     const flat = [sum, gradient].map((x) => reshape(x, [x.size])) as [Tensor, Tensor]
     return [sum, reshape(accumulate(...flat), sum.shape)]
-  })
-  const lists = { more: plan([...losses, ...added], backend), update: plan(update, backend) }
-  const plans = { first: planStages(first, backend), ...lists }
+  }
+  // Phase by phase, or the gradients of all layers would wait for the last to be added.
+  const more = planStages(byPhase(phases, losses, addTo), backend)
+  const plans = { first: planStages(first, backend), more, update: plan(update, backend) }
   return { ...all, ...compile(backend, plans, { more: rounds - 1 }) }
 }
 
@@ -144,10 +145,18 @@ export function gradientStages(
     return [places.get(weight) as Tensor, gradients.get(weight) as Tensor]
   }
   if (size === 1) return [{ updates: [...losses, ...[...places.keys()].map(setOf)] }]
-  return phases.map(({ values, completed, isHead }) => {
-    return { values, updates: [...(isHead ? losses : []), ...completed.map(setOf)] }
-  })
+  return byPhase(phases, losses, setOf)
 }
+
+/** Of each phase, what comes of the gradients that it completes; the losses with the head's. */
+const byPhase = (
+  phases: ReturnType<typeof recordStep>["phases"],
+  losses: readonly Update[],
+  updateOf: (weight: Tensor) => Update,
+): Stage[] =>
+  phases.map(({ values, completed, isHead }) => {
+    return { values, updates: [...(isHead ? losses : []), ...completed.map(updateOf)] }
+  })
 
 interface Shared extends Pick<Planned, "backend" | "parameters" | "settings" | "weights"> {
   /** Where the gradient of each weight is, whole. */
