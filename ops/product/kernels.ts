@@ -167,8 +167,8 @@ export function quantizedKernels(form: Form): readonly Variant<Blocks>[] {
       entry: `${form.op}DotTile`,
       from: [
         ...["product/quantized.wgsl", ...norm(form), "product/quantized_dot_tile.wgsl", tileFile],
-        // For scales.
-        "product/quantized_tile.wgsl",
+        // For scales, and for how rows are rounded.
+        ...["product/quantized_tile.wgsl", "product/quantized_dot.wgsl"],
       ],
       when: manyRows,
       needs: ["packed-dot"],

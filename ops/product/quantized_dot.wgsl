@@ -19,6 +19,18 @@ fn fourAt(m: u32, k: u32) -> vec4f {
   return vec4f(numberAt(m, k), numberAt(m, k + 1u), numberAt(m, k + 2u), numberAt(m, k + 3u));
 }
 
+// The largest magnitude of four numbers, as bits, among which NaN is above all.
+fn largestOf(four: vec4f) -> u32 {
+  let bits = bitcast<vec4u>(four) & vec4u(0x7fffffffu);
+  return max(max(bits.x, bits.y), max(bits.z, bits.w));
+}
+
+// Four numbers in 127 steps for the largest of 32, as bytes.
+fn roundedFour(four: vec4f, most: f32) -> u32 {
+  let factor = select(127.0 / most, 0.0, most < 1e-36);
+  return pack4xI8(vec4i(round(four * factor)));
+}
+
 // Rounds the rows' numbers from `start` on.
 fn roundRows(start: u32, lane: u32) {
   var fours: array<vec4f, rounds>;
@@ -26,9 +38,7 @@ fn roundRows(start: u32, lane: u32) {
     // The same row for all lanes, which are no more than it has fours.
     let m = i * width / rowFours;
     if (m < rows) { fours[i] = fourAt(m, start + 4u * ((lane + i * width) % rowFours)); }
-    // Among bits NaN is above all.
-    let bits = bitcast<vec4u>(fours[i]) & vec4u(0x7fffffffu);
-    largest[lane + i * width] = max(max(bits.x, bits.y), max(bits.z, bits.w));
+    largest[lane + i * width] = largestOf(fours[i]);
   }
   workgroupBarrier();
   for (var i = 0u; i < rounds; i++) {
@@ -37,8 +47,7 @@ fn roundRows(start: u32, lane: u32) {
     var bits = 0u;
     for (var j = 0u; j < 8u; j++) { bits = max(bits, largest[first + j]); }
     let most = bitcast<f32>(bits);
-    let factor = select(127.0 / most, 0.0, most < 1e-36);
-    rounded[at] = pack4xI8(vec4i(round(fours[i] * factor)));
+    rounded[at] = roundedFour(fours[i], most);
     if (at == first) { steps[at / 8u] = most / 127.0; }
   }
   workgroupBarrier();

@@ -93,13 +93,11 @@ fn loadAhead(row: u32, p: u32, count: u32, c: u32, lane: u32) {
   }
 }
 
-// The largest magnitude that a lane has loaded, as bits, among which NaN is above all.
+// The largest magnitude that a lane has loaded.
 fn largestAhead() -> u32 {
-  var most = vec4u();
-  for (var i = 0u; i < ownFours; i++) {
-    most = max(most, bitcast<vec4u>(rowAhead[i]) & vec4u(0x7fffffffu));
-  }
-  return max(max(most.x, most.y), max(most.z, most.w));
+  var most = 0u;
+  for (var i = 0u; i < ownFours; i++) { most = max(most, largestOf(rowAhead[i])); }
+  return most;
 }
 
 // Leaves what was loaded as words, the row's numbers rounded; `ofLanes` has all lanes' largest.
@@ -107,11 +105,9 @@ fn keepAhead(lane: u32) {
   var bits = 0u;
   for (var i = 0u; i < sharers; i++) { bits = max(bits, ofLanes[lane / sharers * sharers + i]); }
   let most = bitcast<f32>(bits);
-  let factor = select(127.0 / most, 0.0, most < 1e-36);
   let row = lane / sharers;
   for (var i = 0u; i < ownFours; i++) {
-    let word = pack4xI8(vec4i(round(rowAhead[i] * factor)));
-    rowWords[(lane % sharers * ownFours + i) * tileHeight + row] = word;
+    rowWords[(lane % sharers * ownFours + i) * tileHeight + row] = roundedFour(rowAhead[i], most);
   }
   if (lane % sharers == 0u) { rowSteps[row] = most / 127.0; }
   if (lane < 16u * 4u * quads) {
@@ -128,15 +124,6 @@ fn keepAhead(lane: u32) {
     }
   }
   if (lane < outputQuads) { outputSteps[lane] = stepsAhead; }
-}
-
-fn dots(words: vec4u, x: u32) -> vec4i {
-  return vec4i(
-    dot4I8Packed(words.x, x),
-    dot4I8Packed(words.y, x),
-    dot4I8Packed(words.z, x),
-    dot4I8Packed(words.w, x),
-  );
 }
 
 // Adds the products of a block to the lane's results.

@@ -1,8 +1,8 @@
 // One row times two panels of quantized weights, reading their bytes once, front to back, those of q8 in
-// turns of a block, so that more lines of memory are on their way: what decode does all day. The row is rounded to whole numbers with one scale for 32 neighbours
-// (quantized_round.as.ts), so that a block is integer multiply-adds and one multiplication of its 16
-// sums by both scales. The sums over the blocks come from memory and go back to it in adjacent pairs:
-// V8 can fuse those.
+// turns of a block, so that more lines of memory are on their way: what decode does all day. The row is
+// rounded to whole numbers with one scale for 32 neighbours (quantized_round.as.ts), so that a block is
+// integer multiply-adds and one multiplication of its 16 sums by both scales. The sums over the blocks
+// come from memory and go back to it in adjacent pairs: V8 can fuse those.
 // q4 uses the dot product of 8-bit numbers by 7-bit ones where the build has it: the half bytes 0 …
 // 15 are the 7-bit numbers, the sum starts at −8·Σx. Elsewhere 16-bit ones give the same integers.
 import {

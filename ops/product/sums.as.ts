@@ -28,24 +28,26 @@ export function deliver(
         const before = more ? v128.load(y + j) : f32x4.splat(0)
         v128.store(y + j, f32x4.add(before, f32x4.mul(v128.load(c + j), scale)))
       }
-    } else {
-      for (let j: usize = 0; j < columns; j++) {
-        const before: f32 = more ? load<f32>(y + j * 4) : 0
-        store<f32>(y + j * 4, before + load<f32>(c + j * 4) * factor)
-      }
-    }
+    } else deliverNumbers(y, c, columns, factor, more)
     y += stride
+  }
+}
+
+/** The same number by number. */
+// @ts-ignore: decorator
+@inline
+function deliverNumbers(y: usize, c: usize, count: u32, factor: f32, more: bool): void {
+  for (let j: usize = 0; j < count; j++) {
+    const before: f32 = more ? load<f32>(y + j * 4) : 0
+    store<f32>(y + j * 4, before + load<f32>(c + j * 4) * factor)
   }
 }
 
 /** y (columns) ← sums · factor, or +=, of one row and up to two panels. */
 export function deliverRow(y: usize, columns: u32, factor: f32, more: bool): void {
   deliver(y, 64, columns >> 4, 16, factor, more)
-  for (let j = columns & ~15; j < columns; j++) {
-    const at = y + <usize>j * 4
-    const before: f32 = more ? load<f32>(at) : 0
-    store<f32>(at, before + load<f32>(sums() + <usize>j * 4) * factor)
-  }
+  const whole = <usize>(columns & ~15) * 4
+  deliverNumbers(y + whole, sums() + whole, columns & 15, factor, more)
 }
 
 /** y (rows, columns) ← silu(g)·v for the sums g, v of each row, times `factor`. */
