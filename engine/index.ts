@@ -58,7 +58,15 @@ export {
   refuse,
   size,
 } from "./plain.ts"
-export { type Plan, plan, planStages, type Stage, type Step, type Update } from "./plan.ts"
+export {
+  inStages,
+  type Plan,
+  plan,
+  planStages,
+  type Stage,
+  type Step,
+  type Update,
+} from "./plan.ts"
 export { normalAt, threefry, uniformAt } from "./random.ts"
 export { read, readBound, readTensors, runOnce } from "./run.ts"
 export type { Dim, Signature, Sizes, Slot } from "./signature.ts"

@@ -105,3 +105,7 @@ function overlap({ origin: a, bytes }: Tensor, { origin: b, bytes: others }: Ten
   if (a.kind !== "bound" || b.kind !== "bound" || a.buffer !== b.buffer) return false
   return a.offset < b.offset + others && b.offset < a.offset + bytes
 }
+
+/** What belongs to each stage of what belongs to the steps of a plan, one after another. */
+export const inStages = <T>(all: readonly T[], { ends }: Pick<Plan, "ends">): T[][] =>
+  ends.map((end, stage) => all.slice(ends[stage - 1] ?? 0, end))

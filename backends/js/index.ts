@@ -8,6 +8,7 @@ import {
   type DType,
   decode,
   encode,
+  inStages,
   itemBytes,
   Lifetime,
   type LivingBuffer,
@@ -93,7 +94,7 @@ export class JsBackend implements Backend, AsyncDisposable {
     const arena = new Map<Storage, Float64Array>()
     const binding = new Binding(this.name, plan, (buffer) => this.#own(buffer))
     const all = plan.steps.map((step) => prepareStep(step, arena))
-    const stages = plan.ends.map((end, s) => all.slice(plan.ends[s - 1] ?? 0, end))
+    const stages = inStages(all, plan)
     binding.hold()
     return {
       run: (stage) => {

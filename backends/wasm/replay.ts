@@ -2,6 +2,7 @@
 // tensor, and what lies in another is copied over before the segment of steps that reads it.
 import {
   encode,
+  inStages,
   isOwn,
   isWord,
   type Place,
@@ -91,14 +92,13 @@ export class Replay {
   }
 
   #build(first: Instance): void {
-    const { steps, ends } = this.#plan
     let last = first
-    ends.forEach((end, s) => {
+    for (const steps of inStages(this.#plan.steps, this.#plan)) {
       const before = this.#segments.length
       // What lies in bound memory may have been written since the stage before.
       this.#fresh.clear()
       let segment: Segment | undefined
-      for (const step of steps.slice(ends[s - 1] ?? 0, end)) {
+      for (const step of steps) {
         const instance = homeOf(step) ?? last
         last = instance
         if (!segment || segment.instance !== instance || segment.after.length > 0) {
@@ -108,7 +108,7 @@ export class Replay {
         segment.words.push(this.#describe(step, segment))
       }
       this.#stages.push(this.#segments.slice(before))
-    })
+    }
     for (const each of this.#segments) {
       each.steps = this.#take(each.instance, each.words.length * stepBytes)
       each.words.forEach((data, i) => {

@@ -2,6 +2,7 @@
 // one command buffer with one compute pass.
 import {
   encode,
+  inStages,
   type Op,
   type Place,
   type Plan,
@@ -74,8 +75,9 @@ export class Replay {
         this.#addStep(step, i)
       })
       this.#bind()
-      const stageOf = ({ step }: Dispatch): number => plan.ends.findIndex((end) => step < end)
-      this.stages = plan.ends.map((_, s) => this.dispatches.filter((d) => stageOf(d) === s))
+      const ofSteps = plan.steps.map((): Dispatch[] => [])
+      for (const dispatch of this.dispatches) ofSteps[dispatch.step]?.push(dispatch)
+      this.stages = inStages(ofSteps, plan).map((all) => all.flat())
     } catch (error) {
       this.close()
       throw error

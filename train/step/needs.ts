@@ -1,14 +1,14 @@
 // Which weights each stage of a plan reads, where no rank keeps them whole.
-import type { Plan, Tensor } from "../../engine/index.ts"
+import { inStages, type Plan, type Tensor } from "../../engine/index.ts"
 import type { ShardedWeights } from "../parallel/weights.ts"
 
 /** Of each stage the units of weights that have to be whole while it runs. */
 export type Needs = readonly (readonly number[])[]
 
 /** Throws RangeError where a stage reads two that cannot be whole at once. */
-export function needsOf({ steps, ends }: Plan, weights: ShardedWeights): Needs {
-  return ends.map((end, stage) => {
-    const read = steps.slice(ends[stage - 1] ?? 0, end).flatMap(({ call }) => call.inputs)
+export function needsOf(plan: Plan, weights: ShardedWeights): Needs {
+  return inStages(plan.steps, plan).map((steps) => {
+    const read = steps.flatMap(({ call }) => call.inputs)
     const units = [...new Set(read.flatMap((x) => weights.unitOf(rootOf(x)) ?? []))]
     const clash = units.find((unit) => units.some((other) => weights.isEither(unit, other)))
     if (clash === undefined) return units
