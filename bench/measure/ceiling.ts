@@ -5,6 +5,7 @@ import {
   type Backend,
   bound,
   bufferOf,
+  offsetOf,
   type Prepared,
   plan,
   type Tensor,
@@ -244,6 +245,3 @@ export class CeilingMeter {
     return performance.now() - start
   }
 }
-
-/** Byte at which a bound tensor begins in its memory. */
-const offsetOf = ({ origin }: Tensor): number => (origin.kind === "bound" ? origin.offset : 0)

@@ -3,6 +3,7 @@
 import { type Backend, uniformAt } from "../../engine/index.ts"
 import { configOf, type ModelConfig, randomModel, scaledConfig } from "../../model/index.ts"
 import { createTrainStep } from "../../train/index.ts"
+import { tensorsBeside } from "../../train/optimizers/index.ts"
 import { CeilingMeter } from "./ceiling.ts"
 import { peakMemoryBytes, resetPeakMemory } from "./machine.ts"
 import type { Repeat } from "./repeats.ts"
@@ -73,6 +74,17 @@ export async function benchTrain(
   return rows
 }
 
+/** Random rows of tokens, (B, T). */
+export const rowsOf = (
+  { vocabSize }: Pick<ModelConfig, "vocabSize">,
+  B: number,
+  T: number,
+  seed: number,
+): Int32Array[] =>
+  Array.from({ length: B }, (_, b) =>
+    Int32Array.from({ length: T }, (_, t) => Math.floor(uniformAt(seed, b, 0, t) * vocabSize)),
+  )
+
 async function measureTraining(
   { config, B, T }: TrainCase,
   backend: Backend,
@@ -82,14 +94,10 @@ async function measureTraining(
 ): Promise<TrainRow> {
   resetPeakMemory()
   report(`${config.name}: weights`)
-  const room = dtype === "f32" ? 3 : 4
+  const room = tensorsBeside("adamw", dtype)
   const model = await randomModel(config, { backend, dtype, seed: 0 }, { room })
   const step = await createTrainStep(model, { checkpointActivations })
-  const rows = (seed: number) =>
-    Array.from({ length: B }, (_, b) =>
-      Array.from({ length: T }, (_, t) => Math.floor(uniformAt(seed, b, 0, t) * config.vocabSize)),
-    )
-  const [inputs, targets] = [rows(1), rows(2)]
+  const [inputs, targets] = [rowsOf(config, B, T, 1), rowsOf(config, B, T, 2)]
   const repeats: { readonly training: number; readonly multiplyAddShare: number }[] = []
   const rates: number[] = []
   const ceilings = meter.over([])

@@ -1,15 +1,16 @@
 // Updates that ranks of this machine make together, beside what is predicted for them: each rank's own rates are
 // taken while the others compute too, since they share its cores and memory.
-import { availableParallelism } from "node:os"
 import { median } from "../../backends/statistics.ts"
 import type { Backend } from "../../engine/index.ts"
 import { type Placement, randomModel } from "../../model/index.ts"
 import { type Communicator, TrainStep } from "../../train/index.ts"
-import { gatherNumbers } from "../../train/parallel/communicator.ts"
+import { tensorsBeside } from "../../train/optimizers/index.ts"
+import { gatherNumbers, meet } from "../../train/parallel/communicator.ts"
 import { sharedModel } from "../../train/parallel/weights.ts"
 import type { Sharding } from "../../train/step/options.ts"
 import type { Report } from "../measure/report.ts"
-import { measureCopies, measureNetwork, measureUpdate, nodeOf, rowsOf } from "./measure.ts"
+import { rowsOf } from "../measure/train.ts"
+import { measureCopies, measureNetwork, measureUpdate, nodeOf } from "./measure.ts"
 import { type Kernels, type Outlined, type RankMemory, trainingOnPaper } from "./paper.ts"
 import { type Network, type Node, shardings, updateTime } from "./predict.ts"
 
@@ -46,7 +47,7 @@ export interface CheckRow {
 
 interface CheckOptions {
   readonly ranks: Communicator
-  readonly backend: Backend
+  readonly backend: Backend & { readonly threads?: number }
   readonly repeat: number
   readonly report: Report
   /** Micro-batches of an update, of all ranks. */
@@ -56,9 +57,8 @@ interface CheckOptions {
 /** As one of the ranks: what each does by itself, what they carry, and updates that they make together. */
 export async function checkRanks(task: Outlined, options: CheckOptions): Promise<Checked> {
   const { ranks, backend, repeat } = options
-  const meet = () => gatherNumbers(ranks, [0])
-  const own = await measureUpdate(task, { ...options, meet })
-  await meet()
+  const own = await measureUpdate(task, { ...options, meet: () => meet(ranks) })
+  await meet(ranks)
   const copies = await measureCopies(backend, repeat)
   const node = await meanOf(ranks, nodeOf(own, copies))
   const network = ranks.size > 1 ? await measureNetwork(ranks, 4 * repeat) : undefined
@@ -66,8 +66,7 @@ export async function checkRanks(task: Outlined, options: CheckOptions): Promise
   for (const shard of ranks.size > 1 ? shardings : (["none"] as const)) {
     runs.push(await runTogether(task, shard, options))
   }
-  const threads = Math.max(1, Math.floor(availableParallelism() / ranks.size))
-  return { size: ranks.size, threads, node, network, runs }
+  return { size: ranks.size, threads: backend.threads ?? 1, node, network, runs }
 }
 
 /** Of all ranks. */
@@ -90,17 +89,18 @@ async function runTogether(
   const isFull = shard === "full" && ranks.size > 1
   const model = await (isFull
     ? sharedModel(ranks, (home) => made({ home }))
-    : made({ room: dtype === "f32" ? 3 : 4 }))
-  const options = { ranks, accumulation: microBatches, shard: shard, checkpointActivations }
+    : made({ room: tensorsBeside("adamw", dtype) }))
+  const options = { ranks, accumulation: microBatches, shard, checkpointActivations }
   const step = await TrainStep.create(model, options)
   const rows = (B * microBatches) / ranks.size
-  const [x, y] = [1, 2].map((seed) => rowsOf(config, rows, T, seed + 2 * ranks.rank))
+  const seed = 1 + 2 * ranks.rank
+  const [x, y] = [rowsOf(config, rows, T, seed), rowsOf(config, rows, T, seed + 1)]
   const times: number[] = []
   for (let i = -1; i < repeat; i++) {
     report(`${ranks.size} ranks, ${shard}`, Math.max(0, i) / repeat)
-    await gatherNumbers(ranks, [0])
+    await meet(ranks)
     const start = performance.now()
-    await step.run(x as Int32Array[], y as Int32Array[], { lr: 1e-4 })
+    await step.run(x, y, { lr: 1e-4 })
     if (i >= 0) times.push((performance.now() - start) / 1000)
   }
   const stateBytes = model.weightBytes + step.optimizerBytes

@@ -1,20 +1,15 @@
 // What this machine computes of an update, by phase, and what its ranks carry: what a prediction is made from.
 import { median } from "../../backends/statistics.ts"
-import { type Backend, uniformAt } from "../../engine/index.ts"
-import {
-  type DecoderConfig,
-  Holder,
-  type LanguageModel,
-  randomModel,
-  scaledConfig,
-} from "../../model/index.ts"
+import type { Backend } from "../../engine/index.ts"
+import { Holder, type LanguageModel, randomModel, scaledConfig } from "../../model/index.ts"
 import { type Communicator, ranksInMemory, TrainStep } from "../../train/index.ts"
+import { tensorsBeside } from "../../train/optimizers/index.ts"
 import { ownedParts } from "../../train/parallel/buckets.ts"
 import { gatherNumbers } from "../../train/parallel/communicator.ts"
 import { gatherParts } from "../../train/parallel/gather.ts"
 import { exchangedBytes, GradientSums } from "../../train/parallel/sums.ts"
 import type { Report } from "../measure/report.ts"
-import { type TrainCase, trainCases } from "../measure/train.ts"
+import { rowsOf, type TrainCase, trainCases } from "../measure/train.ts"
 import type { Outlined } from "./paper.ts"
 import type { Network, Node } from "./predict.ts"
 
@@ -42,14 +37,6 @@ export interface MeasuredUpdate {
   readonly parameters: number
 }
 
-type Rows = readonly Int32Array[]
-
-/** Random rows of tokens. */
-export const rowsOf = ({ vocabSize }: DecoderConfig, B: number, T: number, seed: number): Rows =>
-  Array.from({ length: B }, (_, b) =>
-    Int32Array.from({ length: T }, (_, t) => Math.floor(uniformAt(seed, b, 0, t) * vocabSize)),
-  )
-
 const secondsOf = async (work: () => Promise<unknown>): Promise<number> => {
   const start = performance.now()
   await work()
@@ -69,7 +56,7 @@ interface Measuring {
 export async function measureUpdate(task: Outlined, how: Measuring): Promise<MeasuredUpdate> {
   const { config, dtype, B, T } = task
   how.report(`${config.name}: weights`)
-  const room = dtype === "f32" ? 3 : 4
+  const room = tensorsBeside("adamw", dtype)
   const model = await randomModel(config, { backend: how.backend, dtype, seed: 0 }, { room })
   const one = await timesOf(model, task, 1, how)
   const two = await timesOf(model, task, 2, how)
@@ -92,7 +79,8 @@ async function timesOf(
   { repeat, report, meet }: Measuring,
 ) {
   const step = await TrainStep.create(model, { checkpointActivations, accumulation })
-  const [x, y] = [1, 2].map((seed) => rowsOf(config, accumulation * B, T, seed)) as [Rows, Rows]
+  const rows = accumulation * B
+  const [x, y] = [rowsOf(config, rows, T, 1), rowsOf(config, rows, T, 2)]
   const times = { forward: [] as number[], whole: [] as number[] }
   // The first warms up.
   for (let i = -1; i < repeat; i++) {

@@ -16,7 +16,7 @@ import type { Outlined } from "../../bench/scaling/paper.ts"
 import type { Network, Node } from "../../bench/scaling/predict.ts"
 import { type ScaleRow, scaleRows } from "../../bench/scaling/rows.ts"
 import { bytesText, publishedConfig, threeDigits } from "../../model/index.ts"
-import { type Communicator, gatherNumbers } from "../../train/parallel/communicator.ts"
+import { type Communicator, meet } from "../../train/parallel/communicator.ts"
 import { notNegative, usageError, whole } from "../line/arguments.ts"
 import { command } from "../line/command.ts"
 import { choice, toggle, under, type ValuesOf, valued } from "../line/flags.ts"
@@ -178,9 +178,8 @@ async function predict(given: Flags, ranks: Communicator): Promise<void> {
   const { repeat } = given
   const { threads = threadsOfRank(ranks).threads } = given
   await using backend = await openFor({ ...given, ...(threads !== undefined && { threads }) })
-  const meet = () => gatherNumbers(ranks, [0])
   const measure = async (report: Report) => {
-    const update = await measureUpdate(task, { backend, repeat, report, meet })
+    const update = await measureUpdate(task, { backend, repeat, report, meet: () => meet(ranks) })
     const node = nodeOf(update, await measureCopies(backend, repeat))
     const found = ranks.size > 1 ? await measureNetwork(ranks, 4 * repeat) : undefined
     return { update, node, network: networkOf(given, found), found }

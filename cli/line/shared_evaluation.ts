@@ -5,7 +5,12 @@ import type { Report } from "../../bench/measure/report.ts"
 import type { Evaluation } from "../../eval/evaluate.ts"
 import type { Results } from "../../eval/index.ts"
 import { type EvaluationLog, joinLogs, openLog, type Shard } from "../../eval/log.ts"
-import { type Communicator, gatherNumbers, gatherTexts } from "../../train/parallel/communicator.ts"
+import {
+  type Communicator,
+  gatherNumbers,
+  gatherTexts,
+  meet,
+} from "../../train/parallel/communicator.ts"
 import type { Part } from "./evaluation.ts"
 
 /** A part with what is known of it. */
@@ -17,9 +22,9 @@ export interface Open {
 
 /** The first does `work` before the others do. */
 async function firstBefore(ranks: Communicator, work: () => Promise<void>): Promise<void> {
-  if (ranks.rank > 0) await gatherNumbers(ranks, [0])
+  if (ranks.rank > 0) await meet(ranks)
   await work()
-  if (ranks.rank === 0) await gatherNumbers(ranks, [0])
+  if (ranks.rank === 0) await meet(ranks)
 }
 
 /** Every how many-th document is a process's own. */

@@ -1,7 +1,7 @@
 // What tells the weights that an adapter was made beside from others of the same sizes: a few numbers of some
 // matrices. In another dtype, of another file or quantized they are nearly the same; of another training they
 // have nothing to do with each other.
-import { bound, bufferOf, readTensors, type Tensor } from "../../engine/index.ts"
+import { bound, bufferOf, offsetOf, readTensors, type Tensor } from "../../engine/index.ts"
 import { panelWidth } from "../../ops/index.ts"
 import type { Source } from "../generate/source.ts"
 import { isObject, parseJson, show } from "../json.ts"
@@ -49,9 +49,8 @@ export async function fingerprintOf(source: Source): Promise<Fingerprint> {
 /** Rows of the first panel of each part.  → (N, K) */
 function firstRows({ shape, halves: Halves }: Spec, weight: Tensor): Tensor {
   const [rows, K] = shape as [number, number]
-  const { shape: panels, dtype, origin } = weight
-  const offset = origin.kind === "bound" ? origin.offset : 0
-  const w = bound(bufferOf(weight), [Halves, ...panels.slice(1)], dtype, offset)
+  const { shape: panels, dtype } = weight
+  const w = bound(bufferOf(weight), [Halves, ...panels.slice(1)], dtype, offsetOf(weight))
   return widenedRows(w, { N: Math.min(panelWidth * Halves, rows), K, Halves })
 }
 

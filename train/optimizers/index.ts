@@ -16,4 +16,9 @@ export const optimizers = {
 } as const satisfies Record<string, () => Optimizer>
 /** Names that the option `optimizer` takes. */
 export type OptimizerName = keyof typeof optimizers
+/** Tensors that lie beside each weight of a dtype that is trained: the optimizer's state, a gradient, and a master
+ *  where the weight is of fewer bits. */
+export const tensorsBeside = (optimizer: OptimizerName, dtype: string): number =>
+  optimizers[optimizer]().state.length + (dtype === "f32" ? 1 : 2)
+
 export const optimizerNames = Object.keys(optimizers) as readonly OptimizerName[]

@@ -59,6 +59,11 @@ export async function gatherNumbers(
   return parts.map((_, r) => [...all.subarray(r * count, (r + 1) * count)])
 }
 
+/** Returns when all ranks have come here. */
+export async function meet(ranks: Communicator): Promise<void> {
+  await gatherNumbers(ranks, [0])
+}
+
 /** Each rank's text, in the order of ranks. */
 export async function gatherTexts(ranks: Communicator, own: string): Promise<readonly string[]> {
   const text = new TextEncoder().encode(own)

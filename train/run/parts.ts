@@ -14,7 +14,7 @@ import {
   type Waiting,
 } from "../../model/index.ts"
 import { type DataOptions, loadDataConfig, type Sample, textPipeline } from "../data/index.ts"
-import { optimizers } from "../optimizers/index.ts"
+import { tensorsBeside } from "../optimizers/index.ts"
 import type { Communicator } from "../parallel/communicator.ts"
 import { sharedModel } from "../parallel/weights.ts"
 import type { TrainOptions } from "../step/options.ts"
@@ -117,9 +117,7 @@ export async function modelOf(
     modelIn(settings, tokenizer, backend, checkpoint, { ...waiting, placement })
   const shard = shardOf(settings)
   if (shard === "full" && ranks.size > 1) return sharedModel(ranks, (home) => make({ home }))
-  // The optimizer's state and a gradient lie beside each weight, and a master where it is of fewer bits.
-  const { state } = optimizers[settings.optimizer]()
-  const beside = state.length + (settings.dtype === "f32" ? 1 : 2)
+  const beside = tensorsBeside(settings.optimizer, settings.dtype)
   return make({ room: Math.ceil(beside / (shard === "state" ? ranks.size : 1)) })
 }
 

@@ -12,7 +12,7 @@ import {
   type Tokenizer,
 } from "../../model/index.ts"
 import { isObject, show } from "../../model/json.ts"
-import { optimizers } from "../optimizers/index.ts"
+import { tensorsBeside } from "../optimizers/index.ts"
 import type { RunOptions } from "../run/run.ts"
 import { readPlace } from "../run/state.ts"
 import type { TuneSettings } from "./fields.ts"
@@ -51,12 +51,9 @@ async function tokenizerFor(
   return loadTokenizer(tokenizer, onDownload ? { onDownload } : {})
 }
 
-/** The optimizer's state and a gradient lie beside each weight that is trained. */
-function roomFor({ adapter, optimizer, dtype }: TuneSettings) {
-  if (adapter !== "none") return {}
-  const { state } = optimizers[optimizer]()
-  return { room: state.length + (dtype === "f32" ? 1 : 2) }
-}
+/** For what lies beside the weights where they are trained. */
+const roomFor = ({ adapter, optimizer, dtype }: TuneSettings) =>
+  adapter === "none" ? { room: tensorsBeside(optimizer, dtype) } : {}
 
 async function adapterOf(
   settings: TuneSettings,
