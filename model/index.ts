@@ -1,7 +1,13 @@
 // OpenELM: sizes, weights, generation.
 export { type Adapter, adapterInternals } from "./adapters/adapter.ts"
 export { savedAdapterFiles } from "./adapters/files.ts"
-export { addAdapter, type LoadAdapterOptions, loadAdapter, mergeAdapter } from "./adapters/index.ts"
+export {
+  addAdapter,
+  copyAdapter,
+  type LoadAdapterOptions,
+  loadAdapter,
+  mergeAdapter,
+} from "./adapters/index.ts"
 export type { MergeOptions } from "./adapters/merge.ts"
 export type { AdapterConfig, AdapterKind, AdapterOptions } from "./adapters/options.ts"
 export { trainedBeside } from "./adapters/parts.ts"
@@ -174,13 +180,13 @@ export {
 export type { Lent } from "./weights/lent.ts"
 export { loadMatrix, loadVector } from "./weights/reading.ts"
 export type { TensorSource } from "./weights/rows.ts"
+export { unitsOf } from "./weights/units.ts"
 export { publishedTensors, rowTensors } from "./weights/unpacking.ts"
 export {
   copyWeights,
   type LoadedWeights,
   outlineWeights,
   type Progress,
-  unitsOf,
   type WeightHome,
   type WeightLayout,
 } from "./weights/weights.ts"

@@ -68,6 +68,7 @@ export class LanguageModel {
   private constructor(parts: ModelParts, recorderOf: RecorderOf, parent?: Usage) {
     const { config, options, loaded, tokenizer, residence } = parts
     const { backend, dtype, capacity, cache } = options
+    const { weights, tensors, tables, whole } = loaded
     this.#parts = parts
     this.config = config
     this.backend = backend
@@ -76,10 +77,8 @@ export class LanguageModel {
     this.cache = cache
     this.weightBytes = loaded.bytes
     const source = withSource(this, {
-      decoder: { config, weights: loaded.weights, recorderOf },
-      tensors: loaded.tensors,
-      tables: loaded.tables,
-      backend,
+      decoder: { config, weights, recorderOf },
+      ...{ tensors, tables, whole, backend },
       options: { capacity, cache },
       usage: new Usage("this model is closed. Load it again", parent),
       residence,

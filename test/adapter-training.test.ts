@@ -14,6 +14,7 @@ import {
   type Tensor,
   type TrainOptions,
 } from "../index.ts"
+import { copyAdapter } from "../model/index.ts"
 import { thinnedBy } from "../train/step/dropout.ts"
 import { allBackends, relativeError } from "./backends.ts"
 import { peftBase } from "./fixtures.ts"
@@ -110,3 +111,28 @@ t.test(
     t.ok(Math.abs(left - 0.6) < 0.015, `${left} of all are kept`)
   },
 )
+
+t.test("an update makes nothing of an adapter that generation alone takes", async (t) => {
+  const backend = new JsBackend()
+  const model = await LanguageModel.load(base, { backend })
+  const adapter = await addAdapter(model, { kind: "dora", rank: 3, targets: ["qkv_proj"] })
+  const step = await createTrainStep(model, { adapter })
+  const [inputs, targets] = [[[1, 9, 13]], [[9, 13, 27]]]
+  await step(inputs, targets, { lr: 1e-2 })
+  let prepared = 0
+  const prepare = backend.prepare.bind(backend)
+  backend.prepare = (plan) => {
+    prepared++
+    return prepare(plan)
+  }
+  await step(inputs, targets, { lr: 1e-2 })
+  t.equal(prepared, 0)
+  const logits = await model.logits(inputs)
+  t.ok(prepared > 1)
+  const other = await LanguageModel.load(base, { backend })
+  await copyAdapter(adapter, model, other)
+  t.ok(relativeError(await other.logits(inputs), logits) < 1e-6, "of the numbers as they are then")
+  await step.close()
+  await model.close()
+  await other.close()
+})

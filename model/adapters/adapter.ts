@@ -149,7 +149,9 @@ export class Adapter {
         adapted(source.decoder.recorderOf(inputs), parts, kept)
       const decoder = { ...source.decoder, recorderOf: keptRatio, adapter: parts }
       const usage = new Usage("this adapter is closed. Load it again", source.usage)
-      const residence = new PreparedResidence(source.residence, () => this.#prepare(parts))
+      // Training finds products' parts and ratios by itself.
+      const restored = new PreparedResidence(source.residence, () => this.#restore())
+      const residence = new PreparedResidence(restored, () => this.#prepare(parts))
       const beside = { base: source, changes: () => this.#changes }
       const own = { decoder, usage, residence, pool: new Pool(), beside }
       this.#source = withSource(this, { ...source, ...own })
@@ -165,11 +167,11 @@ export class Adapter {
         restart: () => this.#fill(undefined, ({ module }) => module.isTable),
         training: (work) =>
           usage.writing(async () => {
-            await residence.restored()
+            await restored.restored()
             this.#isTrained = true
-            return residence.during(work)
+            return restored.during(work)
           }),
-        reading: (work) => usage.reading(() => residence.during(work)),
+        reading: (work) => usage.reading(() => restored.during(work)),
       })
     } catch (error) {
       held.free()
@@ -253,8 +255,9 @@ export class Adapter {
       first.set(tensor.name, numbers)
       await writeNumbers(tensor, numbers, this.#held)
     }
-    const { tensors } = this.#host.source
-    const norms = values ? [] : await firstMagnitudes(parts, listed, tensors, this.#held)
+    const { source } = this.#host
+    const whole = (name: string) => source.whole(name)
+    const norms = values ? [] : await firstMagnitudes(parts, listed, whole, this.#held)
     for (const [tensor, numbers] of norms) {
       first.set(tensor.name, numbers)
       await writeNumbers(tensor, numbers, this.#held)
@@ -262,23 +265,25 @@ export class Adapter {
     this.#first = first
   }
 
-  /** What has to be there before anything is read: numbers, on this device, and ratios of them. */
-  async #prepare({ linears }: AdapterParts): Promise<void> {
-    const { backend } = this.#held
-    const lost = await lostDevices(backend)
-    if (lost !== this.#lost) {
-      if (this.#isTrained) {
-        throw new DeviceLostError(
-          "the device was lost with the adapter that was trained on it. Load the last checkpoint",
-        )
-      }
-      this.#writeScales()
-      for (const tensor of ownOf(this).listed) {
-        await writeNumbers(tensor, this.#first.get(tensor.name) as Float32Array, this.#held)
-      }
-      this.#lost = lost
-      this.#changes++
+  /** What has to be there before anything is read: numbers, on this device. */
+  async #restore(): Promise<void> {
+    const lost = await lostDevices(this.#held.backend)
+    if (lost === this.#lost) return
+    if (this.#isTrained) {
+      throw new DeviceLostError(
+        "the device was lost with the adapter that was trained on it. Load the last checkpoint",
+      )
     }
+    this.#writeScales()
+    for (const tensor of ownOf(this).listed) {
+      await writeNumbers(tensor, this.#first.get(tensor.name) as Float32Array, this.#held)
+    }
+    this.#lost = lost
+    this.#changes++
+  }
+
+  /** And before texts are generated: what is made of them once. */
+  async #prepare({ linears }: AdapterParts): Promise<void> {
     if (this.#prepared === this.#changes) return
     this.#prepared = this.#changes
     for (const part of linears.values()) {
@@ -286,7 +291,7 @@ export class Adapter {
       const updates: Update[] = []
       if (part.shares.length > 0) updates.push([part.a.weight, a.weight], [part.b.weight, b.weight])
       if (dora) updates.push([dora.ratio, ratioNow({ ...now, a, b, dora }, dora)])
-      if (updates.length > 0) await runOnce(backend, updates)
+      if (updates.length > 0) await runOnce(this.#held.backend, updates)
     }
   }
 }

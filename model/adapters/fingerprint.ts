@@ -30,7 +30,7 @@ const sameFrom = 0.9
 /** Numbers of matrices from the first to the last, of their first rows; of tables none, whose first rows hardly
  *  move in training. */
 export async function fingerprintOf(source: Source): Promise<Fingerprint> {
-  const { decoder, tensors, backend } = source
+  const { decoder, backend } = source
   const { embedding, head } = endsOf(source)
   const all = specsOf(decoder.config).filter(
     ({ matrix, name }) => matrix && name !== embedding && name !== head,
@@ -40,10 +40,13 @@ export async function fingerprintOf(source: Source): Promise<Fingerprint> {
     const at = Math.floor((i * (all.length - 1)) / Math.max(1, count - 1))
     return all[at] as Spec
   })
-  const firsts = chosen.map((spec) => firstRows(spec, tensors.get(spec.name) as Tensor))
-  const read = await readTensors(firsts, backend)
-  const found = chosen.map(({ name }, i) => [name, some(read[i] as Float32Array)] as const)
-  return { model: decoder.config.name, tensors: Object.fromEntries(found) }
+  const tensors: Record<string, number[]> = {}
+  for (const spec of chosen) {
+    const first = firstRows(spec, await source.whole(spec.name))
+    const [values] = await readTensors([first], backend)
+    tensors[spec.name] = some(values as Float32Array)
+  }
+  return { model: decoder.config.name, tensors }
 }
 
 /** Rows of the first panel of each part.  → (N, K) */

@@ -3,12 +3,13 @@ import { checkObject } from "../../engine/index.ts"
 import type { FileSource } from "../files/source.ts"
 import { show } from "../json.ts"
 import { internals, LanguageModel } from "../language_model.ts"
-import { type Adapter, createAdapter } from "./adapter.ts"
+import { type Adapter, adapterInternals, createAdapter } from "./adapter.ts"
 import { numbersOf, openAdapter, type StoredAdapter } from "./files.ts"
 import { checkFingerprint } from "./fingerprint.ts"
 import { type MergeOptions, merge } from "./merge.ts"
 import { type AdapterOptions, checkAdapterOptions, targetsFor } from "./options.ts"
 import { originalOf } from "./shares.ts"
+import { type AdapterTensor, readNumbers } from "./tensors.ts"
 
 /** How an adapter is loaded where its files do not say. */
 export interface LoadAdapterOptions {
@@ -95,6 +96,22 @@ export async function loadAdapter(
   } finally {
     await stored.close()
   }
+}
+
+/** The same adapter beside another model of the same sizes, whose requests go through it: a copy of its numbers. */
+export async function copyAdapter(
+  adapter: Adapter,
+  { tensors, backend }: LanguageModel,
+  to: LanguageModel,
+): Promise<Adapter> {
+  const { listed } = adapterInternals(adapter, tensors)
+  const byName = new Map(listed.map((each) => [each.name, each]))
+  const copy = await createAdapter(internals(to).host, "copyAdapter", adapter.config, ({ name }) =>
+    readNumbers(byName.get(name) as AdapterTensor, { backend }),
+  )
+  copy.scale = adapter.scale
+  to.adapter = copy
+  return copy
 }
 
 /**

@@ -193,8 +193,11 @@ function inverseOf(order: readonly number[]): Tensor {
 }
 
 /** The numbers of one tensor, row by row as files have them. */
-export async function readNumbers(each: AdapterTensor, held: Holder): Promise<Float32Array> {
-  const [values] = await readTensors([fileRows(each, each.tensor)], held.backend)
+export async function readNumbers(
+  each: AdapterTensor,
+  { backend }: Pick<Holder, "backend">,
+): Promise<Float32Array> {
+  const [values] = await readTensors([fileRows(each, each.tensor)], backend)
   return values as Float32Array
 }
 
@@ -213,19 +216,20 @@ async function normsOf(part: LinearPart, dora: Dora, { backend }: Holder): Promi
   return (values as Float32Array).map((x) => 1 / x)
 }
 
-/** What magnitudes begin as: the norms of the rows of W + s·B·A. */
+/** What magnitudes begin as: the norms of the rows of W + s·B·A. `whole`: a weight by its name. */
 export async function firstMagnitudes(
   { linears }: AdapterParts,
   listed: readonly AdapterTensor[],
-  weights: ReadonlyMap<string, Tensor>,
+  whole: (name: string) => Promise<Tensor>,
   held: Holder,
 ): Promise<Map<AdapterTensor, Float32Array>> {
   const found = new Map<AdapterTensor, Float32Array>()
   const norms = new Map<LinearPart, Float32Array>()
   for (const tensor of listed) {
+    if (tensor.role !== "magnitude") continue
     const { spec, rows } = tensor.module
-    const part = linears.get(weights.get(spec.name) as Tensor)
-    if (tensor.role !== "magnitude" || !part?.dora) continue
+    const part = linears.get(await whole(spec.name))
+    if (!part?.dora) continue
     const all = norms.get(part) ?? (await normsOf(part, part.dora, held))
     norms.set(part, all)
     found.set(

@@ -14,6 +14,8 @@ export interface Source {
   readonly tensors: ReadonlyMap<string, Tensor>
   /** What follows from the config, by name. */
   readonly tables: ReadonlyMap<string, Tensor>
+  /** A weight in its place, whole until another is asked for. */
+  whole(name: string): Promise<Tensor>
   readonly backend: Backend
   /** Of a session; a batch takes no more positions than its texts. */
   readonly options: CacheOptions

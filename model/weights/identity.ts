@@ -9,6 +9,7 @@ import type { Usage } from "../usage.ts"
 interface Identified {
   readonly decoder: { readonly config: DecoderConfig; readonly adapter?: AdapterParts }
   readonly tensors: ReadonlyMap<string, Tensor>
+  whole(name: string): Promise<Tensor>
   readonly backend: Backend
   readonly usage: Usage
 }
@@ -34,26 +35,30 @@ export async function identityOf(model: Identified): Promise<string> {
   ])
   const names = new Map([...tensors].map(([name, tensor]) => [tensor, name]))
   const weights = [...linears.keys(), ...tables.keys()].map((tensor) => names.get(tensor) ?? "")
-  const numbered = new Map([...beside, ...magnitudes].map((tensor, i) => [String(i), tensor]))
-  return hashOf([base, ...weights], numbered, backend)
+  const all = [...beside, ...magnitudes]
+  return hashOf([base, ...weights], all.keys(), async (i) => all[i] as Tensor, backend)
 }
 
-async function weightsHash({ decoder, tensors, backend, usage }: Identified): Promise<string> {
+async function weightsHash(model: Identified): Promise<string> {
+  const { decoder, tensors, backend, usage } = model
   const { writes } = usage
   const found = known.get(tensors)
   if (found?.writes === writes) return found.hash
-  const hash = await hashOf([JSON.stringify(configJson(decoder.config))], tensors, backend)
+  const before = JSON.stringify(configJson(decoder.config))
+  const hash = await hashOf([before], tensors.keys(), (name) => model.whole(name), backend)
   known.set(tensors, { writes, hash })
   return hash
 }
 
-async function hashOf(
+async function hashOf<K>(
   before: readonly string[],
-  tensors: ReadonlyMap<string, Tensor>,
+  names: Iterable<K>,
+  tensorOf: (name: K) => Promise<Tensor>,
   backend: Backend,
 ): Promise<string> {
   const parts = [...before]
-  for (const [name, tensor] of tensors) {
+  for (const name of names) {
+    const tensor = await tensorOf(name)
     const offset = offsetOf(tensor)
     parts.push(`${name} ${tensor.dtype} ${tensor.shape}`)
     for (let at = 0; at < tensor.bytes; at += pieceBytes) {

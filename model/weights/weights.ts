@@ -4,7 +4,6 @@ import {
   allocate,
   type Backend,
   bufferOf,
-  constant,
   DeviceLostError,
   type DType,
   offsetOf,
@@ -13,7 +12,7 @@ import {
   type Update,
 } from "../../engine/index.ts"
 import { copy, randomNormal, randomPanels } from "../../ops/index.ts"
-import type { DecoderConfig, DecoderWeights, Parts } from "../architecture.ts"
+import type { DecoderConfig, DecoderWeights } from "../architecture.ts"
 import { architectureOf } from "../architectures/index.ts"
 import { isQuantized } from "../checkpoints/quantized_format.ts"
 import type { OpenedModel } from "../opened.ts"
@@ -21,6 +20,7 @@ import { Holder } from "./holder.ts"
 import type { Keeping } from "./kept.ts"
 import { type Kept, packed, type Spec, specsOf, stored, type WeightDType } from "./layout.ts"
 import { loadMatrix, loadPanels, loadVector } from "./reading.ts"
+import { partsOf } from "./units.ts"
 
 /** Done and total bytes of weights. */
 export type Progress = (done: number, total: number) => void
@@ -33,6 +33,8 @@ export interface LoadedWeights {
   readonly tables: ReadonlyMap<string, Tensor>
   /** Bytes of all weights on the backend. */
   readonly bytes: number
+  /** A weight in its place, whole until another is asked for. */
+  whole(name: string): Promise<Tensor>
   /** Writes all values once more, after their memory was lost. */
   refill(): Promise<void>
   free(): void
@@ -138,6 +140,8 @@ export interface WeightHome {
   ): ReadonlyMap<string, Tensor>
   /** Takes what has been put into a weight's place, before another comes there. */
   take(name: string, backend: Backend): Promise<void>
+  /** A weight in its place, whole until another is asked for. */
+  whole(name: string): Promise<Tensor>
 }
 
 /** The memory of a model's weights, without values: all of it first, so that a model that does not
@@ -169,7 +173,8 @@ export function outlineWeights(
     }
     const tensors = home?.place(config, layouts, held) ?? new Map(layouts.map(allocated))
     const weights = family.assemble(config, partsOf(config, tensors, tables))
-    return { weights, tensors, tables, bytes: held.bytes, free: () => held.free() }
+    const whole = home ? (name: string) => home.whole(name) : wholeIn(tensors)
+    return { weights, tensors, tables, bytes: held.bytes, whole, free: () => held.free() }
   } catch (error) {
     held.free()
     throw error
@@ -177,6 +182,11 @@ export function outlineWeights(
     spare.free()
   }
 }
+
+const wholeIn =
+  (tensors: ReadonlyMap<string, Tensor>) =>
+  async (name: string): Promise<Tensor> =>
+    tensors.get(name) as Tensor
 
 /** The same weights in memory of their own, which stay as they are when those are trained. */
 export async function copyWeights(
@@ -203,6 +213,7 @@ export async function copyWeights(
       tensors: own,
       tables: others,
       bytes: held.bytes,
+      whole: wholeIn(own),
       refill: refuseRefill,
       free: () => held.free(),
     }
@@ -250,46 +261,5 @@ async function fillWeights(
     await home?.take(spec.name, backend)
     done += target.bytes
     progress?.(done, bytes)
-  }
-}
-
-/** Names of the weights outside of all layers, and then of each layer's. */
-export function unitsOf(config: DecoderConfig): string[][] {
-  const named = (names: readonly string[]) =>
-    new Map(names.map((name) => [name, constant([], [0])] as const))
-  const weights = named(specsOf(config).map(({ name }) => name))
-  const family = architectureOf(config)
-  const tables = named(Object.keys(family.tables(config)))
-  const names = new Map([...weights].map(([name, tensor]) => [tensor, name]))
-  const { layers } = family.assemble(config, partsOf(config, weights, tables))
-  const ofLayers = layers.map((layer) =>
-    Object.values(layer).flatMap(({ weight, bias }) =>
-      [weight, bias].flatMap((x) => (x && names.get(x)) ?? []),
-    ),
-  )
-  const inLayers = new Set(ofLayers.flat())
-  return [[...weights.keys()].filter((name) => !inLayers.has(name)), ...ofLayers]
-}
-
-/** Matrices with their sizes, vectors and tables by name. Throws RangeError for names there are not. */
-function partsOf(
-  config: DecoderConfig,
-  tensors: ReadonlyMap<string, Tensor>,
-  tables: ReadonlyMap<string, Tensor>,
-): Parts {
-  const shapes = new Map(specsOf(config).map(({ name, shape }) => [name, shape]))
-  const get = (all: ReadonlyMap<string, Tensor>, name: string): Tensor => {
-    const found = all.get(name)
-    if (found) return found
-    throw new RangeError(`${config.modelType}: no weight ${name} in its list of weights or tables`)
-  }
-  return {
-    linear(name) {
-      const weight = get(tensors, name)
-      const [N, K] = shapes.get(name) as readonly [number, number]
-      return { weight, inputs: K, outputs: N }
-    },
-    vector: (name) => get(tensors, name),
-    table: (name) => get(tables, name),
   }
 }
