@@ -177,7 +177,7 @@ export {
   weightBytes,
   weightDTypes,
 } from "./weights/layout.ts"
-export type { Lent } from "./weights/lent.ts"
+export { type Lent, lending } from "./weights/lent.ts"
 export { loadMatrix, loadVector } from "./weights/reading.ts"
 export type { TensorSource } from "./weights/rows.ts"
 export { unitsOf } from "./weights/units.ts"

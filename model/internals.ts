@@ -29,6 +29,8 @@ export interface Placement {
   readonly home?: WeightHome
   /** Puts a weight into its memory, in place of seeded numbers. */
   readonly fill?: (name: string, target: Tensor) => Promise<void>
+  /** Weights of which those are to have shapes and dtypes; default as the model's dtype has it. */
+  readonly like?: ReadonlyMap<string, Tensor>
 }
 
 /** What the trainer and the benchmarks need of a model. */

@@ -9,7 +9,7 @@ import {
   type PreferencePair,
   type Tensor,
 } from "../index.ts"
-import { internals, specsOf } from "../model/index.ts"
+import { specsOf } from "../model/index.ts"
 import { ReferenceScorer } from "../train/preference/reference.ts"
 import { logProbsOf } from "../train/tune/rows.ts"
 import { allBackends, relativeError } from "./backends.ts"
@@ -104,7 +104,7 @@ for (const { label, open } of allBackends) {
 
 t.test("a model that does not move scores any number of texts at a time", async (t) => {
   const model = await LanguageModel.load(path, { backend: new JsBackend() })
-  const scorer = new ReferenceScorer(internals(model).decoder, model.backend)
+  const scorer = new ReferenceScorer(model)
   const texts = pairs.slice(0, 2).flatMap(({ chosen, rejected }) => [chosen, rejected])
   const alone = await logProbsOf(scorer, model, texts.slice(0, 3), 1)
   const together = await logProbsOf(scorer, model, texts.slice(0, 3), 3)

@@ -1,7 +1,14 @@
 // Updates that ranks in memory make of a tiny model, and what they leave.
 import { open } from "../backends/index.ts"
 import { type Backend, readBound, Tensor } from "../engine/index.ts"
-import { OpenELM, randomModel, scaledConfig } from "../model/index.ts"
+import {
+  type AdapterOptions,
+  addAdapter,
+  OpenELM,
+  randomModel,
+  scaledConfig,
+  type WeightDType,
+} from "../model/index.ts"
 import { TrainStep } from "../train/index.ts"
 import { sharedModel } from "../train/parallel/weights.ts"
 import { wholeOf } from "../train/run/whole.ts"
@@ -23,19 +30,22 @@ const row = (u: number, b: number, by: number, counted = 7): number[] =>
 export const inputs = (u: number, b: number) => row(u, b, 31)
 export const targets = (u: number, b: number) => row(u, b, 57, [7, 2, 5, 1, 6][b % 5])
 
-/** Updates of a model by one rank; what they leave, and said. */
+/** Updates of a model by one rank, or of an adapter beside it; what they leave, and said. */
 export async function trained(
-  dtype: "f32" | "bf16",
-  options: TrainOptions & { accumulation: number },
+  dtype: WeightDType,
+  given: TrainOptions & { accumulation: number; beside?: AdapterOptions },
   backend: Backend = wasm,
 ) {
+  const { beside, ...options } = given
   const how = { backend, dtype, seed: 5 } as const
   const { ranks, shard } = options
   const model =
     ranks && shard === "full"
       ? await sharedModel(ranks, (home) => randomModel(config, how, { home }))
       : await OpenELM.random(config, how)
-  const step = await TrainStep.create(model, { ignoreIndex: 0, clip: 0.5, ...options })
+  const adapter = beside && (await addAdapter(model, beside))
+  const more = { ignoreIndex: 0, clip: 0.5, ...(adapter && { adapter }) }
+  const step = await TrainStep.create(model, { ...more, ...options })
   const { rank, size } = options.ranks ?? { rank: 0, size: 1 }
   const own = Array.from({ length: options.accumulation }, (_, i) => i).filter(
     (i) => i % size === rank,

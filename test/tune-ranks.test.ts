@@ -1,71 +1,13 @@
 // Tuning by several ranks: to the bit what one process does with as many micro-batches, for each objective; the
 // stages of rejection sampling, gone on with by another number; the command with MPI.
 import { readFileSync, writeFileSync } from "node:fs"
-import { join } from "node:path"
 import t from "tap"
-import {
-  type Communicator,
-  type Metrics,
-  open,
-  type RsoOptions,
-  type RsoSettings,
-  type RunOptions,
-  ranksInMemory,
-  rejectionTune,
-  tune,
-} from "../index.ts"
-import { alone } from "../train/parallel/communicator.ts"
-import type { TuneFields, TuneName } from "../train/tune/index.ts"
+import { type RsoOptions, type RsoSettings, ranksInMemory, rejectionTune, tune } from "../index.ts"
 import { mpirun, noOpenMpi, ofOpenMpi } from "./launchers.ts"
 import { at, run } from "./runs.ts"
-import { writeSmallModel } from "./small_folder.ts"
+import { backend, lines, small, tuned } from "./tuning.ts"
 
-await writeSmallModel(at(), 512)
-const backend = await open("wasm", { threads: 1 })
 t.teardown(() => backend.close())
-
-const lines = (rows: readonly object[]): string => rows.map((row) => JSON.stringify(row)).join("\n")
-const records = Array.from({ length: 14 }, (_, i) => ({
-  ...{ instruction: `Say ${i}.`, output: `It is ${"so ".repeat(i % 5)}${i}` },
-}))
-writeFileSync(at("alpaca.jsonl"), lines(records))
-const pairs = Array.from({ length: 14 }, (_, i) => ({
-  ...{ prompt: `${i}?`, chosen: `yes, ${"so ".repeat(i % 4)}${i}`, rejected: "no" },
-}))
-writeFileSync(at("pairs.jsonl"), lines(pairs))
-
-const small = {
-  ...{ model: at(), rank: 2, targets: "qkv_proj,out_proj", lr: 0.01, batchSize: 4, steps: 3 },
-  ...{ evalEvery: 2, saveEvery: 1, logEvery: 1, sampleEvery: 2, sampleTokens: 4, keep: 9 },
-  ...{ threads: 1, validation: 0.3 },
-}
-
-/** A run of ranks, or of one process; what it said, and left. */
-async function tuned<N extends TuneName>(
-  name: N,
-  out: string,
-  changes: TuneFields[N],
-  ranks: readonly Communicator[] = [],
-  more: Partial<RunOptions> = {},
-) {
-  const said: Metrics[] = []
-  const onMetrics = (line: Metrics) => void said.push(line)
-  const settings = { ...small, ...changes, out: at(out) } as TuneFields[N]
-  const all = ranks.length > 0 ? ranks : [alone]
-  const results = await Promise.all(
-    all.map((ranks) =>
-      tune(name, settings, { backend, ...more, ranks, ...(ranks.rank === 0 && { onMetrics }) }),
-    ),
-  )
-  const [{ checkpoint, best, tokens } = { checkpoint: "", best: undefined, tokens: 0 }] = results
-  const trained = changes.adapter === "none" ? "model" : "adapter_model"
-  const files = [trained, "optimizer"].map((file) =>
-    readFileSync(join(checkpoint as string, `${file}.safetensors`)).toString("base64"),
-  )
-  const timeless = { tokens_per_second: 0, mul_add_fraction: 0 }
-  const lines = said.map((line) => ({ ...line, ...timeless }))
-  return { files, lines, best, tokens }
-}
 
 const kinds = {
   sft: { data: at("alpaca.jsonl"), adapter: "dora", dropout: 0.2, pack: true, sequenceLength: 256 },
@@ -138,7 +80,7 @@ t.test("stages of rejection sampling are the files of one process", async (t) =>
   const [last] = await sampled("rso", 1)
   t.equal(last?.step, 2)
   t.same(stagesOf("rso"), stagesOf("rso-one"), "gone on with by one")
-  const [first, second] = await sampled("rso-two", 2)
+  const [first, second] = await sampled("rso-two", 2, {}, { shard: "full" })
   t.equal(first?.step, second?.step)
   t.same(stagesOf("rso-two"), stagesOf("rso-one"))
   const [own, shared] = ["rso-one", "rso-two"].map((out) =>

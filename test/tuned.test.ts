@@ -50,7 +50,7 @@ t.test("the shipped adapter prefers what its log says, on pairs that were held o
   for (const name of ["none", "small-sentences"]) {
     const adapter = name === "none" ? undefined : await loadAdapter(model, folder)
     const { decoder, reading } = trainedOf(model, adapter)
-    const scorer = new ReferenceScorer(decoder, backend)
+    const scorer = new ReferenceScorer(model, decoder)
     const sums = await reading(() => logProbsOf(scorer, model, texts, 8))
     scorer.close()
     const want: string = measured[name].preferred.slice(0, count)

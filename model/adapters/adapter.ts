@@ -18,7 +18,7 @@ import { Holder } from "../weights/holder.ts"
 import { lostDevices, PreparedResidence } from "../weights/restore.ts"
 import { endsOf } from "./ends.ts"
 import { adapterFiles, saveAdapter } from "./files.ts"
-import { fingerprintOf } from "./fingerprint.ts"
+import { type Fingerprint, fingerprintOf } from "./fingerprint.ts"
 import { type AdapterConfig, type Module, modulesOf } from "./options.ts"
 import type { AdapterParts } from "./parts.ts"
 import { adapted, kept, ratioNow } from "./recorder.ts"
@@ -52,6 +52,8 @@ interface AdapterInternals {
   readonly listed: readonly AdapterTensor[]
   /** Whether the table that is looked up also gives the logits. */
   readonly isTied: boolean
+  /** What tells the weights that it stands beside from others, as its files say it. */
+  fingerprint(): Promise<Fingerprint>
   /** Tells that its numbers have moved. */
   moved(): void
   /** Puts the parts of matrices back to what training begins with, where nothing is added. */
@@ -161,6 +163,7 @@ export class Adapter {
         parts,
         listed: tensors,
         isTied: ends.embedding === ends.head,
+        fingerprint: () => fingerprintOf(source),
         moved: () => {
           this.#changes++
         },
@@ -229,9 +232,9 @@ export class Adapter {
   }
 
   async #saved() {
-    const { listed, decoder } = ownOf(this)
+    const { listed, decoder, fingerprint } = ownOf(this)
     const read = (tensor: AdapterTensor) => readNumbers(tensor, this.#held)
-    const base = await fingerprintOf(this.#host.source)
+    const base = await fingerprint()
     return { model: decoder.config, config: this.config, listed, base, read }
   }
 

@@ -120,6 +120,8 @@ interface Filling {
   /** Tensors of f32 for which to leave room beside each weight; default none. */
   readonly room?: number | undefined
   readonly home?: WeightHome | undefined
+  /** Weights of which these have shapes and dtypes; default as `kept` says. */
+  readonly like?: ReadonlyMap<string, Tensor> | undefined
   readonly progress?: Progress | undefined
 }
 
@@ -150,7 +152,7 @@ export function outlineWeights(
   config: DecoderConfig,
   backend: Backend,
   kept: Kept | Keeping["of"],
-  { room = 0, home }: Pick<Filling, "room" | "home"> = {},
+  { room = 0, home, like }: Pick<Filling, "room" | "home" | "like"> = {},
 ): Outline {
   const held = new Holder(backend)
   const spare = new Holder(backend)
@@ -163,7 +165,9 @@ export function outlineWeights(
       ]),
     )
     const layouts = specsOf(config).map((spec): WeightLayout => {
-      return { name: spec.name, ...stored(spec, typeof kept === "function" ? kept(spec) : kept) }
+      const own = like?.get(spec.name)
+      const { shape, dtype } = own ?? stored(spec, typeof kept === "function" ? kept(spec) : kept)
+      return { name: spec.name, shape, dtype }
     })
     const allocated = ({ name, shape, dtype }: WeightLayout): [string, Tensor] => {
       const near = room > 0 ? placeFor(shape, 1 + room, backend) : undefined

@@ -10,7 +10,7 @@ interface SharedWork {
   /** Most numbers that a piece gives. */
   readonly width: number
   /** What a rank does that has no piece while others have their last. */
-  readonly idle?: () => Promise<void>
+  readonly idle?: () => Promise<unknown>
 }
 
 /** The numbers of each of so many pieces of work. */

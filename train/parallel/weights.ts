@@ -70,9 +70,15 @@ export class ShardedWeights implements WeightHome {
     backend.write(bufferOf(own), new Uint8Array(part))
   }
 
-  /** This rank's part of a weight. */
-  partOf(weight: Tensor): Tensor {
-    return (this.#byPlace.get(weight) as Shared).own
+  /** Bytes of the most that is whole at a time. */
+  get largest(): number {
+    const sizes = this.#units.map((all) => all.reduce((sum, { whole }) => sum + whole.bytes, 0))
+    return Math.max(...sizes)
+  }
+
+  /** This rank's part of a weight; undefined for other tensors. */
+  partOf(weight: Tensor): Tensor | undefined {
+    return this.#byPlace.get(weight)?.own
   }
 
   /** What a weight is gathered with: 0 outside of all layers, else 1 + the layer. undefined for other tensors. */
@@ -171,11 +177,14 @@ export async function sharedModel(
   return model
 }
 
-/** The weights of such a model. Throws RangeError for another. */
+/** The weights of such a model; undefined of another. */
+export const partedWeights = (model: LanguageModel): ShardedWeights | undefined => homes.get(model)
+
+/** The same. Throws RangeError for another. */
 export function sharedWeights(model: LanguageModel): ShardedWeights {
-  const home = homes.get(model)
+  const home = partedWeights(model)
   if (home) return home
   throw new RangeError(
-    'shard "full" takes a model whose weights were never whole on a rank, as train makes it. Use "state"',
+    'shard "full" takes a model whose weights were never whole on a rank, as train and tune make it. Use "state"',
   )
 }

@@ -2,15 +2,21 @@
 import {
   type Backend,
   bufferOf,
+  type Plan,
   type Prepared,
   plan,
+  planStages,
   readBound,
   type Tensor,
+  type Update,
 } from "../../engine/index.ts"
-import { type Decoder, Holder } from "../../model/index.ts"
+import { type Decoder, Holder, internals, type LanguageModel } from "../../model/index.ts"
 import { sequenceLogProbs } from "../objectives/preference.ts"
+import { partedWeights, type ShardedWeights } from "../parallel/weights.ts"
 import type { MicroBatch } from "../step/batch.ts"
 import { recordStep } from "../step/graph.ts"
+import { type Needs, needsOf, throughStages } from "../step/needs.ts"
+import { forwardStages } from "../step/plans.ts"
 import { ignoredLabel } from "./batch.ts"
 
 interface Scoring {
@@ -22,15 +28,21 @@ interface Scoring {
   readonly held: Holder
 }
 
-/** Sums over the labels that count, batch by batch; the plan of the last shape is kept. */
+/** Sums over the labels that count, batch by batch; the plan of the last shape is kept. Where no rank keeps the model's
+ *  weights whole, all ranks score together: those that have nothing to score accompany the others. */
 export class ReferenceScorer {
   readonly #decoder: Decoder
   readonly #backend: Backend
+  readonly #weights: ShardedWeights | undefined
   #scoring: Scoring | undefined
+  /** Those of any batch. */
+  #needs: Needs | undefined
 
-  constructor(decoder: Decoder, backend: Backend) {
+  /** decoder: the model's with an adapter, or with other weights; default its own. */
+  constructor(model: LanguageModel, decoder = internals(model).decoder) {
     this.#decoder = decoder
-    this.#backend = backend
+    this.#backend = model.backend
+    this.#weights = partedWeights(model)
   }
 
   /** One sum for each row. */
@@ -39,8 +51,13 @@ export class ReferenceScorer {
     this.#backend.write(bufferOf(batch.tokens), part.inputs)
     this.#backend.write(bufferOf(batch.targets), part.targets)
     this.#backend.write(bufferOf(batch.starts), part.starts)
-    await prepared.run()
+    await this.#through(prepared)
     return (await readBound(sums, this.#backend)) as Float32Array
+  }
+
+  /** Takes part in a score of the others, where ranks have parts of the weights. */
+  async accompany(): Promise<void> {
+    if (this.#weights) await this.#through(undefined)
   }
 
   close(): void {
@@ -54,25 +71,47 @@ export class ReferenceScorer {
     this.close()
     const held = new Holder(this.#backend)
     try {
-      const batch = {
-        tokens: held.allocate([B * T], "i32"),
-        targets: held.allocate([B * T], "i32"),
-        starts: held.allocate([B, T], "i32"),
-        count: held.allocate([1]),
-        given: held.allocate([B]),
-      }
-      const objective = sequenceLogProbs
-      const settings = { ignoreIndex: ignoredLabel, objective, checkpointActivations: false }
-      const {
-        sequences: [found],
-      } = recordStep(this.#decoder, [], batch, settings)
-      const sums = held.allocate([B])
-      const prepared = this.#backend.prepare(plan([[sums, found as Tensor]], this.#backend))
-      this.#scoring = { B, T, batch, sums, prepared, held }
+      const { plan, ...recorded } = this.#record(B, T, held)
+      this.#scoring = { B, T, ...recorded, prepared: this.#backend.prepare(plan), held }
       return this.#scoring
     } catch (error) {
       held.free()
       throw error
     }
+  }
+
+  async #through(prepared: Prepared | undefined): Promise<void> {
+    const weights = this.#weights
+    if (!weights) return prepared?.run()
+    this.#needs ??= this.#needsOfAny(weights)
+    await throughStages(this.#needs, weights, (stage) => prepared?.run(stage))
+  }
+
+  /** Of the smallest batch, as of every other. */
+  #needsOfAny(weights: ShardedWeights): Needs {
+    const held = new Holder(this.#backend)
+    try {
+      return needsOf(this.#record(1, 1, held).plan, weights)
+    } finally {
+      held.free()
+    }
+  }
+
+  #record(B: number, T: number, held: Holder) {
+    const batch = {
+      tokens: held.allocate([B * T], "i32"),
+      targets: held.allocate([B * T], "i32"),
+      starts: held.allocate([B, T], "i32"),
+      count: held.allocate([1]),
+      given: held.allocate([B]),
+    }
+    const objective = sequenceLogProbs
+    const settings = { ignoreIndex: ignoredLabel, objective, checkpointActivations: false }
+    const { sequences, phases } = recordStep(this.#decoder, [], batch, settings)
+    const sums = held.allocate([B])
+    const updates: Update[] = [[sums, sequences[0] as Tensor]]
+    const whole = (): Plan => plan(updates, this.#backend)
+    const parted = (): Plan => planStages(forwardStages(phases, updates), this.#backend)
+    return { batch, sums, plan: this.#weights ? parted() : whole() }
   }
 }

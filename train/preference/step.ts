@@ -23,7 +23,14 @@ import { ReferenceScorer } from "./reference.ts"
 export interface PreferenceStepOptions
   extends Pick<
     TrainOptions,
-    "adapter" | "optimizer" | "eps" | "clip" | "trainable" | "checkpointActivations" | "ranks"
+    | "adapter"
+    | "optimizer"
+    | "eps"
+    | "clip"
+    | "trainable"
+    | "checkpointActivations"
+    | "ranks"
+    | "shard"
   > {
   /** Default "sigmoid". */
   readonly loss?: PreferenceLoss
@@ -38,7 +45,7 @@ export interface PreferenceStepOptions
   /** Micro-batches of an update, whose losses are averaged; default 1. */
   readonly accumulation?: number
   /** "given": every pair brings log-probabilities of its answers, and there is no copy of the weights; default
-   *  "model", as it is when the step is made. */
+   *  "model", as it is when the step is made: without an adapter a copy of the weights, which every rank has whole. */
   readonly reference?: "model" | "given"
 }
 
@@ -96,6 +103,12 @@ export async function createPreferenceStep(
   }
   checkNumberOf("beta", beta, isPositive, "above 0")
   checkWhole("accumulation", accumulation, 1)
+  if (rest.shard === "full" && !rest.adapter && reference === "model") {
+    throw new RangeError(
+      'shard "full" has no room for a copy of the weights as they were. Give reference "given", with log-probabilities ' +
+        'that were computed before, or shard "state"',
+    )
+  }
   const objective = objectives.preference({
     beta,
     parts: accumulation,
@@ -114,7 +127,7 @@ export async function createPreferenceStep(
   )
   const { decoder } = internals(model)
   const before = copied ? { ...decoder, weights: copied.weights } : decoder
-  const scorer = new ReferenceScorer(before, model.backend)
+  const scorer = new ReferenceScorer(model, before)
   const update = async (
     microBatches: readonly (readonly PreferencePair[])[],
     each: { readonly lr: number },

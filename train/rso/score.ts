@@ -33,7 +33,7 @@ export async function openRanker(path: string, backend: Backend, rows = 8): Prom
   const checkpoint = await checkpointOf(path)
   const { settings } = await readRunState(checkpoint, kindOf(reward))
   const { model, adapter, tokenizer } = await openTuned(settings, { backend }, checkpoint)
-  const scorer = new ReferenceScorer(trainedOf(model, adapter).decoder, backend)
+  const scorer = new ReferenceScorer(model, trainedOf(model, adapter).decoder)
   const most = Math.min(settings.sequenceLength, model.config.maxContext) + 1
   return {
     async score({ prompt, candidates, baseline }) {

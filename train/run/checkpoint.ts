@@ -5,6 +5,7 @@
 import { bufferOf, DeviceLostError, runOnce, type Tensor } from "../../engine/index.ts"
 import { fromNode } from "../../engine/node.ts"
 import {
+  adapterInternals,
   faultText,
   Holder,
   internals,
@@ -164,9 +165,11 @@ async function writeParts(
 /** Takes part in what the first rank writes, where each has a part of it. */
 export function accompanyCheckpoint(step: TrainStep): Promise<void> {
   return step.still(async () => {
-    const { shard } = step.settings
+    const { shard, adapter } = step.settings
     if (shard !== "none") await accompany(momentsOf(step))
-    if (shard === "full") await accompany(weightsOf(step))
+    if (shard !== "full") return
+    if (adapter) await adapterInternals(adapter, step.model.tensors).fingerprint()
+    else await accompany(weightsOf(step))
   })
 }
 

@@ -101,7 +101,8 @@ export async function checkSameParameters(ranks: Communicator, step: TrainStep):
   const weights = step.settings.shard === "full" ? sharedWeights(step.model) : undefined
   for (const { name, weight, master, owned } of step.parameters) {
     // Masters that the ranks keep apart are not the same; of weights it is what each gets of the others'.
-    const seen = (await weights?.whole(name)) ?? (owned ? weight : master)
+    const isParted = weights?.unitOf(weight) !== undefined
+    const seen = isParted ? await weights.whole(name) : owned ? weight : master
     const numbers = await readBound(seen, step.model.backend)
     const hash = await crypto.subtle.digest("SHA-256", numbers as BufferSource)
     own.push(new Uint32Array(hash, 0, 2).join("-"))

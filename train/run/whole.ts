@@ -2,6 +2,7 @@
 // one reads.
 import { runOnce, type Tensor } from "../../engine/index.ts"
 import {
+  copyAdapter,
   Holder,
   type LanguageModel,
   type Lent,
@@ -43,8 +44,8 @@ export function lentWeights({ model, settings }: TrainStep): ReadonlyMap<string,
   return new Map([...model.tensors.keys()].map((name) => [name, lent(name)]))
 }
 
-/** What `work` gives with a model of whole weights: the step's own, or, where no rank keeps them whole, one that the
- *  first rank has meanwhile; others help to fill it, and give undefined. */
+/** What `work` gives with a model of whole weights, and the step's adapter beside them: the step's own, or, where no
+ *  rank keeps them whole, one that the first rank has meanwhile; others help to fill it, and give undefined. */
 export function withWholeModel<T>(
   step: TrainStep,
   tokenizer: Tokenizer,
@@ -53,16 +54,23 @@ export function withWholeModel<T>(
   const { model, settings } = step
   if (settings.shard !== "full") return work(model)
   const weights = sharedWeights(model)
-  const { config, backend, dtype, capacity } = model
+  const { config, backend, dtype, capacity, tensors: like } = model
+  const { ranks, adapter } = settings
   return step.still(async () => {
-    if (settings.ranks.rank > 0) {
-      for (const name of model.tensors.keys()) await weights.whole(name)
+    if (ranks.rank > 0) {
+      for (const name of like.keys()) await weights.whole(name)
       return undefined
     }
     const fill = async (name: string, target: Tensor): Promise<void> =>
       runOnce(backend, [[target, copy(await weights.whole(name))]])
-    const whole = await randomModel(config, { backend, dtype, capacity, tokenizer }, { fill })
-    return work(whole).finally(() => whole.close())
+    const options = { backend, dtype, capacity, tokenizer }
+    const whole = await randomModel(config, options, { fill, like })
+    try {
+      if (adapter) await copyAdapter(adapter, model, whole)
+      return await work(whole)
+    } finally {
+      await whole.close()
+    }
   })
 }
 

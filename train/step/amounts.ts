@@ -32,7 +32,7 @@ interface Kept {
 }
 
 export function stateBytesOf(kept: Kept): StateBytes {
-  const { parameters, weights, weightBytes, optimizerBytes } = kept
+  const { parameters, settings, trained, weights, weightBytes, optimizerBytes } = kept
   const total = (of: (p: Parameter) => number) => parameters.reduce((sum, p) => sum + of(p), 0)
   const masters = total(({ weight, master }) => (hasMaster(weight) ? master.bytes : 0))
   const moments = total(({ state }) => state.reduce((sum, { bytes }) => sum + bytes, 0))
@@ -41,8 +41,12 @@ export function stateBytesOf(kept: Kept): StateBytes {
   const gradients = isParted ? total(({ owned }) => owned?.sum.bytes ?? 0) : rest
   const placed = weights?.bytes ?? 0
   const inTurns = placed + rest - gradients
+  // Those beside the model's, too.
+  const beside = settings.adapter
+    ? [...trained.tensors.values()].reduce((sum, { bytes }) => sum + bytes, 0)
+    : 0
   return {
-    ...{ weights: weightBytes - placed, masters, moments, gradients, inTurns },
+    ...{ weights: weightBytes - placed + beside, masters, moments, gradients, inTurns },
     underWay: underWayOf(kept),
   }
 }
@@ -55,19 +59,9 @@ function underWayOf({ parameters, settings, trained, weights }: Kept): number {
   const inLayers = layersOf(trained.decoder)
   const among = new Set(inLayers.flat())
   const outside = [...trained.tensors.values()].filter((x) => !among.has(x))
-  const most = (of: (x: (typeof outside)[0]) => number) =>
-    Math.max(...[outside, ...inLayers].map((all) => all.reduce((sum, x) => sum + of(x), 0)))
-  const gradients =
-    2 *
-    Math.min(
-      exchangedBytes(shard),
-      most((x) => bytesOf.get(x) ?? 0),
-    )
-  const gathered =
-    (1 + 2 / ranks.size) *
-    Math.min(
-      gatheredBytes,
-      most(({ bytes }) => bytes),
-    )
-  return Math.max(gradients, weights ? gathered : 0)
+  const bytesIn = (all: typeof outside): number =>
+    all.reduce((sum, x) => sum + (bytesOf.get(x) ?? 0), 0)
+  const most = Math.max(...[outside, ...inLayers].map(bytesIn))
+  const gathered = (1 + 2 / ranks.size) * Math.min(gatheredBytes, weights?.largest ?? 0)
+  return Math.max(2 * Math.min(exchangedBytes(shard), most), gathered)
 }

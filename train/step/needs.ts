@@ -1,4 +1,4 @@
-// Which weights each stage of a plan reads, where no rank keeps them whole.
+// Which weights each stage of a plan reads, where no rank keeps them whole, and that they are there.
 import { inStages, type Plan, type Tensor } from "../../engine/index.ts"
 import type { ShardedWeights } from "../parallel/weights.ts"
 
@@ -17,6 +17,25 @@ export function needsOf(plan: Plan, weights: ShardedWeights): Needs {
         'Use "state"',
     )
   })
+}
+
+/** Runs stages, each with the weights that it needs, and the next one's on their way; what is to be exchanged `after`
+ *  one comes behind those. All ranks run as many. */
+export async function throughStages(
+  needs: Needs,
+  weights: ShardedWeights,
+  run: (stage: number) => void | Promise<void>,
+  after?: (stage: number) => Promise<void>,
+): Promise<void> {
+  for (const [stage, units] of needs.entries()) {
+    for (const unit of units) await weights.need(unit)
+    const next = needs.slice(stage + 1).find((others) => others.length > 0)
+    for (const unit of next ?? []) await weights.ahead(unit, units)
+    await run(stage)
+    // One exchange at a time.
+    await weights.settled()
+    await after?.(stage)
+  }
 }
 
 /** What a tensor is a view of. */

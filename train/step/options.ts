@@ -49,8 +49,8 @@ export interface TrainOptions {
   readonly ranks?: Communicator
   /** What each rank keeps of its part of the weights alone: the same numbers in less memory, as in ZeRO (arXiv
    *  1910.02054). "state": the optimizer's state, masters and sums of gradients (its stage 2, FSDP's
-   *  SHARD_GRAD_OP); "full": the weights too (stage 3, FULL_SHARD), of a model that `train` makes. Default
-   *  "none". */
+   *  SHARD_GRAD_OP); "full": the weights too (stage 3, FULL_SHARD), of a model that `train` or `tune` makes; beside
+   *  an adapter those that stay. Default "none". */
   readonly shard?: Sharding
   /** Groups of the parts, of which every one counts the same with `meanOver` "shards": part i is in that whose
    *  number is i modulo `shards`. Default 1. */
@@ -84,11 +84,6 @@ export function checkTrainOptions(
   const { weightDecay = 0.1, clip = 1, trainable = () => true, zLoss, labelSmoothing } = options
   const { ignoreIndex = config.paddingIndex ?? config.vocabSize } = options
   const { checkpointActivations = false, adapter } = options
-  if (adapter && options.shard === "full") {
-    throw new RangeError(
-      'shard "full" is of weights that move, and those beside an adapter stay. Use "state"',
-    )
-  }
   if (adapter) adapterInternals(adapter, tensors)
   else if (dtype !== "f32" && dtype !== "bf16") {
     throw new RangeError(

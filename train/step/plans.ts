@@ -219,14 +219,19 @@ export function evaluationOf(
   return plans.evaluation
 }
 
+/** Forward and the head, phase by phase. */
+export function forwardStages(phases: readonly Phase[], updates: readonly Update[]): Stage[] {
+  const head = phases.findIndex(({ isHead }) => isHead)
+  const forward = phases.slice(0, head).map(({ values }) => ({ values, updates: [] }))
+  return [...forward, { updates }]
+}
+
 function evaluationInStages(
   backend: Backend,
   { phases, losses }: StepPlans,
   weights: ShardedWeights,
 ): Evaluating {
-  const head = phases.findIndex(({ isHead }) => isHead)
-  const forward = phases.slice(0, head).map(({ values }) => ({ values, updates: [] }))
-  const all = planStages([...forward, { updates: losses }], backend)
+  const all = planStages(forwardStages(phases, losses), backend)
   return { prepared: backend.prepare(all), needs: needsOf(all, weights) }
 }
 

@@ -6,7 +6,7 @@ import { ownedParts } from "../parallel/buckets.ts"
 import { gatherParts } from "../parallel/gather.ts"
 import { exchangedBytes, GradientSums } from "../parallel/sums.ts"
 import type { ShardedWeights } from "../parallel/weights.ts"
-import type { Needs } from "./needs.ts"
+import { type Needs, throughStages } from "./needs.ts"
 import type { TrainSettings } from "./options.ts"
 import type { StepPlans } from "./plans.ts"
 import type { Parameter } from "./update.ts"
@@ -49,7 +49,18 @@ export class Rounds {
       const numbers = completed.map((weight) => this.#numbers.get(weight) as number)
       if (numbers.length > 0) await this.#sums.add(numbers, round)
     }
-    if (needs) return this.#through(needs, (stage) => first.run(stage), added)
+    const weights = this.#weights
+    if (needs && weights) {
+      return throughStages(
+        needs,
+        weights,
+        (stage) => first.run(stage),
+        async (stage) => {
+          await added(stage)
+          await this.#sums.settled()
+        },
+      )
+    }
     for (const stage of phases.keys()) {
       await first.run(stage)
       await added(stage)
@@ -59,8 +70,9 @@ export class Rounds {
   /** The losses of a micro-batch alone; without a plan only the weights for the others. All ranks come here as
    *  often where none keeps them whole. */
   async forward(needs: Needs | undefined, prepared: Prepared | undefined): Promise<void> {
-    if (!needs) return prepared?.run()
-    await this.#through(needs, (stage) => prepared?.run(stage))
+    const weights = this.#weights
+    if (!needs || !weights) return prepared?.run()
+    await throughStages(needs, weights, (stage) => prepared?.run(stage))
   }
 
   /** The update, when all rounds have passed. */
@@ -71,33 +83,16 @@ export class Rounds {
     await ownSquares?.run()
     await squares?.gather()
     await update?.run()
-    if (shard === "state") await this.#shareWeights()
-    this.#weights?.moved()
+    if (shard !== "none") await this.#shareWeights()
   }
 
-  /** Runs stages, each with the weights that it needs, and the next one's on their way. */
-  async #through(
-    needs: Needs,
-    run: (stage: number) => void | Promise<void>,
-    after?: (stage: number) => Promise<void>,
-  ): Promise<void> {
-    const weights = this.#weights as ShardedWeights
-    for (const [stage, units] of needs.entries()) {
-      for (const unit of units) await weights.need(unit)
-      const next = needs.slice(stage + 1).find((others) => others.length > 0)
-      for (const unit of next ?? []) await weights.ahead(unit, units)
-      await run(stage)
-      // One exchange at a time: what is ahead, then the gradients.
-      await weights.settled()
-      await after?.(stage)
-      await this.#sums.settled()
-    }
-  }
-
-  /** Each rank has moved its part of the weights. */
+  /** Each rank has moved its part of the weights: those that all have whole are so again. */
   #shareWeights(): Promise<void> {
     const { ranks } = this.#settings
-    const all = this.#parameters.map(({ weight, index }) => {
+    const weights = this.#weights
+    const whole = this.#parameters.filter(({ weight }) => weights?.unitOf(weight) === undefined)
+    if (whole.length < this.#parameters.length) weights?.moved()
+    const all = whole.map(({ weight, index }) => {
       return { whole: weight, parts: ownedParts(weight, index, ranks.size) }
     })
     return gatherParts(all, this.#backend, ranks)

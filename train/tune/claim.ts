@@ -5,7 +5,7 @@ import { type Fields, toFile } from "../spelling.ts"
 
 const fileName = "settings.json"
 /** What changes nothing that is computed. */
-const free: readonly string[] = ["out", "threads", "keep", "logEvery", "saveEvery"]
+const free: readonly string[] = ["out", "threads", "shard", "keep", "logEvery", "saveEvery"]
 
 /** Writes what decides the results into a folder, which is made. Throws RangeError where it has others. */
 export async function claim(folder: string, settings: Fields): Promise<void> {

@@ -103,7 +103,7 @@ async function preferenceLearner(learnt: Learnt<DpoSettings, PreferencePair>): P
   const { ignoreIndex: _, ...options } = stepOptionsOf(settings, learnt)
   const own = { loss, beta, labelSmoothing, reference: "given" } as const
   const step = await createPreferenceStep(model, { ...(options as object), ...own })
-  const scorer = new ReferenceScorer(trainedOf(model, adapter).decoder, model.backend)
+  const scorer = new ReferenceScorer(model, trainedOf(model, adapter).decoder)
   const pairAt = (i: number): PreferencePair => ({
     ...(training[i] as PreferencePair),
     reference: { chosen: sums[2 * i] as number, rejected: sums[2 * i + 1] as number },

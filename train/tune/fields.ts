@@ -161,6 +161,11 @@ const outputFields = {
     isFree,
   }),
   keep: output(optional(whole(1), 2), "checkpoints that are kept, beside the best", { isFree }),
+  shard: field("machine")(
+    optional(choice("none", "state", "full")),
+    "what each of several processes keeps of its part alone: none (default), state, or full, the model's weights too",
+    { isFree },
+  ),
   threads: field("machine")(
     optional(whole(1, 256)),
     "threads, default the cores available to the process",

@@ -1,6 +1,5 @@
 // The model of a tuning run, with the adapter that is trained beside it: as the run begins, and as its
 // checkpoints have it.
-import type { Backend } from "../../engine/index.ts"
 import {
   type Adapter,
   addAdapter,
@@ -13,15 +12,21 @@ import {
 } from "../../model/index.ts"
 import { isObject, show } from "../../model/json.ts"
 import { tensorsBeside } from "../optimizers/index.ts"
+import { alone, type Communicator } from "../parallel/communicator.ts"
+import { sharedModel } from "../parallel/weights.ts"
 import type { RunOptions } from "../run/run.ts"
 import { readPlace } from "../run/state.ts"
 import type { TuneSettings } from "./fields.ts"
 import type { TuningModel } from "./objective.ts"
 
-/** The model as a run begins with it, or, of a run of the weights themselves, as a checkpoint has it. */
+/** Where a model is opened, and the processes that open it together. */
+type Opening = Pick<RunOptions, "backend" | "onDownload" | "ranks">
+
+/** The model as a run begins with it, or, of a run of the weights themselves, as a checkpoint has it; of several
+ *  ranks each has what the settings say. */
 export async function openTuned(
   settings: TuneSettings,
-  { backend, onDownload }: Pick<RunOptions, "backend" | "onDownload">,
+  { backend, onDownload, ranks = alone }: Opening,
   checkpoint?: string,
 ): Promise<TuningModel> {
   const { model: base, dtype, adapter: kind } = settings
@@ -30,7 +35,10 @@ export async function openTuned(
   const tokenizer = await tokenizerFor(settings, onDownload)
   const waiting = onDownload ? { onDownload } : {}
   const options = { backend, dtype, ...waiting, ...(tokenizer && { tokenizer }) }
-  const model = await loadModel(folder, options, roomFor(settings))
+  const model =
+    settings.shard === "full" && ranks.size > 1
+      ? await sharedModel(ranks, (home) => loadModel(folder, options, { home }))
+      : await loadModel(folder, options, roomFor(settings, ranks))
   try {
     const own = tokenizer ?? model.tokenizer
     if (!own) throw new RangeError(`${folder} has no tokenizer. Give one with tokenizer`)
@@ -52,8 +60,10 @@ async function tokenizerFor(
 }
 
 /** For what lies beside the weights where they are trained. */
-const roomFor = ({ adapter, optimizer, dtype }: TuneSettings) =>
-  adapter === "none" ? { room: tensorsBeside(optimizer, dtype) } : {}
+function roomFor({ adapter, optimizer, dtype, shard }: TuneSettings, { size }: Communicator) {
+  if (adapter !== "none") return {}
+  return { room: Math.ceil(tensorsBeside(optimizer, dtype) / (shard === "state" ? size : 1)) }
+}
 
 async function adapterOf(
   settings: TuneSettings,
@@ -102,10 +112,10 @@ export async function checkBase(
 /** A second model of the same run, as it began, for as long as `work` takes. */
 export async function atStart<T>(
   settings: TuneSettings,
-  backend: Backend,
+  opening: Opening,
   work: (opened: TuningModel) => Promise<T>,
 ): Promise<T> {
-  const opened = await openTuned(settings, { backend })
+  const opened = await openTuned(settings, opening)
   try {
     return await work(opened)
   } finally {

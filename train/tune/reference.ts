@@ -50,7 +50,7 @@ export async function referenceOf(
   const isSame = base === undefined || kept?.head.base === base
   const lines = kept?.head.examples === identity.examples && isSame ? [...kept.lines] : []
   if (lines.length < batches.length) {
-    const own = base ?? (await atStart(settings, backend, baseFor(settings)))
+    const own = base ?? (await atStart(settings, { backend, ranks }, baseFor(settings)))
     if (ranks.rank === 0) {
       await writeFileWhole(path, bytesOf({ examples: identity.examples, base: own }, ...lines))
     }
@@ -61,7 +61,7 @@ export async function referenceOf(
         ),
       )
     const isAsItWas = !isResumed || (settings.adapter !== "none" && settings.from === undefined)
-    await (isAsItWas ? score(learnt) : atStart(settings, backend, score))
+    await (isAsItWas ? score(learnt) : atStart(settings, { backend, ranks }, score))
   }
   const sums = new Array<number>(texts.length).fill(0)
   for (const [b, places] of batches.entries()) {
@@ -81,9 +81,8 @@ async function addLines(
     await throwIfStopped(ranks, signal)
     const some = batches.slice(lines.length, lines.length + ranks.size)
     const width = Math.max(...some.map(({ length }) => length))
-    const found = await sharedNumbers(ranks, { count: some.length, width }, (n) =>
-      lineOf(some[n] as number[]),
-    )
+    const work = { count: some.length, width, idle: () => lineOf([]) }
+    const found = await sharedNumbers(ranks, work, (n) => lineOf(some[n] as number[]))
     if (ranks.rank === 0) await fromNode("node:fs/promises").appendFile(path, bytesOf(...found))
     lines.push(...found)
     onProgress("reference", lines.length / batches.length)
@@ -155,7 +154,7 @@ async function scored(
 ): Promise<void> {
   // An adapter that begins with nothing is left out.
   const decoder = from === undefined ? internals(model).decoder : trainedOf(model, adapter).decoder
-  const scorer = new ReferenceScorer(decoder, model.backend)
+  const scorer = new ReferenceScorer(model, decoder)
   try {
     await work((texts) =>
       internals(model).reading(() => logProbsTogether(scorer, model, texts, rows)),

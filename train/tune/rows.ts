@@ -54,13 +54,18 @@ export function byLength(
   return batches
 }
 
-/** Sums of the log-probabilities of the labels that count, of each of up to `size` texts. */
+/** Sums of the log-probabilities of the labels that count, of each of up to `size` texts; of none this rank
+ *  accompanies the others. */
 export async function logProbsTogether(
   scorer: ReferenceScorer,
   { config }: LanguageModel,
   texts: readonly Labelled[],
   size: number,
 ): Promise<readonly number[]> {
+  if (texts.length === 0) {
+    await scorer.accompany()
+    return []
+  }
   // A batch that is not full ends in rows that are read again.
   const rows = Array.from({ length: size }, (_, i) => [(texts[i] ?? texts[0]) as Labelled])
   const longest = Math.max(...texts.map(({ ids }) => ids.length))
@@ -82,10 +87,12 @@ export async function logProbsOf(
 ): Promise<number[]> {
   const found = new Array<number>(texts.length).fill(0)
   const batches = byLength(texts, size)
-  const all = await sharedNumbers(ranks, { count: batches.length, width: size }, (b) => {
-    const some = (batches[b] as number[]).map((i) => texts[i] as Labelled)
+  const together = (places: readonly number[]) => {
+    const some = places.map((i) => texts[i] as Labelled)
     return logProbsTogether(scorer, model, some, size)
-  })
+  }
+  const work = { count: batches.length, width: size, idle: () => together([]) }
+  const all = await sharedNumbers(ranks, work, (b) => together(batches[b] as number[]))
   for (const [b, places] of batches.entries()) {
     for (const [n, i] of places.entries()) found[i] = all[b]?.[n] as number
   }

@@ -71,10 +71,10 @@ export function stepOptionsOf(
   { adapter, ranks }: Pick<Learning, "adapter" | "ranks">,
 ): TrainOptions {
   const { optimizer, betas, eps, weightDecay, clip } = settings
-  const { accumulation, checkpointActivations } = settings
+  const { accumulation, checkpointActivations, shard = "none" } = settings
   return {
     ...{ optimizer, betas, eps, weightDecay, clip, accumulation, checkpointActivations },
-    ...{ ignoreIndex: ignoredLabel, ranks },
+    ...{ ignoreIndex: ignoredLabel, ranks, shard },
     ...(adapter && { adapter }),
   }
 }
@@ -100,7 +100,7 @@ export async function labelledLearner(
 ): Promise<Learner> {
   const { model, adapter, ranks } = opened
   const step = await TrainStep.create(model, options)
-  const scorer = new ReferenceScorer(trainedOf(model, adapter).decoder, model.backend)
+  const scorer = new ReferenceScorer(model, trainedOf(model, adapter).decoder)
   let result: StepResult | undefined
   let size = 1
   return {

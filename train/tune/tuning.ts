@@ -8,6 +8,7 @@ import { restoreStep } from "../run/checkpoint.ts"
 import type { Validation } from "../run/metrics.ts"
 import { aboutRanks, sharedUpdates } from "../run/ranks.ts"
 import type { RunOptions } from "../run/run.ts"
+import { withWholeModel } from "../run/whole.ts"
 import type { Resumed, RunKind, Updated, Work } from "../run/work.ts"
 import { inFile } from "../spelling.ts"
 import type { TrainStep } from "../step/step.ts"
@@ -120,11 +121,11 @@ class Tuning<S extends TuneSettings, E> implements Work {
     if (ids.length === 0) return undefined
     const maxNewTokens = Math.min(sampleTokens, capacity - ids.length)
     const random = { temperature: 0.8, topP: 0.95, seed: (seed + this.step.steps) % 2 ** 32 }
-    let text = this.tokenizer.decode(ids)
-    for await (const token of this.model.generate(ids, { maxNewTokens, ...random })) {
-      text += token.text
-    }
-    return text
+    return withWholeModel(this.step, this.tokenizer, async (model) => {
+      let text = this.tokenizer.decode(ids)
+      for await (const token of model.generate(ids, { maxNewTokens, ...random })) text += token.text
+      return text
+    })
   }
 
   place(): Place {
