@@ -3,6 +3,7 @@
 import type { Adapter } from "./adapters/adapter.ts"
 import { chatRequest, type Speaker } from "./chat/chat.ts"
 import type { ChatMessage, TemplateOptions } from "./chat/template.ts"
+import { Aside } from "./generate/aside.ts"
 import type { ContinuousOptions } from "./generate/bounds.ts"
 import { type Prompt, promptLogprobsOf } from "./generate/complete.ts"
 import type { FinishReason, Request } from "./generate/completion.ts"
@@ -21,6 +22,9 @@ export interface ServingOptions extends ContinuousOptions {
   readonly adapters?: readonly (Adapter | null)[]
 }
 
+/** Positions of texts for vectors that are read between two turns of the batch. */
+const besideOthers = 256
+
 /** A part of an answer. */
 export interface AnswerPart {
   readonly tokens: readonly Token[]
@@ -32,13 +36,15 @@ export interface AnswerPart {
 export class Serving {
   readonly #speaker: Speaker
   readonly #continuous: Continuous
+  readonly #aside: Aside
   readonly #route: number
   /** Of those that were asked for. */
   readonly #pieces = new Map<number, string>()
 
-  private constructor(speaker: Speaker, continuous: Continuous, route: number) {
+  private constructor(speaker: Speaker, continuous: Continuous, aside: Aside, route: number) {
     this.#speaker = speaker
     this.#continuous = continuous
+    this.#aside = aside
     this.#route = route
   }
 
@@ -46,7 +52,8 @@ export class Serving {
   static of(speakers: readonly Speaker[], options: ContinuousOptions): Serving[] {
     const sources = speakers.map(({ source }) => source)
     const continuous = new Continuous(sources, options)
-    return speakers.map((speaker, route) => new Serving(speaker, continuous, route))
+    const aside = new Aside(options.queue)
+    return speakers.map((speaker, route) => new Serving(speaker, continuous, aside, route))
   }
 
   get counts(): Continuous["counts"] {
@@ -91,6 +98,12 @@ export class Serving {
     return piece
   }
 
+  /** The bytes that a token adds to a text: part of a character, where that has several tokens. */
+  bytesOf(id: number): Uint8Array {
+    const { tokenizer } = this.#speaker
+    return tokenizer && id < tokenizer.vocabSize ? tokenizer.bytesOf(id) : new Uint8Array()
+  }
+
   /** Throws QueueFullError where so many have no room, RangeError where they never have. */
   checkRoom(count: number): void {
     this.#continuous.checkRoom(count)
@@ -113,18 +126,25 @@ export class Serving {
     yield { tokens, chosen: 0, finishReason: isEnd ? "stop" : "length" }
   }
 
-  /** Of every token of a prompt, how likely it was, and the likeliest `count` in its place. */
-  promptLogprobs(ids: readonly number[], count: number): Promise<(Logprobs | null)[]> {
-    return promptLogprobsOf(this.#speaker.source, ids, count)
+  /** Of every token of a prompt, how likely it was, and the likeliest `count` in its place. Throws QueueFullError
+   *  where it has no place to wait. */
+  promptLogprobs(
+    ids: readonly number[],
+    count: number,
+    signal: AbortSignal,
+  ): Promise<(Logprobs | null)[]> {
+    const { source } = this.#speaker
+    return this.#aside.during(() => promptLogprobsOf(source, ids, count, { signal }), signal)
   }
 
-  /** A vector for each text. Throws as `embed` does. */
+  /** A vector for each text. Throws as `embed` does, QueueFullError where it has no place to wait. */
   async embed(texts: readonly Prompt[], options: EmbedOptions) {
     const { source, tokenizer } = this.#speaker
     const ids = texts.map((text) => promptIds(text, tokenizer, "embed"))
     const { usage, residence } = source
-    const work = () => residence.during(() => embeddingsOf(source, ids, options))
-    return { ids, vectors: await usage.reading(work) }
+    const work = () => residence.during(() => embeddingsOf(source, ids, options, besideOthers))
+    const vectors = await this.#aside.during(() => usage.reading(work), options.signal)
+    return { ids, vectors }
   }
 
   warm(): Promise<void> {

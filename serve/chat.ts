@@ -7,15 +7,25 @@ import { partsOf, usageOf, wholesOf } from "./choices.ts"
 import { checkTokens, isSilent, textOf } from "./completions.ts"
 import { invalid, unsupported } from "./errors.ts"
 import { eventStream } from "./events.ts"
-import { common, generateOptions, parsed } from "./fields.ts"
+import { common, generateOptions, parsed, text } from "./fields.ts"
 
-const part = v.object({ type: v.string("a text"), text: v.optional(v.string("a text")) })
-const message = v.object({
-  role: v.string("a text"),
-  content: v.optional(v.union([v.string(), v.array(part)], "a text, or parts of text")),
-  name: v.optional(v.string("a text")),
-  tool_calls: v.optional(v.array(v.any())),
-})
+const part = v.object({ type: text, text: v.optional(text) })
+/** What clients send back is an answer as they got it, where null says that there is nothing. */
+const fields = {
+  role: text,
+  content: v.nullish(v.union([v.string(), v.array(part)], "a text, or parts of text")),
+  name: v.nullish(text),
+  tool_calls: v.nullish(v.array(v.any(), "a list")),
+}
+const message = v.object(fields, "a message")
+
+const formatFields = {
+  name: v.nullish(text),
+  description: v.nullish(text),
+  schema: v.nullish(v.record(v.string(), v.any(), "a JSON schema")),
+  strict: v.nullish(v.boolean("true or false")),
+}
+const format = v.object(formatFields, "an object")
 
 const schema = v.strictObject({
   ...common,
@@ -25,24 +35,14 @@ const schema = v.strictObject({
   logprobs: v.optional(v.boolean("true or false")),
   top_logprobs: v.optional(whole(0, 20)),
   response_format: v.optional(
-    v.object({
-      type: v.string("a text"),
-      json_schema: v.optional(
-        v.object({
-          name: v.optional(v.string("a text")),
-          description: v.optional(v.string("a text")),
-          schema: v.optional(v.record(v.string(), v.any(), "a JSON schema")),
-          strict: v.optional(v.nullable(v.boolean("true or false"))),
-        }),
-      ),
-    }),
+    v.object({ type: text, json_schema: v.nullish(format) }, "an object"),
   ),
   tools: v.optional(v.array(v.any())),
   tool_choice: v.optional(v.any()),
   parallel_tool_calls: v.optional(v.any()),
   functions: v.optional(v.array(v.any())),
   function_call: v.optional(v.any()),
-  modalities: v.optional(v.any()),
+  modalities: v.optional(v.array(text, "a list of texts")),
   reasoning_effort: v.optional(v.any()),
   verbosity: v.optional(v.any()),
 })
@@ -86,9 +86,17 @@ export async function chatCompletions(call: Call): Promise<Response> {
 }
 
 /** Throws ApiError for what this server has not. */
-function checkKinds({ tools, functions }: Given): void {
-  if (tools?.length) throw unsupported("tools", "the model calls none")
-  if (functions?.length) throw unsupported("functions", "the model calls none")
+function checkKinds(given: Given): void {
+  const { modalities = [] } = given
+  for (const name of ["tools", "functions"] as const) {
+    if (given[name]?.length) throw unsupported(name, "the model calls none")
+  }
+  for (const name of ["tool_choice", "function_call"] as const) {
+    const { [name]: choice = "none" } = given
+    if (choice !== "none" && choice !== "auto") throw unsupported(name, "the model calls none")
+  }
+  const other = modalities.find((each) => each !== "text")
+  if (other !== undefined) throw unsupported("modalities", `${other} is none of the model's`)
 }
 
 /** What the answer keeps to; undefined for any text. */
@@ -112,7 +120,8 @@ function ofFormat(error: unknown): never {
 }
 
 /** A message with one text. */
-function plain({ role, content = "", tool_calls }: Given["messages"][number], i: number) {
+function plain({ role, content: given, tool_calls }: Given["messages"][number], i: number) {
+  const content = given ?? ""
   if (tool_calls?.length) throw unsupported(`messages[${i}].tool_calls`, "the model calls none")
   if (typeof content === "string") return { role: roleOf(role), content }
   const other = content.find(({ type, text }) => type !== "text" || text === undefined)
@@ -175,8 +184,7 @@ async function* streamed(
 /** Of each token, how likely it was, and the likeliest in its place. */
 function contentOf(tokens: readonly Token[], { serving }: Call) {
   const told = (id: number, logprob: number) => {
-    const token = serving.piece(id)
-    return { token, logprob, bytes: [...new TextEncoder().encode(token)] }
+    return { token: serving.piece(id), logprob, bytes: [...serving.bytesOf(id)] }
   }
   const content = tokens.flatMap(({ id, logprobs }) =>
     logprobs

@@ -22,7 +22,7 @@ const schema = v.strictObject({
   logprobs: v.optional(whole(0, 5)),
   echo: v.optional(v.boolean("true or false")),
   best_of: v.optional(whole(1, 20)),
-  suffix: v.optional(v.any()),
+  suffix: v.optional(v.string("a text")),
 })
 
 /** Tokens of an answer where the request does not say. */
@@ -42,7 +42,7 @@ interface Told extends Pick<Token, "id" | "text"> {
 
 export async function completions(call: Call): Promise<Response> {
   const given = parsed(schema, call.body)
-  if (given.suffix !== undefined) throw unsupported("suffix", "the model continues texts only")
+  if (given.suffix) throw unsupported("suffix", "the model continues texts only")
   const { n = 1, best_of = n, logprobs } = given
   if (best_of < n) {
     throw invalid("best_of", `is ${best_of}, expected at least n, which is ${n}`, "invalid_value")
@@ -58,6 +58,7 @@ export async function completions(call: Call): Promise<Response> {
   if (prompts.length === 0) {
     throw invalid("prompt", `is empty, expected ${promptsExpected}`, "invalid_value")
   }
+  call.serving.checkRoom(prompts.length * best_of)
   const asked = prompts.map((prompt) => call.serving.ask(prompt, options, best_of))
   const choices: Choice[] = []
   for (const [i, requests] of asked.entries()) {
@@ -115,10 +116,11 @@ async function echoOf(
   prompt: Prompt,
   { prompt: ids }: Request,
   logprobs: number | undefined,
-  { serving }: Call,
+  { serving, signal }: Call,
 ) {
   const echoText = typeof prompt === "string" ? prompt : serving.decode(ids)
-  const known = logprobs === undefined ? undefined : await serving.promptLogprobs(ids, logprobs)
+  const known =
+    logprobs === undefined ? undefined : await serving.promptLogprobs(ids, logprobs, signal)
   const texts = serving.texts(ids)
   const echoed = ids.map((id, i): Told => ({ id, text: texts[i] ?? "", logprobs: known?.[i] }))
   return { echoed, echoText }
@@ -193,17 +195,23 @@ export const isSilent = ({ tokens, finishReason }: AnswerPart): boolean =>
 
 export const textOf = ({ tokens }: AnswerPart): string => tokens.map(({ text }) => text).join("")
 
-/** Of each token, how likely it was, and `count` of the likeliest beside it; null for the first of a prompt. */
+/** Of each token, how likely it was, and beside it the likeliest in its place; null for the first of a prompt. */
 function logprobsOf(tokens: readonly Told[], from: number, count: number, { serving }: Call) {
   let at = from
   const offsets = tokens.map(({ text }) => {
     at += text.length
     return at - text.length
   })
-  const top = ({ logprobs }: Told) =>
-    logprobs
-      ? Object.fromEntries(logprobs.top.map(({ id, logprob }) => [serving.piece(id), logprob]))
-      : null
+  const top = ({ id, logprobs }: Told) => {
+    if (!logprobs) return null
+    const found = new Map<string, number>()
+    // The chosen one too, if it is not among them; of tokens that read alike, the likeliest.
+    for (const one of [...logprobs.top, { id, logprob: logprobs.logprob }]) {
+      const piece = serving.piece(one.id)
+      if (!found.has(piece)) found.set(piece, one.logprob)
+    }
+    return Object.fromEntries(found)
+  }
   return {
     tokens: tokens.map(({ id }) => serving.piece(id)),
     token_logprobs: tokens.map(({ logprobs }) => logprobs?.logprob ?? null),

@@ -34,6 +34,16 @@ export class ApiError extends Error {
   }
 }
 
+/** Nobody waits for the answer any longer. */
+export class ClientGoneError extends Error {
+  constructor() {
+    super("the client has left")
+  }
+}
+
+/** Of what no client reads: 499, as other servers count it. */
+const clientGone = 499
+
 /** A field of a request that cannot be. */
 export const invalid = (param: string, message: string, code: string | null = null): ApiError =>
   new ApiError(400, `${param}: ${message}`, { param, code })
@@ -60,14 +70,33 @@ export function apiError(error: unknown): ApiError {
     return new ApiError(408, "the request took longer than it may here", {
       type: "server_error",
       code: "timeout",
+      // It would take as long again; and what is still on its way is not waited for.
+      headers: { "x-should-retry": "false", connection: "close" },
     })
   }
+  if (error instanceof ClientGoneError) return new ApiError(clientGone, error.message)
   const message = error instanceof Error ? error.message : String(error)
   if (error instanceof RangeError || error instanceof TypeError || error instanceof SyntaxError) {
-    const code = error instanceof ContextLengthError ? "context_length_exceeded" : null
-    return new ApiError(400, message, { code })
+    if (error instanceof ContextLengthError) {
+      return new ApiError(400, unplaced(message), { code: "context_length_exceeded" })
+    }
+    return ofOption(unplaced(message))
   }
   return new ApiError(500, message, { type: "server_error" })
+}
+
+/** What the model says, without the function that says it. */
+const unplaced = (message: string): string => message.replace(/^(generate|chat|embed): /, "")
+
+/** Options of a generation that requests set, as the model calls them. */
+const options = "temperature topP topK minP stop seed logitBias repetitionPenalty".split(" ")
+
+/** What the model's checks say of an option, of the field that set it. */
+function ofOption(message: string): ApiError {
+  const [, name = "", rest = ""] = /^(\w+):? (.*)$/s.exec(message) ?? []
+  if (!options.includes(name)) return new ApiError(400, message)
+  const param = name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+  return invalid(param, rest, "invalid_value")
 }
 
 /** The object that clients read. */

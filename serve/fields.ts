@@ -9,12 +9,14 @@ const number = (from: number, to: number) =>
     v.number(`a number from ${from} to ${to}`),
     v.check((x) => x >= from && x <= to, `a number from ${from} to ${to}`),
   )
-const text = v.string("a text")
+export const text = v.string("a text")
 const flag = v.boolean("true or false")
 
 /** Most choices of a request, and most ends that it names. */
 const mostChoices = 16
 const mostStops = 4
+const stopsExpected = `a text, or at most ${mostStops}`
+const tokenId = v.pipe(v.string(), v.regex(/^(0|[1-9]\d{0,9})$/, "a token id"))
 
 export const promptsExpected = "a text, a list of texts, or token ids"
 const ids = v.array(whole(0), promptsExpected)
@@ -36,24 +38,20 @@ export const common = {
   stream: v.optional(flag),
   stream_options: v.optional(
     v.strictObject({
-      include_usage: v.optional(flag),
-      include_obfuscation: v.optional(flag),
+      include_usage: v.nullish(flag),
+      include_obfuscation: v.nullish(flag),
     }),
   ),
-  stop: v.optional(
-    v.union(
-      [text, v.pipe(v.array(text), v.maxLength(mostStops))],
-      `a text, or at most ${mostStops}`,
-    ),
-  ),
+  stop: v.optional(v.union([text, v.array(text)], stopsExpected)),
   presence_penalty: v.optional(number(-2, 2)),
   frequency_penalty: v.optional(number(-2, 2)),
-  logit_bias: v.optional(v.record(v.string(), number(-100, 100))),
+  logit_bias: v.optional(v.record(tokenId, number(-100, 100))),
   seed: v.optional(whole(-(2 ** 53) + 1, 2 ** 53 - 1)),
   // Beyond the protocol, as other servers of open models have them.
-  top_k: v.optional(whole(0)),
+  top_k: v.optional(whole(-1)),
   min_p: v.optional(number(0, 1)),
   repetition_penalty: v.optional(number(1e-3, 100)),
+  ignore_eos: v.optional(flag),
   // They change nothing in the answer.
   user: v.optional(v.any()),
   metadata: v.optional(v.any()),
@@ -83,6 +81,22 @@ export function parsed<T extends v.GenericSchema>(schema: T, body: unknown): v.I
 
 type Common = v.InferOutput<v.ObjectSchema<typeof common, undefined>>
 
+/** Where it ends beside the end of text; there alone where none are given, and nowhere where that is ignored. */
+function stopOf({ stop = [], ignore_eos = false }: Common): readonly string[] | undefined {
+  const texts = typeof stop === "string" ? [stop] : stop
+  if (texts.length > mostStops) {
+    throw invalid("stop", `has ${texts.length} texts, expected ${stopsExpected}`, "invalid_value")
+  }
+  if (texts.length > 0 && ignore_eos) {
+    throw invalid(
+      "ignore_eos",
+      "is true beside texts of stop, with which the end of text is an end too",
+      "invalid_value",
+    )
+  }
+  return texts.length > 0 || ignore_eos ? texts : undefined
+}
+
 /** What a generation is asked for: as the protocol has it, tokens are drawn by their probabilities where no
  *  temperature is given, each time others where no seed is. */
 export function generateOptions(
@@ -92,16 +106,16 @@ export function generateOptions(
   signal: AbortSignal,
   json?: JsonOption,
 ): GenerateOptions {
-  const { temperature = 1, top_p = 1, stop, seed } = given
+  const { temperature = 1, top_p = 1, seed, top_k } = given
   if (top_p === 0) throw invalid("top_p", "is 0, expected a number above 0 to 1", "invalid_value")
   const asked = {
     presencePenalty: given.presence_penalty || undefined,
     frequencyPenalty: given.frequency_penalty || undefined,
     repetitionPenalty: given.repetition_penalty,
     logitBias: given.logit_bias,
-    topK: given.top_k,
+    topK: top_k === undefined ? undefined : Math.max(0, top_k),
     minP: given.min_p,
-    stop: typeof stop === "string" ? [stop] : stop,
+    stop: stopOf(given),
     maxNewTokens,
     logprobs,
     json,

@@ -68,7 +68,7 @@ export async function benchServing(
   const body = (n: number): object => ({
     model: config.name,
     prompt: Array.from({ length: prompt }, (_, i) => (31 * n + 7 * i * i + i) % config.vocabSize),
-    ...{ max_tokens: generate, temperature: 1, seed: n, stop: [] },
+    ...{ max_tokens: generate, temperature: 1, seed: n, ignore_eos: true },
   })
   return await driveService(
     model,

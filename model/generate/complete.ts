@@ -21,6 +21,7 @@ import { type Source, sessionOf } from "./source.ts"
 import { wholeStream } from "./stream.ts"
 import { continuation, promptIds } from "./text.ts"
 import { completeRouted, routeOf } from "./together.ts"
+import { nextTurn } from "./turn.ts"
 
 /** A text, which BOS is put before, or token ids. */
 export type Prompt = string | readonly number[]
@@ -230,11 +231,17 @@ async function echoOf(
   { source, request }: Sourced,
 ): Promise<Echo> {
   const { prompt: ids, options } = request
-  const { host, overflow } = options
+  const { host } = options
   const isPiece = (id: number): boolean => id < (tokenizer?.vocabSize ?? 0)
   const text = typeof prompt === "string" ? prompt : (tokenizer?.decode(ids.filter(isPiece)) ?? "")
   if (host?.logprobs === undefined) return { text, ids, logprobs: undefined }
-  return { text, ids, logprobs: await promptLogprobsOf(source, ids, host.logprobs, overflow) }
+  return { text, ids, logprobs: await promptLogprobsOf(source, ids, host.logprobs, options) }
+}
+
+/** How a prompt is read that may be longer than the cache, and what ends that. */
+interface Scoring {
+  readonly overflow?: Overflow | undefined
+  readonly signal?: AbortSignal | undefined
 }
 
 /** Of every token of a prompt but the first, how likely it was, and the likeliest `count` in its place. */
@@ -242,17 +249,17 @@ export function promptLogprobsOf(
   source: Source,
   ids: readonly number[],
   count: number,
-  overflow?: Overflow,
+  options: Scoring,
 ): Promise<(Logprobs | null)[]> {
   const { usage, residence } = source
-  return usage.reading(() => residence.during(() => promptLogprobs(source, ids, count, overflow)))
+  return usage.reading(() => residence.during(() => promptLogprobs(source, ids, count, options)))
 }
 
 async function promptLogprobs(
   source: Source,
   ids: readonly number[],
   count: number,
-  overflow: Overflow | undefined,
+  { overflow, signal }: Scoring,
 ): Promise<(Logprobs | null)[]> {
   const V = source.decoder.config.vocabSize
   const session = sessionOf(source, (kind, open) => source.pool.acquire(kind, open))
@@ -261,12 +268,14 @@ async function promptLogprobs(
     const sequence = new Sequence(session, { overflow })
     const found: (Logprobs | null)[] = [null]
     for (let start = 0; start < ids.length - 1; start += chunkOf.rows) {
+      signal?.throwIfAborted()
       const chunk = ids.slice(start, Math.min(ids.length - 1, start + chunkOf.rows))
       const rows = await sequence.logits(chunk, "rows")
       for (const i of chunk.keys()) {
         const row = rows.subarray(i * V, (i + 1) * V)
         found.push(likelihood(row, ids[start + i + 1] as number, count))
       }
+      await nextTurn()
     }
     return found
   } finally {

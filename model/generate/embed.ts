@@ -10,6 +10,7 @@ import { Holder } from "../weights/holder.ts"
 import { ContextLengthError, checkToken } from "./ids.ts"
 import type { Source } from "./source.ts"
 import { allocateCaches, cacheUpdates } from "./state.ts"
+import { nextTurn } from "./turn.ts"
 
 /** How a text becomes a vector. */
 export interface EmbedOptions {
@@ -24,16 +25,19 @@ export interface EmbedOptions {
 /** Positions that are read at a time, of several texts; one that is longer is read alone. */
 const mostPositions = 2048
 
-/** A vector of D numbers for each text, as many as the output product takes. Throws RangeError for texts of no tokens or beyond the context. */
+/** A vector of D numbers for each text, as many as the output product takes, read so many positions at a time at
+ *  `most`. Throws RangeError for texts of no tokens or beyond the context. */
 export async function embeddingsOf(
   source: Pick<Source, "decoder" | "backend" | "options">,
   texts: readonly (readonly number[])[],
   options: EmbedOptions,
+  most = mostPositions,
 ): Promise<Float32Array[]> {
   const { pooling = "mean", normalize = false, signal } = checked(options)
   for (const ids of texts) checkText(ids, source.decoder.config)
   const vectors: Float32Array[] = []
-  for (const batch of batchesOf(texts)) {
+  for (const batch of batchesOf(texts, most)) {
+    await nextTurn()
     signal?.throwIfAborted()
     const rows = batch.map((i) => texts[i] as readonly number[])
     const states = await statesOf(source, rows)
@@ -72,12 +76,12 @@ function checkText(ids: readonly number[], config: DecoderConfig): void {
 }
 
 /** Places of texts that are read side by side: those of nearly one length. */
-function batchesOf(texts: readonly (readonly number[])[]): number[][] {
+function batchesOf(texts: readonly (readonly number[])[], most: number): number[][] {
   const lengthOf = (i: number): number => (texts[i] as readonly number[]).length
   const order = texts.map((_, i) => i).sort((a, b) => lengthOf(b) - lengthOf(a))
   const batches: number[][] = []
   for (let at = 0; at < order.length; ) {
-    const room = Math.max(1, Math.floor(mostPositions / lengthOf(order[at] as number)))
+    const room = Math.max(1, Math.floor(most / lengthOf(order[at] as number)))
     batches.push(order.slice(at, at + room))
     at += room
   }
