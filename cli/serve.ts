@@ -27,7 +27,7 @@ const flags = {
     places: valued("<n>", "requests side by side in one batch", whole(1, 256), 8),
     queue: valued("<n>", "requests that wait, before others are refused", whole(0), 64),
     maxNewTokens: valued("<n>", "most new tokens of an answer, default as many as fit", whole(1)),
-    timeout: valued("<seconds>", "most time of a request", whole(1), 600),
+    timeout: valued("<seconds>", "most time of a request", whole(1, 2147483), 600),
     apiKey: valued<readonly string[]>(
       "<key>",
       "a key that requests must have, default those of ELM_API_KEY, separated by commas",

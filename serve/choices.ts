@@ -17,7 +17,13 @@ export async function* partsOf(
 ): AsyncGenerator<readonly [number, AnswerPart], void, undefined> {
   serving.checkRoom(requests.length)
   const all = requests.map((request) => serving.answer(request))
-  const next = async (i: number) => [i, await (all[i] as (typeof all)[0]).next()] as const
+  const next = (i: number) => {
+    const one = all[i] as (typeof all)[0]
+    const part = one.next().then((result) => [i, result] as const)
+    // Who has left waits for none of them.
+    part.catch(() => undefined)
+    return part
+  }
   const waiting = new Map(all.map((_, i) => [i, next(i)]))
   try {
     while (waiting.size > 0) {
@@ -29,7 +35,6 @@ export async function* partsOf(
       }
     }
   } finally {
-    for (const promise of waiting.values()) promise.catch(() => undefined)
     // Those that wait for a token end too.
     if (waiting.size > 0) leave()
   }

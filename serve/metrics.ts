@@ -27,6 +27,10 @@ class Histogram {
   }
 }
 
+/** A label's value: other signs than these are as they are. */
+const escaped = (text: string): string =>
+  text.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n")
+
 export class Metrics {
   /** From when a request came until the first part of its answer, and until its end. */
   readonly first = new Histogram()
@@ -39,14 +43,17 @@ export class Metrics {
     this.#requests.set(labels, (this.#requests.get(labels) ?? 0) + 1)
   }
 
-  text(all: ReadonlyMap<string, Serving>): string {
+  response(all: ReadonlyMap<string, Serving>): Response {
+    const headers = { "content-type": "text/plain; version=0.0.4; charset=utf-8" }
+    return new Response(this.#text(all), { headers })
+  }
+
+  #text(all: ReadonlyMap<string, Serving>): string {
     const lines: string[] = []
     const metric = (name: string, type: string, help: string, values: readonly string[]) =>
       lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`, ...values)
     const each = (name: string, value: (counts: Serving["counts"]) => number) =>
-      [...all].map(
-        ([model, { counts }]) => `${name}{model=${JSON.stringify(model)}} ${value(counts)}`,
-      )
+      [...all].map(([model, { counts }]) => `${name}{model="${escaped(model)}"} ${value(counts)}`)
     const perModel = (
       name: string,
       type: string,

@@ -2,14 +2,18 @@
 // a worker of a page and a test use the same.
 import { checkObject, checkWhole } from "../engine/index.ts"
 import { type Adapter, internals, LanguageModel, type Serving } from "../model/index.ts"
+import { bodyOf } from "./body.ts"
 import { type Call, secondsNow } from "./call.ts"
 import { chatCompletions } from "./chat.ts"
 import { completions } from "./completions.ts"
 import { embeddings } from "./embeddings.ts"
-import { ApiError, apiError, errorResponse } from "./errors.ts"
+import { ApiError, apiError, errorResponse, invalid } from "./errors.ts"
 import { isKnownKey } from "./keys.ts"
+import { type Limits, limitsOf, mostSeconds } from "./limits.ts"
 import { Metrics } from "./metrics.ts"
+import { checkOrigin, corsHeaders } from "./origins.ts"
 import { page } from "./page.ts"
+import { UnderWay } from "./under_way.ts"
 
 /** How a model is served. */
 export interface ServiceOptions {
@@ -59,7 +63,7 @@ class ModelService implements Service {
   readonly #created = secondsNow()
   readonly #all: ReadonlyMap<string, Serving>
   readonly #metrics = new Metrics()
-  readonly #underWay = new Set<Promise<unknown>>()
+  readonly #underWay = new UnderWay()
   #isClosing = false
 
   constructor(model: LanguageModel, options: ServiceOptions) {
@@ -89,7 +93,8 @@ class ModelService implements Service {
       errorResponse(apiError(error)),
     )
     this.#metrics.count(pathname in handlers ? pathname : "other", response.status)
-    for (const [name, value] of Object.entries(this.#corsOf(request))) {
+    const { cors = [] } = this.#options
+    for (const [name, value] of Object.entries(corsHeaders(request, cors))) {
       response.headers.set(name, value)
     }
     return response
@@ -97,30 +102,35 @@ class ModelService implements Service {
 
   async close({ now = false } = {}): Promise<void> {
     this.#isClosing = true
-    if (!now) while (this.#underWay.size > 0) await Promise.allSettled(this.#underWay)
+    if (!now) await this.#underWay.ended()
     for (const serving of this.#all.values()) await serving.close()
   }
 
   async #answer(request: Request, path: string): Promise<Response> {
-    const { method } = request
+    const method = request.method === "HEAD" ? "GET" : request.method
     if (method === "OPTIONS") return new Response(null, { status: 204 })
-    if (path === "/health") return this.#health()
-    if (path === "/" && method === "GET") return page()
-    await this.#checkKey(request)
-    if (path === "/metrics" && method === "GET") {
-      return new Response(this.#metrics.text(this.#all), {
-        headers: { "content-type": "text/plain; version=0.0.4; charset=utf-8" },
-      })
-    }
-    if (path.startsWith("/v1/models") && method === "GET") return this.#models(path)
     const handler = handlers[path]
-    if (!handler)
-      throw new ApiError(404, `there is no ${method} ${path} here`, { code: "not_found" })
-    if (method !== "POST") {
-      const headers = { allow: "POST" }
-      throw new ApiError(405, `${path} takes POST, not ${method}`, { headers })
+    const read = this.#readable(path)
+    if (read && method === "GET") {
+      if (!isOpen(path)) await this.#checkKey(request)
+      return read()
     }
-    return this.#handle(request, handler)
+    await this.#checkKey(request)
+    if (handler && method === "POST") return this.#handle(request, handler)
+    if (!handler && !read)
+      throw new ApiError(404, `there is no ${method} ${path} here`, { code: "not_found" })
+    const allow = handler ? "POST" : "GET"
+    const headers = { allow: handler ? "POST, OPTIONS" : "GET, HEAD, OPTIONS" }
+    throw new ApiError(405, `${path} takes ${allow}, not ${method}`, { headers })
+  }
+
+  /** What GET gives at a path; undefined where there is nothing. */
+  #readable(path: string): (() => Response) | undefined {
+    if (path === "/") return page
+    if (path === "/health") return () => this.#health()
+    if (path === "/metrics") return () => this.#metrics.response(this.#all)
+    if (path === "/v1/models" || path.startsWith("/v1/models/")) return () => this.#models(path)
+    return undefined
   }
 
   #health(): Response {
@@ -129,71 +139,48 @@ class ModelService implements Service {
   }
 
   async #handle(request: Request, handler: Handler): Promise<Response> {
-    if (this.#isClosing) {
-      throw new ApiError(503, "the server is closing", {
-        type: "server_error",
-        headers: { "retry-after": "5" },
-      })
-    }
+    const { cors = [], timeoutSeconds = defaults.timeoutSeconds } = this.#options
+    checkOrigin(request, cors)
+    this.#checkOpen()
     const began = performance.now()
-    const body = await bodyOf(request, this.#options.maxBodyBytes ?? defaults.maxBodyBytes)
-    const { model } = Object(body) as { model?: unknown }
-    const { maxNewTokens = Number.MAX_SAFE_INTEGER } = this.#options
-    const serving = this.#servingOf(model)
-    const { signal, leave, release } = this.#limits(request.signal)
-    const call: Call = {
-      serving,
-      model: String(model),
-      ...{ body, signal, leave, maxNewTokens },
-    }
+    const limits = limitsOf(request.signal, timeoutSeconds)
     const seconds = (): number => (performance.now() - began) / 1000
+    let left: () => void = limits.release
     try {
-      const response = await handler(call)
+      const most = this.#options.maxBodyBytes ?? defaults.maxBodyBytes
+      const body = await bodyOf(request, most, limits.signal)
+      // Who was not there in full when the end began is not waited for.
+      this.#checkOpen()
+      const ended = this.#underWay.enter()
+      left = () => {
+        limits.release()
+        ended()
+      }
+      const response = await handler(this.#callOf(body, limits))
       this.#metrics.first.add(seconds())
-      return this.#watched(response, () => {
-        release()
+      return watched(response, () => {
+        left()
         this.#metrics.whole.add(seconds())
       })
     } catch (error) {
-      release()
+      left()
       throw error
     }
   }
 
-  /** What ends a request before it is done: its client, its time, or whoever says so. Nothing of it is left
-   *  once it is released. */
-  #limits(client: AbortSignal) {
-    const { timeoutSeconds = defaults.timeoutSeconds } = this.#options
-    const controller = new AbortController()
-    const left = (): void => controller.abort(client.reason)
-    const late = new DOMException(`more than ${timeoutSeconds} seconds`, "TimeoutError")
-    const timer = setTimeout(() => controller.abort(late), 1000 * timeoutSeconds)
-    client.addEventListener("abort", left, { once: true })
-    if (client.aborted) left()
-    return {
-      signal: controller.signal,
-      leave: () => controller.abort(new Error("the client has left")),
-      release: () => {
-        clearTimeout(timer)
-        client.removeEventListener("abort", left)
-      },
-    }
+  #callOf(body: unknown, { signal, leave }: Limits): Call {
+    const { model } = Object(body) as { model?: unknown }
+    const { maxNewTokens = Number.MAX_SAFE_INTEGER } = this.#options
+    const serving = this.#servingOf(model)
+    return { serving, model: String(model), body, signal, leave, maxNewTokens }
   }
 
-  /** The same response, which counts as under way until its body has ended. */
-  #watched(response: Response, ended: () => void): Response {
-    const { body, status, headers } = response
-    if (!body) return response
-    const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>()
-    const piped = body
-      .pipeTo(writable)
-      .catch(() => undefined)
-      .finally(() => {
-        this.#underWay.delete(piped)
-        ended()
-      })
-    this.#underWay.add(piped)
-    return new Response(readable, { status, headers })
+  #checkOpen(): void {
+    if (!this.#isClosing) return
+    throw new ApiError(503, "the server is closing", {
+      type: "server_error",
+      headers: { "retry-after": "5" },
+    })
   }
 
   #servingOf(model: unknown): Serving {
@@ -203,10 +190,11 @@ class ModelService implements Service {
         code: "missing_required_parameter",
       })
     }
-    const serving = this.#all.get(String(model))
+    if (typeof model !== "string") throw invalid("model", "expected a text", "invalid_value")
+    const serving = this.#all.get(model)
     if (serving) return serving
     const names = [...this.#all.keys()].join(", ")
-    const message = `there is no model ${JSON.stringify(String(model).slice(0, 100))} here. There is ${names}`
+    const message = `there is no model ${JSON.stringify(model.slice(0, 100))} here. There is ${names}`
     throw new ApiError(404, message, { param: "model", code: "model_not_found" })
   }
 
@@ -215,7 +203,7 @@ class ModelService implements Service {
       ...{ id, object: "model", created: this.#created, owned_by: "openelm" },
     }))
     if (path === "/v1/models") return Response.json({ object: "list", data: described })
-    const asked = decodeURIComponent(path.slice("/v1/models/".length))
+    const asked = decoded(path.slice("/v1/models/".length))
     this.#servingOf(asked)
     return Response.json(described.find(({ id }) => id === asked))
   }
@@ -231,43 +219,37 @@ class ModelService implements Service {
       headers: { "www-authenticate": "Bearer" },
     })
   }
+}
 
-  #corsOf(request: Request): Readonly<Record<string, string>> {
-    const { cors = [] } = this.#options
-    const origin = request.headers.get("origin")
-    if (origin === null || !(cors.includes("*") || cors.includes(origin))) return {}
-    return {
-      "access-control-allow-origin": cors.includes("*") ? "*" : origin,
-      "access-control-allow-methods": "GET, POST, OPTIONS",
-      "access-control-allow-headers": "authorization, content-type",
-      "access-control-max-age": "86400",
-      vary: "origin",
-    }
+/** What anybody may see: that it is there, and the page, which asks with a key. */
+const isOpen = (path: string): boolean => path === "/" || path === "/health"
+
+/** A name in a path; as it is where its percents are none. */
+function decoded(name: string): string {
+  try {
+    return decodeURIComponent(name)
+  } catch {
+    return name
   }
 }
 
-/** The JSON of a body. Throws ApiError for one that is too long, and for none. */
-async function bodyOf(request: Request, most: number): Promise<unknown> {
-  const tooLong = (): ApiError => new ApiError(413, `the body is longer than ${most} bytes`)
-  if (Number(request.headers.get("content-length") ?? 0) > most) throw tooLong()
-  const parts: Uint8Array[] = []
-  let length = 0
-  for await (const part of request.body ?? []) {
-    length += part.byteLength
-    if (length > most) throw tooLong()
-    parts.push(part)
-  }
-  const bytes = new Uint8Array(length)
-  let at = 0
-  for (const part of parts) {
-    bytes.set(part, at)
-    at += part.byteLength
-  }
-  try {
-    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes))
-  } catch {
-    throw new ApiError(400, "the body is not JSON in UTF-8", { code: "invalid_json" })
-  }
+/** Throws TypeError for what is no list of texts: the letters of one text would be keys, and an empty key is what
+ *  who has none sends. */
+function checkTexts(name: string, given: unknown = []): void {
+  const isText = (each: unknown): boolean => typeof each === "string" && each.trim() !== ""
+  if (Array.isArray(given) && given.every(isText)) return
+  throw new TypeError(`createService: ${name} must be a list of texts, none of them empty`)
+}
+
+/** The same response; `ended` is called when its body has come to its end, or nobody reads it any longer. */
+function watched(response: Response, ended: () => void): Response {
+  const { body, status, headers } = response
+  const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>()
+  void (body as NonNullable<typeof body>)
+    .pipeTo(writable)
+    .catch(() => undefined)
+    .finally(ended)
+  return new Response(readable, { status, headers })
 }
 
 /**
@@ -280,8 +262,11 @@ export function createService(model: LanguageModel, options: ServiceOptions = {}
     throw new TypeError("createService: the model must be a model")
   checkObject("createService: options", options)
   const { places = 1, queue = 0, maxBodyBytes = 1, maxNewTokens = 1, timeoutSeconds = 1 } = options
-  const counts = { places, maxBodyBytes, maxNewTokens, timeoutSeconds }
+  const counts = { places, maxBodyBytes, maxNewTokens }
   for (const [name, count] of Object.entries(counts)) checkWhole(`createService: ${name}`, count, 1)
   checkWhole("createService: queue", queue, 0)
+  checkWhole("createService: timeoutSeconds", timeoutSeconds, 1, mostSeconds)
+  checkTexts("apiKeys", options.apiKeys)
+  checkTexts("cors", options.cors)
   return new ModelService(model, options)
 }

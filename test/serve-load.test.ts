@@ -16,7 +16,7 @@ const bodyOf = (n: number) => {
   return {
     model: "OpenELM-small",
     prompt: text.slice(0, 3 + 7 * kind),
-    ...{ max_tokens: 4 + kind, seed: kind, temperature: kind % 2, stop: [] },
+    ...{ max_tokens: 4 + kind, seed: kind, temperature: kind % 2 },
     // Some are chosen on the host.
     ...(kind % 3 === 0 ? { logit_bias: { 20: 2 } } : {}),
   }

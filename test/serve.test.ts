@@ -77,7 +77,7 @@ t.test("openai: several prompts and choices, by number; ids; the seed decides", 
     max_tokens: 6,
     temperature: 1,
     seed: 5,
-    stop: [] as string[],
+    ignore_eos: true,
   }
   const { choices } = await client.completions.create(asked)
   const own = await Promise.all(
@@ -167,7 +167,7 @@ t.test("openai: vectors, in both encodings; models; adapters by name", async (t)
   const names = (await client.models.list()).data.map(({ id }) => id)
   t.same(names, ["m", "tuned"])
   t.equal((await client.models.retrieve("tuned")).id, "tuned")
-  const asked = { prompt, max_tokens: 10, temperature: 0, stop: [] as string[] }
+  const asked = { prompt, max_tokens: 10, temperature: 0, ignore_eos: true }
   const [plain, tuned] = await Promise.all(
     names.map((model) => client.completions.create({ model, ...asked })),
   )
@@ -253,7 +253,7 @@ t.test("what is refused says which field, and what was expected", async (t) => {
 t.test("a request that takes too long is ended, and its place is free", async (t) => {
   const { client, service } = await served(t, { timeoutSeconds: 1, places: 1 })
   const slow = Array.from({ length: 60 }, (_, i) => [i + 1])
-  const asked = { ...greedy, prompt: slow, max_tokens: 200, stop: [] as string[] }
+  const asked = { ...greedy, prompt: slow, max_tokens: 200, ignore_eos: true }
   await t.rejects(client.completions.create(asked), { status: 408, code: "timeout" })
   const metrics = await (await service.fetch(new Request("http://page/metrics"))).text()
   t.match(metrics, /elm_queue_length\{model="m"\} \d+\n/)
@@ -275,13 +275,8 @@ t.test("keys, other origins, health, metrics, an end that waits", async (t) => {
   t.equal(other?.headers.get("access-control-allow-origin"), null)
   t.match(await (await at("/", known)).text(), /<!doctype html>/)
   const client = new OpenAI({ baseURL: `${url}/v1`, apiKey: "one", maxRetries: 0 })
-  const stream = await client.completions.create({
-    ...greedy,
-    prompt,
-    max_tokens: 30,
-    stop: [],
-    stream: true,
-  })
+  const asked = { ...greedy, prompt, max_tokens: 30, ignore_eos: true, stream: true } as const
+  const stream = await client.completions.create(asked)
   const closing = service.close()
   let count = 0
   for await (const _ of stream) count++
