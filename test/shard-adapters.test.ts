@@ -1,6 +1,7 @@
 // Adapters beside weights of which each rank keeps a part alone: to the bit what one process does, beside weights of any
 // dtype and family; what a rank then takes.
 import t from "tap"
+import { open } from "../backends/index.ts"
 import { webgpuKernels } from "../backends/webgpu/index.ts"
 import { PaperBackend } from "../bench/measure/outline.ts"
 import type { Backend } from "../engine/index.ts"
@@ -23,6 +24,7 @@ import {
 } from "../train/index.ts"
 import { alone, type Communicator } from "../train/parallel/communicator.ts"
 import { sharedModel } from "../train/parallel/weights.ts"
+import { noWholeWebgpu } from "./backends.ts"
 import { fixture } from "./fixtures.ts"
 import { config, trained, wasm } from "./ranked.ts"
 
@@ -57,6 +59,20 @@ for (const [dtype, size, beside, more] of cases) {
     }
   })
 }
+
+t.test("two ranks on webgpu too", { skip: noWholeWebgpu }, async (t) => {
+  await using backend = await open("webgpu")
+  for (const [dtype, beside] of [["q8", dora] as const, ["f16", lora] as const]) {
+    const options = { accumulation: 2, beside }
+    const whole = await trained(dtype, options, backend)
+    const shared = await Promise.all(
+      ranksInMemory(2).map((ranks) =>
+        trained(dtype, { ...options, ranks, shard: "full" }, backend),
+      ),
+    )
+    for (const each of shared) t.ok(each.bytes.equals(whole.bytes), dtype)
+  }
+})
 
 /** What `work` gives with a model of which each of several ranks keeps a part. */
 async function withModel<T>(
