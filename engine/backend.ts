@@ -1,5 +1,6 @@
-// What a backend is to the rest: seven members. Memory, and the replay of plans; no mathematics. Three
-// more may be left out: how values are aligned, how far runs may go ahead, how a lost device is replaced.
+// What a backend is to the rest: seven members. Memory, and the replay of plans; no mathematics. Four
+// more may be left out: how values are aligned, where to they are read, how far runs may go ahead, how a lost device
+// is replaced.
 import type { DType } from "./dtype.ts"
 import type { Plan } from "./plan.ts"
 
@@ -35,6 +36,9 @@ export interface Backend {
   write(buffer: Buffer, data: ArrayBufferView, offset?: number): void
   /** Copies raw elements out. The only place that waits. */
   read(buffer: Buffer, bytes?: number, offset?: number): Promise<ArrayBuffer>
+  /** Copies raw elements into memory that is there, as many bytes as it has; where this is left out, `read` is
+   *  used. Waits as it does. */
+  readInto?(buffer: Buffer, target: Uint8Array, offset?: number): Promise<void>
   /** Makes a plan ready. Throws RangeError where its memory does not fit. */
   prepare(plan: Plan): Prepared
   /** Frees everything. */

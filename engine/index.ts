@@ -68,7 +68,7 @@ export {
   type Update,
 } from "./plan.ts"
 export { normalAt, threefry, uniformAt } from "./random.ts"
-export { read, readBound, readTensors, runOnce } from "./run.ts"
+export { read, readBound, readInto, readTensors, runOnce } from "./run.ts"
 export type { Dim, Signature, Sizes, Slot } from "./signature.ts"
 export {
   allocate,

@@ -42,6 +42,19 @@ export async function runOnce(backend: Backend, updates: readonly Update[]): Pro
   }
 }
 
+/** Copies bytes of a tensor in device memory, from byte `at` on, into memory that is there: fresh memory takes
+ *  longer than what is copied into it. */
+export async function readInto(
+  tensor: Tensor,
+  backend: Backend,
+  target: Uint8Array,
+  at = 0,
+): Promise<void> {
+  const [buffer, offset] = [bufferOf(tensor), offsetOf(tensor) + at]
+  if (backend.readInto) return backend.readInto(buffer, target, offset)
+  target.set(new Uint8Array(await backend.read(buffer, target.length, offset)))
+}
+
 /** Values of a tensor in device memory. */
 export async function readBound(tensor: Tensor, backend: Backend): Promise<TypedArray> {
   checkTensor("read: the tensor", tensor)

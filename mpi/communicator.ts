@@ -1,6 +1,7 @@
 // Ranks joined by MPI: collectives on bytes, each awaited in a thread beside Node's own, which stays awake
 // for signals and for clocks.
 import { alone, type ByteRange, type Communicator, cut } from "../train/parallel/communicator.ts"
+import { Staging } from "../train/parallel/staging.ts"
 import { parentVariable } from "./launch.ts"
 import { type CFunction, launchedSize, loadMpi, type MpiLibrary } from "./library.ts"
 
@@ -65,6 +66,7 @@ function communicatorOf(
         }
       })
     })
+  const staging = new Staging()
   return {
     rank,
     size,
@@ -78,7 +80,9 @@ function communicatorOf(
     },
     allGather(buffer, parts) {
       // A copy: what is sent may not lie where others' parts are received.
-      const own = cut(buffer, parts[rank] as ByteRange).slice()
+      const part = parts[rank] as ByteRange
+      const own = staging.take(part.bytes)
+      own.set(cut(buffer, part))
       return wait(gather, own, own.length, byte, buffer, ...intsOf(parts), byte, world)
     },
     // mpirun ends all where one ends before MPI_Finalize, with no more said; MPI_Abort says a paragraph, but

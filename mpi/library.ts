@@ -67,6 +67,8 @@ export async function loadMpi(environment: NodeJS.ProcessEnv = process.env): Pro
   koffi.config({ async_stack_size: stackBytes })
   // UCX, below Open MPI, would take signals by which Node and V8 work.
   environment.UCX_ERROR_SIGNALS ??= ""
+  // A thread of Open MPI that waits asks again and again, and would keep a core from those that compute.
+  environment.OMPI_MCA_mpi_yield_when_idle ??= "1"
   const named = environment.ELM_MPI_LIB
   const files = named ? [named] : filesFor(environment)
   const problems: string[] = []

@@ -165,18 +165,23 @@ export class WasmBackend implements Backend, AsyncDisposable {
   }
 
   async read(buffer: Buffer, bytes = buffer.bytes, offset = 0): Promise<ArrayBuffer> {
+    const copy = new Uint8Array(bytes)
+    await this.readInto(buffer, copy, offset)
+    return copy.buffer
+  }
+
+  async readInto(buffer: Buffer, target: Uint8Array, offset = 0): Promise<void> {
     const own = this.#own(buffer)
     const running = this.#reclaim.ended()
     if (running) {
       await running
       this.#own(buffer)
     }
-    if (offset < 0 || offset + bytes > own.bytes) {
-      throw new RangeError(`read: ${bytes} bytes at ${offset} lie outside ${own.bytes}`)
+    const { length } = target
+    if (offset < 0 || offset + length > own.bytes) {
+      throw new RangeError(`read: ${length} bytes at ${offset} lie outside ${own.bytes}`)
     }
-    const copy = new Uint8Array(bytes)
-    copy.set(own.instance.view(own.address + offset, bytes))
-    return copy.buffer
+    target.set(own.instance.view(own.address + offset, length))
   }
 
   prepare(plan: Plan): Prepared {

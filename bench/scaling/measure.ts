@@ -7,6 +7,7 @@ import { tensorsBeside } from "../../train/optimizers/index.ts"
 import { ownedParts } from "../../train/parallel/buckets.ts"
 import { gatherNumbers } from "../../train/parallel/communicator.ts"
 import { gatherParts } from "../../train/parallel/gather.ts"
+import { Staging } from "../../train/parallel/staging.ts"
 import { exchangedBytes, GradientSums } from "../../train/parallel/sums.ts"
 import type { Report } from "../measure/report.ts"
 import { rowsOf, type TrainCase, trainCases } from "../measure/train.ts"
@@ -124,13 +125,9 @@ export async function measureCopies(
     const two = ranksInMemory(2).map((ranks) => {
       const whole = held.allocate([measuredNumbers])
       const parts = ownedParts(whole, 0, 2)
-      const sums = new GradientSums(
-        [{ gradient: whole, parts }],
-        backend,
-        ranks,
-        exchangedBytes("none"),
-      )
-      return { ranks, whole, parts, sums }
+      const where = { backend, ranks, staging: new Staging() }
+      const sums = new GradientSums([{ gradient: whole, parts }], where, exchangedBytes("none"))
+      return { whole, parts, sums, where }
     })
     const [summed, gathered]: [number[], number[]] = [[], []]
     for (let i = -1; i < repeat; i++) {
@@ -138,7 +135,7 @@ export async function measureCopies(
         Promise.all(two.map(({ sums }) => sums.add([0], i + 1).then(() => sums.settled()))),
       )
       const gather = await secondsOf(() =>
-        Promise.all(two.map((own) => gatherParts([own], backend, own.ranks))),
+        Promise.all(two.map((own) => gatherParts([own], own.where))),
       )
       if (i < 0) continue
       summed.push(sum)

@@ -2,10 +2,11 @@
 // rank owns a part of every gradient, gets that part from the others, and adds them in the order of
 // micro-batches, whatever order a library's own sums have. What is under way is so while the next layer's
 // gradients are computed.
-import { type Backend, bufferOf, offsetOf, readBound, type Tensor } from "../../engine/index.ts"
+import { type Backend, bufferOf, offsetOf, readInto, type Tensor } from "../../engine/index.ts"
 import { bucketsOf, eachRange, type Portion, packedParts } from "./buckets.ts"
 import { type ByteRange, type Communicator, cut } from "./communicator.ts"
-import { gatherParts } from "./gather.ts"
+import { type Gathering, gatherParts } from "./gather.ts"
+import { Staging } from "./staging.ts"
 
 /** A gradient that ranks sum. */
 interface Summed {
@@ -29,14 +30,20 @@ export class GradientSums {
   readonly #most: number
   /** Of gradients whose sums are shared in the end. */
   readonly #sums: ReadonlyMap<Summed, Float32Array>
+  /** What goes to other ranks, and another's while nothing of this is under way. */
+  readonly #given: Staging
+  readonly #received = new Staging()
+  /** A sum that is kept on the backend. */
+  readonly #sum = new Staging()
   #pending: Promise<void> = Promise.resolve()
 
   /** most: bytes to be exchanged at a time. */
-  constructor(all: readonly Summed[], backend: Backend, ranks: Communicator, most: number) {
+  constructor(all: readonly Summed[], { backend, ranks, staging }: Gathering, most: number) {
     this.#all = all
     this.#most = most
     this.#backend = backend
     this.#ranks = ranks
+    this.#given = staging
     const whole = all.filter(({ sum }) => !sum)
     const ownBytes = ({ parts }: Summed) => (parts[ranks.rank] as ByteRange).bytes
     this.#sums = new Map(whole.map((each) => [each, new Float32Array(ownBytes(each) / 4)]))
@@ -73,30 +80,20 @@ export class GradientSums {
       if (sum.length > 0) this.#backend.write(bufferOf(gradient), sum, offsetOf(gradient) + at)
     }
     const all = [...this.#sums.keys()].map(({ gradient, parts }) => ({ whole: gradient, parts }))
-    await gatherParts(all, this.#backend, this.#ranks)
+    await gatherParts(all, { backend: this.#backend, ranks: this.#ranks, staging: this.#given })
   }
 
   async #packed(bucket: readonly Portion[], all: readonly Summed[]): Promise<Uint8Array> {
     const { size } = this.#ranks
     const bytes = packedParts(bucket, size).reduce((sum, part) => sum + part.bytes, 0)
-    const packed = new Uint8Array(bytes)
-    const wholes = new Map<number, Uint8Array>()
-    for (const { item, ranges } of bucket) {
+    const packed = this.#given.take(bytes)
+    const reads: Promise<void>[] = []
+    await eachRange(bucket, size, ({ item }, _, range, at) => {
       const { gradient } = all[item] as Summed
-      const has = ranges.reduce((sum, range) => sum + range.bytes, 0)
-      if (has === gradient.bytes)
-        wholes.set(item, bytesOf(await readBound(gradient, this.#backend)))
-    }
-    await eachRange(bucket, size, async ({ item }, _, range, at) => {
-      const whole = wholes.get(item)
-      if (whole) return packed.set(cut(whole, range), at)
-      const { gradient } = all[item] as Summed
-      const place = offsetOf(gradient) + range.at
-      packed.set(
-        new Uint8Array(await this.#backend.read(bufferOf(gradient), range.bytes, place)),
-        at,
-      )
+      const target = cut(packed, { at, bytes: range.bytes })
+      reads.push(readInto(gradient, this.#backend, target, range.at))
     })
+    await Promise.all(reads)
     return packed
   }
 
@@ -109,15 +106,15 @@ export class GradientSums {
     const { rank, size } = this.#ranks
     const parts = packedParts(bucket, size)
     const { at: first, bytes: own } = parts[rank] as ByteRange
-    const received = new Float32Array((size * own) / 4)
-    await this.#ranks.exchange(packed, parts, bytesOf(received))
+    const received = this.#received.take(size * own)
+    await this.#ranks.exchange(packed, parts, received)
     await eachRange(bucket, size, async ({ item }, to, range, at) => {
       if (to !== rank) return
       const each = all[item] as Summed
-      const sum = await this.#sumOf(each, range)
+      const sum = await this.#sumOf(each, range, round)
       for (let from = 0; from < size; from++) {
-        const begin = (from * own + at - first) / 4
-        const terms = received.subarray(begin, begin + sum.length)
+        const begin = from * own + at - first
+        const terms = numbersOf(cut(received, { at: begin, bytes: range.bytes }))
         if (round === 0 && from === 0) sum.set(terms)
         else addTo(sum, terms)
       }
@@ -125,12 +122,14 @@ export class GradientSums {
     })
   }
 
-  /** The numbers of a sum in a range of its gradient. */
-  async #sumOf(each: Summed, range: ByteRange): Promise<Float32Array> {
+  /** The numbers of a sum in a range of its gradient, of rounds before this one. */
+  async #sumOf(each: Summed, range: ByteRange, round: number): Promise<Float32Array> {
     const at = this.#placeIn(each, range)
-    const sum = this.#sums.get(each)
-    if (sum) return sum.subarray(at / 4, (at + range.bytes) / 4)
-    return new Float32Array(await this.#backend.read(bufferOf(each.sum as Tensor), range.bytes, at))
+    const kept = this.#sums.get(each)
+    if (kept) return kept.subarray(at / 4, (at + range.bytes) / 4)
+    const sum = this.#sum.take(range.bytes)
+    if (round > 0) await readInto(each.sum as Tensor, this.#backend, sum, at)
+    return numbersOf(sum)
   }
 
   #placeIn({ parts }: Summed, { at }: ByteRange): number {
@@ -138,8 +137,8 @@ export class GradientSums {
   }
 }
 
-const bytesOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array =>
-  new Uint8Array(buffer, byteOffset, byteLength)
+const numbersOf = ({ buffer, byteOffset, byteLength }: Uint8Array): Float32Array =>
+  new Float32Array(buffer, byteOffset, byteLength / 4)
 
 /** Rounded to f32 after each number, as the op `accumulate` does it. */
 function addTo(sum: Float32Array, terms: Float32Array): void {

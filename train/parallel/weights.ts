@@ -13,6 +13,7 @@ import { ownedParts } from "./buckets.ts"
 import type { ByteRange, Communicator } from "./communicator.ts"
 import { beginGather, type Gathered } from "./gather.ts"
 import { overlay } from "./overlay.ts"
+import { Staging } from "./staging.ts"
 
 /** A weight: its place among all, and this rank's part of it. */
 interface Shared extends Gathered {
@@ -33,6 +34,8 @@ export class ShardedWeights implements WeightHome {
   readonly #there: [number | undefined, number | undefined] = [undefined, undefined]
   #pending: Promise<void> = Promise.resolve()
   #backend: Backend | undefined
+  /** Through which weights go, and another's exchanges while none of theirs is under way. */
+  readonly staging = new Staging()
   /** Bytes of the memory that units have in turns. */
   bytes = 0
 
@@ -127,7 +130,8 @@ export class ShardedWeights implements WeightHome {
     const slot = this.#slotOf(unit)
     this.#there[slot] = undefined
     const all = this.#units[unit] as Shared[]
-    const { done } = await beginGather(all, this.#backend as Backend, this.#ranks)
+    const [backend, ranks, { staging }] = [this.#backend as Backend, this.#ranks, this]
+    const { done } = await beginGather(all, { backend, ranks, staging })
     this.#pending = done.then(() => {
       this.#there[slot] = unit
     })

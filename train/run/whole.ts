@@ -13,6 +13,7 @@ import {
 import { copy } from "../../ops/index.ts"
 import { ownedParts } from "../parallel/buckets.ts"
 import { gatherParts } from "../parallel/gather.ts"
+import { Staging } from "../parallel/staging.ts"
 import { sharedWeights } from "../parallel/weights.ts"
 import type { TrainStep } from "../step/step.ts"
 import type { Parameter } from "../step/update.ts"
@@ -25,11 +26,13 @@ export function wholeOf(
 ): Tensor | Lent {
   if (!owned) return own
   const held = new Holder(model.backend)
+  const staging = new Staging()
   return {
     async lend() {
       const whole = held.allocate(weight.shape, own.dtype, weight)
       const parts = ownedParts(whole, index, settings.ranks.size)
-      await gatherParts([{ whole, parts, own }], model.backend, settings.ranks)
+      const { backend } = model
+      await gatherParts([{ whole, parts, own }], { backend, ranks: settings.ranks, staging })
       return whole
     },
     giveBack: () => held.free(),

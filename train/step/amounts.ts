@@ -51,7 +51,8 @@ export function stateBytesOf(kept: Kept): StateBytes {
   }
 }
 
-/** Gradients are read, go and come; weights come, beside what is given, twice. */
+/** Gradients go and come, and a sum is read; weights go the way of the gradients when those do not, and MPI has
+ *  a copy of what is given. */
 function underWayOf({ parameters, settings, trained, weights }: Kept): number {
   const { shard, ranks } = settings
   if (ranks.size === 1) return 0
@@ -62,6 +63,9 @@ function underWayOf({ parameters, settings, trained, weights }: Kept): number {
   const bytesIn = (all: typeof outside): number =>
     all.reduce((sum, x) => sum + (bytesOf.get(x) ?? 0), 0)
   const most = Math.max(...[outside, ...inLayers].map(bytesIn))
-  const gathered = (1 + 2 / ranks.size) * Math.min(gatheredBytes, weights?.largest ?? 0)
-  return Math.max(2 * Math.min(exchangedBytes(shard), most), gathered)
+  const gradients = Math.min(exchangedBytes(shard), most)
+  const moved = parameters.reduce((sum, { weight }) => sum + weight.bytes, 0)
+  const gathered = Math.min(gatheredBytes, weights?.largest ?? moved)
+  const summed = shard === "none" ? 0 : gradients
+  return Math.max(gradients, gathered) + gradients + (summed + gathered) / ranks.size
 }

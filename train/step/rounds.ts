@@ -4,6 +4,7 @@
 import type { Backend, Prepared, Tensor } from "../../engine/index.ts"
 import { ownedParts } from "../parallel/buckets.ts"
 import { gatherParts } from "../parallel/gather.ts"
+import { Staging } from "../parallel/staging.ts"
 import { exchangedBytes, GradientSums } from "../parallel/sums.ts"
 import type { ShardedWeights } from "../parallel/weights.ts"
 import { type Needs, throughStages } from "./needs.ts"
@@ -18,6 +19,7 @@ export class Rounds {
   readonly #sums: GradientSums
   readonly #numbers: ReadonlyMap<Tensor, number>
   readonly #weights: ShardedWeights | undefined
+  readonly #staging: Staging
 
   constructor(
     parameters: readonly Parameter[],
@@ -33,7 +35,9 @@ export class Rounds {
     const summed = parameters.map(({ gradient, index, owned }) => {
       return { gradient, parts: ownedParts(gradient, index, ranks.size), sum: owned?.sum }
     })
-    this.#sums = new GradientSums(summed, backend, ranks, exchangedBytes(settings.shard))
+    this.#staging = weights?.staging ?? new Staging()
+    const where = { backend, ranks, staging: this.#staging }
+    this.#sums = new GradientSums(summed, where, exchangedBytes(settings.shard))
     this.#numbers = new Map(parameters.map(({ weight }, i) => [weight, i]))
   }
 
@@ -95,6 +99,6 @@ export class Rounds {
     const all = whole.map(({ weight, index }) => {
       return { whole: weight, parts: ownedParts(weight, index, ranks.size) }
     })
-    return gatherParts(all, this.#backend, ranks)
+    return gatherParts(all, { backend: this.#backend, ranks, staging: this.#staging })
   }
 }

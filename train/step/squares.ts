@@ -1,25 +1,24 @@
 // The squared norms of gradients of which each rank has a part: it sums the squares of its own numbers, and of
 // all ranks' sums every rank makes the norms that one process makes.
-import { type Backend, bound, bufferOf, type Tensor, type Update } from "../../engine/index.ts"
+import { bound, bufferOf, type Tensor, type Update } from "../../engine/index.ts"
 import type { Holder } from "../../model/index.ts"
 import { squareSums, squaresPerPart, sum } from "../../ops/index.ts"
 import { ownedParts } from "../parallel/buckets.ts"
 import type { Communicator } from "../parallel/communicator.ts"
-import { type Gathered, gatherParts } from "../parallel/gather.ts"
+import { type Gathered, type Gathering, gatherParts } from "../parallel/gather.ts"
+import { Staging } from "../parallel/staging.ts"
 import type { OwnedPart, Parameter } from "./update.ts"
 
 export class Squares {
   readonly #all: readonly Gathered[]
-  readonly #backend: Backend
-  readonly #ranks: Communicator
+  readonly #where: Gathering
   /** Of this rank's numbers. */
   readonly updates: readonly Update[]
   /** Of every parameter, (1) each. */
   readonly norms: readonly Tensor[]
 
   constructor(parameters: readonly Parameter[], held: Holder, ranks: Communicator) {
-    this.#backend = held.backend
-    this.#ranks = ranks
+    this.#where = { backend: held.backend, ranks, staging: new Staging() }
     const updates: Update[] = []
     this.#all = parameters.map(({ gradient, index, owned }) => {
       const whole = held.allocate([Math.ceil(gradient.size / squaresPerPart)]) // (R)
@@ -40,6 +39,6 @@ export class Squares {
 
   /** Every rank's own become those of all. */
   gather(): Promise<void> {
-    return gatherParts(this.#all, this.#backend, this.#ranks)
+    return gatherParts(this.#all, this.#where)
   }
 }
