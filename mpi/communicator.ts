@@ -9,9 +9,9 @@ import { type CFunction, launchedSize, loadMpi, type MpiLibrary } from "./librar
 const mostBytes = 2 ** 31 - 1
 
 /** Joins the processes that a launcher of MPI began with this one, such as mpirun or srun; where none did, it is one
- *  process by itself. All close it in the end. Throws Error where MPI cannot be loaded, or is not that of the
- *  launcher. */
-export async function joinRanks(): Promise<Communicator> {
+ *  process by itself. All close it in the end. Where one of them has not come after `timeoutSeconds`, default never,
+ *  SIGALRM ends this one. Throws Error where MPI cannot be loaded, or is not that of the launcher. */
+export async function joinRanks({ timeoutSeconds = 0 } = {}): Promise<Communicator> {
   if (launchedSize() === undefined) return alone
   const mpi = await loadMpi()
   const { func, koffi, world, handle, serialized } = mpi
@@ -19,7 +19,11 @@ export async function joinRanks(): Promise<Communicator> {
     check(mpi, function_(...given))
   const provided = [0]
   const init = func("MPI_Init_thread", ["void *", "void *", "int", koffi.out("int *")])
+  // It waits for the others in this thread, which has no timers meanwhile; MPI_Finalize wants the same one.
+  const alarm = func("alarm", ["unsigned int"])
+  alarm(timeoutSeconds)
   call(init, null, null, serialized, provided)
+  alarm(0)
   const number = (name: string): number => {
     const found = [0]
     call(func(name, [handle, koffi.out("int *")]), world, found)

@@ -15,7 +15,7 @@ export const columnsVariable = "ELM_MPI_COLUMNS"
 
 /** The mpirun of the system, or the one that ELM_MPIRUN names. Throws Error that says what to install. */
 async function findLauncher(): Promise<Launcher> {
-  const program = process.env.ELM_MPIRUN ?? "mpirun"
+  const program = process.env.ELM_MPIRUN || "mpirun"
   const version = await outputOf(program, ["--version"])
   if (version === undefined) {
     throw new Error(

@@ -1,7 +1,7 @@
 // Runs of several processes, joined by the system's MPI: the same files as of one process, with Open MPI and
 // with MPICH; resumed by fewer; what is said where one dies or hangs, or where there is no MPI.
 import { spawn, spawnSync } from "node:child_process"
-import { readFileSync, writeFileSync } from "node:fs"
+import { existsSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import t, { type Test } from "tap"
@@ -107,6 +107,19 @@ t.test("handles of the ABI of MPI 5", { skip: noMpich ?? compiler }, async (t) =
   t.same(left("abi", "step-00000002"), left("no-abi", "step-00000002"))
 })
 
+/** Processes of `elm` that launchers have begun for a process. Its own children may be none yet: until they run
+ *  another program, they are copies of it. */
+function ranksBelow(pid: number | undefined): number[] {
+  const isElm = (child: number): boolean =>
+    readFileSync(`/proc/${child}/cmdline`, "utf8").split("\0").indexOf(elm) === 1
+  const below = (parent: number): number[] =>
+    childrenOf(parent).filter((child) => child > 0 && existsSync(`/proc/${child}/cmdline`))
+  return below(pid as number).flatMap(function ranks(child): number[] {
+    const own = below(child)
+    return [...own.filter(isElm), ...own.flatMap(ranks)]
+  })
+}
+
 /** Begins `elm train --processes 2`, and gives one of the ranks a signal after the first checkpoint. */
 async function struck(out: string, signal: NodeJS.Signals, more: readonly string[]) {
   const args = [elm, "train", ...flags, "--steps", "30", "--processes", "2", "--out", out, ...more]
@@ -140,6 +153,50 @@ t.test("a rank that hangs ends all with one message", { skip: noOpenMpi }, async
   t.match(lines[0], message)
 })
 
+for (const [launcher, missing] of [
+  ["mpirun.openmpi", noOpenMpi],
+  ["mpirun.mpich", noMpich],
+] as const) {
+  const name = `a rank that hangs before all have met ends all with one message, by ${launcher}`
+  t.test(name, { skip: missing }, async (t) => {
+    const more = ["--processes", "2", "--rank-timeout", "2", "--out", `before-${launcher}`]
+    const child = spawn(process.execPath, [elm, "train", ...flags, ...more], {
+      cwd: at(),
+      // A shell that Slurm gives is a step of one task, which begins others all the same.
+      env: { ...environment, ELM_MPIRUN: launcher, SLURM_PROCID: "0", SLURM_STEP_NUM_TASKS: "1" },
+    })
+    const over = ended(child)
+    let rank: number | undefined
+    while (rank === undefined) {
+      await new Promise((resolve) => setTimeout(resolve, 5))
+      try {
+        rank = ranksBelow(child.pid).at(-1)
+      } catch {
+        // One has ended while it was looked at.
+      }
+    }
+    process.kill(rank, "SIGSTOP")
+    const { code, stderr } = await over
+    t.equal(code, 1)
+    const lines = stderr.split("\n").filter((line) => line !== "" && !/^\[\S+:\d+\]/.test(line))
+    // MPICH's launcher tells of the bits of all signals at once: of the alarm's, and of its own by which it ends those
+    // that are left.
+    const message =
+      /^2 processes (had not met after 2 s: one of them hangs|ended with code 15)\. There is no checkpoint to go on from$/
+    t.match(lines[0], message)
+    t.equal(lines.length, 1, stderr)
+  })
+}
+
+t.test("what no number of ranks can do is said once, before they begin", async (t) => {
+  const more = ["--processes", "3", "--out", "uneven"]
+  const env = { ...environment, ELM_MPIRUN: join(at(), "no-mpirun") }
+  const child = spawn(process.execPath, [elm, "train", ...flags, ...more], { cwd: at(), env })
+  const { code, stderr } = await ended(child)
+  t.equal(code, 1)
+  t.match(stderr, /^a batch of 4 does not make 3 equal micro-batches, [^\n]*\n$/)
+})
+
 t.test("what is missing is named", async (t) => {
   const asked = ["train", ...flags, "--out", "missing"]
   const said = async (args: readonly string[], env: Record<string, string>) =>
@@ -150,6 +207,9 @@ t.test("what is missing is named", async (t) => {
     none.stderr,
     /^--processes needs MPI, and there is no .*no-mpirun. Install it \(Debian: apt-get/,
   )
+  // Set to nothing, it names none.
+  const empty = await said([...asked, "--processes", "2"], { ELM_MPIRUN: "", PATH: at() })
+  t.match(empty.stderr, /^--processes needs MPI, and there is no mpirun\. Install/)
   const begun = { PMI_SIZE: "2", PMI_RANK: "0" }
   const library = await said(asked, { ...begun, ELM_MPI_LIB: "libno.so" })
   t.equal(library.code, 1)

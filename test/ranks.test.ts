@@ -41,6 +41,8 @@ t.test("a rank that waits in vain says so", async (t) => {
   const [first] = ranksInMemory(2) as [Communicator, Communicator]
   const text = /^waited 0\.05 s for the others \(all-gather\): one of them hangs$/
   await t.rejects(gatherTexts(patient(first, 50), ""), { message: text })
+  const [other] = ranksInMemory(2) as [Communicator, Communicator]
+  await t.rejects(patient(other, 50).close(), { message: /the others \(the end\): one/ })
 })
 
 for (const dtype of ["f32", "bf16"] as const) {

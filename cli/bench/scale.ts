@@ -141,11 +141,16 @@ export const scale = command({
     if (given.processes && !isLaunched()) {
       return beginRanks(given.processes, { ...given, restarts: 0 }, standing)
     }
-    return asRank({ ...given, restarts: 0 }, async (ranks) => {
-      const report = reporter()
-      if (given.check) return checkAsRank(taskOf(given), given, ranks, report).finally(report.done)
-      await predict(given, ranks)
-    })
+    return asRank(
+      { ...given, restarts: 0 },
+      async (ranks) => {
+        const report = reporter()
+        if (given.check)
+          return checkAsRank(taskOf(given), given, ranks, report).finally(report.done)
+        await predict(given, ranks)
+      },
+      standing,
+    )
   },
 })
 

@@ -51,14 +51,18 @@ export const run = command({
     const plan = planOf(given)
     const standing = () => standingOf(given)
     if (processes && !isLaunched()) return beginRanks(processes, given, standing)
-    return asRank(given, async (ranks) => {
-      sayAtEnd(ranks, standing)
-      try {
-        await evaluateAs(ranks, given, plan)
-      } catch (error) {
-        throw await errorOfRank(error, standing, ranks)
-      }
-    })
+    return asRank(
+      given,
+      async (ranks) => {
+        sayAtEnd(ranks, standing)
+        try {
+          await evaluateAs(ranks, given, plan)
+        } catch (error) {
+          throw await errorOfRank(error, standing, ranks)
+        }
+      },
+      standing,
+    )
   },
 })
 

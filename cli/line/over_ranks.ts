@@ -1,7 +1,7 @@
 // A run as the processes perform it that a command is asked to begin, or that a launcher began: what each of them
 // is to do, where it goes on from, and its backend.
 import type { OpenBackend } from "../../backends/index.ts"
-import type { Communicator } from "../../train/parallel/communicator.ts"
+import { alone, type Communicator } from "../../train/parallel/communicator.ts"
 import { lastWhole } from "../../train/run/ranks.ts"
 import { type BackendFlags, openFor } from "./open.ts"
 import {
@@ -49,16 +49,22 @@ export async function overRanks<S extends RanSettings>(
 ): Promise<void> {
   if (flags.processes && !isLaunched()) {
     const asked = await settings()
+    // What all of them would say, this one says.
+    if (flags.resume === undefined) sharedOut(asked, { ...alone, size: flags.processes })
     return beginRanks(flags.processes, flags, () => standing(asked))
   }
-  return asRank(flags, async (ranks) => {
-    const asked = await settings()
-    const { resume = await restartOf(asked.out) } = flags
-    const own = flags.resume === undefined ? sharedOut(asked, ranks) : asked
-    sayAtEnd(ranks, () => standing(own))
-    const { threads = threadsOfRank(ranks).threads } = own
-    const where = { ...flags, ...(threads === undefined ? {} : { threads }) }
-    await using backend = await openFor(where)
-    await work({ settings: own, backend, ranks, resume })
-  })
+  return asRank(
+    flags,
+    async (ranks) => {
+      const asked = await settings()
+      const { resume = await restartOf(asked.out) } = flags
+      const own = flags.resume === undefined ? sharedOut(asked, ranks) : asked
+      sayAtEnd(ranks, () => standing(own))
+      const { threads = threadsOfRank(ranks).threads } = own
+      const where = { ...flags, ...(threads === undefined ? {} : { threads }) }
+      await using backend = await openFor(where)
+      await work({ settings: own, backend, ranks, resume })
+    },
+    async () => standing(await settings()),
+  )
 }

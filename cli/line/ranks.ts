@@ -7,6 +7,7 @@ import { columnsVariable, launch, parentVariable } from "../../mpi/launch.ts"
 import { launchedSize, localSize, threadsBeside } from "../../mpi/library.ts"
 import { alone, type Communicator, patient } from "../../train/parallel/communicator.ts"
 import { checkpointsIn } from "../../train/run/checkpoint.ts"
+import { errorOfRank } from "../../train/run/ranks.ts"
 import { endAtOnce, interrupt, whileRunning } from "../terminal/ending.ts"
 import { debug } from "../terminal/invocation.ts"
 import { showProgress } from "../terminal/progress.ts"
@@ -57,8 +58,10 @@ export interface RankFlags {
   readonly rankTimeout: number
 }
 
-/** Whether a launcher of MPI began this process. */
-export const isLaunched = (): boolean => launchedSize() !== undefined
+/** Whether a launcher of MPI began this process among others, or a command with --processes did. A step of Slurm with
+ *  one task, such as an interactive shell, begins processes as any other place does. */
+export const isLaunched = (): boolean =>
+  process.env[parentVariable] !== undefined || (launchedSize() ?? 1) > 1
 
 /** Set for processes that begin again: they go on where the ones before have left off. */
 const restartVariable = "ELM_MPI_RESTART"
@@ -74,6 +77,8 @@ export async function restartOf(out: string): Promise<string | undefined> {
 
 /** The code with which ranks end that have said why. */
 const toldCode = 3
+/** And that of ranks which have waited in vain for all to begin: SIGALRM's, as launchers tell of it. */
+const lateCodes = [14, 128 + 14]
 
 /** Says what there is to go on from. */
 type Standing = () => Promise<string>
@@ -82,7 +87,7 @@ type Standing = () => Promise<string>
  *  they have failed, says so with what there is to go on from. */
 export async function beginRanks(
   processes: number,
-  { restarts }: RankFlags,
+  { restarts, rankTimeout }: RankFlags,
   standing: Standing,
 ): Promise<void> {
   let isInterrupted = false
@@ -94,7 +99,9 @@ export async function beginRanks(
     })
     const code = await begun.ended.finally(done)
     if (code === 0) return
-    const why = `${processes} processes ended with code ${code}`
+    const why = lateCodes.includes(code)
+      ? `${processes} processes had not met after ${rankTimeout} s: one of them hangs`
+      : `${processes} processes ended with code ${code}`
     const where = await standing()
     if (!isInterrupted && again < restarts) {
       console.error(printable(`${why}. Beginning again (${again + 1} of ${restarts}). ${where}`))
@@ -108,21 +115,27 @@ export async function beginRanks(
   }
 }
 
-/** Performs `work` as one of the processes that were begun together, or alone. */
+/** Performs `work` as one of the processes that were begun together, or alone. Where they do not end together, says so
+ *  with what there is to go on from. */
 export async function asRank(
   { rankTimeout }: RankFlags,
   work: (ranks: Communicator) => Promise<void>,
+  standing: Standing,
 ): Promise<void> {
-  if ((launchedSize() ?? 1) === 1) return work(alone)
-  const joined = await joinRanks()
+  const isBegun = process.env[parentVariable] !== undefined
+  const isAlone = (launchedSize() ?? 1) === 1
+  if (isAlone && !isBegun) return work(alone)
+  const joined = isAlone ? alone : await joinRanks({ timeoutSeconds: rankTimeout })
   const ranks = patient(joined, 1000 * rankTimeout)
   // Launchers hand this signal on to all, where Ctrl-C would have them end at once; so does Slurm.
   process.on("SIGUSR2", interrupt)
   if (ranks.rank === 0) showProgress(Number(process.env[columnsVariable] ?? 0))
   try {
     await work(ranks)
-    await ranks.close()
-    if (process.env[parentVariable] !== undefined) process.exitCode = 0
+    await ranks.close().catch(async (error: unknown) => {
+      throw await errorOfRank(error, standing, ranks)
+    })
+    if (isBegun) process.exitCode = 0
   } catch (error) {
     // What all fail in, the first says; what one alone fails in, it says itself.
     await setTimeout(ranks.rank === 0 ? 0 : othersWaitMs + ranks.rank * betweenRanksMs)
@@ -130,6 +143,7 @@ export async function asRank(
     console.error(printable(debug && stack ? stack : message))
     // MPICH's launcher throws away what it has not read when a rank ends all.
     await setTimeout(untilReadMs)
+    process.exitCode = toldCode
     ranks.abort(toldCode)
   }
 }
@@ -137,7 +151,7 @@ export async function asRank(
 /** mpirun may end before all that it has begun. */
 const untilGoneMs = 2000
 const untilReadMs = 200
-const othersWaitMs = 1000
+const othersWaitMs = 3000
 const betweenRanksMs = 100
 
 /** Has the first rank say, where launchers end all since one of them is gone, what to go on from. */

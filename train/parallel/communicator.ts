@@ -96,6 +96,11 @@ export function patient(ranks: Communicator, timeoutMs: number): Communicator {
     ...ranks,
     exchange: (...given) => within("gradients", ranks.exchange(...given)),
     allGather: (...given) => within("all-gather", ranks.allGather(...given)),
+    // Whoever leaves waits for the others where no clock runs: all have come before.
+    async close() {
+      await within("the end", meet(ranks))
+      await ranks.close()
+    },
   }
 }
 
