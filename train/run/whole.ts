@@ -20,13 +20,15 @@ import type { Parameter } from "../step/update.ts"
 
 /** A tensor of a parameter, such as a moment, of which `own` is what this rank has: that, or lent whole. */
 export function wholeOf(
-  { model, settings }: TrainStep,
+  step: TrainStep,
   { weight, index, owned }: Parameter,
   own: Tensor,
 ): Tensor | Lent {
   if (!owned) return own
+  const { model, settings } = step
   const held = new Holder(model.backend)
-  const staging = new Staging()
+  const staging = stagings.get(step) ?? new Staging()
+  stagings.set(step, staging)
   return {
     async lend() {
       const whole = held.allocate(weight.shape, own.dtype, weight)
@@ -38,6 +40,9 @@ export function wholeOf(
     giveBack: () => held.free(),
   }
 }
+
+/** Of steps: what is made whole, one tensor after another, goes through the same memory. */
+const stagings = new WeakMap<TrainStep, Staging>()
 
 /** The weights of a model by name: those that are there, or lent whole. */
 export function lentWeights({ model, settings }: TrainStep): ReadonlyMap<string, Tensor | Lent> {
