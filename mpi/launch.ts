@@ -1,5 +1,6 @@
 // Begins the processes of a run on this machine with mpirun, where one is installed.
 import { fromNode } from "../engine/node.ts"
+import { loadKoffi } from "./library.ts"
 
 /** How a launcher is called. */
 interface Launcher {
@@ -45,12 +46,14 @@ interface Launched {
 }
 
 /** Begins this program again, as so many processes with the same arguments and `environment` added. Throws
- *  Error where there is no mpirun. */
+ *  Error where there is no mpirun, or no koffi. */
 export async function launch(
   processes: number,
   environment: Readonly<Record<string, string>>,
 ): Promise<Launched> {
   const { program, options } = await findLauncher()
+  // What all of them would say, this one says.
+  await loadKoffi()
   const { spawn } = fromNode("node:child_process")
   const [node, ...args] = [process.execPath, ...process.execArgv, ...process.argv.slice(1)]
   const isRoot = process.getuid?.() === 0

@@ -90,8 +90,8 @@ export async function loadMpi(environment: NodeJS.ProcessEnv = process.env): Pro
   )
 }
 
-/** koffi, an optional peer dependency. */
-async function loadKoffi(): Promise<Koffi> {
+/** koffi, an optional peer dependency. Throws Error that says how to add it. */
+export async function loadKoffi(): Promise<Koffi> {
   // A name that no bundler follows.
   const name: string = "koffi"
   try {

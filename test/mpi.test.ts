@@ -2,6 +2,7 @@
 // with MPICH; resumed by fewer; what is said where one dies or hangs, or where there is no MPI.
 import { spawn, spawnSync } from "node:child_process"
 import { existsSync, readFileSync, writeFileSync } from "node:fs"
+import module from "node:module"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import t, { type Test } from "tap"
@@ -210,6 +211,13 @@ t.test("what is missing is named", async (t) => {
   // Set to nothing, it names none.
   const empty = await said([...asked, "--processes", "2"], { ELM_MPIRUN: "", PATH: at() })
   t.match(empty.stderr, /^--processes needs MPI, and there is no mpirun\. Install/)
+  if ("registerHooks" in module && noOpenMpi === undefined) {
+    const hook = 'resolve(s,c,n){if(s==="koffi")throw Error("none");return n(s,c)}'
+    const code = `import{registerHooks}from"node:module";registerHooks({${hook}})`
+    const NODE_OPTIONS = `--import=data:text/javascript,${encodeURIComponent(code)}`
+    const { stderr } = await said([...asked, "--processes", "2"], { NODE_OPTIONS })
+    t.match(stderr, /^Several processes need the package koffi.*: npm install koffi\n$/)
+  }
   const begun = { PMI_SIZE: "2", PMI_RANK: "0" }
   const library = await said(asked, { ...begun, ELM_MPI_LIB: "libno.so" })
   t.equal(library.code, 1)
