@@ -1,9 +1,12 @@
-// Ranks joined by MPI: collectives on bytes, each awaited in a thread beside Node's own, which stays awake
-// for signals and for clocks.
+// Ranks joined by MPI: collectives on bytes, each made by a thread beside Node's own, which stays awake for signals
+// and for clocks.
+import type { Worker } from "node:worker_threads"
+import { fromNode } from "../engine/node.ts"
 import { alone, type ByteRange, type Communicator, cut } from "../train/parallel/communicator.ts"
 import { Staging } from "../train/parallel/staging.ts"
 import { parentVariable } from "./launch.ts"
 import { type CFunction, launchedSize, loadMpi, type MpiLibrary } from "./library.ts"
+import type { Answered, Asked, Places } from "./worker.ts"
 
 /** Most bytes of a call: counts and places are ints of C. */
 const mostBytes = 2 ** 31 - 1
@@ -52,59 +55,98 @@ function communicatorOf(
   size: number,
   finalize: () => void,
 ): Communicator {
-  const { func, handle: h, world, byte } = mpi
-  const [bytes, ints] = ["uint8_t *", "int *"]
-  const allToAll = func("MPI_Alltoallv", [bytes, ints, ints, h, bytes, ints, ints, h, h])
-  const gather = func("MPI_Allgatherv", [bytes, "int", h, bytes, ints, ints, h, h])
-  const end = func("MPI_Abort", [h, "int"])
+  const { func, handle, world } = mpi
+  const end = func("MPI_Abort", [handle, "int"])
   // Node's own waits for its threads, and one of them may wait for another rank.
   const exit = func("_exit", ["int"])
-  const wait = (function_: CFunction, ...given: readonly unknown[]): Promise<void> =>
-    new Promise((resolve, reject) => {
-      function_.async(...given, (error: Error | null, code: number) => {
-        if (error) return reject(error)
-        try {
-          resolve(check(mpi, code))
-        } catch (fault) {
-          reject(fault)
-        }
-      })
-    })
+  const caller = new Caller(mpi)
   const staging = new Staging()
   return {
     rank,
     size,
     name: mpi.name,
-    exchange(buffer, parts, received) {
+    async exchange(buffer, parts, received) {
       const own = (parts[rank] as ByteRange).bytes
       const from = parts.map((_, r) => ({ at: r * own, bytes: own }))
-      const [sent, got] = [intsOf(parts), intsOf(from)]
-      const to = [received, ...got, byte, world]
-      return wait(allToAll, buffer, ...sent, byte, ...to)
+      await caller.call("exchange", [buffer, parts], [received, from])
     },
-    allGather(buffer, parts) {
+    async allGather(buffer, parts) {
       // A copy: what is sent may not lie where others' parts are received.
       const part = parts[rank] as ByteRange
       const own = staging.take(part.bytes)
       own.set(cut(buffer, part))
-      return wait(gather, own, own.length, byte, buffer, ...intsOf(parts), byte, world)
+      await caller.call("allGather", [own, [{ at: 0, bytes: part.bytes }]], [buffer, parts])
     },
     // mpirun ends all where one ends before MPI_Finalize, with no more said; MPI_Abort says a paragraph, but
     // is what every launcher knows.
     abort: (code) => void (process.env[parentVariable] ? exit(code) : end(world, code)),
     async close() {
+      await caller.close()
       finalize()
     },
   }
 }
 
-/** Lengths and places of parts. Throws RangeError for more than a call takes. */
-function intsOf(parts: readonly ByteRange[]): [lengths: Int32Array, places: Int32Array] {
-  const last = Math.max(...parts.map(({ at, bytes }) => at + bytes))
-  if (last > mostBytes) {
-    throw new RangeError(`MPI takes ${mostBytes} bytes at a time, and these are ${last}`)
+/** The thread that makes the calls, one at a time. */
+class Caller {
+  readonly #mpi: MpiLibrary
+  readonly #worker: Worker
+  #ended: Error | undefined
+  #settle: (answer: Answered | Error) => void = () => {}
+
+  constructor(mpi: MpiLibrary) {
+    const { Worker } = fromNode("node:worker_threads")
+    // Not in one expression, which bundlers take for a file of a page. Options such as --input-type are for the main
+    // script only.
+    const here = import.meta.url
+    this.#mpi = mpi
+    this.#worker = new Worker(new URL("./worker.js", here), { execArgv: [] })
+    this.#worker.unref()
+    const end = (why: Error): void => {
+      this.#ended ??= why
+      this.#settle(why)
+    }
+    this.#worker.on("error", (error) => end(error as Error))
+    this.#worker.on("exit", () => end(new Error("the thread that calls MPI is no more")))
+    this.#worker.on("message", (answer: Answered) => this.#settle(answer))
   }
-  return [Int32Array.from(parts, (p) => p.bytes), Int32Array.from(parts, (p) => p.at)]
+
+  /** Returns when it has ended, with bytes that are given and places of those that are taken; both stay where they
+   *  are until then. Throws Error with what MPI says. */
+  async call(
+    call: Asked["call"],
+    given: readonly [Uint8Array, readonly ByteRange[]],
+    taken: readonly [Uint8Array, readonly ByteRange[]],
+  ): Promise<void> {
+    const asked: Asked = { call, given: this.#placesOf(given), taken: this.#placesOf(taken) }
+    if (this.#ended) throw this.#ended
+    const worker = this.#worker
+    worker.ref()
+    const [answer] = await new Promise<[Answered | Error, ...unknown[]]>((settle) => {
+      // MPI has addresses of memory that nobody else may need any more: it is kept until then.
+      this.#settle = (answer) => settle([answer, given, taken])
+      worker.postMessage(asked)
+    })
+    worker.unref()
+    if (answer instanceof Error) throw answer
+    check(this.#mpi, answer.code)
+  }
+
+  async close(): Promise<void> {
+    await this.#worker.terminate()
+  }
+
+  #placesOf([memory, parts]: readonly [Uint8Array, readonly ByteRange[]]): Places {
+    const last = Math.max(...parts.map(({ at, bytes }) => at + bytes))
+    if (last > mostBytes) {
+      throw new RangeError(`MPI takes ${mostBytes} bytes at a time, and these are ${last}`)
+    }
+    return {
+      address: this.#mpi.koffi.address(memory),
+      lengths: Int32Array.from(parts, (p) => p.bytes),
+      places: Int32Array.from(parts, (p) => p.at),
+    }
+  }
 }
 
 function check({ name, func, koffi }: MpiLibrary, code: number): void {

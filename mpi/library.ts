@@ -5,10 +5,11 @@ import { fromNode } from "../engine/node.ts"
 
 /** What is needed of koffi, which calls functions of C. */
 interface Koffi {
-  config(settings: { readonly async_stack_size: number }): unknown
   load(file: string, options: { readonly global: boolean }): Loaded
   /** The type of an argument that a function writes, as an array of one. */
   out(type: string): unknown
+  /** Where bytes are, which stay there for as long as somebody has them. */
+  address(bytes: Uint8Array): bigint
 }
 
 interface Loaded {
@@ -33,11 +34,8 @@ export interface MpiLibrary {
   readonly koffi: Koffi
 }
 
-/** A function of C: called at once, or in a thread. */
-export interface CFunction {
-  (...given: readonly unknown[]): number
-  async(...given: readonly unknown[]): void
-}
+/** A function of C. */
+export type CFunction = (...given: readonly unknown[]) => number
 
 type Handles = Pick<MpiLibrary, "handle" | "world" | "byte" | "serialized">
 
@@ -57,18 +55,12 @@ const filesFor = (environment: NodeJS.ProcessEnv): readonly string[] => {
   return [...known, ...otherFiles]
 }
 
-/** Stack of a call in a thread: MPI libraries need more than the 256 KiB that koffi gives it. */
-const stackBytes = 4 << 20
-
 /** Loads the library that ELM_MPI_LIB names, or one of the usual names. Throws Error that says what to
  *  install. */
 export async function loadMpi(environment: NodeJS.ProcessEnv = process.env): Promise<MpiLibrary> {
   const koffi = await loadKoffi()
-  koffi.config({ async_stack_size: stackBytes })
   // UCX, below Open MPI, would take signals by which Node and V8 work.
   environment.UCX_ERROR_SIGNALS ??= ""
-  // A thread of Open MPI that waits asks again and again, and would keep a core from those that compute.
-  environment.OMPI_MCA_mpi_yield_when_idle ??= "1"
   const named = environment.ELM_MPI_LIB
   const files = named ? [named] : filesFor(environment)
   const problems: string[] = []
