@@ -4,12 +4,15 @@ import { type Backend, readBound, Tensor } from "../engine/index.ts"
 import {
   type AdapterOptions,
   addAdapter,
+  type DecoderConfig,
+  type LanguageModel,
   OpenELM,
   randomModel,
   scaledConfig,
   type WeightDType,
 } from "../model/index.ts"
-import { TrainStep } from "../train/index.ts"
+import { type StateBytes, TrainStep } from "../train/index.ts"
+import type { Communicator } from "../train/parallel/communicator.ts"
 import { sharedModel } from "../train/parallel/weights.ts"
 import { wholeOf } from "../train/run/whole.ts"
 import type { TrainOptions } from "../train/step/options.ts"
@@ -80,3 +83,50 @@ export async function trained(
   await model.close()
   return { said, bytes: Buffer.concat(bytes), flops, stateBytes, evaluation }
 }
+
+/** What `work` gives with a model of which each of several ranks keeps a part. */
+export async function withModel<T>(
+  make: (placement: object) => Promise<LanguageModel>,
+  ranks: Communicator,
+  work: (model: LanguageModel) => Promise<T>,
+): Promise<T> {
+  const model = await (ranks.size > 1 ? sharedModel(ranks, (home) => make({ home })) : make({}))
+  try {
+    return await work(model)
+  } finally {
+    await model.close()
+  }
+}
+
+/** What a step of this rank keeps of weights in bf16, or of an adapter beside them, and what its backend then has in
+ *  use by `used`. */
+export function keptBy(
+  size: DecoderConfig,
+  ranks: Communicator,
+  backend: Backend,
+  {
+    used = () => 0,
+    beside,
+  }: { readonly used?: () => number; readonly beside?: AdapterOptions } = {},
+): Promise<{ readonly bytes: StateBytes; readonly used: number }> {
+  const before = used()
+  const how = { backend, dtype: "bf16" } as const
+  const fill = async (): Promise<void> => undefined
+  const make = (placement: object) => randomModel(size, how, { ...placement, fill })
+  return withModel(make, ranks, async (model) => {
+    const adapter = beside && (await addAdapter(model, beside))
+    const options = {
+      ranks,
+      accumulation: ranks.size,
+      shard: "full",
+      ...(adapter && { adapter }),
+    } as const
+    const step = await TrainStep.create(model, options)
+    const kept = { bytes: step.stateBytes, used: used() - before }
+    await step.close()
+    return kept
+  })
+}
+
+export const totalOf = (bytes: StateBytes): number =>
+  Object.values(bytes).reduce((a, b) => a + b, 0)

@@ -4,13 +4,10 @@ import t from "tap"
 import { open } from "../backends/index.ts"
 import { webgpuKernels } from "../backends/webgpu/index.ts"
 import { PaperBackend } from "../bench/measure/outline.ts"
-import type { Backend } from "../engine/index.ts"
 import {
   type AdapterOptions,
   addAdapter,
   configOf,
-  type DecoderConfig,
-  type LanguageModel,
   loadModel,
   randomModel,
 } from "../model/index.ts"
@@ -19,14 +16,12 @@ import {
   type PreferencePair,
   type PreferenceStepOptions,
   ranksInMemory,
-  type StateBytes,
   TrainStep,
 } from "../train/index.ts"
 import { alone, type Communicator } from "../train/parallel/communicator.ts"
-import { sharedModel } from "../train/parallel/weights.ts"
 import { noWholeWebgpu } from "./backends.ts"
 import { fixture } from "./fixtures.ts"
-import { config, trained, wasm } from "./ranked.ts"
+import { config, keptBy, totalOf, trained, wasm, withModel } from "./ranked.ts"
 
 t.teardown(() => wasm.close())
 
@@ -74,20 +69,6 @@ t.test("two ranks on webgpu too", { skip: noWholeWebgpu }, async (t) => {
   }
 })
 
-/** What `work` gives with a model of which each of several ranks keeps a part. */
-async function withModel<T>(
-  make: (placement: object) => Promise<LanguageModel>,
-  ranks: Communicator,
-  work: (model: LanguageModel) => Promise<T>,
-): Promise<T> {
-  const model = await (ranks.size > 1 ? sharedModel(ranks, (home) => make({ home })) : make({}))
-  try {
-    return await work(model)
-  } finally {
-    await model.close()
-  }
-}
-
 /** Two updates beside a model in a folder, by one rank. */
 const updatesBeside = (folder: string, ranks: Communicator): Promise<unknown[]> =>
   withModel(
@@ -126,41 +107,25 @@ t.test("beside other families, whose files have apart what is fused here", async
   for (const each of found) await t.rejects(each, { name: "RangeError", message })
 })
 
-/** What a rank counts beside weights in bf16, and what its backend then has in use by `used`. */
-async function keptBy(
-  size: DecoderConfig,
-  ranks: Communicator,
-  backend: Backend,
-  used = () => 0,
-): Promise<{ readonly bytes: StateBytes; readonly used: number }> {
-  const before = used()
-  const how = { backend, dtype: "bf16" } as const
-  const fill = async (): Promise<void> => undefined
-  const make = (placement: object) => randomModel(size, how, { ...placement, fill })
-  return withModel(make, ranks, async (model) => {
-    const adapter = await addAdapter(model, { rank: 8, targets: ["qkv_proj"] })
-    const options = { adapter, ranks, accumulation: ranks.size, shard: "full" } as const
-    const step = await TrainStep.create(model, options)
-    const kept = { bytes: step.stateBytes, used: used() - before }
-    await step.close()
-    return kept
-  })
-}
-
 t.test("what a rank of four takes of what one process does", async (t) => {
-  const sum = (bytes: StateBytes): number => Object.values(bytes).reduce((a, b) => a + b, 0)
+  const beside = { rank: 8, targets: ["qkv_proj"] }
   const paper = () => new PaperBackend("webgpu", webgpuKernels)
-  const one = sum((await keptBy(configOf("1.1B"), alone, paper())).bytes)
+  const one = totalOf((await keptBy(configOf("1.1B"), alone, paper(), { beside })).bytes)
   for (const rank of [0, 1, 2, 3]) {
-    const { bytes } = await keptBy(configOf("1.1B"), { ...alone, rank, size: 4 }, paper())
-    const part = sum(bytes) / one
+    const { bytes } = await keptBy(configOf("1.1B"), { ...alone, rank, size: 4 }, paper(), {
+      beside,
+    })
+    const part = totalOf(bytes) / one
     t.ok(part <= 0.4, `rank ${rank}: ${part.toFixed(3)} of ${one}: ${JSON.stringify(bytes)}`)
   }
   // What is counted is what is allocated.
   const used = () => wasm.usedBytes
   for (const rank of [0, 1, 2, 3]) {
-    const { bytes, used: inUse } = await keptBy(config, { ...alone, rank, size: 4 }, wasm, used)
-    const counted = sum(bytes) - bytes.underWay
+    const { bytes, used: inUse } = await keptBy(config, { ...alone, rank, size: 4 }, wasm, {
+      used,
+      beside,
+    })
+    const counted = totalOf(bytes) - bytes.underWay
     t.ok(Math.abs(inUse / counted - 1) < 0.05, `${inUse} bytes in use, ${counted} counted`)
   }
 })

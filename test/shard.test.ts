@@ -7,49 +7,25 @@ import { open } from "../backends/index.ts"
 import { openWasm } from "../backends/wasm/index.ts"
 import { webgpuKernels } from "../backends/webgpu/index.ts"
 import { PaperBackend } from "../bench/measure/outline.ts"
-import type { Backend, Prepared } from "../engine/index.ts"
-import { configOf, type DecoderConfig, randomModel, scaledConfig } from "../model/index.ts"
-import { ranksInMemory, type Settings, type StateBytes, TrainStep, train } from "../train/index.ts"
+import type { Prepared } from "../engine/index.ts"
+import { configOf, randomModel, scaledConfig } from "../model/index.ts"
+import { ranksInMemory, type Settings, TrainStep, train } from "../train/index.ts"
 import { alone, type Communicator } from "../train/parallel/communicator.ts"
 import { sharedModel } from "../train/parallel/weights.ts"
 import type { TrainOptions } from "../train/step/options.ts"
-import { config, inputs, targets, trained, wasm } from "./ranked.ts"
+import { config, inputs, keptBy, targets, totalOf, trained, wasm } from "./ranked.ts"
 import { at } from "./runs.ts"
 
 t.teardown(() => wasm.close())
 
-/** What a step of this rank keeps, and what its backend then has in use by `used`. */
-async function keptBy(
-  size: DecoderConfig,
-  ranks: Communicator,
-  backend: Backend,
-  used = () => 0,
-): Promise<{ readonly bytes: StateBytes; readonly used: number }> {
-  const before = used()
-  const how = { backend, dtype: "bf16" } as const
-  const fill = async (): Promise<void> => undefined
-  const model =
-    ranks.size > 1
-      ? await sharedModel(ranks, (home) => randomModel(size, how, { home, fill }))
-      : await randomModel(size, how, { fill })
-  const options = { ranks, accumulation: ranks.size, shard: "full" } as const
-  const step = await TrainStep.create(model, options)
-  const kept = { bytes: step.stateBytes, used: used() - before }
-  await step.close()
-  await model.close()
-  return kept
-}
-
-const sum = (bytes: StateBytes): number => Object.values(bytes).reduce((a, b) => a + b, 0)
-
 t.test("a rank of four takes 0.35 of what one process does, at most", async (t) => {
   // 270M in bf16, all that layers have in turns and all that is under way counted: on paper.
   const paper = () => new PaperBackend("webgpu", webgpuKernels)
-  const one = sum((await keptBy(configOf("270M"), alone, paper())).bytes)
+  const one = totalOf((await keptBy(configOf("270M"), alone, paper())).bytes)
   t.equal(Math.round(one / 2 ** 20), 4661)
   for (const rank of [0, 1, 2, 3]) {
     const { bytes } = await keptBy(configOf("270M"), { ...alone, rank, size: 4 }, paper())
-    const part = sum(bytes) / one
+    const part = totalOf(bytes) / one
     t.ok(part <= 0.35, `rank ${rank}: ${part.toFixed(3)} of ${one}: ${JSON.stringify(bytes)}`)
   }
   // And a smaller model, deep as large ones are, in memory: what is counted is what is allocated.
@@ -57,10 +33,10 @@ t.test("a rank of four takes 0.35 of what one process does, at most", async (t) 
     ...{ layers: 24, modelDim: 128, headDim: 32, vocabSize: 512, maxContext: 8 },
   })
   const used = () => wasm.usedBytes
-  const whole = await keptBy(deep, alone, wasm, used)
+  const whole = await keptBy(deep, alone, wasm, { used })
   for (const rank of [0, 1, 2, 3]) {
-    const { bytes, used: inUse } = await keptBy(deep, { ...alone, rank, size: 4 }, wasm, used)
-    const counted = sum(bytes) - bytes.underWay
+    const { bytes, used: inUse } = await keptBy(deep, { ...alone, rank, size: 4 }, wasm, { used })
+    const counted = totalOf(bytes) - bytes.underWay
     t.ok(Math.abs(inUse / counted - 1) < 0.01, `${inUse} bytes in use, ${counted} counted`)
     t.ok((inUse + bytes.underWay) / whole.used <= 0.35, `${inUse} of ${whole.used}`)
   }
