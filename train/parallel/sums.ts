@@ -2,9 +2,9 @@
 // rank owns a part of every gradient, gets that part from the others, and adds them in the order of
 // micro-batches, whatever order a library's own sums have. What is under way is so while the next layer's
 // gradients are computed.
-import { type Backend, bufferOf, offsetOf, readInto, type Tensor } from "../../engine/index.ts"
+import { bufferOf, offsetOf, readInto, type Tensor } from "../../engine/index.ts"
 import { bucketsOf, eachRange, type Portion, packedParts } from "./buckets.ts"
-import { type ByteRange, type Communicator, cut } from "./communicator.ts"
+import { type ByteRange, cut } from "./communicator.ts"
 import { type Gathering, gatherParts } from "./gather.ts"
 import { Staging } from "./staging.ts"
 
@@ -24,28 +24,24 @@ export const exchangedBytes = (shard: "none" | "state" | "full"): number =>
 
 /** Sums of the gradients of an update's micro-batches, of which each rank has every size-th. */
 export class GradientSums {
-  readonly #ranks: Communicator
-  readonly #backend: Backend
+  /** What goes to other ranks goes through its memory, and another's while nothing of this is under way. */
+  readonly #where: Gathering
   readonly #all: readonly Summed[]
   readonly #most: number
   /** Of gradients whose sums are shared in the end. */
   readonly #sums: ReadonlyMap<Summed, Float32Array>
-  /** What goes to other ranks, and another's while nothing of this is under way. */
-  readonly #given: Staging
   readonly #received = new Staging()
   /** A sum that is kept on the backend. */
   readonly #sum = new Staging()
   #pending: Promise<void> = Promise.resolve()
 
   /** most: bytes to be exchanged at a time. */
-  constructor(all: readonly Summed[], { backend, ranks, staging }: Gathering, most: number) {
+  constructor(all: readonly Summed[], where: Gathering, most: number) {
     this.#all = all
     this.#most = most
-    this.#backend = backend
-    this.#ranks = ranks
-    this.#given = staging
+    this.#where = where
     const whole = all.filter(({ sum }) => !sum)
-    const ownBytes = ({ parts }: Summed) => (parts[ranks.rank] as ByteRange).bytes
+    const ownBytes = ({ parts }: Summed) => (parts[where.ranks.rank] as ByteRange).bytes
     this.#sums = new Map(whole.map((each) => [each, new Float32Array(ownBytes(each) / 4)]))
   }
 
@@ -76,22 +72,23 @@ export class GradientSums {
   /** Every rank's gradients become the sums. */
   async share(): Promise<void> {
     for (const [{ gradient, parts }, sum] of this.#sums) {
-      const { at } = parts[this.#ranks.rank] as ByteRange
-      if (sum.length > 0) this.#backend.write(bufferOf(gradient), sum, offsetOf(gradient) + at)
+      const { at } = parts[this.#where.ranks.rank] as ByteRange
+      if (sum.length > 0)
+        this.#where.backend.write(bufferOf(gradient), sum, offsetOf(gradient) + at)
     }
     const all = [...this.#sums.keys()].map(({ gradient, parts }) => ({ whole: gradient, parts }))
-    await gatherParts(all, { backend: this.#backend, ranks: this.#ranks, staging: this.#given })
+    await gatherParts(all, this.#where)
   }
 
   async #packed(bucket: readonly Portion[], all: readonly Summed[]): Promise<Uint8Array> {
-    const { size } = this.#ranks
+    const { size } = this.#where.ranks
     const bytes = packedParts(bucket, size).reduce((sum, part) => sum + part.bytes, 0)
-    const packed = this.#given.take(bytes)
+    const packed = this.#where.staging.take(bytes)
     const reads: Promise<void>[] = []
     await eachRange(bucket, size, ({ item }, _, range, at) => {
       const { gradient } = all[item] as Summed
       const target = cut(packed, { at, bytes: range.bytes })
-      reads.push(readInto(gradient, this.#backend, target, range.at))
+      reads.push(readInto(gradient, this.#where.backend, target, range.at))
     })
     await Promise.all(reads)
     return packed
@@ -103,11 +100,11 @@ export class GradientSums {
     packed: Uint8Array,
     round: number,
   ): Promise<void> {
-    const { rank, size } = this.#ranks
+    const { rank, size } = this.#where.ranks
     const parts = packedParts(bucket, size)
     const { at: first, bytes: own } = parts[rank] as ByteRange
     const received = this.#received.take(size * own)
-    await this.#ranks.exchange(packed, parts, received)
+    await this.#where.ranks.exchange(packed, parts, received)
     await eachRange(bucket, size, async ({ item }, to, range, at) => {
       if (to !== rank) return
       const each = all[item] as Summed
@@ -118,7 +115,7 @@ export class GradientSums {
         if (round === 0 && from === 0) sum.set(terms)
         else addTo(sum, terms)
       }
-      if (each.sum) this.#backend.write(bufferOf(each.sum), sum, this.#placeIn(each, range))
+      if (each.sum) this.#where.backend.write(bufferOf(each.sum), sum, this.#placeIn(each, range))
     })
   }
 
@@ -128,12 +125,12 @@ export class GradientSums {
     const kept = this.#sums.get(each)
     if (kept) return kept.subarray(at / 4, (at + range.bytes) / 4)
     const sum = this.#sum.take(range.bytes)
-    if (round > 0) await readInto(each.sum as Tensor, this.#backend, sum, at)
+    if (round > 0) await readInto(each.sum as Tensor, this.#where.backend, sum, at)
     return numbersOf(sum)
   }
 
   #placeIn({ parts }: Summed, { at }: ByteRange): number {
-    return at - (parts[this.#ranks.rank] as ByteRange).at
+    return at - (parts[this.#where.ranks.rank] as ByteRange).at
   }
 }
 

@@ -1,7 +1,6 @@
 // Log-probabilities of whole answers under a model that does not move.
 import {
   type Backend,
-  bufferOf,
   type Plan,
   type Prepared,
   plan,
@@ -16,7 +15,7 @@ import { partedWeights, type ShardedWeights } from "../parallel/weights.ts"
 import type { MicroBatch } from "../step/batch.ts"
 import { recordStep } from "../step/graph.ts"
 import { type Needs, needsOf, throughStages } from "../step/needs.ts"
-import { forwardStages } from "../step/plans.ts"
+import { allocateBatch, forwardStages, uploadRows } from "../step/plans.ts"
 import { ignoredLabel } from "./batch.ts"
 
 interface Scoring {
@@ -48,9 +47,7 @@ export class ReferenceScorer {
   /** One sum for each row. */
   async score(part: MicroBatch, B: number, T: number): Promise<Float32Array> {
     const { batch, sums, prepared } = this.#prepare(B, T)
-    this.#backend.write(bufferOf(batch.tokens), part.inputs)
-    this.#backend.write(bufferOf(batch.targets), part.targets)
-    this.#backend.write(bufferOf(batch.starts), part.starts)
+    uploadRows(this.#backend, batch, part)
     await this.#through(prepared)
     return (await readBound(sums, this.#backend)) as Float32Array
   }
@@ -98,13 +95,7 @@ export class ReferenceScorer {
   }
 
   #record(B: number, T: number, held: Holder) {
-    const batch = {
-      tokens: held.allocate([B * T], "i32"),
-      targets: held.allocate([B * T], "i32"),
-      starts: held.allocate([B, T], "i32"),
-      count: held.allocate([1]),
-      given: held.allocate([B]),
-    }
+    const batch = allocateBatch(B, T, held)
     const objective = sequenceLogProbs
     const settings = { ignoreIndex: ignoredLabel, objective, checkpointActivations: false }
     const { sequences, phases } = recordStep(this.#decoder, [], batch, settings)

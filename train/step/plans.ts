@@ -75,16 +75,21 @@ interface Planned {
   readonly weights?: ShardedWeights | undefined
 }
 
+/** Memory for B rows of T positions. */
+export const allocateBatch = (B: number, T: number, held: Holder): BatchTensors => ({
+  tokens: held.allocate([B * T], "i32"),
+  targets: held.allocate([B * T], "i32"),
+  starts: held.allocate([B, T], "i32"),
+  count: held.allocate([1]),
+  given: held.allocate([B]),
+})
+
 /** Records and prepares the plans; what they hold beside the parameters is the holder's. */
 export function recordPlans(planned: Planned, form: StepForm, held: Holder): StepPlans {
   const { backend, decoder, settings, parameters, rates } = planned
   const { B, T, tried } = form
   const batch = {
-    tokens: held.allocate([B * T], "i32"),
-    targets: held.allocate([B * T], "i32"),
-    starts: held.allocate([B, T], "i32"),
-    count: held.allocate([1]),
-    given: held.allocate([B]),
+    ...allocateBatch(B, T, held),
     ...(settings.adapter?.config.dropout && { dropout: allocateDropout(held, B * T) }),
   }
   const { objective } = settings
@@ -184,6 +189,17 @@ function compileShared(
   return { squares, ...(needs && { needs }), ...compile(backend, { first, ...lists }, times) }
 }
 
+/** Puts the rows of a micro-batch on the backend. */
+export function uploadRows(
+  backend: Backend,
+  batch: Pick<BatchTensors, "tokens" | "targets" | "starts">,
+  part: MicroBatch,
+): void {
+  backend.write(bufferOf(batch.tokens), part.inputs)
+  backend.write(bufferOf(batch.targets), part.targets)
+  backend.write(bufferOf(batch.starts), part.starts)
+}
+
 /** Puts a micro-batch on the backend; its losses and gradients are those of `count` targets, and each
  *  sequence has a number given. */
 export function upload(
@@ -193,9 +209,7 @@ export function upload(
   count: number,
   given = new Float32Array(batch.given.size),
 ): void {
-  backend.write(bufferOf(batch.tokens), part.inputs)
-  backend.write(bufferOf(batch.targets), part.targets)
-  backend.write(bufferOf(batch.starts), part.starts)
+  uploadRows(backend, batch, part)
   backend.write(bufferOf(batch.count), Float32Array.of(count))
   backend.write(bufferOf(batch.given), given)
 }

@@ -3,7 +3,7 @@
 // update, each of all weights or of its part.
 import type { Backend, Prepared, Tensor } from "../../engine/index.ts"
 import { ownedParts } from "../parallel/buckets.ts"
-import { gatherParts } from "../parallel/gather.ts"
+import { type Gathering, gatherParts } from "../parallel/gather.ts"
 import { Staging } from "../parallel/staging.ts"
 import { exchangedBytes, GradientSums } from "../parallel/sums.ts"
 import type { ShardedWeights } from "../parallel/weights.ts"
@@ -14,12 +14,11 @@ import type { Parameter } from "./update.ts"
 
 export class Rounds {
   readonly #parameters: readonly Parameter[]
-  readonly #backend: Backend
   readonly #settings: TrainSettings
   readonly #sums: GradientSums
   readonly #numbers: ReadonlyMap<Tensor, number>
   readonly #weights: ShardedWeights | undefined
-  readonly #staging: Staging
+  readonly #where: Gathering
 
   constructor(
     parameters: readonly Parameter[],
@@ -28,16 +27,14 @@ export class Rounds {
     weights: ShardedWeights | undefined,
   ) {
     this.#parameters = parameters
-    this.#backend = backend
     this.#settings = settings
     this.#weights = weights
     const { ranks } = settings
     const summed = parameters.map(({ gradient, index, owned }) => {
       return { gradient, parts: ownedParts(gradient, index, ranks.size), sum: owned?.sum }
     })
-    this.#staging = weights?.staging ?? new Staging()
-    const where = { backend, ranks, staging: this.#staging }
-    this.#sums = new GradientSums(summed, where, exchangedBytes(settings.shard))
+    this.#where = { backend, ranks, staging: weights?.staging ?? new Staging() }
+    this.#sums = new GradientSums(summed, this.#where, exchangedBytes(settings.shard))
     this.#numbers = new Map(parameters.map(({ weight }, i) => [weight, i]))
   }
 
@@ -99,6 +96,6 @@ export class Rounds {
     const all = whole.map(({ weight, index }) => {
       return { whole: weight, parts: ownedParts(weight, index, ranks.size) }
     })
-    return gatherParts(all, { backend: this.#backend, ranks, staging: this.#staging })
+    return gatherParts(all, this.#where)
   }
 }
