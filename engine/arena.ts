@@ -19,19 +19,34 @@ export function layOut(steps: readonly Step[], to: number = alignment): number {
   const placed: Life[] = []
   let total = 0
   for (const life of livesOf(steps).sort((a, b) => b.storage.bytes - a.storage.bytes)) {
-    const others = placed
-      .filter((o) => o.first <= life.last && life.first <= o.last)
-      .sort((a, b) => a.storage.arenaOffset - b.storage.arenaOffset)
-    let offset = 0
-    for (const { storage } of others) {
-      if (storage.arenaOffset >= offset + alignUp(life.storage.bytes, to)) break
-      offset = Math.max(offset, storage.arenaOffset + alignUp(storage.bytes, to))
-    }
-    life.storage.arenaOffset = offset
-    placed.push(life)
-    total = Math.max(total, offset + alignUp(life.storage.bytes, to))
+    const bytes = alignUp(life.storage.bytes, to)
+    life.storage.arenaOffset = lowestFree(placed, life, bytes, to)
+    total = Math.max(total, life.storage.arenaOffset + bytes)
+    placed.splice(placeOf(placed, life.storage.arenaOffset), 0, life)
   }
   return total
+}
+
+/** Where so many bytes are free as long as a value lives.  placed: by their offsets */
+function lowestFree(placed: readonly Life[], life: Life, bytes: number, to: number): number {
+  let offset = 0
+  for (const { storage, first, last } of placed) {
+    if (storage.arenaOffset >= offset + bytes) break
+    if (first > life.last || life.first > last) continue
+    offset = Math.max(offset, storage.arenaOffset + alignUp(storage.bytes, to))
+  }
+  return offset
+}
+
+/** The first that lies beyond an offset. */
+function placeOf(placed: readonly Life[], offset: number): number {
+  let [least, most] = [0, placed.length]
+  while (least < most) {
+    const middle = (least + most) >> 1
+    if ((placed[middle] as Life).storage.arenaOffset <= offset) least = middle + 1
+    else most = middle
+  }
+  return least
 }
 
 function livesOf(steps: readonly Step[]): Life[] {
