@@ -1,18 +1,21 @@
 // Builds the WebAssembly modules: writes the AssemblyScript entry that gives every kernel of the op
 // table a place in the function table, compiles it with and without relaxed SIMD, and embeds each,
-// for shared memory and for memory of one thread, as a module of JavaScript; and embeds the WGSL kernels (shaders.ts). Run after tsc: node dist/build/kernels.js,
-// with --shaders for these alone.
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+// for shared memory and for memory of one thread, as a module of JavaScript, unless those that are there were made of
+// the same; and embeds the WGSL kernels (shaders.ts). Run after tsc: node dist/build/kernels.js, with --shaders for
+// these alone.
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { dirname, join, relative } from "node:path"
 import { fileURLToPath } from "node:url"
 import asc from "assemblyscript/asc"
 import { isOwn, isWord, type Op } from "../engine/index.ts"
 import { allOps } from "../ops/index.ts"
+import { digestOf, filesIn } from "./digest.ts"
 import { embedShaders } from "./shaders.ts"
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..", "..")
 const work = join(root, "dist", "wasm")
 const out = join(root, "dist", "backends", "wasm")
+const stamp = join(root, "dist", "build", "kernels.txt")
 const headerBytes = 8
 
 /** Exported kernel name → file under ops/, without the .ts, of every .as.ts there. */
@@ -105,12 +108,22 @@ async function compile(flags: readonly string[]): Promise<Uint8Array> {
   return new Uint8Array(readFileSync(target))
 }
 
+/** Digests of what the modules were made of, and of the modules. */
+function stampOf(entry: string): string {
+  const kernels = ["ops", "backends"].flatMap((folder) => filesIn(root, folder, /\.as\.ts$/))
+  const made = filesIn(root, join("dist", "backends", "wasm"), /^kernels-.*\.js$/)
+  const compiler = ["dist/build/kernels.js", "node_modules/assemblyscript/package.json"]
+  return digestOf(root, [...kernels, ...compiler, ...made], entry)
+}
+
 async function buildModules(): Promise<void> {
-  mkdirSync(work, { recursive: true })
   mkdirSync(out, { recursive: true })
   const files = findKernels()
   const ops = allOps.filter((op) => files.has(op.name))
-  writeFileSync(join(work, "entry.as.ts"), entry(ops, files))
+  const text = entry(ops, files)
+  if (existsSync(stamp) && readFileSync(stamp, "utf8") === stampOf(text)) return
+  mkdirSync(work, { recursive: true })
+  writeFileSync(join(work, "entry.as.ts"), text)
   const names = ops.map((op) => op.name)
   for (const { name, flags } of builds) {
     const module = await compile(flags)
@@ -118,6 +131,7 @@ async function buildModules(): Promise<void> {
     embed(name, names, unshared(module))
   }
   rmSync(work, { recursive: true })
+  writeFileSync(stamp, stampOf(text))
 }
 
 embedShaders(root, allOps)
