@@ -6,6 +6,7 @@ import {
   blockBytes,
   blocksOf,
   dequantize,
+  fileBlockBytes,
   matmulQuantized,
   panelsOf,
   quantize,
@@ -85,22 +86,39 @@ function rounded(x: Float32Array, K: number): Float64Array {
   return y
 }
 
+/** Weights in blocks of Z bytes: of the matrix, or of any numbers where its scales are to be f32. */
+function weightsOf(Z: number): Tensor {
+  if (!Object.values(fileBlockBytes).some((bytes) => bytes === Z)) return quantized(x, Z, 0).w
+  const shape = [panelsOf(N), blocksOf(K), Z]
+  const bytes = Uint8Array.from(
+    { length: shape.reduce((a, b) => a * b) },
+    (_, i) => 37 * i + (i >> 5),
+  )
+  const scales = new DataView(bytes.buffer)
+  for (let end = Z; end <= bytes.length; end += Z) {
+    for (let n = 1; n <= 16; n++)
+      scales.setFloat32(end - 4 * n, 0.001 * (1 + (end % 13)) + 1e-5 * n, true)
+  }
+  return constant(bytes, shape, "u8")
+}
+
 for (const { label, open } of wasmBackends) {
   t.test(
     `products of whole numbers on ${label}: a row's do not depend on other rows`,
     async (t) => {
       const backend = await open()
-      const rows = Float32Array.from({ length: 35 * K }, (_, i) => normalAt(7, 1, 0, i))
+      const most = 45
+      const rows = Float32Array.from({ length: most * K }, (_, i) => normalAt(7, 1, 0, i))
       const exact = rounded(rows, K)
-      for (const [format, Z] of Object.entries(blockBytes)) {
-        const { w } = quantized(x, Z, 0)
+      for (const [format, Z] of Object.entries({ ...blockBytes, ...fileBlockBytes })) {
+        const w = weightsOf(Z)
         const matrix = await read(dequantize(w, { N, K, Halves: 1 }), backend)
         const productOf = async (from: number, M: number): Promise<Float32Array> => {
           const some = constant(rows.slice(from * K, (from + M) * K), [M, K])
           return (await read(matmulQuantized(some, w, { N }), backend)) as Float32Array
         }
-        const all = await productOf(0, 35)
-        const want = Array.from({ length: 35 * N }, (_, i) => {
+        const all = await productOf(0, most)
+        const want = Array.from({ length: most * N }, (_, i) => {
           const [m, n] = [Math.floor(i / N), i % N]
           let sum = 0
           for (let k = 0; k < K; k++) {
@@ -109,9 +127,9 @@ for (const { label, open } of wasmBackends) {
           return sum
         })
         t.ok(relativeError(all, want) < 1e-6, `${format}: rounded rows times the matrix`)
-        for (const M of [1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 17]) {
+        for (const M of [1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 17, 40, 41]) {
           const got = await productOf(3, M)
-          t.same(got, all.subarray(3 * N, (3 + M) * N), `${format}: ${M} rows are those of 35`)
+          t.same(got, all.subarray(3 * N, (3 + M) * N), `${format}: ${M} rows are those of ${most}`)
         }
       }
       backend.close()

@@ -2,13 +2,14 @@
 // activation and the residual add that come after. Parallel over panels, or pairs of them; each
 // thread streams its own range front to back, once per block of rows. Rows are rounded to whole numbers
 // (quantized_round.as.ts), by every thread for itself, and multiplied as such: one row by the
-// weights as they lie, two panels at a time, more by parts of a panel laid out once for all of them, up to
-// 18 KiB, for the first-level cache.
+// weights as they lie, two panels at a time, few rows by q4 as it lies too, more by parts of a panel laid
+// out once for all of them, up to 18 KiB, for the first-level cache.
 // Bytes: the weights per block of rows, M·K of x per thread, M·N of y.
 import { scratch } from "../../backends/wasm/thread.as"
 import { fewRows, kept } from "./matmul.as"
 import { isBytes, isWide, numberBytes } from "./quantized_block.as"
-import { roundRow, roundTileRow, tileRecordBytes } from "./quantized_round.as"
+import { tileAsItLies } from "./quantized_few.as"
+import { roundRow, roundTileRow, tileHasBytes, tileRecordBytes } from "./quantized_round.as"
 import { roundedProduct } from "./quantized_row.as"
 import { layOut, tileBlockBytes, tileOfBlocks } from "./quantized_tile.as"
 import { clear, deliver, deliverRow, gate, sums } from "./sums.as"
@@ -34,6 +35,27 @@ const fewBytes: u32 = 1280
 /** Rows of a tile, but of the last of a block of rows. */
 const tileRows: u32 = 3
 
+/** The same where the weights are taken as they lie. */
+const fewTileRows: u32 = 4
+/** Most rows for which q4 is. */
+const mostFewRows: u32 = 40
+
+/** Whether the weights are taken as they lie (quantized_few.as.ts). */
+// @ts-ignore: decorator
+@inline
+function isFew(rows: u32, Z: u32): bool {
+  return !isBytes(Z) && rows <= mostFewRows && tileHasBytes(Z)
+}
+
+/** Rows of the next tile of so many: where weights are taken as they lie, of nearly equal tiles, none of one. */
+// @ts-ignore: decorator
+@inline
+function heightOf(rows: u32, few: bool): u32 {
+  if (!few) return min(tileRows, rows)
+  const tiles = (rows + fewTileRows - 1) / fewTileRows
+  return (rows + tiles - 1) / tiles
+}
+
 /** Rows that are kept at a time: all, or as many as there is room for in blocks of nearly equal size. */
 function rowsAtOnce(M: u32, C: u32): u32 {
   const most = min<u32>(mostRows, max<u32>(1, keptBytes / (C * <u32>tileRecordBytes)))
@@ -50,8 +72,9 @@ function keepRounded(x: usize, norm: usize, rows: u32, K: u32, C: u32, Z: u32, e
     return roundRow(x, norm, rstd, K, Z, kept(), room())
   }
   let to = kept()
-  for (let m: u32 = 0; m < rows; m += tileRows) {
-    const height = min(tileRows, rows - m)
+  const few = isFew(rows, Z)
+  for (let m: u32 = 0, height: u32 = 0; m < rows; m += height) {
+    height = heightOf(rows - m, few)
     for (let r: u32 = 0; r < height; r++) {
       const rstd = norm ? rstdOf(sumSquares(x, K), K, eps) : 1
       roundTileRow(x, norm, rstd, K, Z, to, height, r, room())
@@ -65,6 +88,7 @@ function keepRounded(x: usize, norm: usize, rows: u32, K: u32, C: u32, Z: u32, e
 function panelProduct(
   w: usize, until: usize, c: usize, stride: usize, rows: u32, C: u32, Z: u32,
 ): void {
+  if (isFew(rows, Z)) return fewProduct(w, until, c, stride, rows, C, Z)
   const run = rows <= fewRows ? fewBytes / Z : blockRun
   for (let first: u32 = 0; first < C; first += run) {
     const blocks = min(run, C - first)
@@ -77,6 +101,19 @@ function panelProduct(
       a += C * record
       to += height * stride
     }
+  }
+}
+
+/** The same for few rows of q4. */
+function fewProduct(
+  w: usize, until: usize, c: usize, stride: usize, rows: u32, C: u32, Z: u32,
+): void {
+  let a = kept()
+  for (let m: u32 = 0, height: u32 = 0; m < rows; m += height) {
+    height = heightOf(rows - m, true)
+    tileAsItLies(height, a, w, until, c, stride, C, Z, room())
+    a += C * height * tileRecordBytes
+    c += height * stride
   }
 }
 
