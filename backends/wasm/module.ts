@@ -61,7 +61,9 @@ const isNode20 =
 export async function loadKernels(build: Build): Promise<LoadedKernels> {
   const { kernels, base64 } = await embedded(build)
   const text = atob(base64)
-  const bytes = Uint8Array.from(text, (c) => c.charCodeAt(0))
+  // By its index: going through a text's characters takes thirty times as long.
+  const bytes = new Uint8Array(text.length)
+  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i)
   return { module: await WebAssembly.compile(bytes), names: kernels, relaxedDot: !isNode20 }
 }
 

@@ -4,7 +4,8 @@
 // bits), by count for top-k and by mass for top-p.
 // Parallel plan: one row per work item. Bytes: logits once when greedy; sampling adds a pass, top-k
 // and top-p three each, from the L2 cache. Random numbers, the dear part, are drawn only for logits
-// that could still win. A row with NaN, or whose largest is infinite, has no token: −1.
+// that could still win, and logarithms taken only of those numbers that leave it open. A row with
+// NaN, or whose largest is infinite, has no token: −1.
 import { scratch } from "../../backends/wasm/thread.as"
 import { expVector, logVector } from "../shared/math.as"
 import { schedule, threefry } from "../plain/random.as"
@@ -134,6 +135,18 @@ function toUnit(word: v128): v128 {
 const leastNoise: f32 = -2.9
 const mostNoise: f32 = 16.7
 
+/** In memory, not in the code: V8 makes constants anew in every round. */
+const bounds = memory.data<f32>([1, 0.6931473, 0.01])
+
+/** More than the noise of numbers u in (0, 1), without a logarithm: −ln u ≥ 1 − u ≥ 2^exponent. */
+// @ts-ignore: decorator
+@inline
+function noiseBound(unit: v128): v128 {
+  const exponent = i32x4.shr_u(f32x4.sub(v128.load32_splat(bounds), unit), 23)
+  const doublings = f32x4.convert_i32x4_s(i32x4.sub(i32x4.splat(127), exponent))
+  return f32x4.add(f32x4.mul(doublings, v128.load32_splat(bounds, 4)), v128.load32_splat(bounds, 8))
+}
+
 /** argmax((x − top)/temperature + Gumbel noise) over x ≥ least; random words of key (seed, stream)
  *  and counter (k, 0). */
 function draw(
@@ -152,7 +165,9 @@ function draw(
     if (!v128.any_true(kept)) continue
     const here = i32x4.add(i32x4.splat(k), i32x4(0, 1, 2, 3))
     threefry(here, i32x4.splat(0), words)
-    const noise = logVector(f32x4.neg(logVector(toUnit(v128.load(words)))))
+    const unit = toUnit(v128.load(words))
+    if (!v128.any_true(v128.and(kept, f32x4.gt(f32x4.add(warm, noiseBound(unit)), best)))) continue
+    const noise = logVector(f32x4.neg(logVector(unit)))
     const total = f32x4.sub(warm, noise)
     const better = v128.and(kept, f32x4.gt(total, best))
     best = v128.bitselect(total, best, better)
