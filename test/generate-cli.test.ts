@@ -5,7 +5,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
-import t from "tap"
+import t, { type Test } from "tap"
 import { endsOf } from "./command.ts"
 import { goldenFolder } from "./fixtures.ts"
 import { writeSmallModel } from "./small_folder.ts"
@@ -33,6 +33,14 @@ function ended(child: ChildProcess, input = ""): Promise<Ended> {
 }
 
 const model = ["--model", dir, "--threads", "1"]
+
+/** What each of several lines prints, all run by one process. */
+async function printed(t: Test, lines: readonly (readonly string[])[]): Promise<string[]> {
+  const ends = await endsOf(lines.map((line) => ["generate", ...line]))
+  for (const { code, stderr } of ends) t.equal(code, 0, stderr)
+  return ends.map(({ stdout }) => stdout)
+}
+
 const rate = /^\d+ tokens, [\d.e+]+ tokens\/s; first after \d+ ms; seed \d+\n$/
 
 t.test("generate continues a text, alike for one seed, in whole characters", async (t) => {
@@ -50,23 +58,22 @@ t.test("generate continues a text, alike for one seed, in whole characters", asy
 
 t.test("--stop ends before the first of its texts, over the borders of tokens", async (t) => {
   const prompt = "It is a truth"
-  const flags = ["--seed", "1", "--max-new-tokens", "60", "--threads", "1"]
-  const generated = async (...more: string[]): Promise<string> => {
-    const { code, stdout, stderr } = await ended(start("generate", prompt, ...flags, ...more))
-    t.equal(code, 0, stderr)
-    return stdout.slice(prompt.length, -1)
-  }
-  const whole = await generated()
-  for (const from of [9, 26]) {
-    // The middle of a word to the middle of the third after it.
-    const stop = whole.slice(from, from + 12)
-    t.ok(stop.includes(" "), stop)
-    t.equal(await generated("--stop", stop), whole.slice(0, whole.indexOf(stop)))
-  }
-  const two = [whole.slice(30, 38), whole.slice(12, 20)] as const
-  const first = Math.min(...two.map((stop) => whole.indexOf(stop)))
-  t.equal(await generated("--stop", two[0], "--stop", two[1]), whole.slice(0, first))
-  t.equal(await generated("--stop", "no such text \u2603"), whole)
+  const flags = [prompt, "--seed", "1", "--max-new-tokens", "60", "--threads", "1"]
+  const [text = ""] = await printed(t, [flags])
+  const whole = text.slice(prompt.length, -1)
+  // The middle of a word to the middle of the third after it.
+  const stops = [9, 26].map((from) => whole.slice(from, from + 12))
+  for (const stop of stops) t.ok(stop.includes(" "), stop)
+  const two = [whole.slice(30, 38), whole.slice(12, 20)]
+  const cases = [...stops.map((stop) => [stop]), two, ["no such text \u2603"]]
+  const given = cases.map((stops) => [...flags, ...stops.flatMap((stop) => ["--stop", stop])])
+  const wanted = cases.map((stops) => {
+    const ends = stops.map((stop) => whole.indexOf(stop)).filter((end) => end >= 0)
+    return whole.slice(0, Math.min(whole.length, ...ends))
+  })
+  const texts = (await printed(t, given)).map((text) => text.slice(prompt.length, -1))
+  t.same(texts, wanted)
+  t.equal(wanted.at(-1), whole)
 })
 
 t.test("Ctrl-C ends the text and gives the rate, with exit code 130", async (t) => {
@@ -98,17 +105,6 @@ t.test("a reader that goes away as the text ends changes nothing of how it ends"
 
 t.test("generate takes the original's flags, and one for every processor", async (t) => {
   const rest = [...model, "--max-new-tokens", "24"]
-  const text = async (...args: string[]): Promise<string> => {
-    const { code, stdout, stderr } = await ended(start("generate", ...args, ...rest))
-    t.equal(code, 0, stderr)
-    return stdout
-  }
-  const greedy = await text("Begin", "--temperature", "0")
-  t.equal(await text("--prompt", "Begin", "--generate_kwargs", "do_sample=False"), greedy)
-  t.equal(
-    await text("--prompt", "Begin", "--generate-kwargs", "num_beams=1", "use_cache=true"),
-    greedy,
-  )
   const unlike = [
     "--temperature",
     "0",
@@ -117,32 +113,35 @@ t.test("generate takes the original's flags, and one for every processor", async
     "--no-repeat-ngram-size",
     "2",
   ]
-  const penalized = await text("Begin", ...unlike)
-  t.not(penalized, greedy)
   const kwargs = ["repetition_penalty=1.5", "no_repeat_ngram_size=2", "bad_words_ids=[(3,4)]"]
-  t.equal(await text("--prompt", "Begin", "--generate_kwargs", ...kwargs), penalized)
-  const seeded = ["--seed", "3"]
-  const drawn = await text(
-    "Begin",
-    ...seeded,
-    "--temperature",
-    "1",
-    "--top-k",
-    "50",
-    "--top-p",
-    "1",
+  const sampled = ["--temperature", "1", "--top-k", "50", "--top-p", "1"]
+  const [greedy, same, spelled, penalized, byKwargs, drawn, again] = await printed(
+    t,
+    [
+      ["Begin", "--temperature", "0"],
+      ["--prompt", "Begin", "--generate_kwargs", "do_sample=False"],
+      ["--prompt", "Begin", "--generate-kwargs", "num_beams=1", "use_cache=true"],
+      ["Begin", ...unlike],
+      ["--prompt", "Begin", "--generate_kwargs", ...kwargs],
+      ["Begin", "--seed", "3", ...sampled],
+      ["Begin", "--seed", "3", "--generate_kwargs", "do_sample=True"],
+    ].map((line) => [...line, ...rest]),
   )
-  t.equal(await text("Begin", ...seeded, "--generate_kwargs", "do_sample=True"), drawn)
+  t.equal(same, greedy)
+  t.equal(spelled, greedy)
+  t.not(penalized, greedy)
+  t.equal(byKwargs, penalized)
+  t.equal(again, drawn)
 })
 
 t.test("generate searches beams, and prints continuations as lines of JSON", async (t) => {
   const several = ["--num-beams", "3", "--num-return-sequences", "2", "--max-new-tokens", "5"]
-  const plain = await ended(start("generate", "Begin", ...model, ...several))
+  const json = [...several, "--json", "--logprobs", "2"]
+  const asked = [several, json].map((flags) => ["generate", "Begin", ...model, ...flags])
+  const [plain, { stdout }] = (await endsOf(asked)) as [Ended, Ended]
   t.equal(plain.code, 0, plain.stderr)
   t.match(plain.stdout, /^Begin[\s\S]*\n\nBegin[\s\S]*\n$/)
   t.match(plain.stderr, /^10 tokens, [\d.]+ tokens\/s; seed \d+\n$/)
-  const json = [...several, "--json", "--logprobs", "2"]
-  const { stdout } = await ended(start("generate", "Begin", ...model, ...json))
   const lines = stdout
     .trim()
     .split("\n")
@@ -156,20 +155,21 @@ t.test("generate searches beams, and prints continuations as lines of JSON", asy
 
 t.test("generate guesses by the text, by first layers, by another model", async (t) => {
   const rest = [...model, "--temperature", "0", "--max-new-tokens", "60"]
-  const plain = await ended(start("generate", "Begin", ...rest))
-  for (const by of [
+  const ways = [
     ["--generate_kwargs", "prompt_lookup_num_tokens=10"],
     ["--prompt-lookup-num-tokens", "4"],
     ["--assistant-early-exit", "1"],
     ["--assistant_model", dir],
-  ]) {
-    const { code, stdout, stderr } = await ended(start("generate", "Begin", ...rest, ...by))
+  ]
+  const asked = [[], ...ways].map((by) => ["generate", "Begin", ...rest, ...by])
+  const [plain, ...others] = (await endsOf(asked)) as [Ended, ...Ended[]]
+  for (const [i, { code, stdout, stderr }] of others.entries()) {
     t.equal(code, 0, stderr)
-    t.equal(stdout, plain.stdout, by.join(" "))
+    t.equal(stdout, plain.stdout, `${ways[i]}`)
     t.match(stderr, /; \d+ of \d+ guesses held in \d+ rounds, [\d.]+ tokens a round; seed \d+\n$/)
   }
-  const own = await ended(start("generate", "Begin", ...rest, "--assistant_model", dir))
-  const [, held, of] = /(\d+) of (\d+) guesses/.exec(own.stderr) as RegExpExecArray
+  const own = others.at(-1)?.stderr ?? ""
+  const [, held, of] = /(\d+) of (\d+) guesses/.exec(own) as RegExpExecArray
   t.equal(held, of, "a model guesses its own tokens")
 })
 

@@ -25,7 +25,7 @@ const { ELM_TEST_ALL, ELM_REQUIRE_WEBGPU } = process.env
 const isAll = ELM_TEST_ALL === "1" || ELM_REQUIRE_WEBGPU === "1"
 
 /** Of Node, for each file: ELM_TEST_NODE adds to them. */
-const flags = ["--enable-source-maps", ...(process.env.ELM_TEST_NODE?.split(" ") ?? [])]
+const flags = process.env.ELM_TEST_NODE?.split(" ") ?? []
 
 const here = import.meta.dirname
 const ending = ".test.js"

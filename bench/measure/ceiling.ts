@@ -48,6 +48,8 @@ const processor: Load = {
   leastMs: 0,
   leastReadMs: 2,
 }
+/** Without kernels a read is many operations, and memory is no ceiling. */
+const plain: Load = { ...processor, streamBytes: 16 << 20 }
 /** One binding has at least 128 MiB; results take a while to come back. */
 const gpu: Load = {
   streamBytes: 128 << 20,
@@ -84,7 +86,8 @@ export class CeilingMeter {
 
   private constructor(backend: Backend) {
     this.#backend = backend
-    this.#load = backend.ahead ? gpu : processor
+    const isPlain = !backend.has(streamSum.op.name)
+    this.#load = backend.ahead ? gpu : isPlain ? plain : processor
     this.#held = [0, 1].map(() => allocate(backend, [this.#load.parts]))
   }
 
@@ -124,7 +127,7 @@ export class CeilingMeter {
     matrices: readonly Tensor[],
     factors: Factors = "floats",
   ): { measure(): Promise<Ceilings>; close(): void } {
-    const isProcessor = this.#load === processor
+    const isProcessor = this.#load !== gpu
     const readable = matrices.filter(({ bytes }) => bytes >= leastPartBytes)
     const reading = isProcessor && readable.length > 0 ? this.#reading(readable) : undefined
     const kind = isProcessor ? factors : "floats"
