@@ -35,6 +35,21 @@ const places: Plugin = {
 /** Outputs of a bundle, but for elm.js itself. */
 const isPart = (name: string): boolean => /^elm-.*\.js$/.test(name)
 
+// What every test loads, tap, as one file.
+await build({
+  entryPoints: [join(root, "test", "tap.ts")],
+  outfile: join(dist, "test", "tap.js"),
+  bundle: true,
+  format: "esm",
+  platform: "node",
+  target: "es2023",
+  // Some of it are modules of the older kind, which ask for those of Node.
+  banner: {
+    js: `import * as ofNode from "node:module"; const require = ofNode.createRequire(import.meta.url)`,
+  },
+  logLevel: "warning",
+})
+
 const { metafile } = await build({
   // Beside the command, what the tests run many lines of it by.
   entryPoints: { elm: join(root, "elm.ts"), "test/performs": join(root, "test", "performs.ts") },

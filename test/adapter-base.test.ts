@@ -1,7 +1,6 @@
 // Of the weights that it was made beside an adapter's file keeps a few numbers: those it knows again in any dtype
 // and format, on any backend, and others of the same sizes it refuses.
 import { join } from "node:path"
-import t from "tap"
 import { JsBackend } from "../backends/js/index.ts"
 import { addAdapter, convert, LanguageModel, loadAdapter, mergeAdapter } from "../index.ts"
 import { agreement, fingerprintOf } from "../model/adapters/fingerprint.ts"
@@ -9,6 +8,7 @@ import { internals, openSafetensors, weightDTypes, writeSafetensors } from "../m
 import { allBackends } from "./backends.ts"
 import { endsOf } from "./command.ts"
 import { config } from "./small.ts"
+import t from "./tap.ts"
 
 const js = new JsBackend()
 const random = (seed: number) => LanguageModel.random(config, { backend: js, seed })

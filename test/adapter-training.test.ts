@@ -1,6 +1,6 @@
 // Training of adapters beside weights of any dtype: what moves and what stays, against finite differences;
 // and dropout.
-import t from "tap"
+
 import { JsBackend } from "../backends/js/index.ts"
 import {
   addAdapter,
@@ -18,6 +18,7 @@ import { copyAdapter } from "../model/index.ts"
 import { thinnedBy } from "../train/step/dropout.ts"
 import { allBackends, relativeError } from "./backends.ts"
 import { peftBase } from "./fixtures.ts"
+import t from "./tap.ts"
 
 const kinds = ["lora", "dora"] as const
 const { path: base, remove } = peftBase()

@@ -3,7 +3,6 @@
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import t from "tap"
 import { JsBackend } from "../backends/js/index.ts"
 import { uniformAt } from "../engine/index.ts"
 import {
@@ -18,6 +17,7 @@ import {
 import { openSafetensors, writeSafetensors } from "../model/index.ts"
 import { relativeError } from "./backends.ts"
 import { fixture } from "./fixtures.ts"
+import t from "./tap.ts"
 
 const dir = mkdtempSync(join(tmpdir(), "openelm-adapters-"))
 t.teardown(() => rmSync(dir, { recursive: true }))

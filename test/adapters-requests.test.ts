@@ -1,9 +1,10 @@
 // Adapters chosen request by request: several on one model at once, in one call for several prompts, closed
 // while one is in use.
-import t from "tap"
+
 import { type Adapter, LanguageModel, loadAdapter, type Token } from "../index.ts"
 import { allBackends } from "./backends.ts"
 import { fixture, goldenFolder, peftBase } from "./fixtures.ts"
+import t from "./tap.ts"
 
 const { path: base, remove } = peftBase()
 t.teardown(remove)

@@ -1,10 +1,11 @@
 // Sequences through several adapters in one plan: as many steps as one adapter takes, with the tokens that each has
 // by itself; adapters of other ranks, modules and kinds beside each other; in a batch that requests share.
-import t from "tap"
+
 import { type Adapter, addAdapter, LanguageModel, open } from "../index.ts"
 import { internals } from "../model/index.ts"
 import type { AnswerPart } from "../model/serving.ts"
 import { fixture } from "./fixtures.ts"
+import t from "./tap.ts"
 
 const backend = await open("wasm", { threads: 1 })
 t.teardown(() => backend.close())

@@ -2,7 +2,6 @@
 // folders: logits, gradients, updates, what is written; and what is refused.
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import t from "tap"
 import { JsBackend } from "../backends/js/index.ts"
 import { readTensors } from "../engine/index.ts"
 import {
@@ -18,6 +17,7 @@ import {
 import { openSafetensors, specsOf } from "../model/index.ts"
 import { allBackends, relativeError } from "./backends.ts"
 import { fixture, fixtureJson, golden, goldenFolder, goldenOf, peftBase } from "./fixtures.ts"
+import t from "./tap.ts"
 
 const kinds = ["lora", "dora"] as const
 const { path: base, remove } = peftBase()

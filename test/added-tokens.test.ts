@@ -1,10 +1,10 @@
 // Added tokens: exactly what the `tokenizers` library (Rust) makes of a tokenizer.json, and what
 // SentencePiece makes of a user's symbols, whatever characters they hold.
 import { createRequire } from "node:module"
-import t from "tap"
 import { loadTokenizer, parseTokenizer } from "../index.ts"
 import { matcherOf, mostUnits } from "../model/tokenizer/matcher.ts"
 import { fixture, fixtureJson } from "./fixtures.ts"
+import t from "./tap.ts"
 import { jsonBytes, modelBytes, randomOf, withSpecials } from "./tokenizers.ts"
 
 interface Oracle {

@@ -3,10 +3,10 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import t from "tap"
 import { peers } from "../bench/peers/against.ts"
 import { elm, endsOf, nodeIn } from "./command.ts"
 import { fixture } from "./fixtures.ts"
+import t from "./tap.ts"
 
 const dir = mkdtempSync(join(tmpdir(), "openelm-against-"))
 t.teardown(() => rmSync(dir, { recursive: true }))

@@ -4,9 +4,9 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { pathToFileURL } from "node:url"
-import t from "tap"
 import * as openelm from "../index.ts"
 import { config } from "./small.ts"
+import t from "./tap.ts"
 import { relativeError } from "./tolerance.ts"
 
 const { OpenELM, Tensor } = openelm

@@ -1,6 +1,6 @@
 // Attention over slices of the cache is attention: at the first position, in the middle of a slice,
 // at the end, with more slices than positions, in either dtype of the cache.
-import t from "tap"
+
 import { JsBackend } from "../backends/js/index.ts"
 import {
   allocate,
@@ -21,6 +21,7 @@ import {
   ropeAttentionParts,
 } from "../ops/index.ts"
 import { allBackends, relativeError, tolerance } from "./backends.ts"
+import t from "./tap.ts"
 
 const [H, G, S, E] = [8, 2, 100, 16]
 const attrs = { eps: 1e-6, scale: 0.25 }

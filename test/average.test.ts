@@ -1,10 +1,10 @@
 // Averages of tensors that come late, in pieces, and of those that do not fit together. That the numbers
 // are the original's is test/trainer.test.ts.
 import { setTimeout as sleep } from "node:timers/promises"
-import t from "tap"
 import { decode, encode, viewOf } from "../engine/index.ts"
 import { type Checkpoint, fileDTypes, type SavedDType, type StoredTensor } from "../model/index.ts"
 import { averaged } from "../train/run/average.ts"
+import t from "./tap.ts"
 
 /** A checkpoint whose tensors give their numbers a moment after they are asked. */
 function checkpoint(

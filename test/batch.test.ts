@@ -1,12 +1,13 @@
 // Several sequences in one plan: each has the tokens that it has alone, whenever it comes and whoever is
 // beside it.
-import t from "tap"
+
 import { OpenELM } from "../index.ts"
 import { Batch } from "../model/generate/batch.ts"
 import type { Sampling } from "../model/generate/session.ts"
 import { internals } from "../model/index.ts"
 import { goldenBackends } from "./backends.ts"
 import { collect, config } from "./small.ts"
+import t from "./tap.ts"
 
 const V = config.vocabSize
 const textOf = (length: number, from: number): number[] =>

@@ -1,5 +1,5 @@
 // Beams against transformers' own: tokens and scores, with ends, penalties and ways to stop; and drawn.
-import t from "tap"
+
 import { type CompleteOptions, LanguageModel, OpenELM } from "../index.ts"
 import { Batch } from "../model/generate/batch.ts"
 import { logSoftmax } from "../model/generate/processors/probabilities.ts"
@@ -8,6 +8,7 @@ import { allBackends, relativeError } from "./backends.ts"
 import { type Case, generationCases, optionsOf } from "./cases_of_generation.ts"
 import { goldenFolder } from "./fixtures.ts"
 import { collect, config, prompt, withModel } from "./small.ts"
+import t from "./tap.ts"
 
 const golden = goldenFolder()
 t.teardown(golden.remove)

@@ -2,13 +2,13 @@
 // every backend, and its logits are those of these numbers.
 import { readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import t from "tap"
 import { OpenELM, read } from "../index.ts"
 import { openModel } from "../model/index.ts"
 import { specsOf } from "../model/weights/layout.ts"
 import { dequantize } from "../ops/index.ts"
 import { allBackends } from "./backends.ts"
 import { fixture, fixtureJson } from "./fixtures.ts"
+import t from "./tap.ts"
 import { relativeError } from "./tolerance.ts"
 
 const expected = fixtureJson("gguf/expected.json")

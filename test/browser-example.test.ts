@@ -2,9 +2,9 @@
 // screen and on a phone. ELM_SCREENSHOTS=DIR keeps pictures of it.
 import { join } from "node:path"
 import type { Page } from "playwright-core"
-import t from "tap"
 import { loadAdapter, OpenELM, open, shippedModel } from "../index.ts"
 import { buildPage, launch, noWholeBrowser, pageOf, serve } from "./chromium.ts"
+import t from "./tap.ts"
 
 const prompt = "It is a truth universally acknowledged, that"
 const pictures = process.env.ELM_SCREENSHOTS

@@ -3,7 +3,6 @@
 import { join } from "node:path"
 import { build, type Metafile } from "esbuild"
 import type { Page } from "playwright-core"
-import t, { type Test } from "tap"
 import ts from "typescript"
 import { type BackendName, OpenELM, open, shippedModel, type WasmOptions } from "../index.ts"
 import { plainOps } from "../ops/index.ts"
@@ -11,6 +10,7 @@ import { launch, noBrowser, noWholeBrowser, pageOf, root, serve } from "./chromi
 import type * as inside from "./page.ts"
 import { resultsOn } from "./page.ts"
 import { serveFolder } from "./server.ts"
+import t, { type Test } from "./tap.ts"
 import { relativeError } from "./tolerance.ts"
 
 const whole = noWholeBrowser ? { skip: noWholeBrowser } : {}

@@ -1,8 +1,8 @@
 // What the build knows files by, so that it does nothing twice.
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
-import t from "tap"
 import { digestOf, filesIn } from "../build/digest.ts"
+import t from "./tap.ts"
 
 t.test("a digest tells names, bytes and what else is said, and no order", (t) => {
   const root = t.testdir({ a: "one", b: "two", c: "one", d: "", e: "" })

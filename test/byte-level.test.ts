@@ -5,12 +5,12 @@ import { createServer } from "node:http"
 import type { AddressInfo } from "node:net"
 import { tmpdir } from "node:os"
 import { basename, join } from "node:path"
-import t from "tap"
 import { JsBackend } from "../backends/js/index.ts"
 import { convert, LanguageModel, loadTokenizer, parseTokenizer } from "../index.ts"
 import { parseConfig } from "../model/index.ts"
 import { gpt2Words } from "../model/tokenizer/words.ts"
 import { fixture, fixtureJson } from "./fixtures.ts"
+import t from "./tap.ts"
 import { randomOf } from "./tokenizers.ts"
 
 interface Case {

@@ -1,6 +1,6 @@
 // The key-value cache in f16: half the memory, the same tokens, numbers beyond its range kept as its
 // largest.
-import t from "tap"
+
 import { openWasm } from "../backends/wasm/index.ts"
 import { type Backend, constant, type DType, decode, readTensors } from "../engine/index.ts"
 import { type CacheDType, OpenELM, open } from "../index.ts"
@@ -9,6 +9,7 @@ import { attention, qkNormRope, ropeAngles, ropeFrequencies, ropeWrite } from ".
 import { allBackends, relativeError, wasmBackends } from "./backends.ts"
 import { fixtureJson, goldenFolder } from "./fixtures.ts"
 import { collect, config, prompt } from "./small.ts"
+import t from "./tap.ts"
 
 const folder = goldenFolder()
 t.teardown(() => folder.remove())

@@ -1,11 +1,12 @@
 // Ceilings: what a token reads is counted from its plan, and nothing is faster than what it is held
 // against.
-import t from "tap"
+
 import { workOf } from "../bench/measure/reads.ts"
 import { benchThroughput } from "../bench/measure/throughput.ts"
 import { LanguageModel, open, scaledConfig } from "../index.ts"
 import { architectureOf } from "../model/index.ts"
 import { fixtureJson } from "./fixtures.ts"
+import t from "./tap.ts"
 
 /** Of whole panels, so that bytes are those of the numbers. */
 const [D, F, V, layers] = [48, 96, 112, 2] as const

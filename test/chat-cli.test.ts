@@ -4,10 +4,10 @@ import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
 import { readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import t from "tap"
 import { loadTokenizer } from "../index.ts"
 import { elm } from "./command.ts"
 import { writeSmallModel } from "./small_folder.ts"
+import t from "./tap.ts"
 
 const dir = join(t.testdir({ small: {} }), "small")
 await writeSmallModel(dir)

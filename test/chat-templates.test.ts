@@ -2,10 +2,10 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import t from "tap"
 import { convert, OpenELM, open } from "../index.ts"
 import { fixture } from "./fixtures.ts"
 import { config } from "./small.ts"
+import t from "./tap.ts"
 
 const dir = mkdtempSync(join(tmpdir(), "openelm-templates-"))
 t.teardown(() => rmSync(dir, { recursive: true }))

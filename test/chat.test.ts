@@ -2,7 +2,6 @@
 // caches, over which each turn reads what is new alone.
 import { readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import t from "tap"
 import { type ChatMessage, loadTokenizer, OpenELM, open, scaledConfig } from "../index.ts"
 import { type TemplateOptions as Options, rendered } from "../model/chat/template.ts"
 import { type ChatTemplates, noTemplates, templatesOf } from "../model/chat/templates.ts"
@@ -11,6 +10,7 @@ import { treeOf } from "../model/index.ts"
 import { allBackends } from "./backends.ts"
 import { fixture } from "./fixtures.ts"
 import { writeSmallModel } from "./small_folder.ts"
+import t from "./tap.ts"
 
 const byte = await loadTokenizer("byte")
 const config = scaledConfig({

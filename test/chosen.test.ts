@@ -1,12 +1,13 @@
 // Tokens that are chosen on the host: transformers' own, those that the device would have drawn, how
 // likely they were, and what hooks make of them.
-import t from "tap"
+
 import { type GenerateOptions, LanguageModel, OpenELM, type Token } from "../index.ts"
 import { logSoftmax } from "../model/generate/processors/probabilities.ts"
 import { allBackends } from "./backends.ts"
 import { generationCases, optionsOf } from "./cases_of_generation.ts"
 import { goldenFolder } from "./fixtures.ts"
 import { collect, config, prompt, withModel } from "./small.ts"
+import t from "./tap.ts"
 
 const golden = goldenFolder()
 t.teardown(golden.remove)

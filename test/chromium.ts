@@ -5,8 +5,8 @@ import type { AddressInfo } from "node:net"
 import { delimiter, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { type Browser, chromium, type Page } from "playwright-core"
-import type { Test } from "tap"
 import { smallPart } from "./driver.ts"
+import type { Test } from "./tap.ts"
 
 interface Example {
   buildPage(out: string): Promise<unknown>

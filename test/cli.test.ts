@@ -3,9 +3,9 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import t from "tap"
 import { type Ended, elm, endsOf, node } from "./command.ts"
 import { goldenFolder } from "./fixtures.ts"
+import t from "./tap.ts"
 
 const index = new URL("../index.js", import.meta.url).href
 

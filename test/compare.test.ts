@@ -2,10 +2,10 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import t from "tap"
 import { ratioOf } from "../bench/measure/statistics.ts"
 import { normalAt } from "../engine/index.ts"
 import { endsOf } from "./command.ts"
+import t from "./tap.ts"
 
 const dir = mkdtempSync(join(tmpdir(), "openelm-compare-"))
 t.teardown(() => rmSync(dir, { recursive: true }))

@@ -1,10 +1,11 @@
 // Whole continuations: many prompts in one plan have the tokens that each has alone, whoever goes before.
-import t from "tap"
+
 import { type CompleteOptions, loadTokenizer, OpenELM, type Prompt } from "../index.ts"
 import { internals } from "../model/index.ts"
 import { allBackends } from "./backends.ts"
 import { fixture } from "./fixtures.ts"
 import { collect, config, withModel } from "./small.ts"
+import t from "./tap.ts"
 
 const V = config.vocabSize
 const textOf = (length: number, from: number): number[] =>

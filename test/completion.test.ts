@@ -4,11 +4,11 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
-import t from "tap"
 import { whole } from "../cli/line/arguments.ts"
 import { command } from "../cli/line/command.ts"
 import { choice, positional, toggle, valued } from "../cli/line/flags.ts"
 import { commands, elmProgram } from "../cli/program.ts"
+import t from "./tap.ts"
 
 const elm = fileURLToPath(new URL("../elm.js", import.meta.url))
 const dir = mkdtempSync(join(tmpdir(), "openelm-completion-"))

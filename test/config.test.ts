@@ -1,6 +1,5 @@
 // Sizes, their derivation and the config.json format, against the original's numbers.
 import { readFileSync } from "node:fs"
-import t from "tap"
 import {
   configJson,
   configOf,
@@ -11,6 +10,7 @@ import {
   tensorShapes,
 } from "../model/index.ts"
 import { parseJson } from "../model/json.ts"
+import t from "./tap.ts"
 
 const fixture = (path: string) =>
   JSON.parse(readFileSync(new URL(`../../test/fixtures/${path}`, import.meta.url), "utf8"))

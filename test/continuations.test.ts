@@ -1,6 +1,6 @@
 // Continuations scored together: the numbers of whole passes, each token read once, whatever is asked for
 // beside them and wherever texts part.
-import t from "tap"
+
 import type { Backend } from "../engine/index.ts"
 import { addAdapter, createTrainStep, OpenELM, open } from "../index.ts"
 import { type Chunk, Lanes } from "../model/generate/lanes.ts"
@@ -8,6 +8,7 @@ import type { Continued } from "../model/generate/passes.ts"
 import { internals } from "../model/index.ts"
 import { goldenBackends } from "./backends.ts"
 import { config } from "./small.ts"
+import t from "./tap.ts"
 
 const V = config.vocabSize
 const textOf = (length: number, seed = 3): number[] =>

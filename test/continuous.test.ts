@@ -1,6 +1,6 @@
 // Requests that come and go in one batch: each has the tokens that it has alone, whoever is beside it,
 // whatever of its prompt is there already, and however it is sampled.
-import t from "tap"
+
 import { type GenerateOptions, OpenELM } from "../index.ts"
 import { QueueFullError } from "../model/generate/bounds.ts"
 import { Continuous } from "../model/generate/continuous.ts"
@@ -9,6 +9,7 @@ import { type Source, sourceOf } from "../model/generate/source.ts"
 import { allBackends } from "./backends.ts"
 import { smallPart } from "./driver.ts"
 import { collect, config } from "./small.ts"
+import t from "./tap.ts"
 
 const V = config.vocabSize
 const textOf = (length: number, from: number): number[] =>

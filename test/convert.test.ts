@@ -10,7 +10,6 @@ import {
 } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import t from "tap"
 import { bound, bufferOf, read } from "../engine/index.ts"
 import { convert, describeModel, OpenELM, open } from "../index.ts"
 import type { PlainDType } from "../model/checkpoints/header.ts"
@@ -27,6 +26,7 @@ import {
 import { valuesOf } from "../model/weights/values.ts"
 import { dequantize } from "../ops/index.ts"
 import { fixture, fixtureJson, goldenFolder } from "./fixtures.ts"
+import t from "./tap.ts"
 
 const dir = mkdtempSync(join(tmpdir(), "openelm-convert-"))
 t.teardown(() => rmSync(dir, { recursive: true }))

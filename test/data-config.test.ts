@@ -4,9 +4,9 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node
 import { tmpdir } from "node:os"
 import { basename, join } from "node:path"
 import { fileURLToPath } from "node:url"
-import t from "tap"
 import { filesOf } from "../train/data/files.ts"
 import { type DataOptions, loadDataConfig, textPipeline } from "../train/data/index.ts"
+import t from "./tap.ts"
 
 const dir = mkdtempSync(join(tmpdir(), "openelm-data-config-"))
 t.teardown(() => rmSync(dir, { recursive: true }))

@@ -5,12 +5,12 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { gzipSync } from "node:zlib"
-import t from "tap"
 import { readText } from "../train/data/blocks.ts"
 import { loadDataConfig } from "../train/data/config.ts"
 import { filesOf } from "../train/data/files.ts"
 import { type DataOptions, textPipeline } from "../train/data/index.ts"
 import { type Item, readItems } from "../train/data/readers.ts"
+import t from "./tap.ts"
 
 const dir = mkdtempSync(join(tmpdir(), "openelm-faults-"))
 t.teardown(() => rmSync(dir, { recursive: true }))

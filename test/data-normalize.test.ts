@@ -1,8 +1,9 @@
 // Text normalization: the original's column of the golden file, and ftfy itself (its 6.2 rules) run
 // on generated text: misread in nine character sets, entities, controls, lone surrogates.
-import t from "tap"
+
 import { fixText, normalizerOf } from "../train/data/normalize.ts"
 import { fixtureJson } from "./fixtures.ts"
+import t from "./tap.ts"
 
 t.test("ftfy's repairs equal the original's on the tokenizer cases", (t) => {
   const { cases } = fixtureJson("data/tokenizer_cases.json")

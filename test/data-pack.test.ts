@@ -3,11 +3,11 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import t from "tap"
 import { loadTokenizer } from "../model/index.ts"
 import { PythonRandom } from "../model/python/random.ts"
 import { type DataOptions, type Sample, textPipeline } from "../train/data/index.ts"
 import { fixture } from "./fixtures.ts"
+import t from "./tap.ts"
 
 const dir = mkdtempSync(join(tmpdir(), "openelm-pack-"))
 t.teardown(() => rmSync(dir, { recursive: true }))

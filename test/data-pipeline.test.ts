@@ -5,7 +5,6 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { gzipSync } from "node:zlib"
-import t from "tap"
 import { fileOrder, filesOf } from "../train/data/files.ts"
 import {
   type DataOptions,
@@ -17,6 +16,7 @@ import {
 } from "../train/data/index.ts"
 import { fromFile } from "../train/spelling.ts"
 import { fixture, fixtureJson } from "./fixtures.ts"
+import t from "./tap.ts"
 
 interface Expected {
   readonly file: string

@@ -1,6 +1,7 @@
 // Python's Mersenne Twister: numbers that Python 3.11 printed.
-import t from "tap"
+
 import { PythonRandom } from "../model/python/random.ts"
+import t from "./tap.ts"
 
 t.test("seeds give Python's numbers", (t) => {
   // [random.Random(seed).getrandbits(32) for _ in range(3)], then random() from a new one

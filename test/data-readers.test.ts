@@ -6,9 +6,9 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import zlib from "node:zlib"
-import t from "tap"
 import { type DataOptions, textPipeline } from "../train/data/index.ts"
 import { type Item, readItems } from "../train/data/readers.ts"
+import t from "./tap.ts"
 
 const dir = mkdtempSync(join(tmpdir(), "openelm-readers-"))
 t.teardown(() => rmSync(dir, { recursive: true }))

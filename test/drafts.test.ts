@@ -1,6 +1,6 @@
 // Drafts: what is guessed and what of it holds as transformers has it; the likeliest tokens are those
 // without drafts, and what is drawn has the same distribution.
-import t from "tap"
+
 import {
   type DraftRound,
   type GenerateOptions,
@@ -18,6 +18,7 @@ import { generationCases, optionsOf } from "./cases_of_generation.ts"
 import { smallPart } from "./driver.ts"
 import { fixtureJson, goldenFolder } from "./fixtures.ts"
 import { collect, config, prompt, withModel } from "./small.ts"
+import t from "./tap.ts"
 
 const golden = goldenFolder()
 t.teardown(golden.remove)

@@ -1,9 +1,10 @@
 // Texts as vectors: what a text alone gives it gives among others, of any length and on every backend; and
 // that is what its hidden states say.
-import t from "tap"
+
 import { LanguageModel, scaledConfig } from "../index.ts"
 import { goldenBackends, relativeError } from "./backends.ts"
 import { fixture } from "./fixtures.ts"
+import t from "./tap.ts"
 
 const sizes = { layers: 2, modelDim: 32, headDim: 16, vocabSize: 259, maxContext: 64 }
 

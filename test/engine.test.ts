@@ -1,5 +1,5 @@
 // Graph, gradients and plans on small graphs: order, memory, in-place updates, printing.
-import t from "tap"
+
 import { JsBackend } from "../backends/js/index.ts"
 import { openWasm } from "../backends/wasm/index.ts"
 import {
@@ -33,6 +33,7 @@ import {
   sum,
   writeRows,
 } from "../ops/index.ts"
+import t from "./tap.ts"
 
 const backends: readonly [string, () => Promise<Backend>][] = [
   ["js", async () => new JsBackend()],

@@ -1,8 +1,8 @@
 // Every wrong input has its one clear error, and nothing is lost by it.
-import t from "tap"
-import { type GenerateOptions, OpenELM, open } from "../index.ts"
 
+import { type GenerateOptions, OpenELM, open } from "../index.ts"
 import { collect, config, prompt, withModel } from "./small.ts"
+import t from "./tap.ts"
 
 t.test("wrong input has one clear error", async (t) => {
   await withModel(async (model, backend) => {

@@ -11,7 +11,6 @@ import {
 } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import t from "tap"
 import { ofSuite, planOf } from "../cli/line/evaluation.ts"
 import { suiteText } from "../cli/terminal/evaluation.ts"
 import { compareEvaluations, signTest } from "../eval/compare.ts"
@@ -21,6 +20,7 @@ import { type Suite, scoresOf } from "../eval/suites.ts"
 import { evaluate, type Scorer } from "../index.ts"
 import { elm, endsOf, node } from "./command.ts"
 import { fixture } from "./fixtures.ts"
+import t from "./tap.ts"
 
 const dir = mkdtempSync(join(tmpdir(), "openelm-eval-cli-"))
 t.teardown(() => rmSync(dir, { recursive: true }))

@@ -2,13 +2,13 @@
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import t from "tap"
 import { curveSvg, curveText } from "../cli/terminal/curve.ts"
 import { type CurvePoint, curveCsv, curveJson } from "../eval/curve.ts"
 import { type Suite, suites } from "../eval/suites.ts"
 import { shippedModel } from "../model/index.ts"
 import { endsOf } from "./command.ts"
 import { fixture } from "./fixtures.ts"
+import t from "./tap.ts"
 
 const dir = mkdtempSync(join(tmpdir(), "openelm-eval-curve-"))
 t.teardown(() => rmSync(dir, { recursive: true }))

@@ -3,10 +3,10 @@
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
-import t from "tap"
 import { type EvaluateOptions, evaluate, type Scorer } from "../index.ts"
 import { rowsOf } from "../model/files/rows.ts"
 import { fixture } from "./fixtures.ts"
+import t from "./tap.ts"
 
 const dir = mkdtempSync(join(tmpdir(), "openelm-eval-"))
 t.teardown(() => rmSync(dir, { recursive: true }))

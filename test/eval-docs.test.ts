@@ -2,10 +2,10 @@
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import t from "tap"
 import { shippedModel } from "../model/index.ts"
 import { endsOf } from "./command.ts"
 import { fixture } from "./fixtures.ts"
+import t from "./tap.ts"
 
 const app = mkdtempSync(join(tmpdir(), "openelm-eval-docs-"))
 t.teardown(() => rmSync(app, { recursive: true }))

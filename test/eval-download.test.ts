@@ -1,12 +1,12 @@
 // `elm eval download`: data sets of the hub into its cache, where an evaluation finds them.
 import { existsSync, readFileSync } from "node:fs"
 import { join } from "node:path"
-import t from "tap"
 import { downloadData } from "../eval/data/download.ts"
 import type { Task } from "../index.ts"
 import { elm, node } from "./command.ts"
 import { fixture } from "./fixtures.ts"
 import { hubFor } from "./hub_server.ts"
+import t from "./tap.ts"
 
 const run = (...args: string[]) => node(elm, "eval", ...args)
 const small = (name: string) => ({ bytes: readFileSync(fixture(`eval/data/${name}`)) })

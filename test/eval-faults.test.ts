@@ -1,10 +1,10 @@
 // What a model cannot be asked: one message with file and row, after all that comes before it.
 import { mkdirSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
-import t, { type Test } from "tap"
 import { planOf } from "../eval/plan.ts"
 import { allTasks } from "../eval/tasks/index.ts"
 import { evaluate, OpenELM, open, type Scorer, shippedModel } from "../index.ts"
+import t, { type Test } from "./tap.ts"
 
 /** A folder with one file. */
 function folder(t: Test, name: string, content: string): string {

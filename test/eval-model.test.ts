@@ -4,11 +4,11 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "n
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { gunzipSync } from "node:zlib"
-import t from "tap"
 import { encodedPair, scorerOf } from "../eval/scorer.ts"
 import { evaluate, loadTokenizer, OpenELM, open, scaledConfig } from "../index.ts"
 import { type Tokenizer, writeSafetensors } from "../model/index.ts"
 import { fixture, fixtureJson, golden } from "./fixtures.ts"
+import t from "./tap.ts"
 
 const dir = mkdtempSync(join(tmpdir(), "openelm-eval-model-"))
 t.teardown(() => rmSync(dir, { recursive: true }))

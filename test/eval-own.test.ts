@@ -2,7 +2,6 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import t from "tap"
 import { compiled } from "../eval/own/templates.ts"
 import {
   type EvaluateOptions,
@@ -13,6 +12,7 @@ import {
   type Scorer,
   type TaskResults,
 } from "../index.ts"
+import t from "./tap.ts"
 
 const dir = mkdtempSync(join(tmpdir(), "openelm-own-"))
 t.teardown(() => rmSync(dir, { recursive: true }))

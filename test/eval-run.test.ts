@@ -1,6 +1,6 @@
 // An evaluation on its way: order, limits, what is left after an earlier log, shards, batches, aborting;
 // options and answers that make no sense.
-import t from "tap"
+
 import { openEvaluation } from "../eval/evaluate.ts"
 import { paperModels } from "../eval/paper.ts"
 import { optionsOf, scoresOf, suites } from "../eval/suites.ts"
@@ -13,6 +13,7 @@ import {
   type Task,
 } from "../index.ts"
 import { fixture } from "./fixtures.ts"
+import t from "./tap.ts"
 
 const data = fixture("eval/data")
 

@@ -3,10 +3,10 @@
 import { createHash } from "node:crypto"
 import { readdirSync, readFileSync } from "node:fs"
 import { gunzipSync } from "node:zlib"
-import t, { type Test } from "tap"
 import { type EvaluateOptions, evaluate, type Results, type Sample } from "../eval/index.ts"
 import type { Pair, Scorer } from "../eval/types.ts"
 import { fixture, fixtureJson } from "./fixtures.ts"
+import t, { type Test } from "./tap.ts"
 
 const sha = (text: string): string => createHash("sha256").update(text).digest("hex").slice(0, 16)
 

@@ -1,6 +1,6 @@
 // The parts of tasks that Python's ways decide, against what the original's functions gave: its generator,
 // white space, capitals, literals; choices and their scores; standard errors.
-import t from "tap"
+
 import { multipleChoice } from "../eval/kinds/multiple_choice.ts"
 import { aggregate, pooled } from "../eval/metrics.ts"
 import { encodedPair } from "../eval/scorer.ts"
@@ -17,6 +17,7 @@ import { parseLiteral } from "../model/python/literal.ts"
 import { PythonRandom } from "../model/python/random.ts"
 import { capitalize, strip } from "../model/python/text.ts"
 import { fixture, fixtureJson } from "./fixtures.ts"
+import t from "./tap.ts"
 
 const seedOf = (seed: number | string): number | bigint =>
   typeof seed === "string" ? BigInt(seed) : seed

@@ -5,9 +5,9 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
-import t from "tap"
 import { shippedModel } from "../index.ts"
 import { onlyInWhole } from "./driver.ts"
+import t from "./tap.ts"
 
 const run = (name: string, ...args: string[]) => {
   const path = fileURLToPath(new URL(`../../examples/${name}`, import.meta.url))

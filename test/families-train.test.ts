@@ -1,6 +1,6 @@
 // Families of one file: their gradients against finite differences, all backends against js, quantized
 // weights against whole ones, in the variants that their configs have.
-import t from "tap"
+
 import { JsBackend } from "../backends/js/index.ts"
 import {
   type Backend,
@@ -16,6 +16,7 @@ import { recordStep } from "../train/step/graph.ts"
 import { allBackends, relativeError } from "./backends.ts"
 import { smallPart } from "./driver.ts"
 import { collect } from "./small.ts"
+import t from "./tap.ts"
 
 /** Fields as Hugging Face's Llama has them. */
 const sizes = {

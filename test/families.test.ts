@@ -3,7 +3,6 @@
 import { mkdtempSync, readdirSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import t from "tap"
 import { LanguageModel } from "../index.ts"
 import { isBuffer, plainName } from "../model/checkpoints/names.ts"
 import { architectureOf, openSafetensors, parameterCount } from "../model/index.ts"
@@ -11,6 +10,7 @@ import { allBackends, goldenBackends, relativeError } from "./backends.ts"
 import { smallPart } from "./driver.ts"
 import { fixture, fixtureJson, golden, goldenOf } from "./fixtures.ts"
 import { collect } from "./small.ts"
+import t from "./tap.ts"
 
 const limit = 2e-5
 /** Other layouts of the same graphs, which the small part walks on one backend. */

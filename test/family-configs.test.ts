@@ -1,6 +1,7 @@
 // config.json of families of one file: what is refused, naming file, field and value; and what is read back.
-import t from "tap"
+
 import { configJson, parseConfig } from "../model/index.ts"
+import t from "./tap.ts"
 
 const llama = {
   ...{ model_type: "llama", hidden_size: 48, num_hidden_layers: 2, num_attention_heads: 4 },

@@ -11,11 +11,11 @@ import {
 } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import t, { type Test } from "tap"
 import { loadTokenizer, OpenELM, open, scaledConfig } from "../index.ts"
 import { contentOf, type FileTree, openFile, tokenizersIn, treeOf } from "../model/index.ts"
 import { fixture } from "./fixtures.ts"
 import { type Circumstance, serveFolder, status } from "./server.ts"
+import t, { type Test } from "./tap.ts"
 
 const backend = await open("wasm", { threads: 1 })
 const folder = mkdtempSync(join(tmpdir(), "openelm-tree-"))

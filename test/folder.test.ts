@@ -2,10 +2,10 @@
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
-import t, { type Test } from "tap"
 import type { TensorData } from "../model/checkpoints/safetensors.ts"
 import { parseConfig, tensorShapes } from "../model/config.ts"
 import { type OpenedModel, openModel, openSafetensors, writeSafetensors } from "../model/index.ts"
+import t, { type Test } from "./tap.ts"
 
 const fixture = fileURLToPath(new URL("../../test/fixtures/model/", import.meta.url))
 const root = t.testdir({})

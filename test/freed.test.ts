@@ -1,6 +1,6 @@
 // Memory that has been freed is refused on every backend, by whatever way one comes to it, and what
 // lies there now stays as it is.
-import t from "tap"
+
 import { Reclaim } from "../backends/wasm/reclaim.ts"
 import {
   allocate,
@@ -14,6 +14,7 @@ import {
 } from "../engine/index.ts"
 import { affine } from "../ops/index.ts"
 import { allBackends } from "./backends.ts"
+import t from "./tap.ts"
 
 const ones = (backend: Backend): Tensor => {
   const tensor = allocate(backend, [4])

@@ -7,8 +7,8 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { createInterface } from "node:readline"
 import { fileURLToPath } from "node:url"
-import t from "tap"
 import { smallPart } from "./driver.ts"
+import t from "./tap.ts"
 
 const { ELM_TEST_FUZZ, ELM_TEST_FUZZ_CASE } = process.env
 const first = Number(ELM_TEST_FUZZ_CASE ?? 0)

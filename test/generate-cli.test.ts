@@ -5,10 +5,10 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
-import t, { type Test } from "tap"
 import { endsOf } from "./command.ts"
 import { goldenFolder } from "./fixtures.ts"
 import { writeSmallModel } from "./small_folder.ts"
+import t, { type Test } from "./tap.ts"
 
 const elm = fileURLToPath(new URL("../elm.js", import.meta.url))
 const dir = mkdtempSync(join(tmpdir(), "openelm-generate-"))

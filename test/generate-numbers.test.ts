@@ -1,9 +1,10 @@
 // Numbers as the sampling gets them, in f32: its controls at their ends, and logits that are none.
-import t from "tap"
+
 import { bufferOf, type Tensor } from "../engine/index.ts"
 import { OpenELM } from "../model/index.ts"
 import { allBackends, noWholeWebgpu } from "./backends.ts"
 import { collect, config, prompt } from "./small.ts"
+import t from "./tap.ts"
 
 if (noWholeWebgpu) t.test("sampling on webgpu", { skip: noWholeWebgpu }, () => undefined)
 

@@ -1,10 +1,10 @@
 // Generation from text: the model's tokenizer makes ids of the prompt and text of what follows.
 import { copyFileSync } from "node:fs"
 import { join } from "node:path"
-import t from "tap"
 import { loadTokenizer, OpenELM, open, scaledConfig, type Token } from "../index.ts"
 import { inference, internals } from "../model/index.ts"
 import { fixture, goldenFolder } from "./fixtures.ts"
+import t from "./tap.ts"
 
 const config = scaledConfig({
   name: "small",

@@ -3,9 +3,9 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import t from "tap"
 import { type GenerateOptions, loadTokenizer, OpenELM, open } from "../index.ts"
 import { goldenFolder } from "./fixtures.ts"
+import t from "./tap.ts"
 
 const backend = await open("wasm", { threads: 1 })
 const golden = goldenFolder()

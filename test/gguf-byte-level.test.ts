@@ -2,11 +2,11 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import t from "tap"
 import { convert, loadTokenizer, OpenELM, open, parseTokenizer, type Tokenizer } from "../index.ts"
 import { tokenizerOfModel } from "../model/index.ts"
 import { fixture, fixtureJson } from "./fixtures.ts"
 import { config } from "./small.ts"
+import t from "./tap.ts"
 
 const dir = mkdtempSync(join(tmpdir(), "openelm-gguf-bytes-"))
 t.teardown(() => rmSync(dir, { recursive: true }))

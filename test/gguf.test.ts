@@ -11,7 +11,6 @@ import {
 } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import t from "tap"
 import { loadTokenizer, OpenELM, open } from "../index.ts"
 import { headerBytes } from "../model/checkpoints/gguf/encode.ts"
 import { readGguf } from "../model/checkpoints/gguf/header.ts"
@@ -22,6 +21,7 @@ import { openOnDisk } from "../model/files/disk.ts"
 import { openModel, readConfig, type StoredTensor } from "../model/index.ts"
 import { fixture, fixtureJson, golden } from "./fixtures.ts"
 import { serveFolder } from "./server.ts"
+import t from "./tap.ts"
 
 const expected = fixtureJson("gguf/expected.json")
 const dir = mkdtempSync(join(tmpdir(), "openelm-gguf-"))

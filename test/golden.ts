@@ -1,10 +1,11 @@
 // Checks of ops and their gradients against the golden numbers of single ops (test/fixtures/ops).
-import t from "tap"
+
 import { type Backend, constant, readTensors, type Tensor, vjp } from "../engine/index.ts"
 import { add, affine, cast, crossEntropy, equal, reshape, sum } from "../ops/index.ts"
 import { objectives } from "../train/index.ts"
 import { allBackends, relativeError } from "./backends.ts"
 import { fixtureJson, type Golden, golden, goldenOf, tensorOf } from "./fixtures.ts"
+import t from "./tap.ts"
 
 export type Goldens = ReadonlyMap<string, Golden>
 

@@ -3,7 +3,6 @@
 import { execFile } from "node:child_process"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
-import t from "tap"
 import { openWebgpu, webgpuKernels } from "../backends/webgpu/index.ts"
 import { benchDrive } from "../bench/measure/drive.ts"
 import { explain } from "../bench/measure/explain.ts"
@@ -15,6 +14,7 @@ import { internals } from "../model/index.ts"
 import { noWholeWebgpu } from "./backends.ts"
 import { goldenFolder } from "./fixtures.ts"
 import { config } from "./small.ts"
+import t from "./tap.ts"
 
 const elm = fileURLToPath(new URL("../elm.js", import.meta.url))
 

@@ -2,10 +2,10 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import t from "tap"
 import { type DataOptions, textPipeline } from "../train/data/index.ts"
 import { dataSection } from "../train/run/parts.ts"
 import { checkSettings } from "../train/run/settings.ts"
+import t from "./tap.ts"
 
 const dir = mkdtempSync(join(tmpdir(), "openelm-holdout-"))
 t.teardown(() => rmSync(dir, { recursive: true }))

@@ -3,10 +3,10 @@
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { gzipSync } from "node:zlib"
-import t from "tap"
 import { loadTokenizer, OpenELM, open } from "../index.ts"
 import { goldenFolder } from "./fixtures.ts"
 import { type Circumstance, serveFolder, status, weights } from "./server.ts"
+import t from "./tap.ts"
 
 const backend = await open("wasm", { threads: 1 })
 t.teardown(() => backend.close())

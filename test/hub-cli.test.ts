@@ -1,12 +1,12 @@
 // Names of the hub and its environment, and the command that takes them.
 import { existsSync, readFileSync } from "node:fs"
 import { join } from "node:path"
-import t from "tap"
 import { hubNameOf } from "../model/files/hub/name.ts"
 import { hubSettings } from "../model/files/hub/settings.ts"
 import { treeOf } from "../model/files/source.ts"
 import { elm, node } from "./command.ts"
 import { hubFor } from "./hub_server.ts"
+import t from "./tap.ts"
 
 const run = (...args: string[]) => node(elm, ...args)
 

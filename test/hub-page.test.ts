@@ -5,11 +5,11 @@ import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { build } from "esbuild"
 import type { Page } from "playwright-core"
-import t from "tap"
 import { Sha256 } from "../model/files/sha256.ts"
 import { launch, noWholeBrowser, pageOf, root, serve } from "./chromium.ts"
 import type * as inside from "./hub_inside.ts"
 import { serveHub } from "./hub_server.ts"
+import t from "./tap.ts"
 
 t.test("SHA-256 of pieces is that of the whole", (t) => {
   for (const length of [0, 1, 55, 56, 63, 64, 65, 119, 120, 5000]) {

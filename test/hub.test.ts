@@ -11,7 +11,6 @@ import {
 } from "node:fs"
 import type { ServerResponse } from "node:http"
 import { dirname, join } from "node:path"
-import t, { type Test } from "tap"
 import { downloading } from "../bench/measure/report.ts"
 import { convert, describeModel, loadTokenizer, type Waiting } from "../index.ts"
 import { HubError, type HubFault } from "../model/files/hub/faults.ts"
@@ -19,6 +18,7 @@ import { treeOf } from "../model/files/source.ts"
 import { type FileTree, readFile } from "../model/files/tree.ts"
 import { readConfig, tokenizerOfModel } from "../model/index.ts"
 import { contents, hashOf, head, hubFor, large } from "./hub_server.ts"
+import t, { type Test } from "./tap.ts"
 
 const contentOf = async (tree: FileTree, file: string): Promise<Buffer> =>
   Buffer.from(await readFile(tree, file, 1 << 20))

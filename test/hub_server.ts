@@ -3,7 +3,7 @@
 import { createHash } from "node:crypto"
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
 import type { AddressInfo } from "node:net"
-import type { Test } from "tap"
+import type { Test } from "./tap.ts"
 
 /** Commit of the repository, and the one that touched the large file last. */
 export const head = "2".repeat(40)

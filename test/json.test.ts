@@ -3,7 +3,6 @@
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
 import OpenAI from "openai"
-import t from "tap"
 import { uniformAt } from "../engine/index.ts"
 import {
   createService,
@@ -18,6 +17,7 @@ import { jsonChange } from "../model/generate/json/index.ts"
 import type { Tokenizer } from "../model/index.ts"
 import { endsOf } from "./command.ts"
 import { fixture } from "./fixtures.ts"
+import t from "./tap.ts"
 import { llamaTokenizers } from "./tokenizers.ts"
 
 const person = {

@@ -6,7 +6,6 @@ import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { setFlagsFromString } from "node:v8"
 import { runInNewContext } from "node:vm"
-import t from "tap"
 import { openWasm } from "../backends/wasm/index.ts"
 import { recorderWith } from "../bench/measure/norm_kinds.ts"
 import { createTrainStep, lossAndGradients, OpenELM, scaledConfig } from "../index.ts"
@@ -14,6 +13,7 @@ import { internals } from "../model/index.ts"
 import { TrainStep } from "../train/step/step.ts"
 import { allBackends } from "./backends.ts"
 import { collect } from "./small.ts"
+import t from "./tap.ts"
 
 const config = scaledConfig({
   layers: 2,

@@ -3,13 +3,13 @@ import { mkdtempSync, rmSync } from "node:fs"
 import { cp, readFile, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import t from "tap"
 import { openWasm, type WasmOptions } from "../backends/wasm/index.ts"
 import { type DType, encode } from "../engine/index.ts"
 import { OpenELM, open, scaledConfig } from "../index.ts"
 import { configJson, openSafetensors, tensorShapes, writeSafetensors } from "../model/index.ts"
 import { relativeError } from "./backends.ts"
 import { goldenFolder } from "./fixtures.ts"
+import t from "./tap.ts"
 
 t.test("a folder loads by any prefix and dtype, and refuses numbers that are none", async (t) => {
   const golden = goldenFolder()

@@ -3,11 +3,11 @@
 import { spawn, spawnSync } from "node:child_process"
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
-import t from "tap"
 import { parse } from "yaml"
 import { elmProgram } from "../cli/program.ts"
 import { environment, noOpenMpi, ofOpenMpi } from "./launchers.ts"
 import { at, ended, weights } from "./runs.ts"
+import t from "./tap.ts"
 
 const page = readFileSync(new URL("../../docs/machines.md", import.meta.url), "utf8")
 const blocks = [...page.matchAll(/^```(\w+)\n([\s\S]*?)^```$/gm)]

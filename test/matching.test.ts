@@ -3,7 +3,6 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import t, { type Test } from "tap"
 import { openWasm } from "../backends/wasm/index.ts"
 import { allocate, encode, readBound } from "../engine/index.ts"
 import type { Strays } from "../model/architecture.ts"
@@ -19,6 +18,7 @@ import {
 } from "../model/index.ts"
 import { formOf, type Spec, stored } from "../model/weights/layout.ts"
 import { matched, type Wanted } from "../model/weights/matching.ts"
+import t, { type Test } from "./tap.ts"
 
 const specOf = (wanted: Wanted): Spec => ({ ...wanted, ...formOf(wanted.kind), index: 0, std: 1 })
 

@@ -2,9 +2,9 @@
 import { cpSync, mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import t from "tap"
 import { addAdapter, createTrainStep, OpenELM, open, shippedModel } from "../index.ts"
 import { type Ended, endsOf } from "./command.ts"
+import t from "./tap.ts"
 
 const dir = mkdtempSync(join(tmpdir(), "openelm-merge-"))
 t.teardown(() => rmSync(dir, { recursive: true }))

@@ -1,10 +1,11 @@
 // Micro-batches: averaged, they are the one large batch, however many targets each part has; summed,
 // as the release has it, each is a mean of its own.
-import t from "tap"
+
 import { type Backend, readTensors, type Tensor } from "../engine/index.ts"
 import { OpenELM, scaledConfig } from "../model/index.ts"
 import { createTrainStep, lossAndGradients, type TrainOptions } from "../train/index.ts"
 import { allBackends, noWholeWebgpu, relativeError } from "./backends.ts"
+import t from "./tap.ts"
 
 if (noWholeWebgpu) t.test("micro-batches on webgpu", { skip: noWholeWebgpu }, () => undefined)
 

@@ -3,13 +3,13 @@ import { createHash } from "node:crypto"
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import t from "tap"
 import { configOf, OpenELM, open } from "../index.ts"
 import type { PlainDType } from "../model/checkpoints/header.ts"
 import { plainName } from "../model/checkpoints/names.ts"
 import { f32Rows } from "../model/checkpoints/numbers.ts"
 import { openCheckpoint, readConfig, writeSafetensors } from "../model/index.ts"
 import { fixture, fixtureJson } from "./fixtures.ts"
+import t from "./tap.ts"
 
 const expected = fixtureJson("mlx/expected.json")
 const dir = mkdtempSync(join(tmpdir(), "openelm-mlx-"))

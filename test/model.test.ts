@@ -1,5 +1,5 @@
 // Loading, generating, aborting, closing; and every wrong input with its one clear error.
-import t from "tap"
+
 import { openWasm } from "../backends/wasm/index.ts"
 import { recorderWith } from "../bench/measure/norm_kinds.ts"
 import { type Backend, plan, readBound } from "../engine/index.ts"
@@ -11,8 +11,8 @@ import { Holder } from "../model/weights/holder.ts"
 import { outlineWeights, randomWeights } from "../model/weights/weights.ts"
 import { allOps } from "../ops/index.ts"
 import { relativeError } from "./backends.ts"
-
 import { collect, config, prompt, withModel } from "./small.ts"
+import t from "./tap.ts"
 
 t.test("a prompt and a seed give their tokens again, whatever runs beside them", async (t) => {
   await withModel(async (model) => {

@@ -2,7 +2,6 @@
 // of them; what is left where one dies, or where Ctrl-C ends them.
 import { spawn } from "node:child_process"
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
-import t, { type Test } from "tap"
 import { fixture } from "./fixtures.ts"
 import {
   childrenOf,
@@ -14,6 +13,7 @@ import {
   ofOpenMpi,
 } from "./launchers.ts"
 import { at, type Ended, elm, ended, run } from "./runs.ts"
+import t, { type Test } from "./tap.ts"
 
 const data = ["--threads", "1", "--data", fixture("eval/data")]
 const tasks = ["eval", "--tasks", "arc_easy,piqa", "--shots", "1", "--limit", "5", ...data]

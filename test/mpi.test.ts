@@ -5,7 +5,6 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs"
 import module from "node:module"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
-import t, { type Test } from "tap"
 import { checkpointsIn } from "../train/run/checkpoint.ts"
 import {
   childrenOf,
@@ -18,6 +17,7 @@ import {
   without,
 } from "./launchers.ts"
 import { at, type Ended, elm, ended, run } from "./runs.ts"
+import t, { type Test } from "./tap.ts"
 
 const words = "the quick brown fox jumps over the lazy dog and then sleeps".split(" ")
 for (const file of [0, 1, 2, 3]) {

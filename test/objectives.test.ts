@@ -1,5 +1,5 @@
 // What training minimizes: an objective of one's own, over pairs of sequences, and rows in blocks.
-import t from "tap"
+
 import { bufferOf, constant, readTensors, type Tensor, uniformAt } from "../engine/index.ts"
 import {
   createTrainStep,
@@ -13,6 +13,7 @@ import { scaledConfig } from "../model/index.ts"
 import { add, affine, exp, log, reshape, slice, sub, sum } from "../ops/index.ts"
 import { relativeError } from "./backends.ts"
 import { config } from "./small.ts"
+import t from "./tap.ts"
 
 /** Row 0 shall be likelier than row 1: log(1 + exp(Σ nll₀ − Σ nll₁)), and a little of nll₀. */
 const preferred: Objective = {

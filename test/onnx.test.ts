@@ -3,10 +3,10 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import t from "tap"
 import { convert, OpenELM, open } from "../index.ts"
 import { fixture, goldenFolder } from "./fixtures.ts"
 import { type Graph, readOnnx, run } from "./onnx.ts"
+import t from "./tap.ts"
 import { relativeError } from "./tolerance.ts"
 
 const dir = mkdtempSync(join(tmpdir(), "openelm-onnx-"))

@@ -1,6 +1,6 @@
 // The op table, walked: every op × case × backend against its float64 meaning, every hand-written
 // vjp against the derived one, every derived one against finite differences, and wrong shapes.
-import t, { type Test } from "tap"
+
 import { caseName, recordCase } from "../bench/measure/cases.ts"
 import {
   type Backend,
@@ -17,6 +17,7 @@ import {
 import { allOps, copy, fusedOps, rmsNorm } from "../ops/index.ts"
 import { noWebgpu, tableBackends, webgpuBackends } from "./backends.ts"
 import { cotangentsOf, errorsOf, kernelError, oracle, outputsOn, report } from "./cases.ts"
+import t, { type Test } from "./tap.ts"
 
 const wanted = process.env.ELM_TEST_OPS?.split(",")
 const ops = allOps.filter((op) => !wanted || wanted.includes(op.name))

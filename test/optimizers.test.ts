@@ -2,7 +2,6 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import t from "tap"
 import { readTensors } from "../engine/index.ts"
 import {
   createTrainStep,
@@ -16,6 +15,7 @@ import {
 } from "../index.ts"
 import { goldenBackends, relativeError } from "./backends.ts"
 import { config } from "./small.ts"
+import t from "./tap.ts"
 
 const inputs = [
   [1, 5, 9, 13],

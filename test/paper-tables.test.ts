@@ -3,7 +3,6 @@
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import t from "tap"
 import type { NormRow } from "../bench/measure/norms.ts"
 import type { ThroughputRow } from "../bench/measure/throughput.ts"
 import { keptCharts, measureCharts } from "../bench/tables/charts.ts"
@@ -13,6 +12,7 @@ import { csvOf, markdownOf } from "../bench/tables/sheets.ts"
 import { type Measure, runTables, type Unit } from "../bench/tables/table.ts"
 import { open, parameterCount, publishedConfig } from "../index.ts"
 import { config } from "./small.ts"
+import t from "./tap.ts"
 
 const place = { name: "wasm", build: "a build", threads: 2 } as const
 const lengths = { dtype: "bf16", prompt: 35, generate: 4, repeat: 1 } as const

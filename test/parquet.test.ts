@@ -6,9 +6,9 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import type { ColumnMetaData } from "hyparquet"
-import t from "tap"
 import { pagesOf } from "../model/files/parquet_pages.ts"
 import { type Item, readItems } from "../train/data/readers.ts"
+import t from "./tap.ts"
 
 const dir = mkdtempSync(join(tmpdir(), "openelm-faults-"))
 t.teardown(() => rmSync(dir, { recursive: true }))

@@ -2,12 +2,12 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import t from "tap"
 import { chartText } from "../cli/terminal/chart.ts"
 import { plotText } from "../cli/terminal/plot.ts"
 import { readMetrics } from "../train/run/log.ts"
 import type { Metrics } from "../train/run/metrics.ts"
 import { plotSvg } from "../train/run/plot.ts"
+import t from "./tap.ts"
 
 const training = [1, 2, 3, 4].map((n) => ({ step: 10 * n, ce: 8 / n })) as unknown as Metrics[]
 const validation = [{ step: 20, validation_loss: 5 }] as unknown as Metrics[]

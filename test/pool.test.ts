@@ -1,7 +1,7 @@
 // What waits for the next generation: how many, how long, and how much memory at most.
 import { setTimeout as sleep } from "node:timers/promises"
-import t from "tap"
 import { Pool } from "../model/generate/pool.ts"
+import t from "./tap.ts"
 
 /** Things that a pool keeps, of so many bytes each, and the numbers of those that were closed. */
 function numbered(bytes: number) {

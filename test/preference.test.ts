@@ -1,5 +1,5 @@
 // Preference training against the golden numbers of TRL's (test/fixtures/tune/dpo_train).
-import t from "tap"
+
 import { JsBackend } from "../backends/js/index.ts"
 import { readTensors } from "../engine/index.ts"
 import {
@@ -14,6 +14,7 @@ import { ReferenceScorer } from "../train/preference/reference.ts"
 import { logProbsOf } from "../train/tune/rows.ts"
 import { allBackends, relativeError } from "./backends.ts"
 import { fixtureJson, golden, goldenFolder } from "./fixtures.ts"
+import t from "./tap.ts"
 
 const record = fixtureJson("tune/dpo_train.json")
 const { path, remove } = goldenFolder()

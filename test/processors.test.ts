@@ -1,6 +1,6 @@
 // Processors of logits against transformers' own, in f64: each by itself, chains of them, and what is
 // drawn after them.
-import t, { type Test } from "tap"
+
 import {
   chainOf,
   type ProcessorOptions,
@@ -9,6 +9,7 @@ import {
 import { softmax } from "../model/generate/processors/probabilities.ts"
 import type { Change, Step } from "../model/generate/processors/processor.ts"
 import { fixtureJson } from "./fixtures.ts"
+import t, { type Test } from "./tap.ts"
 
 interface Golden {
   readonly input_ids: readonly number[]

@@ -1,8 +1,8 @@
 // The check for promises that nobody waits for, on planted ones.
 import { join } from "node:path"
-import t from "tap"
 import ts from "typescript"
 import { floatingPromises } from "../build/promises.ts"
+import t from "./tap.ts"
 
 const code = `
 interface Reader { read(): Promise<void>; maybe(): void | Promise<void>; plain(): number }

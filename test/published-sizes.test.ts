@@ -1,6 +1,6 @@
 // Published models by their names, at their true sizes and without their memory: parameters, tensors, norms
 // of a token and numbers in the cache, as those who published them give them.
-import t from "tap"
+
 import { webgpuKernels } from "../backends/webgpu/index.ts"
 import { outlineSession, PaperBackend } from "../bench/measure/outline.ts"
 import {
@@ -14,6 +14,7 @@ import {
 } from "../model/index.ts"
 import { publishedRows } from "../model/weights/unpacking.ts"
 import { fixtureJson } from "./fixtures.ts"
+import t from "./tap.ts"
 
 interface Published {
   readonly model: string

@@ -3,7 +3,6 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import t from "tap"
 import { LanguageModel, open } from "../index.ts"
 import {
   olmoConfig,
@@ -14,6 +13,7 @@ import {
   writeQuantized,
   writeSafetensors,
 } from "../model/index.ts"
+import t from "./tap.ts"
 
 const backend = await open("wasm", { threads: 1 })
 t.teardown(() => backend.close())

@@ -1,12 +1,13 @@
 // The key-value cache in 8 bits: little more than a quarter of the memory, logits within a stated error,
 // and everything that is done with caches.
-import t from "tap"
+
 import { openWasm } from "../backends/wasm/index.ts"
 import { type CacheDType, LanguageModel, OpenELM, open } from "../index.ts"
 import { shippedModel } from "../model/index.ts"
 import { allBackends, relativeError } from "./backends.ts"
 import { fixture, fixtureJson } from "./fixtures.ts"
 import { collect, config, prompt } from "./small.ts"
+import t from "./tap.ts"
 
 /** Of random weights, whose logits are all alike; those of trained ones are below. */
 const roughly = 0.05

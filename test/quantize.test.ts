@@ -6,7 +6,6 @@ import { cp, readFile, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
-import t from "tap"
 import { openWasm } from "../backends/wasm/index.ts"
 import { readBound } from "../engine/index.ts"
 import { OpenELM, open, scaledConfig } from "../index.ts"
@@ -19,6 +18,7 @@ import {
 } from "../model/index.ts"
 import { type Ended, endsOf } from "./command.ts"
 import { goldenFolder } from "./fixtures.ts"
+import t from "./tap.ts"
 
 const elm = fileURLToPath(new URL("../elm.js", import.meta.url))
 const run = (...args: string[]) =>

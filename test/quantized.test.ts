@@ -1,6 +1,6 @@
 // Quantized weights as numbers: how far they lie from the matrix they stand for, what the search
 // for q4's scales gains, what is counted as not finite, and what products make of them.
-import t from "tap"
+
 import { constant, normalAt, read, type Tensor } from "../engine/index.ts"
 import {
   blockBytes,
@@ -12,6 +12,7 @@ import {
   quantize,
 } from "../ops/index.ts"
 import { allBackends, wasmBackends } from "./backends.ts"
+import t from "./tap.ts"
 import { relativeError } from "./tolerance.ts"
 
 const [N, K] = [45, 203]

@@ -1,6 +1,7 @@
 // The counter-based random numbers: bits by published vectors, distributions by their moments.
-import t from "tap"
+
 import { normalAt, threefry, uniformAt } from "../engine/index.ts"
+import t from "./tap.ts"
 
 t.test("random numbers are those of Threefry-2x32-20", (t) => {
   const hex = (k: number, l: number, c: number, d: number) =>

@@ -1,6 +1,6 @@
 // Ranks in memory: what they give each other, and that steps which they share are, to the bit, those of one
 // process with as many micro-batches.
-import t from "tap"
+
 import { open } from "../backends/index.ts"
 import { bufferOf, readBound } from "../engine/index.ts"
 import { OpenELM, randomModel } from "../model/index.ts"
@@ -10,6 +10,7 @@ import { sharedModel } from "../train/parallel/weights.ts"
 import { checkSameParameters } from "../train/run/ranks.ts"
 import { noWholeWebgpu } from "./backends.ts"
 import { config, inputs, targets, trained, wasm } from "./ranked.ts"
+import t from "./tap.ts"
 
 t.teardown(() => wasm.close())
 

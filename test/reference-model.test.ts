@@ -1,6 +1,6 @@
 // The whole model against the original implementation: logits, intermediates, loss, gradients,
 // greedy tokens, the cache.
-import t from "tap"
+
 import {
   allocate,
   type Backend,
@@ -28,6 +28,7 @@ import { unpanel } from "../ops/index.ts"
 import { goldenBackends, relativeError } from "./backends.ts"
 import { fixtureJson, golden, goldenFolder, goldenOf } from "./fixtures.ts"
 import { lossTerms } from "./golden.ts"
+import t from "./tap.ts"
 
 const folder = goldenFolder()
 t.teardown(() => folder.remove())

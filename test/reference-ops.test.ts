@@ -1,5 +1,5 @@
 // Single ops and their gradients against float64 numbers of the original implementation.
-import t from "tap"
+
 import { constant, type Tensor } from "../engine/index.ts"
 import {
   attention,
@@ -29,6 +29,7 @@ import {
   type Suite,
   testSuites,
 } from "./golden.ts"
+import t from "./tap.ts"
 
 const panels = (w: Tensor, halves = 1): Tensor =>
   pack(w, { P: panelsOf(w.shape[0] as number, halves), Halves: halves, dtype: "f32" }).w

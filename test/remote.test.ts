@@ -3,11 +3,11 @@
 import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import t, { type Test } from "tap"
 import { loadTokenizer, OpenELM, open } from "../index.ts"
 import { openSafetensors, shippedModel, type TensorData, writeSafetensors } from "../model/index.ts"
 import { goldenFolder } from "./fixtures.ts"
 import { type Change, type Circumstance, serveFolder, status, weights } from "./server.ts"
+import t, { type Test } from "./tap.ts"
 
 const backend = await open("wasm", { threads: 1 })
 t.teardown(() => backend.close())

@@ -2,7 +2,6 @@
 import { mkdirSync } from "node:fs"
 import { join } from "node:path"
 import type { Browser } from "playwright-core"
-import t, { type Test } from "tap"
 import type { SweepRow } from "../bench/measure/sweep.ts"
 import { sweepHtml } from "../bench/report/sweep.ts"
 import { paperTables } from "../bench/tables/paper.ts"
@@ -10,6 +9,7 @@ import { reportHtml } from "../bench/tables/report.ts"
 import type { TableLine } from "../bench/tables/table.ts"
 import { publishedConfig } from "../index.ts"
 import { launch, noWholeBrowser, pageOf } from "./chromium.ts"
+import t, { type Test } from "./tap.ts"
 
 const machine = {
   ...{ cpu: "AMD EPYC (x64)", cores: 2, memoryBytes: 25e9 },

@@ -3,7 +3,6 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import t from "tap"
 import { openWasm } from "../backends/wasm/index.ts"
 import { uniformAt } from "../engine/index.ts"
 import { open } from "../index.ts"
@@ -14,6 +13,7 @@ import { dataSection } from "../train/run/parts.ts"
 import type { RunOptions } from "../train/run/run.ts"
 import { checkSettings } from "../train/run/settings.ts"
 import { train } from "../train/run/train.ts"
+import t from "./tap.ts"
 
 const dir = mkdtempSync(join(tmpdir(), "openelm-resume-"))
 t.teardown(() => rmSync(dir, { recursive: true }))

@@ -2,9 +2,9 @@
 import { execFile } from "node:child_process"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
-import t from "tap"
 import { openWasm } from "../backends/wasm/index.ts"
 import { wideTilesPay } from "../backends/wasm/revectorize.ts"
+import t from "./tap.ts"
 
 const major = Number(process.versions.node.split(".")[0])
 const none =

@@ -14,10 +14,10 @@ import {
 import { hostname } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
-import t from "tap"
 import { checkpointsIn } from "../train/run/checkpoint.ts"
 import { RunFolder } from "../train/run/folder.ts"
 import { at, dir, elm, ended, flags, run, start, text, train } from "./runs.ts"
+import t from "./tap.ts"
 
 t.test("a folder's other files stay, whatever they are called", async (t) => {
   const mine = at("mine")

@@ -9,10 +9,10 @@ import {
   writeFileSync,
 } from "node:fs"
 import { join } from "node:path"
-import t from "tap"
 import { loadTokenizer, textPipeline } from "../index.ts"
 import { readRunState } from "../train/run/checkpoint.ts"
 import { at, flags, lines, text, train, weights } from "./runs.ts"
+import t from "./tap.ts"
 
 t.test("a moved run goes on with its data, and with no other", async (t) => {
   mkdirSync(at("old"))

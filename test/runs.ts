@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
-import t from "tap"
+import t from "./tap.ts"
 
 export const elm = fileURLToPath(new URL("../elm.js", import.meta.url))
 export const dir = mkdtempSync(join(tmpdir(), "openelm-runs-"))

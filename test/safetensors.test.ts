@@ -2,8 +2,8 @@
 import { readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
-import t from "tap"
 import { openSafetensors, type SafetensorsFile } from "../model/checkpoints/safetensors.ts"
+import t from "./tap.ts"
 
 const root = t.testdir({})
 const fixtures = new URL("../../test/fixtures/", import.meta.url)

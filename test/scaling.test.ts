@@ -1,5 +1,5 @@
 // Predictions of training on several nodes: their formulas, memory as the trainer has it, and the command.
-import t, { type Test } from "tap"
+
 import { open } from "../backends/index.ts"
 import { trainingOnPaper } from "../bench/scaling/paper.ts"
 import { type Network, type Node, updateTime } from "../bench/scaling/predict.ts"
@@ -9,6 +9,7 @@ import { sharedModel } from "../train/parallel/weights.ts"
 import type { Sharding } from "../train/step/options.ts"
 import { mpirun, noOpenMpi, ofOpenMpi } from "./launchers.ts"
 import { run } from "./runs.ts"
+import t, { type Test } from "./tap.ts"
 
 // A forward pass of 1 s, a backward of 2 s; an update that takes 1 s of one, and gradients of 4e6 bytes.
 const task = {

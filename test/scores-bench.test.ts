@@ -1,10 +1,11 @@
 // `elm bench scores`: its requests are read as often as it says.
-import t from "tap"
+
 import { mixesOf, readOnce } from "../bench/measure/scores.ts"
 import { OpenELM, open } from "../index.ts"
 import { Lanes } from "../model/generate/lanes.ts"
 import { internals, publishedConfig } from "../model/index.ts"
 import { config } from "./small.ts"
+import t from "./tap.ts"
 
 t.test(
   "tokens that are read are hardly more than there are, and shared examples are few of all",

@@ -1,5 +1,5 @@
 // Sequences: scored as the logits say, rewound as if nothing had been, over prompts of every length.
-import t from "tap"
+
 import type { Backend, Plan } from "../engine/index.ts"
 import { OpenELM } from "../index.ts"
 import { recurring } from "../model/generate/prefill.ts"
@@ -8,6 +8,7 @@ import { Session } from "../model/generate/session.ts"
 import { internals } from "../model/index.ts"
 import { goldenBackends, relativeError } from "./backends.ts"
 import { collect, config } from "./small.ts"
+import t from "./tap.ts"
 
 const V = config.vocabSize
 const greedy = { temperature: 0, topK: 0, topP: 1, seed: 0 }

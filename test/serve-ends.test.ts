@@ -3,8 +3,8 @@
 import { Agent, request } from "node:http"
 import { connect } from "node:net"
 import type OpenAI from "openai"
-import t, { type Test } from "tap"
 import { createService, listen, OpenELM, open, type Service, shippedModel } from "../index.ts"
+import t, { type Test } from "./tap.ts"
 
 const backend = await open("wasm", { threads: 2 })
 const model = await OpenELM.load(await shippedModel(), { backend, capacity: 256 })

@@ -1,9 +1,10 @@
 // Many clients of one server for a while, some of which leave amid an answer: no stream is wrong, and
 // nothing grows. ELM_TEST_SERVE_SECONDS has it run for longer.
-import t from "tap"
+
 import { driveService } from "../bench/measure/serving.ts"
 import { OpenELM, open, shippedModel } from "../index.ts"
 import { smallPart } from "./driver.ts"
+import t from "./tap.ts"
 
 const seconds = Number(process.env.ELM_TEST_SERVE_SECONDS ?? (smallPart ? 1 : 4))
 const clients = smallPart ? 16 : 64

@@ -1,8 +1,8 @@
 // The page of a server as a browser shows it: a text that goes on, stop, errors; at a desk and on a phone.
 import { join } from "node:path"
-import t from "tap"
 import { createService, listen, OpenELM, open, shippedModel } from "../index.ts"
 import { launch, noWholeBrowser, pageOf } from "./chromium.ts"
+import t from "./tap.ts"
 
 /** Where pictures of the page go, for whoever wants to look at them. */
 const { ELM_SCREENSHOTS: pictures } = process.env

@@ -1,8 +1,8 @@
 // What clients of the OpenAI protocol send beside the usual: nulls, empty lists, other origins, methods and paths
 // of all kinds; and what tokens that are part of a character are told by.
 import OpenAI from "openai"
-import t, { type Test } from "tap"
 import { createService, listen, OpenELM, open, shippedModel } from "../index.ts"
+import t, { type Test } from "./tap.ts"
 
 const backend = await open("wasm", { threads: 2 })
 const model = await OpenELM.load(await shippedModel(), { backend, capacity: 256 })

@@ -1,8 +1,8 @@
 // The OpenAI protocol as its clients speak it: openai's own package, the AI SDK's, and requests by hand.
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible"
 import OpenAI from "openai"
-import t, { type Test } from "tap"
 import { addAdapter, createService, listen, OpenELM, open, shippedModel } from "../index.ts"
+import t, { type Test } from "./tap.ts"
 
 const backend = await open("wasm", { threads: 2 })
 const model = await OpenELM.load(await shippedModel(), { backend, capacity: 256 })

@@ -5,7 +5,7 @@ import { createServer, type ServerResponse } from "node:http"
 import type { AddressInfo } from "node:net"
 import { join } from "node:path"
 import { gzipSync } from "node:zlib"
-import type { Test } from "tap"
+import type { Test } from "./tap.ts"
 
 /** One request for a file. */
 export interface Asked {

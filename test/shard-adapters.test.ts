@@ -1,6 +1,6 @@
 // Adapters beside weights of which each rank keeps a part alone: to the bit what one process does, beside weights of any
 // dtype and family; what a rank then takes.
-import t from "tap"
+
 import { open } from "../backends/index.ts"
 import { webgpuKernels } from "../backends/webgpu/index.ts"
 import { PaperBackend } from "../bench/measure/outline.ts"
@@ -22,6 +22,7 @@ import { alone, type Communicator } from "../train/parallel/communicator.ts"
 import { noWholeWebgpu } from "./backends.ts"
 import { fixture } from "./fixtures.ts"
 import { config, keptBy, totalOf, trained, wasm, withModel } from "./ranked.ts"
+import t from "./tap.ts"
 
 t.teardown(() => wasm.close())
 

@@ -2,7 +2,6 @@
 // on otherwise.
 import { readFileSync, writeFileSync } from "node:fs"
 import { setImmediate } from "node:timers/promises"
-import t from "tap"
 import { open } from "../backends/index.ts"
 import { openWasm } from "../backends/wasm/index.ts"
 import { webgpuKernels } from "../backends/webgpu/index.ts"
@@ -15,6 +14,7 @@ import { sharedModel } from "../train/parallel/weights.ts"
 import type { TrainOptions } from "../train/step/options.ts"
 import { config, inputs, keptBy, targets, totalOf, trained, wasm } from "./ranked.ts"
 import { at } from "./runs.ts"
+import t from "./tap.ts"
 
 t.teardown(() => wasm.close())
 

@@ -1,13 +1,13 @@
 // Beyond the end of a cache: what stays is where it would be, and a text goes on as if what was dropped had
 // never been.
 import { join } from "node:path"
-import t from "tap"
 import { readBound } from "../engine/index.ts"
 import { type GenerateOptions, OpenELM, open } from "../index.ts"
 import { headsOf } from "../model/generate/state.ts"
 import { internals, Session } from "../model/index.ts"
 import { allBackends } from "./backends.ts"
 import { collect, config } from "./small.ts"
+import t from "./tap.ts"
 
 const capacity = 24
 const overflow = { keep: 4, drop: 10 }

@@ -1,11 +1,11 @@
 // Long use leaves memory where it was.
 import { setFlagsFromString } from "node:v8"
 import { runInNewContext } from "node:vm"
-import t from "tap"
 import { openWasm } from "../backends/wasm/index.ts"
 import { OpenELM, scaledConfig } from "../index.ts"
 import { smallPart } from "./driver.ts"
 import { goldenFolder } from "./fixtures.ts"
+import t from "./tap.ts"
 
 const config = scaledConfig({
   name: "soak",

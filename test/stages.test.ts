@@ -1,9 +1,10 @@
 // A plan that is cut into stages: memory that several of them share has other values in each.
-import t from "tap"
+
 import { open } from "../backends/index.ts"
 import { allocate, bound, bufferOf, planStages, readBound } from "../engine/index.ts"
 import { add, mul } from "../ops/index.ts"
 import { noWholeWebgpu } from "./backends.ts"
+import t from "./tap.ts"
 
 for (const name of ["js", "wasm", "webgpu"] as const) {
   const skip = name === "webgpu" && noWholeWebgpu

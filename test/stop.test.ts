@@ -1,11 +1,12 @@
 // Generations that end by their text: nothing of a stop text comes out, however it falls into tokens,
 // and no more is held back than may belong to one.
-import t from "tap"
+
 import { type GenerateOptions, loadTokenizer, OpenELM, open, type Token } from "../index.ts"
 import { before } from "../model/generate/stop.ts"
 import { allBackends } from "./backends.ts"
 import { fixture } from "./fixtures.ts"
 import { config, prompt } from "./small.ts"
+import t from "./tap.ts"
 
 /** Parts of a text as tokens, numbered from 0. */
 const tokensOf = (parts: readonly string[]): Token[] => parts.map((text, id) => ({ id, text }))

@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
-import t from "tap"
+import t from "./tap.ts"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
 

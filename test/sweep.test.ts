@@ -2,13 +2,13 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import t from "tap"
 import { benchSweep, configOfBudget, type Range, sweepConfigs } from "../bench/measure/sweep.ts"
 import { sweepHtml } from "../bench/report/sweep.ts"
 import { configOf, modelNames, open } from "../index.ts"
 import { parameterCount } from "../model/index.ts"
 import { elm, endsOf, node } from "./command.ts"
 import { smallPart } from "./driver.ts"
+import t from "./tap.ts"
 
 const dir = mkdtempSync(join(tmpdir(), "openelm-sweep-"))
 t.teardown(() => rmSync(dir, { recursive: true }))

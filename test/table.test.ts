@@ -3,7 +3,6 @@
 import { readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
-import t from "tap"
 import { normKinds } from "../bench/measure/norm_kinds.ts"
 import { predict } from "../bench/measure/roofline.ts"
 import type { ThroughputRow } from "../bench/measure/throughput.ts"
@@ -14,6 +13,7 @@ import { stepsText } from "../cli/terminal/steps.ts"
 import { type Column, folded, type TableOf, tableText, widthOf } from "../cli/terminal/table.ts"
 import { headline, throughputLines } from "../cli/terminal/throughput.ts"
 import { suites } from "../eval/suites.ts"
+import t from "./tap.ts"
 
 const spread = { median: 1050.4, min: 987.6, max: 1103 }
 const times = { median: 0.1842, min: 0.18, max: 12.3 }

@@ -1,12 +1,13 @@
 // Every kernel at the widths where its vectors, panels, blocks and tiles end, against its float64
 // meaning. ELM_TEST_TAILS=pairs goes through every two sizes at once, which takes hours.
-import t from "tap"
+
 import { caseName } from "../bench/measure/cases.ts"
 import type { Case, Op } from "../engine/index.ts"
 import { allOps } from "../ops/index.ts"
 import { noWholeWebgpu, wasmBackends, webgpuBackends } from "./backends.ts"
 import { smallPart } from "./driver.ts"
 import { errorsOf, knownOf, tailsOf } from "./tails.ts"
+import t from "./tap.ts"
 
 const wanted = process.env.ELM_TEST_OPS?.split(",")
 const pairs = process.env.ELM_TEST_TAILS === "pairs"

@@ -5,13 +5,13 @@ import { once } from "node:events"
 import { createRequire, syncBuiltinESMExports } from "node:module"
 import { setTimeout as sleep } from "node:timers/promises"
 import type { Worker } from "node:worker_threads"
-import t from "tap"
 import { openWasm, type WasmBackend } from "../backends/wasm/index.ts"
 import { allocate, type Backend, plan } from "../engine/index.ts"
 import { createTrainStep, lossAndGradients, OpenELM, open } from "../index.ts"
 import { affine } from "../ops/index.ts"
 import { cores } from "./backends.ts"
 import { collect, config, prompt } from "./small.ts"
+import t from "./tap.ts"
 
 t.test("threads sleep when nothing runs", async (t) => {
   await using backend = await open("wasm", { threads: 4 })

@@ -5,9 +5,9 @@ import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
-import t from "tap"
 import { loadTokenizer, shippedModel } from "../index.ts"
 import { endsOf } from "./command.ts"
+import t from "./tap.ts"
 
 const elm = fileURLToPath(new URL("../elm.js", import.meta.url))
 const small = await shippedModel()

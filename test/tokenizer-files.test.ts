@@ -2,9 +2,9 @@
 import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import t from "tap"
 import { loadTokenizer, parseTokenizer, type Tokenizer } from "../index.ts"
 import { fixture, fixtureJson } from "./fixtures.ts"
+import t from "./tap.ts"
 import { jsonBytes, llamaTokenizers, modelBytes, randomOf, withSpecials } from "./tokenizers.ts"
 
 const dir = mkdtempSync(join(tmpdir(), "openelm-tokenizer-"))

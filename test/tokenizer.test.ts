@@ -1,9 +1,10 @@
 // The tokenizers: exact on SentencePiece's own results, on the Llama-2 vocabulary, and on what the
 // definition of byte-pair merging gives.
-import t from "tap"
+
 import { loadTokenizer, parseTokenizer } from "../index.ts"
 import { parseSentencePiece } from "../model/tokenizer/sentencepiece.ts"
 import { fixture, fixtureJson } from "./fixtures.ts"
+import t from "./tap.ts"
 import {
   llama,
   llamaTokenizers,

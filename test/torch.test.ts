@@ -11,7 +11,6 @@ import {
 } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import t from "tap"
 import { OpenELM, open } from "../index.ts"
 import { openArchive } from "../model/checkpoints/torch/archive.ts"
 import { openLegacy } from "../model/checkpoints/torch/legacy.ts"
@@ -28,6 +27,7 @@ import {
 import { averageModels } from "../train/run/average.ts"
 import { fixture, fixtureJson, golden } from "./fixtures.ts"
 import { serveFolder } from "./server.ts"
+import t from "./tap.ts"
 import { pickled, type Written, zipped } from "./torch_writer.ts"
 
 const dir = mkdtempSync(join(tmpdir(), "openelm-torch-"))

@@ -3,7 +3,6 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import t from "tap"
 import { openWasm } from "../backends/wasm/index.ts"
 import { bufferOf, readTensors, type Tensor } from "../engine/index.ts"
 import { OpenELM, scaledConfig } from "../model/index.ts"
@@ -14,6 +13,7 @@ import { RunFolder } from "../train/run/folder.ts"
 import { checkSettings } from "../train/run/settings.ts"
 import { allBackends, noWholeWebgpu } from "./backends.ts"
 import { smallPart } from "./driver.ts"
+import t from "./tap.ts"
 
 if (noWholeWebgpu) t.test("updates on webgpu", { skip: noWholeWebgpu }, () => undefined)
 

@@ -1,11 +1,11 @@
 // Which targets count: of a folder in Hugging Face's format all of them, its end of text too.
 import { readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import t from "tap"
 import { openWasm } from "../backends/wasm/index.ts"
 import { OpenELM } from "../model/index.ts"
 import { createTrainStep, lossAndGradients } from "../train/index.ts"
 import { goldenFolder } from "./fixtures.ts"
+import t from "./tap.ts"
 
 /** Loss and embedding gradient of a batch that ends in token 2, with a config's padding fields. */
 async function endOfText(padding: Record<string, unknown>) {

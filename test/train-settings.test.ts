@@ -2,7 +2,6 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
-import t from "tap"
 import { open, train, trainingSettings } from "../index.ts"
 import { parseYaml } from "../model/files/yaml.ts"
 import { learningRate, type Schedule, scheduleOf } from "../train/run/schedule.ts"
@@ -15,6 +14,7 @@ import {
 } from "../train/run/settings.ts"
 import { codeName, fromFile, inFile, toFile } from "../train/spelling.ts"
 import { fixtureJson } from "./fixtures.ts"
+import t from "./tap.ts"
 
 const folder = fileURLToPath(new URL("../../train/configs", import.meta.url))
 const settingsIn = async (name: string) => {

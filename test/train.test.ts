@@ -1,6 +1,6 @@
 // Training against the original implementation: losses, gradients, six steps, the parameters after
 // three; and its own promises: accumulation, activation checkpointing, threads, refused input.
-import t from "tap"
+
 import { openWasm } from "../backends/wasm/index.ts"
 import { bufferOf, readTensors, type Tensor } from "../engine/index.ts"
 import { OpenELM, parseConfig, specsOf } from "../model/index.ts"
@@ -10,6 +10,7 @@ import { learningRate, unroundedRate } from "../train/run/schedule.ts"
 import { goldenBackends, relativeError } from "./backends.ts"
 import { smallPart } from "./driver.ts"
 import { fixtureJson, golden, goldenFolder, goldenOf } from "./fixtures.ts"
+import t from "./tap.ts"
 
 const folder = goldenFolder()
 t.teardown(() => folder.remove())

@@ -15,13 +15,13 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { setTimeout } from "node:timers/promises"
 import { fileURLToPath } from "node:url"
-import t from "tap"
 import { uniformAt } from "../engine/index.ts"
 import { openCheckpoint, openModel, openSafetensors } from "../model/index.ts"
 import { averaged, averageModels } from "../train/run/average.ts"
 import { checkpointsIn, readRunState } from "../train/run/checkpoint.ts"
 import { endsOf } from "./command.ts"
 import { fixture, golden, goldenOf } from "./fixtures.ts"
+import t from "./tap.ts"
 
 const elm = fileURLToPath(new URL("../elm.js", import.meta.url))
 const dir = mkdtempSync(join(tmpdir(), "openelm-train-"))

@@ -1,8 +1,9 @@
 // js, wasm in its builds and webgpu on random models with odd sizes: the same logits, tokens, losses
 // and gradients. ELM_TEST_RANDOM=N tries more of them, ELM_TEST_TRIAL=n the one of that number.
-import t from "tap"
+
 import { noWholeWebgpu, wasmBackends, webgpuBackends } from "./backends.ts"
 import { smallPart } from "./driver.ts"
+import t from "./tap.ts"
 import { errorsIn, trialOf } from "./trials.ts"
 
 const { ELM_TEST_RANDOM, ELM_TEST_TRIAL } = process.env

@@ -2,7 +2,6 @@
 // stopped and resumed to the bit; records that cannot be used.
 import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import t from "tap"
 import {
   addAdapter,
   createPreferenceStep,
@@ -15,6 +14,7 @@ import type { RunOptions } from "../train/run/run.ts"
 import { onlyInWhole } from "./driver.ts"
 import { at, ended, run, start } from "./runs.ts"
 import { writeSmallModel } from "./small_folder.ts"
+import t from "./tap.ts"
 
 await writeSmallModel(at(), 512)
 const turn = (role: string, content: string) => ({ role, content })

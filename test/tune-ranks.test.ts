@@ -1,10 +1,10 @@
 // Tuning by several ranks: to the bit what one process does with as many micro-batches, for each objective; the
 // stages of rejection sampling, gone on with by another number; the command with MPI.
 import { readFileSync, writeFileSync } from "node:fs"
-import t from "tap"
 import { type RsoOptions, type RsoSettings, ranksInMemory, rejectionTune, tune } from "../index.ts"
 import { mpirun, noOpenMpi, ofOpenMpi } from "./launchers.ts"
 import { at, run } from "./runs.ts"
+import t from "./tap.ts"
 import { backend, lines, small, tuned } from "./tuning.ts"
 
 t.teardown(() => backend.close())

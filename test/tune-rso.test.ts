@@ -1,7 +1,6 @@
 // Statistical rejection sampling on a small random model: stages that go on where they were stopped, algorithm 1
 // on their files, rankers and other scorers.
 import { appendFileSync, readFileSync, writeFileSync } from "node:fs"
-import t from "tap"
 import { uniformAt } from "../engine/index.ts"
 import {
   loadTokenizer,
@@ -19,6 +18,7 @@ import { asked } from "../train/tune/ranker.ts"
 import { onlyInWhole } from "./driver.ts"
 import { at, run } from "./runs.ts"
 import { writeSmallModel } from "./small_folder.ts"
+import t from "./tap.ts"
 
 await writeSmallModel(at(), 512)
 const lines = (rows: readonly object[]): string => rows.map((row) => JSON.stringify(row)).join("\n")

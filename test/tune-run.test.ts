@@ -10,7 +10,6 @@ import {
   writeFileSync,
 } from "node:fs"
 import { join } from "node:path"
-import t from "tap"
 import { loadAdapter, mergeAdapter, OpenELM, open, train, tune } from "../index.ts"
 import { PythonRandom } from "../model/python/random.ts"
 import { checkpointsIn } from "../train/run/checkpoint.ts"
@@ -20,6 +19,7 @@ import { onlyInWhole } from "./driver.ts"
 import { fixtureJson } from "./fixtures.ts"
 import { at, ended, run, start, text } from "./runs.ts"
 import { writeSmallModel } from "./small_folder.ts"
+import t from "./tap.ts"
 
 await writeSmallModel(at(), 512)
 const lines = (rows: readonly object[]): string => rows.map((row) => JSON.stringify(row)).join("\n")

@@ -1,11 +1,11 @@
 // Tuning by ranks that keep parts of the state, or of the model too: to the bit what one process does with as many
 // micro-batches, of weights and of adapters beside weights of any dtype.
 import { readFileSync } from "node:fs"
-import t from "tap"
 import { ranksInMemory } from "../index.ts"
 import type { TuneFields, TuneName } from "../train/tune/index.ts"
 import { mpirun, noOpenMpi, ofOpenMpi } from "./launchers.ts"
 import { at } from "./runs.ts"
+import t from "./tap.ts"
 import { backend, small, tuned } from "./tuning.ts"
 
 t.teardown(() => backend.close())

@@ -1,7 +1,6 @@
 // Tokens, labels, orders, learning rates and samples of tuning against the original programs' (test/
 // fixtures/tune), to the last one.
 import { readFileSync } from "node:fs"
-import t from "tap"
 import { JsBackend } from "../backends/js/index.ts"
 import { read, type Tensor, vjp } from "../engine/index.ts"
 import {
@@ -19,6 +18,7 @@ import {
 } from "../index.ts"
 import { rewardOf } from "../train/index.ts"
 import { fixture, fixtureJson } from "./fixtures.ts"
+import t from "./tap.ts"
 
 const tokenizer = await loadTokenizer(fixture("data/tiny.model"))
 

@@ -3,13 +3,13 @@
 import { createHash } from "node:crypto"
 import { readFileSync, statSync } from "node:fs"
 import { fileURLToPath } from "node:url"
-import t from "tap"
 import { loadAdapter, OpenELM, open, shippedModel, tokenizePreference } from "../index.ts"
 import { ReferenceScorer } from "../train/preference/reference.ts"
 import { trainedOf } from "../train/step/trained.ts"
 import { logProbsOf } from "../train/tune/rows.ts"
 import { smallPart } from "./driver.ts"
 import { config } from "./small.ts"
+import t from "./tap.ts"
 
 const at = (name: string): string => fileURLToPath(new URL(`../../${name}`, import.meta.url))
 const folder = at("models/small-sentences")

@@ -2,8 +2,8 @@
 // backends and of sizes are known, and wrong ones do not compile.
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
-import t, { type Test } from "tap"
 import ts from "typescript"
+import t, { type Test } from "./tap.ts"
 
 const dist = fileURLToPath(new URL("..", import.meta.url))
 const index = join(dist, "index.d.ts")

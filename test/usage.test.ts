@@ -6,12 +6,12 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import type { Command } from "commander"
-import t from "tap"
 import { suggestion } from "../cli/line/arguments.ts"
 import { elmProgram } from "../cli/program.ts"
 import { shippedModel } from "../index.ts"
 import { bytesText, decimal, threeDigits } from "../model/index.ts"
 import { type Ended, endsOf } from "./command.ts"
+import t from "./tap.ts"
 
 const elm = fileURLToPath(new URL("../elm.js", import.meta.url))
 const dir = mkdtempSync(join(tmpdir(), "openelm-usage-"))

@@ -1,11 +1,11 @@
 // The kernels of a GPU as the ops declare them: complete, reached by the tests, and refused by the build
 // where a declaration and the .wgsl files do not agree.
 import { fileURLToPath } from "node:url"
-import t from "tap"
 import { variantsOf } from "../bench/measure/variants.ts"
 import { embedShaders } from "../build/shaders.ts"
 import type { KernelVariant, Op } from "../engine/index.ts"
 import { allOps, rmsNorm } from "../ops/index.ts"
+import t from "./tap.ts"
 
 t.test("every kernel of a GPU serves a case of its op", (t) => {
   for (const { op, entry, serves, cases, when, groups } of variantsOf()) {

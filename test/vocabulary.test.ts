@@ -5,11 +5,11 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
-import t from "tap"
 import { loadTokenizer, parseTokenizer } from "../index.ts"
 import { parseSentencePiece } from "../model/tokenizer/sentencepiece.ts"
 import { learnVocabulary } from "../train/vocabulary/vocabulary.ts"
 import { wordCounter } from "../train/vocabulary/words.ts"
+import t from "./tap.ts"
 import { randomOf } from "./tokenizers.ts"
 
 const elm = fileURLToPath(new URL("../elm.js", import.meta.url))

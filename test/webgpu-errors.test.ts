@@ -1,10 +1,10 @@
 // What a person reads where there is no GPU, no package for it, or a shader that is wrong.
 import { execFile } from "node:child_process"
 import { fileURLToPath } from "node:url"
-import t from "tap"
 import { openWebgpu } from "../backends/webgpu/index.ts"
 import { Pipelines } from "../backends/webgpu/pipelines.ts"
 import { noWebgpu } from "./backends.ts"
+import t from "./tap.ts"
 
 const elm = fileURLToPath(new URL("../elm.js", import.meta.url))
 

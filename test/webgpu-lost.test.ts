@@ -3,7 +3,6 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import t, { type Test } from "tap"
 import { openWebgpu, type WebgpuBackend } from "../backends/webgpu/index.ts"
 import { allocate, bufferOf, constant, plan } from "../engine/index.ts"
 import { OpenELM } from "../index.ts"
@@ -11,6 +10,7 @@ import { internals } from "../model/index.ts"
 import { add } from "../ops/index.ts"
 import { noWholeWebgpu } from "./backends.ts"
 import { collect, config, prompt } from "./small.ts"
+import t, { type Test } from "./tap.ts"
 
 const test = (name: string, body: (t: Test, backend: WebgpuBackend) => Promise<void>): void => {
   t.test(name, noWholeWebgpu ? { skip: noWholeWebgpu } : {}, async (t) => {

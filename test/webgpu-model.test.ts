@@ -1,12 +1,13 @@
 // What a token costs the device, in dispatches, submits and readbacks; several tokens queued; the
 // loss of a device; long use.
-import t, { type Test } from "tap"
+
 import { openWebgpu, type WebgpuBackend } from "../backends/webgpu/index.ts"
 import { OpenELM, scaledConfig } from "../index.ts"
 import { internals } from "../model/index.ts"
 import { noWholeWebgpu } from "./backends.ts"
 import { goldenFolder } from "./fixtures.ts"
 import { collect, config, prompt } from "./small.ts"
+import t, { type Test } from "./tap.ts"
 
 const test = (name: string, body: (t: Test, backend: WebgpuBackend) => Promise<void>): void => {
   t.test(name, noWholeWebgpu ? { skip: noWholeWebgpu } : {}, async (t) => {

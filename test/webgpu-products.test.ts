@@ -1,6 +1,6 @@
 // Products on a GPU beyond the cases of the op table: sizes that choose other constants of a kernel,
 // quantized weights in several bindings, and every kernel compiled where features only pretend to be.
-import t from "tap"
+
 import { multipliesExactly } from "../backends/webgpu/check.ts"
 import { type Feature, features, openWebgpu } from "../backends/webgpu/index.ts"
 import { caseName, recordCase } from "../bench/measure/cases.ts"
@@ -8,6 +8,7 @@ import type { Case, Op } from "../engine/index.ts"
 import { allOps } from "../ops/index.ts"
 import { limitOf, noWholeWebgpu, relativeError, wasmBackends } from "./backends.ts"
 import { kernelError, outputsOn } from "./cases.ts"
+import t from "./tap.ts"
 
 const skip = noWholeWebgpu ? { skip: noWholeWebgpu } : {}
 

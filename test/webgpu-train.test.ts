@@ -2,7 +2,6 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import t from "tap"
 import { openWebgpu } from "../backends/webgpu/index.ts"
 import { DeviceLostError, uniformAt } from "../engine/index.ts"
 import { createTrainStep, OpenELM } from "../index.ts"
@@ -11,6 +10,7 @@ import { checkSettings } from "../train/run/settings.ts"
 import { train } from "../train/run/train.ts"
 import { noWholeWebgpu } from "./backends.ts"
 import { config } from "./small.ts"
+import t from "./tap.ts"
 
 const skip = noWholeWebgpu ? { skip: noWholeWebgpu } : {}
 const dir = mkdtempSync(join(tmpdir(), "openelm-lost-"))

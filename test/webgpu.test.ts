@@ -1,6 +1,6 @@
 // What the webgpu backend does beside computing: places of tensors that a binding cannot reach as
 // they are, bits of random numbers, counting, features left off, errors.
-import t, { type Test } from "tap"
+
 import { features, openWebgpu, type WebgpuBackend } from "../backends/webgpu/index.ts"
 import { throughFunctions } from "../backends/webgpu/windows.ts"
 import {
@@ -27,6 +27,7 @@ import {
 } from "../ops/index.ts"
 import { noWholeWebgpu, relativeError, wasmBackends } from "./backends.ts"
 import { oracle } from "./cases.ts"
+import t, { type Test } from "./tap.ts"
 
 const test = (name: string, body: (t: Test, backend: WebgpuBackend) => Promise<void>): void => {
   t.test(name, noWholeWebgpu ? { skip: noWholeWebgpu } : {}, async (t) => {

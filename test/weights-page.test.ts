@@ -4,11 +4,11 @@ import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileS
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
-import t from "tap"
 import type { PlainDType } from "../model/checkpoints/header.ts"
 import { f32Rows } from "../model/checkpoints/numbers.ts"
 import { openCheckpoint } from "../model/index.ts"
 import { fixture } from "./fixtures.ts"
+import t from "./tap.ts"
 import { pickled, zipped } from "./torch_writer.ts"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))

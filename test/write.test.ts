@@ -1,12 +1,12 @@
 // The safetensors writer: what it writes reads back, and a failure changes nothing on disk.
 import { mkdirSync, readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
-import t from "tap"
 import {
   openSafetensors,
   type SafetensorsFile,
   writeSafetensors,
 } from "../model/checkpoints/safetensors.ts"
+import t from "./tap.ts"
 
 const root = t.testdir({})
 
