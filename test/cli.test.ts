@@ -49,16 +49,18 @@ t.test("bench ends in one line of JSON with everything in it", async (t) => {
 
 t.test("bench runs on js, in bf16, and with the paper's names beside it", async (t) => {
   const sizes = ["--prompt", "3", "--generate", "4", "--repeat", "1"]
-  const js = await node(elm, "bench", "--backend", "js", "--weights", golden.path, ...sizes)
-  t.equal(js.code, 0, js.stderr)
-  const bf16 = await node(elm, "bench", "--weights", golden.path, "--dtype", "bf16", ...sizes)
-  t.match(JSON.parse(bf16.stdout.trimEnd().split("\n").at(-1) as string).rows[0], { dtype: "bf16" })
+  const how = ["--backend", "js", "--weights", golden.path, "--dtype", "bf16", ...sizes]
+  const { code, stdout, stderr } = await node(elm, "bench", ...how)
+  t.equal(code, 0, stderr)
+  const [row] = JSON.parse(stdout.trimEnd().split("\n").at(-1) as string).rows
+  t.match(row, { backend: "js", dtype: "bf16" })
 })
 
 t.test("bench ops prints a row for each case", async (t) => {
   const { code, stdout } = await node(elm, "bench", "ops", "--filter", "rmsNorm", "--threads", "1")
   t.equal(code, 0)
   t.match(stdout, /rmsNorm N=1 D=1280 eps=0\.000001 .*│/)
+  t.match(stdout, /rmsNorm N=2 D=4099 eps=0\.000001 .*│/)
   t.match(stdout, /GFLOP\/s/)
   const js = await node(elm, "bench", "ops", "--backend", "js", "--filter", "rmsNorm,sumRows")
   t.match(js.stdout, /sumRows/)

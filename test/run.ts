@@ -14,12 +14,15 @@ const slowest =
     " ",
   )
 
-/** Left out where all is asked for without ELM_TEST_ALL=1 or ELM_REQUIRE_WEBGPU=1, as `.ci/run` does on each
- *  Node: without them it takes five minutes on two cores, with them seven. */
+/** Left out where all is asked for without ELM_TEST_ALL=1 or ELM_REQUIRE_WEBGPU=1, as `.ci/run` does: of every area
+ *  something is left, which takes three and a half minutes on two cores, where all without a GPU takes ten. */
 const long = (
   "run-folder run-resume tails data-pipeline quantize drafts terminal chat-cli blocks tune-run " +
   "eval-cli eval-docs eval-download families-train threads soak fuzz usage preference convert-cli " +
-  "tokenizer-cli tune-rso tune-dpo tune-ranks http sweep scaling mpi mpi-eval"
+  "tokenizer-cli tune-rso tune-dpo tune-ranks http sweep scaling mpi mpi-eval docs hub-cli resume " +
+  "tune-shard shard-adapters micro-batches examples merge-cli ceilings against vocabulary weights-page " +
+  "continuations chosen adapter-base adapter-training adapters-families eval-curve data-config trials " +
+  "optimizers machines serve-load q8-cache train-numbers"
 ).split(" ")
 const { ELM_TEST_ALL, ELM_REQUIRE_WEBGPU } = process.env
 const isAll = ELM_TEST_ALL === "1" || ELM_REQUIRE_WEBGPU === "1"

@@ -181,7 +181,7 @@ t.test("Ctrl-C saves and ends; one thread goes on as two did", async (t) => {
 })
 
 t.test("kills at any moment while checkpoints are written leave whole ones", async (t) => {
-  const kills = Number(process.env.ELM_TEST_KILLS ?? 8)
+  const kills = Number(process.env.ELM_TEST_KILLS ?? 4)
   const path = configFile("shot", {
     steps: 100000,
     save_every: 1,

@@ -20,6 +20,17 @@ const options: ts.CompilerOptions = {
   types: [],
 }
 
+/** Programs share declarations, once read and parsed. */
+const host = ts.createCompilerHost(options)
+const parsed = new Map<string, ts.SourceFile | undefined>()
+const parse = host.getSourceFile.bind(host)
+host.getSourceFile = (name, ...rest) => {
+  const file = parsed.get(name) ?? parse(name, ...rest)
+  if (name.endsWith(".d.ts")) parsed.set(name, file)
+  return file
+}
+const programOf = (path: string): ts.Program => ts.createProgram([path], options, host)
+
 const isPrivate = (node: ts.HasModifiers): boolean =>
   ts.getModifiers(node)?.some(({ kind }) => kind === ts.SyntaxKind.PrivateKeyword) ?? false
 
@@ -36,7 +47,7 @@ const isOurs = (symbol: ts.Symbol): boolean =>
   (symbol.declarations ?? []).some((each) => each.getSourceFile().fileName.startsWith(dist))
 
 t.test("every type that a public signature names is exported", (t) => {
-  const program = ts.createProgram([index], options)
+  const program = programOf(index)
   const checker = program.getTypeChecker()
   const resolved = (symbol: ts.Symbol): ts.Symbol =>
     symbol.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(symbol) : symbol
@@ -69,19 +80,21 @@ t.test("every type that a public signature names is exported", (t) => {
 })
 
 t.test("no type of WebGPU is needed to use the package", (t) => {
-  const program = ts.createProgram([index], options)
+  const program = programOf(index)
   const ours = program.getSourceFiles().filter(({ fileName }) => fileName.startsWith(dist))
   t.ok(ours.length > 20, `${ours.length} files are reached`)
   for (const { fileName, text } of ours) t.notMatch(text, /\bGPU[A-Z]\w+/, fileName)
   t.end()
 })
 
-/** What the compiler says of a module that imports the package, line by line. */
-function complaintsOf(t: Test, code: string): string[] {
+/** What the compiler says of a module that imports the package, line by line; and of all that it imports, where asked. */
+function complaintsOf(t: Test, code: string, { isWhole = false } = {}): string[] {
   const from = JSON.stringify(join(dist, "index.js"))
   const folder = t.testdir({ "code.ts": `${code.replaceAll('"openelm"', from)}\nexport {}\n` })
-  const program = ts.createProgram([join(folder, "code.ts")], options)
-  return ts.getPreEmitDiagnostics(program).map(({ file, start = 0, messageText }) => {
+  const path = join(folder, "code.ts")
+  const program = programOf(path)
+  const asked = isWhole ? undefined : program.getSourceFile(path)
+  return ts.getPreEmitDiagnostics(program, asked).map(({ file, start = 0, messageText }) => {
     const { line } = file?.getLineAndCharacterOfPosition(start) ?? { line: 0 }
     return `${line + 1}: ${ts.flattenDiagnosticMessageText(messageText, " ")}`
   })
@@ -104,7 +117,7 @@ t.test("names of backends and sizes say what comes", (t) => {
     for await (const { id } of model.generate([1], { stop: ["text", 3] })) console.log(id)
     await using closed = model
     console.log(words, threads, relaxed, halves, js, any.build, closed)`
-  t.same(complaintsOf(t, right), [])
+  t.same(complaintsOf(t, right, { isWhole: true }), [])
   const wrong = `
     import { OpenELM, open } from "openelm"
     await open("cuda")
