@@ -76,8 +76,11 @@ t.test("--stop ends before the first of its texts, over the borders of tokens", 
   t.equal(wanted.at(-1), whole)
 })
 
+/** Enough to be stopped amid them. */
+const many = ["--backend", "js", "--max-new-tokens", "4000", "--min-new-tokens", "4000"]
+
 t.test("Ctrl-C ends the text and gives the rate, with exit code 130", async (t) => {
-  const child = start("generate", "On", ...model, "--backend", "js", "--max-new-tokens", "4000")
+  const child = start("generate", "On", ...model, ...many)
   child.stdout?.once("data", () => child.kill("SIGINT"))
   const { code, stdout, stderr } = await ended(child)
   t.equal(code, 130)
@@ -87,7 +90,7 @@ t.test("Ctrl-C ends the text and gives the rate, with exit code 130", async (t) 
 })
 
 t.test("a reader that goes away ends it quietly", async (t) => {
-  const child = start("generate", "On", ...model, "--backend", "js", "--max-new-tokens", "4000")
+  const child = start("generate", "On", ...model, ...many)
   child.stdout?.once("data", () => child.stdout?.destroy())
   const { code, stderr } = await ended(child)
   t.equal(code, 0)

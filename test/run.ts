@@ -22,7 +22,8 @@ const long = (
   "tokenizer-cli tune-rso tune-dpo tune-ranks http sweep scaling mpi mpi-eval docs hub-cli resume " +
   "tune-shard shard-adapters micro-batches examples merge-cli ceilings against vocabulary weights-page " +
   "continuations chosen adapter-base adapter-training adapters-families eval-curve data-config trials " +
-  "optimizers machines serve-load q8-cache train-numbers"
+  "optimizers machines serve-load q8-cache train-numbers shard remote beams data-readers byte-level " +
+  "adapters-requests added-tokens complete"
 ).split(" ")
 const { ELM_TEST_ALL, ELM_REQUIRE_WEBGPU } = process.env
 const isAll = ELM_TEST_ALL === "1" || ELM_REQUIRE_WEBGPU === "1"
