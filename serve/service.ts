@@ -139,8 +139,8 @@ class ModelService implements Service {
   }
 
   async #handle(request: Request, handler: Handler): Promise<Response> {
-    const { cors = [], timeoutSeconds = defaults.timeoutSeconds } = this.#options
-    checkOrigin(request, cors)
+    const { cors = [], apiKeys = [], timeoutSeconds = defaults.timeoutSeconds } = this.#options
+    checkOrigin(request, cors, apiKeys.length > 0)
     this.#checkOpen()
     const began = performance.now()
     const limits = limitsOf(request.signal, timeoutSeconds)

@@ -181,6 +181,31 @@ t.test("pages of other origins", async (t) => {
   t.match(error.message, /pages of http:\/\/b\.test may not ask here/)
 })
 
+t.test("pages under a name that was made to lead here", async (t) => {
+  const { post } = made(t, { cors: ["http://a.test"] })
+  const keyed = made(t, { apiKeys: ["k"] })
+  const asked = { ...greedy, prompt: "a" }
+  // Without sec-fetch-site, as browsers ask an address that no certificate vouches for.
+  const from = async (origin: string, host: string) =>
+    (await post("completions", asked, { origin, host }))[0]
+  for (const own of [
+    "127.0.0.1:8080",
+    "[::1]:8080",
+    "localhost:8080",
+    "me.localhost",
+    "10.0.0.7",
+  ]) {
+    t.equal(await from(`http://${own}`, own), 200, own)
+  }
+  t.equal(await from("http://rebound.test:8080", "rebound.test:8080"), 403)
+  t.equal(await from("http://127.0.0.1.rebound.test", "127.0.0.1.rebound.test"), 403)
+  t.equal(await from("http://localhost:3000", "localhost:8080"), 403, "another port's page")
+  t.equal(await from("null", "localhost:8080"), 403)
+  t.equal(await from("http://a.test", "a.test"), 200, "one that is let in")
+  const headers = { origin: "http://b.test", host: "b.test", authorization: "Bearer k" }
+  t.equal((await keyed.post("completions", asked, headers))[0], 200, "and who has a key")
+})
+
 t.test("keys and origins are lists of texts", async (t) => {
   const lists = ["secret", [""], [" "], [1], {}] as never[]
   for (const list of lists) {
