@@ -23,7 +23,7 @@ const long = (
   "tune-shard shard-adapters micro-batches examples merge-cli ceilings against vocabulary weights-page " +
   "continuations chosen adapter-base adapter-training adapters-families eval-curve data-config trials " +
   "optimizers machines serve-load q8-cache train-numbers shard remote beams data-readers byte-level " +
-  "adapters-requests added-tokens complete"
+  "adapters-requests added-tokens complete browser families"
 ).split(" ")
 const { ELM_TEST_ALL, ELM_REQUIRE_WEBGPU } = process.env
 const isAll = ELM_TEST_ALL === "1" || ELM_REQUIRE_WEBGPU === "1"
