@@ -49,15 +49,32 @@ t.test("bench ends in one line of JSON with everything in it", async (t) => {
 
 t.test("bench runs on js, in bf16, and with the paper's names beside it", async (t) => {
   const sizes = ["--prompt", "3", "--generate", "4", "--repeat", "1"]
-  const how = ["--backend", "js", "--weights", golden.path, "--dtype", "bf16", ...sizes]
-  const { code, stdout, stderr } = await node(elm, "bench", ...how)
-  t.equal(code, 0, stderr)
-  const [row] = JSON.parse(stdout.trimEnd().split("\n").at(-1) as string).rows
-  t.match(row, { backend: "js", dtype: "bf16" })
+  const rowOf = async (...how: string[]) => {
+    const { code, stdout, stderr } = await node(
+      elm,
+      "bench",
+      "--weights",
+      golden.path,
+      ...how,
+      ...sizes,
+    )
+    t.equal(code, 0, stderr)
+    return JSON.parse(stdout.trimEnd().split("\n").at(-1) as string).rows[0]
+  }
+  t.match(await rowOf("--backend", "js", "--dtype", "bf16"), { backend: "js", dtype: "bf16" })
+  t.match(await rowOf("--dtype", "bf16"), { backend: "wasm", dtype: "bf16" })
 })
 
 t.test("bench ops prints a row for each case", async (t) => {
-  const { code, stdout } = await node(elm, "bench", "ops", "--filter", "rmsNorm", "--threads", "1")
+  const { code, stdout } = await node(
+    elm,
+    "bench",
+    "ops",
+    "--filter",
+    "rmsNorm,softmax",
+    "--threads",
+    "1",
+  )
   t.equal(code, 0)
   t.match(stdout, /rmsNorm N=1 D=1280 eps=0\.000001 .*│/)
   t.match(stdout, /rmsNorm N=2 D=4099 eps=0\.000001 .*│/)
